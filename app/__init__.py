@@ -1,0 +1,1 @@
+"""The Spark integration service: students enter Optio from Spark, homework becomes evidence."""

@@ -1,0 +1,15 @@
+"""Time and time-ordered ids. Only the edges call this; everything below takes them as arguments."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+
+def utc_now() -> datetime:
+    return datetime.now(tz=UTC)
+
+
+def new_id() -> UUID:
+    """A UUIDv7 (RFC 9562): unique, and ordered by the moment it was made."""
+    return uuid7()

@@ -1,0 +1,299 @@
+"""Every setting of the service: one class, built once by `main` or `cli` and passed down.
+
+Nothing below reads the environment. `.env.example` and docs/settings.md are generated from the
+descriptions here and compared in `make check`. A refusal names the variable, never its value.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MEBIBYTE = 1024 * 1024
+MIN_SECRET_CHARACTERS = 32
+EXAMPLE_WORDS = ("change", "example", "secret", "password", "your-", "test-")
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+
+class SettingsError(Exception):
+    """The process may not start; the message names variables and never their values."""
+
+
+class Settings(BaseSettings):
+    """Read from the environment (and, by the commands, from `.env`)."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    # -- where it runs
+    environment: Literal["development", "production"] = Field(
+        "development", description="`production` refuses to start without its secrets."
+    )
+    frontend_url: str = Field(
+        "http://localhost:5173",
+        description="The Optio front end; the redirect after sign-in goes to its /auth/callback.",
+    )
+    allowed_origins: CommaSeparated = Field(
+        (), description="Further origins that may call /spark/token, comma-separated."
+    )
+    allowed_hosts: CommaSeparated = Field(
+        (), description="Host names this service answers to, comma-separated; empty: any."
+    )
+    trusted_proxy_hops: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="Proxies in front: the client is the Nth address of X-Forwarded-For from the right.",
+    )
+    spark_portal_url: str | None = Field(
+        None, description="Where a student goes back to Spark from an error page."
+    )
+    publish_contract: bool = Field(
+        True, description="Serve /docs and /openapi.json (the public contract)."
+    )
+
+    # -- database
+    database_url: SecretStr | None = Field(
+        None,
+        description="postgresql+asyncpg://user:password@host:5432/database; unset: the embedded one.",
+    )
+    database_pool_size: int = Field(
+        10, ge=1, le=100, description="Connections per process."
+    )
+    database_transaction_pooler: bool = Field(
+        False, description="Set behind pgbouncer or Supavisor in transaction mode (port 6543)."
+    )
+    statement_timeout_seconds: float = Field(
+        10, gt=0, le=300, description="The longest a single SQL statement may run."
+    )
+
+    # -- file storage
+    s3_endpoint_url: str | None = Field(
+        None, description="The S3 endpoint; unset: the embedded server."
+    )
+    s3_public_endpoint_url: str | None = Field(
+        None, description="The endpoint that readers of signed links reach, where it differs."
+    )
+    s3_region: str = Field("us-east-1", description="The S3 region.")
+    s3_bucket: str = Field(
+        "evidence-files", min_length=3, max_length=63, description="The bucket for evidence files."
+    )
+    aws_access_key_id: SecretStr | None = Field(None, description="S3 access key.")
+    aws_secret_access_key: SecretStr | None = Field(None, description="S3 secret key.")
+    evidence_url_mode: Literal["private", "public"] = Field(
+        "private", description="`public` keeps unguessable public paths for old readers."
+    )
+
+    # -- secrets
+    spark_sso_secret: SecretStr | None = Field(
+        None, description="HS256 secret of launch tokens, at least 32 characters of literal text."
+    )
+    spark_sso_secret_previous: SecretStr | None = Field(
+        None, description="The secret before the last rotation; accepted until it is removed."
+    )
+    spark_webhook_secret: SecretStr | None = Field(
+        None, description="HMAC-SHA256 secret of all webhooks, at least 32 characters."
+    )
+    spark_webhook_secret_previous: SecretStr | None = Field(
+        None, description="The secret before the last rotation; accepted until it is removed."
+    )
+    jwt_secret_key: SecretStr | None = Field(
+        None, description="Signs the app tokens; the same value as in the main app."
+    )
+    jwt_secret_key_previous: SecretStr | None = Field(
+        None, description="The key before the last rotation; still accepted when verifying."
+    )
+    internal_api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Service keys of the internal API, comma-separated, each 32+ characters."
+    )
+
+    # -- app tokens, cookies and sign-in
+    token_version: str = Field("v1", description="The `version` claim of app tokens.")
+    access_token_seconds: int = Field(
+        3600, ge=60, description="Life of access token and cookie, in seconds."
+    )
+    refresh_token_seconds: int = Field(
+        2_592_000, ge=60, description="Life of refresh token and cookie, in seconds."
+    )
+    cookie_secure: bool | None = Field(
+        None, description="Secure attribute of the cookies; unset: true in production."
+    )
+    cookie_samesite: Literal["none", "lax", "strict"] | None = Field(
+        None, description="SameSite attribute; unset: none in production, lax in development."
+    )
+    sso_link_by_email: bool = Field(
+        True, description="A first sign-in may link to a plain, unlinked student account."
+    )
+    code_reuse_revokes_session: bool = Field(
+        True, description="Redeeming a code twice revokes the session of the first exchange."
+    )
+
+    # -- limits of a submission (CONTRACT 7.3)
+    max_file_bytes: int = Field(50 * MEBIBYTE, ge=1, description="Largest file, in bytes.")
+    max_total_file_bytes: int = Field(
+        200 * MEBIBYTE, ge=1, description="Largest sum of files of one submission, in bytes."
+    )
+    max_body_bytes: int = Field(
+        210 * MEBIBYTE, ge=1, description="Largest multipart body, in bytes."
+    )
+    max_json_bytes: int = Field(
+        8 * MEBIBYTE, ge=1, description="Largest JSON body or metadata field, in bytes."
+    )
+    max_text_bytes: int = Field(
+        MEBIBYTE, ge=1, description="Largest submission text, in bytes of UTF-8."
+    )
+    max_files: int = Field(20, ge=1, description="Most files of one submission.")
+    max_parts: int = Field(100, ge=1, description="Most parts of one multipart body.")
+    max_concurrent_uploads: int = Field(
+        32, ge=1, description="Multipart submissions handled at once; more are answered 503."
+    )
+    spool_max_bytes: int = Field(
+        512 * MEBIBYTE,
+        ge=0,
+        description="Disk for files that arrive before their metadata, in bytes per process.",
+    )
+    body_idle_seconds: float = Field(
+        20, gt=0, description="Longest pause inside a request body."
+    )
+    body_min_bytes_per_second: int = Field(
+        1024, ge=1, description="Slowest average at which a request body may arrive."
+    )
+    upload_lease_seconds: int = Field(
+        900, ge=1, description="After this long without a byte an upload counts as abandoned."
+    )
+    delivery_lease_seconds: int = Field(
+        15, ge=1, description="After this long without a byte a running submission may be retried."
+    )
+    evidence_text_mode: Literal["placeholder", "raw"] = Field(
+        "placeholder", description="What evidence_text holds: the document's id or the text itself."
+    )
+
+    # -- rates, per minute
+    rate_limit_sso: int = Field(
+        10, ge=1, description="Sign-ins per Spark user, and failed ones per address, a minute."
+    )
+    rate_limit_token: int = Field(
+        10, ge=1, description="Failed code exchanges per address, a minute."
+    )
+    rate_limit_webhook: int = Field(
+        6000, ge=1, description="Signed webhooks per credential, a minute."
+    )
+    rate_limit_webhook_failures: int = Field(
+        100, ge=1, description="Refused webhooks per address, a minute."
+    )
+
+    @field_validator("allowed_origins", "allowed_hosts", "internal_api_keys", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(item.strip() for item in value.split(",") if item.strip())
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _use_asyncpg(cls, value: SecretStr | None) -> SecretStr | None:
+        """Hosts hand out postgres:// addresses; SQLAlchemy wants its driver named."""
+        if value is None:
+            return None
+        scheme, _, rest = value.get_secret_value().partition("://")
+        if scheme not in ("postgres", "postgresql", "postgresql+asyncpg"):
+            raise ValueError("must start with postgresql://")
+        return SecretStr(f"postgresql+asyncpg://{rest}")
+
+    @field_validator("frontend_url", "spark_portal_url", "allowed_origins")
+    @classmethod
+    def _plain_web_address(cls, value: str | tuple[str, ...] | None) -> object:
+        for address in (value,) if isinstance(value, str) else value or ():
+            parts = urlsplit(address)
+            if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+                raise ValueError("must be http(s)://host without credentials")
+        return value.rstrip("/") if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _refuse_unsafe(self) -> Self:
+        faults = [*self._weak_secrets(), *self._repeated_secrets()]
+        if self.environment == "production":
+            faults += self._missing_in_production()
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _secrets(self) -> dict[str, str]:
+        single = {
+            name.upper(): value.get_secret_value()
+            for name in _SECRETS
+            if (value := getattr(self, name)) is not None
+        }
+        keys = {
+            f"INTERNAL_API_KEYS[{position}]": key.get_secret_value()
+            for position, key in enumerate(self.internal_api_keys)
+        }
+        return single | keys
+
+    def _weak_secrets(self) -> Iterable[str]:
+        for name, secret in self._secrets().items():
+            if len(secret) < MIN_SECRET_CHARACTERS:
+                yield f"{name} must have at least {MIN_SECRET_CHARACTERS} characters"
+            elif len(set(secret)) < 8 or secret.lower().startswith(EXAMPLE_WORDS):
+                yield f"{name} is an example, not a secret"
+
+    def _repeated_secrets(self) -> Iterable[str]:
+        owners: dict[str, str] = {}
+        for name, secret in self._secrets().items():
+            if secret in owners:
+                yield f"{name} must differ from {owners[secret]}"
+            owners[secret] = name
+
+    def _missing_in_production(self) -> Iterable[str]:
+        for name in _NEEDED_IN_PRODUCTION:
+            if not getattr(self, name):
+                yield f"{name.upper()} must be set in production"
+        if not self.frontend_url.startswith("https://"):
+            yield "FRONTEND_URL must be https in production"
+
+    @property
+    def cookies_are_secure(self) -> bool:
+        return self.environment == "production" if self.cookie_secure is None else self.cookie_secure
+
+    @property
+    def cookies_same_site(self) -> Literal["none", "lax", "strict"]:
+        return self.cookie_samesite or ("none" if self.environment == "production" else "lax")
+
+
+_SECRETS = (
+    "spark_sso_secret",
+    "spark_sso_secret_previous",
+    "spark_webhook_secret",
+    "spark_webhook_secret_previous",
+    "jwt_secret_key",
+    "jwt_secret_key_previous",
+)
+_NEEDED_IN_PRODUCTION = (
+    "database_url",
+    "s3_endpoint_url",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "spark_sso_secret",
+    "spark_webhook_secret",
+    "jwt_secret_key",
+    "internal_api_keys",
+)
+
+
+def load_settings() -> Settings:
+    """The settings of this process. Raises SettingsError with one sentence for each fault."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("\n".join(_faults(error))) from None
+
+
+def _faults(error: ValidationError) -> Iterable[str]:
+    for fault in error.errors(include_input=False, include_context=False, include_url=False):
+        message = fault["msg"].removeprefix("Value error, ")
+        name = "".join(str(place).upper() for place in fault["loc"][:1])
+        yield f"{name}: {message}" if name else message

@@ -1,0 +1,82 @@
+"""Cleaning what senders write, and the one JSON loader of the service (DESIGN decision 8).
+
+Free text is repaired, so that no work is lost over one broken character; identifiers that need
+repair are refused by their owners, because a repaired identifier may be somebody else's.
+"""
+
+import json
+import math
+import re
+from typing import NoReturn
+
+from app.errors import JsonInvalidError
+
+MAX_JSON_DEPTH = 64
+MAX_JSON_INTEGER_DIGITS = 400
+
+# Possessive quantifiers: linear time on any input, unterminated strings included.
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
+
+
+def clean_text(text: str) -> str:
+    """Free text that Postgres can keep: NUL removed, a lone surrogate becomes U+FFFD."""
+    return text.replace("\0", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def is_clean(text: str) -> bool:
+    """Whether an identifier can be used as it is: no NUL and no lone surrogate."""
+    return clean_text(text) == text
+
+
+def load_json(raw: bytes, *, max_depth: int = MAX_JSON_DEPTH) -> object:
+    """RFC 8259 JSON, strictly: UTF-8 without mark, no repeated keys, finite numbers.
+
+    Raises JsonInvalidError for everything else, nesting beyond `max_depth` included.
+    """
+    try:
+        text = raw.decode("utf-8")
+        if text.startswith("\ufeff") or _depth(text) > max_depth:
+            raise JsonInvalidError
+        return json.loads(
+            text,
+            object_pairs_hook=_unique_keys,
+            parse_constant=_refuse_constant,
+            parse_float=_finite_float,
+            parse_int=_short_integer,
+        )
+    except (ValueError, RecursionError) as error:
+        raise JsonInvalidError from error
+
+
+def _depth(text: str) -> int:
+    """The deepest nesting of brackets outside strings, found without recursion."""
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise JsonInvalidError(hint="A key is repeated; which value counts is undefined.")
+    return members
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise JsonInvalidError
+
+
+def _finite_float(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise JsonInvalidError
+    return number
+
+
+def _short_integer(digits: str) -> int:
+    if len(digits) > MAX_JSON_INTEGER_DIGITS:
+        raise JsonInvalidError
+    return int(digits)
