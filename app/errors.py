@@ -50,7 +50,10 @@ class BadRequestError(ServiceError):
 
 
 class UnauthorizedError(ServiceError):
+    """`scheme` is the WWW-Authenticate challenge (RFC 9110 section 11.6.1)."""
+
     status = 401
+    scheme: ClassVar[str] = "Spark"
 
 
 class ForbiddenError(ServiceError):
@@ -115,6 +118,7 @@ class MethodNotAllowedError(BadRequestError):
 
 class CredentialsInvalidError(UnauthorizedError):
     code, title, error = "unauthorized", "Unauthorized", "Unauthorized"
+    scheme = "Bearer"
     hint = "Send a service key of this service: `Authorization: Bearer <key>`."
 
 
@@ -193,8 +197,16 @@ class AccountLinkForbiddenError(ForbiddenError):
     hint = "The e-mail address belongs to an Optio account that Spark may not sign in to."
 
 
+class SignInFailedError(ServiceError):
+    error = "Failed to create user account"
+
+
 class SsoNotConfiguredError(UnavailableError):
     code, title, error = "sso_not_configured", "SSO not configured", "SSO not configured"
+
+
+class TokenExchangeFailedError(ServiceError):
+    error = "Token exchange failed"
 
 
 class CodeMissingError(BadRequestError):
@@ -225,6 +237,10 @@ class CodeExpiredError(UnauthorizedError):
 
 
 # ---------------------------------------------------------------------------- submission
+
+
+class SubmissionFailedError(ServiceError):
+    error = "Failed to process submission"
 
 
 class WebhookNotConfiguredError(UnavailableError):
@@ -338,6 +354,12 @@ class StudentNotFoundError(MissingError):
 class RequestInProgressError(UnavailableError):
     status, code, title = 409, "request_in_progress", "Request in progress"
     error = "Request in progress"
+
+
+class RequestStillRunningError(RequestInProgressError):
+    """The same for senders without a webhook id, which give up for good on any 4xx (DESIGN R2)."""
+
+    status = 503
 
 
 class IdempotencyConflictError(BadRequestError):

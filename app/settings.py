@@ -9,10 +9,12 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MEBIBYTE = 1024 * 1024
 MIN_SECRET_CHARACTERS = 32
+MIN_DIFFERENT_CHARACTERS = 8
 EXAMPLE_WORDS = ("change", "example", "secret", "password", "your-", "test-")
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
@@ -26,7 +28,11 @@ class Settings(BaseSettings):
     """Read from the environment (and, by the commands, from `.env`)."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
     )
 
     # -- where it runs
@@ -47,25 +53,24 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=10,
-        description="Proxies in front: the client is the Nth address of X-Forwarded-For from the right.",
+        description="Proxies in front; the client is the Nth address from the right.",
     )
     spark_portal_url: str | None = Field(
         None, description="Where a student goes back to Spark from an error page."
     )
     publish_contract: bool = Field(
-        True, description="Serve /docs and /openapi.json (the public contract)."
+        default=True, description="Serve /docs and /openapi.json (the public contract)."
     )
 
     # -- database
     database_url: SecretStr | None = Field(
         None,
-        description="postgresql+asyncpg://user:password@host:5432/database; unset: the embedded one.",
+        description="postgresql://user:password@host:5432/database; unset: the embedded server.",
     )
-    database_pool_size: int = Field(
-        10, ge=1, le=100, description="Connections per process."
-    )
+    database_pool_size: int = Field(10, ge=1, le=100, description="Connections per process.")
     database_transaction_pooler: bool = Field(
-        False, description="Set behind pgbouncer or Supavisor in transaction mode (port 6543)."
+        default=False,
+        description="Set behind pgbouncer or Supavisor in transaction mode (port 6543).",
     )
     statement_timeout_seconds: float = Field(
         10, gt=0, le=300, description="The longest a single SQL statement may run."
@@ -126,10 +131,11 @@ class Settings(BaseSettings):
         None, description="SameSite attribute; unset: none in production, lax in development."
     )
     sso_link_by_email: bool = Field(
-        True, description="A first sign-in may link to a plain, unlinked student account."
+        default=True, description="A first sign-in may link to a plain, unlinked student account."
     )
     code_reuse_revokes_session: bool = Field(
-        True, description="Redeeming a code twice revokes the session of the first exchange."
+        default=True,
+        description="Redeeming a code twice revokes the session of the first exchange.",
     )
 
     # -- limits of a submission (CONTRACT 7.3)
@@ -156,9 +162,7 @@ class Settings(BaseSettings):
         ge=0,
         description="Disk for files that arrive before their metadata, in bytes per process.",
     )
-    body_idle_seconds: float = Field(
-        20, gt=0, description="Longest pause inside a request body."
-    )
+    body_idle_seconds: float = Field(20, gt=0, description="Longest pause inside a request body.")
     body_min_bytes_per_second: int = Field(
         1024, ge=1, description="Slowest average at which a request body may arrive."
     )
@@ -173,6 +177,10 @@ class Settings(BaseSettings):
     )
 
     # -- rates, per minute
+    rate_limit_storage_uri: SecretStr = Field(
+        SecretStr("memory://"),
+        description="Where successes are counted; redis://host:6379 when several instances run.",
+    )
     rate_limit_sso: int = Field(
         10, ge=1, description="Sign-ins per Spark user, and failed ones per address, a minute."
     )
@@ -216,7 +224,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Self:
         faults = [*self._weak_secrets(), *self._repeated_secrets()]
-        if self.environment == "production":
+        if self.in_production:
             faults += self._missing_in_production()
         if faults:
             raise ValueError("; ".join(faults))
@@ -238,7 +246,9 @@ class Settings(BaseSettings):
         for name, secret in self._secrets().items():
             if len(secret) < MIN_SECRET_CHARACTERS:
                 yield f"{name} must have at least {MIN_SECRET_CHARACTERS} characters"
-            elif len(set(secret)) < 8 or secret.lower().startswith(EXAMPLE_WORDS):
+            elif len(set(secret)) < MIN_DIFFERENT_CHARACTERS or secret.lower().startswith(
+                EXAMPLE_WORDS
+            ):
                 yield f"{name} is an example, not a secret"
 
     def _repeated_secrets(self) -> Iterable[str]:
@@ -256,12 +266,18 @@ class Settings(BaseSettings):
             yield "FRONTEND_URL must be https in production"
 
     @property
+    def in_production(self) -> bool:
+        return self.environment == "production"
+
+    @property
     def cookies_are_secure(self) -> bool:
-        return self.environment == "production" if self.cookie_secure is None else self.cookie_secure
+        return (
+            self.environment == "production" if self.cookie_secure is None else self.cookie_secure
+        )
 
     @property
     def cookies_same_site(self) -> Literal["none", "lax", "strict"]:
-        return self.cookie_samesite or ("none" if self.environment == "production" else "lax")
+        return self.cookie_samesite or ("none" if self.in_production else "lax")
 
 
 _SECRETS = (
@@ -297,3 +313,29 @@ def _faults(error: ValidationError) -> Iterable[str]:
         message = fault["msg"].removeprefix("Value error, ")
         name = "".join(str(place).upper() for place in fault["loc"][:1])
         yield f"{name}: {message}" if name else message
+
+
+def example_environment() -> str:
+    """`.env.example`: every setting with its description, commented out."""
+    lines = ["# Generated from app/settings.py by `make openapi`. Copy to .env and fill in.", ""]
+    for name, field in Settings.model_fields.items():
+        lines += [f"# {field.description}", f"# {name.upper()}={_default(field)}", ""]
+    return "\n".join(lines)
+
+
+def describe_settings() -> str:
+    """docs/settings.md: the table of all settings."""
+    rows = [
+        f"| `{name.upper()}` | {f'`{_default(field)}`' if _default(field) else ''} "
+        f"| {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    head = ["# Settings", "", "Generated from `app/settings.py` by `make openapi`.", ""]
+    return "\n".join([*head, "| variable | default | |", "|---|---|---|", *rows, ""])
+
+
+def _default(field: FieldInfo) -> str:
+    default = field.default
+    if isinstance(default, SecretStr):
+        default = default.get_secret_value()
+    return str(default).lower() if isinstance(default, bool) else str(default or "")

@@ -9,14 +9,16 @@ import math
 import re
 from typing import NoReturn
 
-from app.errors import JsonInvalidError
-
 MAX_JSON_DEPTH = 64
 MAX_JSON_INTEGER_DIGITS = 400
 
 # Possessive quantifiers: linear time on any input, unterminated strings included.
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
+
+
+class StrictJsonError(ValueError):
+    """The bytes are not the JSON we accept; the message says why, without repeating any of it."""
 
 
 def clean_text(text: str) -> str:
@@ -32,21 +34,26 @@ def is_clean(text: str) -> bool:
 def load_json(raw: bytes, *, max_depth: int = MAX_JSON_DEPTH) -> object:
     """RFC 8259 JSON, strictly: UTF-8 without mark, no repeated keys, finite numbers.
 
-    Raises JsonInvalidError for everything else, nesting beyond `max_depth` included.
+    Raises StrictJsonError for everything else, nesting beyond `max_depth` included.
     """
     try:
-        text = raw.decode("utf-8")
-        if text.startswith("\ufeff") or _depth(text) > max_depth:
-            raise JsonInvalidError
         return json.loads(
-            text,
+            _shallow(raw.decode("utf-8"), max_depth),
             object_pairs_hook=_unique_keys,
             parse_constant=_refuse_constant,
             parse_float=_finite_float,
             parse_int=_short_integer,
         )
+    except StrictJsonError:
+        raise
     except (ValueError, RecursionError) as error:
-        raise JsonInvalidError from error
+        raise StrictJsonError("it is not one JSON value in UTF-8") from error
+
+
+def _shallow(text: str, max_depth: int) -> str:
+    if _depth(text) > max_depth:
+        raise StrictJsonError("it is nested too deeply")
+    return text
 
 
 def _depth(text: str) -> int:
@@ -61,22 +68,22 @@ def _depth(text: str) -> int:
 def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise JsonInvalidError(hint="A key is repeated; which value counts is undefined.")
+        raise StrictJsonError("a key is repeated")
     return members
 
 
-def _refuse_constant(_name: str) -> NoReturn:
-    raise JsonInvalidError
+def _refuse_constant(name: str) -> NoReturn:
+    raise StrictJsonError(f"{name} is not JSON")
 
 
 def _finite_float(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise JsonInvalidError
+        raise StrictJsonError("a number is too large")
     return number
 
 
 def _short_integer(digits: str) -> int:
     if len(digits) > MAX_JSON_INTEGER_DIGITS:
-        raise JsonInvalidError
+        raise StrictJsonError("a number is too large")
     return int(digits)

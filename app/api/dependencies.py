@@ -1,0 +1,91 @@
+"""What an endpoint may ask for: the resources of this process, the moment, the caller."""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from jose.backends.base import Key
+
+from app.clock import utc_now
+from app.database import Sessions
+from app.errors import CredentialsInvalidError
+from app.limits import Limits
+from app.settings import Settings
+from app.sso.app_tokens import TokenIssuer
+from app.storage.bucket import Bucket
+from app.submissions.pace import keep_pace, read_all
+from app.submissions.receive import Intake
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one process opened at start. Without its secret a route's part is empty or None."""
+
+    settings: Settings
+    sessions: Sessions
+    bucket: Bucket
+    intake: Intake
+    limits: Limits
+    launch_keys: Sequence[Key]
+    issuer: TokenIssuer | None
+
+
+async def _resources(request: Request) -> Resources:
+    resources: Resources = request.app.state.resources
+    return resources
+
+
+async def _now() -> datetime:
+    return utc_now()
+
+
+async def _request_id(request: Request) -> str:
+    request_id: str = request.state.request_id
+    return request_id
+
+
+Opened = Annotated[Resources, Depends(_resources)]
+Now = Annotated[datetime, Depends(_now)]
+RequestId = Annotated[str, Depends(_request_id)]
+
+_service_key = HTTPBearer(
+    scheme_name="serviceKey",
+    description="A service key of this service, from INTERNAL_API_KEYS.",
+    auto_error=False,
+)
+
+
+async def require_service_key(
+    opened: Opened,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_service_key)],
+) -> None:
+    """Raises CredentialsInvalidError. Every key is compared, so that time tells nothing."""
+    given = _digest(credentials.credentials if credentials else "")
+    fits = [
+        hmac.compare_digest(given, _digest(key.get_secret_value()))
+        for key in opened.settings.internal_api_keys
+    ]
+    if not any(fits):
+        raise CredentialsInvalidError
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "replace")).digest()
+
+
+async def read_body(request: Request, *, max_bytes: int) -> bytes:
+    """A small body. Raises BodyTooLargeError as soon as it is, or BodyTimeoutError."""
+    settings = request.app.state.resources.settings
+    return await read_all(
+        keep_pace(
+            request.stream(),
+            idle_seconds=settings.body_idle_seconds,
+            min_bytes_per_second=settings.body_min_bytes_per_second,
+        ),
+        max_bytes=max_bytes,
+    )

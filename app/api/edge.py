@@ -1,0 +1,123 @@
+"""The outermost layer, pure ASGI: what every request and every response must have.
+
+Gives each request an id, refuses what is no proper request before anybody reads it (SECURITY D16),
+puts the security headers on every response (D17), turns the unexpected into a 500 that tells
+nothing, and writes one log line that holds no query, address, name or token.
+"""
+
+import re
+import time
+from typing import Any
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.problems import render, unexpected
+from app.clock import new_id
+from app.errors import HeaderTooLargeError, RequestInvalidError, ServiceError
+
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 16 * 1024
+HEALTH_PATHS = ("/healthz", "/readyz")  # asked by address, not by name
+REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+SECURITY_HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "strict-transport-security": "max-age=31536000; includeSubDomains",
+    "x-content-type-options": "nosniff",
+}
+
+log = structlog.get_logger()
+
+
+class Edge:
+    def __init__(
+        self, app: ASGIApp, *, allowed_hosts: tuple[str, ...], trusted_proxy_hops: int
+    ) -> None:
+        self._app = app
+        self._hosts = {host.lower() for host in allowed_hosts}
+        self._hops = trusted_proxy_hops
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, send)
+        scope["state"]["client_address"] = self._client_address(scope, exchange.headers)
+        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+            try:
+                self._check(scope, exchange.headers)
+                await self._app(scope, receive, exchange.send)
+            except ServiceError as refusal:
+                await render(refusal, exchange.request_id)(scope, receive, exchange.send)
+            except ClientDisconnect:
+                log.info("client_left")
+            except Exception as failure:  # noqa: BLE001 - the last resort of the service
+                await exchange.fail(failure, receive)
+            exchange.log()
+
+    def _client_address(self, scope: Scope, headers: Headers) -> str:
+        """Counted from the right: what stands further left is the client's own invention."""
+        peer = scope["client"][0] if scope.get("client") else "unknown"
+        chain = [
+            address.strip()
+            for value in headers.getlist("x-forwarded-for")
+            for address in value.split(",")
+        ]
+        return chain[-self._hops] if 0 < self._hops <= len(chain) else peer
+
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        raw = scope["headers"]
+        size = sum(len(name) + len(value) for name, value in raw)
+        if len(raw) > MAX_HEADERS or size > MAX_HEADER_BYTES:
+            raise HeaderTooLargeError
+        hosts = headers.getlist("host")
+        if scope["path"] in HEALTH_PATHS:
+            return
+        name = hosts[0].rpartition(":")[0] or hosts[0] if hosts else ""
+        if len(hosts) != 1 or (self._hosts and name.lower() not in self._hosts):
+            raise RequestInvalidError(hint="Send one Host header with a name of this service.")
+
+
+class _Exchange:
+    """One request and its response: the id, the headers, and whether an answer has begun."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.headers = Headers(scope=scope)
+        given = self.headers.get("x-request-id", "")
+        self.request_id = given if REQUEST_ID.fullmatch(given) else str(new_id())
+        scope.setdefault("state", {})["request_id"] = self.request_id
+        self._scope = scope
+        self._send = send
+        self._status: int | None = None
+        self._began = time.perf_counter()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+            headers["x-request-id"] = self.request_id
+        await self._send(message)
+
+    async def fail(self, failure: Exception, receive: Receive) -> None:
+        """The class name is logged; the text may hold anything, so it is not."""
+        log.error("unexpected_failure", error_class=type(failure).__name__)
+        if self._status is not None:
+            raise failure  # the answer has begun: only closing the connection can show it
+        response = render(unexpected(self._scope["path"]), self.request_id)
+        await response(self._scope, receive, self.send)
+
+    def log(self) -> None:
+        route: Any = self._scope.get("route")
+        log.info(
+            "request",
+            method=self._scope["method"],
+            route=getattr(route, "path", None),
+            status=self._status,
+            ms=round((time.perf_counter() - self._began) * 1000, 1),
+        )

@@ -1,0 +1,1 @@
+"""Called by the main Optio app with a service key."""

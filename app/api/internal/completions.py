@@ -1,0 +1,86 @@
+"""One completion with its evidence, for the main app."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+
+from app.api.dependencies import Now, Opened, require_service_key
+from app.api.internal.schemas import Block, CompletionAnswer, Document, File
+from app.api.problems import problems
+from app.errors import (
+    CredentialsInvalidError,
+    DatabaseUnavailableError,
+    FieldInvalidError,
+    NotFoundError,
+    OverloadedError,
+)
+from app.evidence.completions import CompletionFile, StoredBlock, get_completion
+from app.storage.bucket import LINK_SECONDS, Bucket
+
+router = APIRouter(
+    prefix="/internal/v1", tags=["completions"], dependencies=[Depends(require_service_key)]
+)
+
+
+@router.get(
+    "/completions/{completion_id}",
+    name="getCompletion",
+    summary="Read a completion",
+    description="Evidence blocks in the editor's shapes, and files with signed links.",
+    responses=problems(
+        CredentialsInvalidError,
+        FieldInvalidError,
+        NotFoundError,
+        DatabaseUnavailableError,
+        OverloadedError,
+    ),
+)
+async def read_completion(completion_id: UUID, opened: Opened, now: Now) -> CompletionAnswer:
+    completion = await get_completion(opened.sessions, completion_id)
+    document = (
+        Document.model_validate(
+            {"id": completion.document_id, "status": completion.document_status}
+        )
+        if completion.document_id
+        else None
+    )
+    return CompletionAnswer(
+        id=completion.id,
+        user_id=completion.user_id,
+        quest_id=completion.quest_id,
+        task_id=completion.task_id,
+        completed_at=completion.completed_at,
+        xp_awarded=completion.xp_awarded,
+        revision=completion.revision,
+        document=document,
+        blocks=[await _block(opened.bucket, block) for block in completion.blocks],
+        files=[await _file(opened.bucket, file, now) for file in completion.files],
+    )
+
+
+async def _block(bucket: Bucket, block: StoredBlock) -> Block:
+    content: dict[str, Any] = dict(block.content)
+    object_key = bucket.object_key(str(content.get("url", "")))
+    if object_key:
+        content["url"] = await bucket.link(
+            object_key,
+            content_type=str(content.get("content_type", "application/octet-stream")),
+            filename=str(content.get("filename", "file")),
+        )
+    return Block.model_validate(vars(block) | {"content": content})
+
+
+async def _file(bucket: Bucket, file: CompletionFile, now: datetime) -> File:
+    return File(
+        id=file.id,
+        filename=file.filename,
+        content_type=file.content_type,
+        size_bytes=file.size_bytes,
+        sha256=file.sha256.hex(),
+        url=await bucket.link(
+            file.object_key, content_type=file.content_type, filename=file.filename
+        ),
+        url_expires_at=now + timedelta(seconds=LINK_SECONDS),
+    )

@@ -1,0 +1,80 @@
+"""What the main app reads."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+UUID_EXAMPLE = "0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"
+LINK_EXAMPLE = "https://files.example.org/evidence-files/0193b5a2/7f3c.png?X-Amz-Signature=…"
+MOMENT_EXAMPLE = "2026-11-23T14:30:00Z"
+
+
+class Document(BaseModel):
+    """The student's evidence document for the task."""
+
+    id: UUID = Field(description="The document.", examples=[UUID_EXAMPLE])
+    status: Literal["draft", "completed"] = Field(
+        description="A completed document never falls back to draft.", examples=["completed"]
+    )
+
+
+class Block(BaseModel):
+    """One evidence block, in the shape of the front end's editor."""
+
+    id: UUID = Field(description="The block.", examples=[UUID_EXAMPLE])
+    document_id: UUID = Field(description="Its document.", examples=[UUID_EXAMPLE])
+    block_type: Literal["text", "image", "video", "link", "document"] = Field(
+        description="Decides the members of `content`.", examples=["image"]
+    )
+    content: dict[str, Any] = Field(
+        description=(
+            "text: `text`; image: `url, alt, caption, filename`; video: `url, title, platform`;"
+            " link: `url, title, description`; document: `url, title, filename`; every file also"
+            " `file_size, content_type`. The `url` of a file is a signed link for 5 minutes."
+        ),
+        examples=[{"text": "Rain fell on four of seven days."}],
+    )
+    order_index: int = Field(description="Position, from 0.", examples=[0])
+    is_private: bool = Field(description="Hidden from portfolio readers.", examples=[False])
+    created_at: datetime = Field(description="When it was written.", examples=[MOMENT_EXAMPLE])
+    uploaded_by_user_id: UUID | None = Field(description="By whom.", examples=[UUID_EXAMPLE])
+    uploaded_by_role: Literal["student", "advisor", "parent"] = Field(
+        description="In which role.", examples=["student"]
+    )
+
+
+class File(BaseModel):
+    """A file of the current revision."""
+
+    id: UUID = Field(description="The file.", examples=[UUID_EXAMPLE])
+    filename: str = Field(description="Its display name.", examples=["rain-gauge.jpg"])
+    content_type: str = Field(description="Decided by the content.", examples=["image/jpeg"])
+    size_bytes: int = Field(description="In bytes.", examples=[482113])
+    sha256: str = Field(
+        description="In hexadecimal.", examples=["9f86d081884c7d659a2feaa0c55ad015"]
+    )
+    url: str = Field(description="A signed link that downloads the file.", examples=[LINK_EXAMPLE])
+    url_expires_at: datetime = Field(
+        description="Until then the link works.", examples=[MOMENT_EXAMPLE]
+    )
+
+
+class CompletionAnswer(BaseModel):
+    """A completed task with its evidence."""
+
+    id: UUID = Field(description="The completion.", examples=[UUID_EXAMPLE])
+    user_id: UUID = Field(description="The student.", examples=[UUID_EXAMPLE])
+    quest_id: UUID = Field(description="The quest.", examples=[UUID_EXAMPLE])
+    task_id: UUID = Field(description="The student's copy of the task.", examples=[UUID_EXAMPLE])
+    completed_at: datetime = Field(
+        description="When it was first handed in.", examples=[MOMENT_EXAMPLE]
+    )
+    xp_awarded: int = Field(description="Paid for the task, once.", examples=[100])
+    revision: int | None = Field(
+        description="The current revision; null if it did not come from Spark.", examples=[1]
+    )
+    document: Document | None = Field(description="Null when there is no evidence document.")
+    blocks: list[Block] = Field(description="In order.")
+    files: list[File] = Field(description="Of the current revision, in the order received.")

@@ -1,0 +1,207 @@
+"""RFC 9457 problem documents: one shape for every failure, made from the classes of `errors`.
+
+The body is flat and has the old clients' `error` string beside the standard members. The same
+classes document each operation, so the contract names exactly what is raised.
+"""
+
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from app.database import OUTAGES, explain_outage
+from app.errors import (
+    FieldInvalidError,
+    MethodNotAllowedError,
+    NotFoundError,
+    RateLimitedError,
+    RequestInvalidError,
+    ServiceError,
+    SignInFailedError,
+    SubmissionFailedError,
+    TokenExchangeFailedError,
+    UnauthorizedError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+
+# What an unexpected failure of a route says to its old clients.
+UNEXPECTED: dict[str, type[ServiceError]] = {
+    "/spark/sso": SignInFailedError,
+    "/spark/token": TokenExchangeFailedError,
+    "/spark/webhook/submission": SubmissionFailedError,
+}
+
+# The setting that limits a route's failures per address; of webhooks only failed authentication
+# counts, because a 429 makes old senders drop homework.
+FAILURE_LIMITS = {
+    "/spark/sso": "rate_limit_sso",
+    "/spark/token": "rate_limit_token",
+    "/spark/webhook/submission": "rate_limit_webhook_failures",
+}
+
+
+class FileFault(BaseModel):
+    """What is wrong with one file."""
+
+    file: str = Field(description="The sender's name for the file.", examples=["notes.zip"])
+    code: str = Field(description="A stable code.", examples=["file_type_not_allowed"])
+    detail: str = Field(
+        description="A sentence for people.", examples=["File type application/zip not allowed"]
+    )
+
+
+class Problem(BaseModel):
+    """Why a request failed (RFC 9457), and what to do about it."""
+
+    type: str = Field(
+        description="Identifies the kind of problem; `/problems/` and its code.",
+        examples=["/problems/signature_invalid"],
+    )
+    title: str = Field(description="The kind of problem in words.", examples=["Signature invalid"])
+    status: int = Field(description="The HTTP status again.", examples=[401])
+    detail: str = Field(description="This occurrence in words.", examples=["Invalid signature"])
+    code: str = Field(description="A stable code to decide by.", examples=["signature_invalid"])
+    error: str = Field(
+        description="The text that older clients show; always a string.",
+        examples=["Invalid signature"],
+    )
+    hint: str | None = Field(
+        None,
+        description="What to do.",
+        examples=["Sign the exact bytes that are sent."],
+    )
+    errors: list[FileFault] | None = Field(
+        None, description="Every file at fault, when there are several."
+    )
+    retry_after: int | None = Field(
+        None, description="Seconds after which a retry makes sense.", examples=[5]
+    )
+    request_id: str = Field(
+        description="Name it when you ask us; also in the X-Request-Id header.",
+        examples=["0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"],
+    )
+
+
+def render(error: ServiceError, request_id: str) -> Response:
+    """The response for a failure. Holds nothing of the exception but what `errors` wrote."""
+    retry_after = (
+        error.retry_after_seconds if isinstance(error, RateLimitedError) else error.retry_after
+    )
+    problem = Problem(
+        type=f"/problems/{error.code}",
+        title=error.title,
+        status=error.status,
+        detail=error.error_text,
+        code=error.code,
+        error=error.error_text,
+        hint=error.hint_text,
+        errors=[FileFault(file=f.file, code=f.code, detail=f.detail) for f in error.files] or None,
+        retry_after=retry_after,
+        request_id=request_id,
+    )
+    headers = {"Retry-After": str(retry_after)} if retry_after else {}
+    if isinstance(error, UnauthorizedError):
+        headers["WWW-Authenticate"] = error.scheme
+    return JSONResponse(
+        problem.model_dump(exclude_none=True),
+        status_code=error.status,
+        headers=headers,
+        media_type=MEDIA_TYPE,
+    )
+
+
+def request_id_of(request: Request) -> str:
+    request_id: str = request.state.request_id
+    return request_id
+
+
+async def on_service_error(request: Request, error: ServiceError) -> Response:
+    return render(_limited(request, error), request_id_of(request))
+
+
+def _limited(request: Request, error: ServiceError) -> ServiceError:
+    """Failures count per address; past the limit a failure is answered 429 (DESIGN R14)."""
+    path = request.url.path
+    setting = FAILURE_LIMITS.get(path)
+    is_counted = isinstance(error, UnauthorizedError) or not path.startswith("/spark/webhook/")
+    if setting is None or not is_counted or error.status >= 500:  # noqa: PLR2004 - server errors
+        return error
+    resources = request.app.state.resources
+    try:
+        resources.limits.count_failure(
+            path, request.state.client_address, per_minute=getattr(resources.settings, setting)
+        )
+    except RateLimitedError as limited:
+        return limited
+    return error
+
+
+async def on_outage(request: Request, error: Exception) -> Response:
+    return render(explain_outage(error), request_id_of(request))
+
+
+async def on_http_exception(request: Request, error: HTTPException) -> Response:
+    """What the router itself says: unknown path or method."""
+    kinds: dict[int, type[ServiceError]] = {404: NotFoundError, 405: MethodNotAllowedError}
+    return render(kinds.get(error.status_code, RequestInvalidError)(), request_id_of(request))
+
+
+async def on_validation_error(request: Request, error: RequestValidationError) -> Response:
+    """Names the field and never its value."""
+    place = str(error.errors()[0]["loc"][-1])
+    return render(FieldInvalidError(name=place), request_id_of(request))
+
+
+HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
+    ServiceError: on_service_error,
+    HTTPException: on_http_exception,
+    RequestValidationError: on_validation_error,
+    **dict.fromkeys(OUTAGES, on_outage),
+}
+
+
+def unexpected(path: str) -> ServiceError:
+    return UNEXPECTED.get(path, ServiceError)()
+
+
+def problems(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI responses for these failures: one entry a status, one example a code."""
+    by_status: dict[int, list[type[ServiceError]]] = {}
+    for error in errors:
+        by_status.setdefault(error.status, []).append(error)
+    return {status: _response(kinds) for status, kinds in sorted(by_status.items())}
+
+
+def _response(kinds: Iterable[type[ServiceError]]) -> dict[str, Any]:
+    described = [f"`{kind.code}` {kind.error}" for kind in kinds]
+    return {
+        "description": "; ".join(dict.fromkeys(described)),
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "examples": {kind.code: _example(kind) for kind in kinds},
+            }
+        },
+    }
+
+
+def _example(kind: type[ServiceError]) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "type": f"/problems/{kind.code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": kind.error,
+        "code": kind.code,
+        "error": kind.error,
+        "request_id": "0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d",
+    }
+    if kind.hint:
+        value["hint"] = kind.hint
+    if kind.retry_after:
+        value["retry_after"] = kind.retry_after
+    return {"summary": kind.title, "value": value}

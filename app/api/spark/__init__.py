@@ -1,0 +1,1 @@
+"""Called by Spark, and by the student's browser that Spark sends."""

@@ -1,0 +1,176 @@
+"""The student's browser arrives from Spark with a launch token and leaves with a one-time code."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from app.api.dependencies import Now, Opened, Resources, read_body
+from app.api.problems import problems
+from app.clock import new_id
+from app.errors import (
+    AccountInactiveError,
+    AccountLinkForbiddenError,
+    BodyTooLargeError,
+    DatabaseUnavailableError,
+    LaunchClaimsInvalidError,
+    LaunchTokenExpiredError,
+    LaunchTokenInvalidError,
+    LaunchTokenMissingError,
+    LaunchTokenReplayedError,
+    MediaTypeUnsupportedError,
+    OverloadedError,
+    RateLimitedError,
+    RequestInvalidError,
+    RoleNotAllowedError,
+    SignInFailedError,
+    SsoNotConfiguredError,
+)
+from app.sso.authorization_codes import new_code
+from app.sso.launch_token import verify_launch_token
+from app.sso.sign_in import sign_in
+
+router = APIRouter(tags=["sign-in"])
+
+MAX_QUERY_TOKEN = 16 * 1024
+MAX_FORM_BYTES = 64 * 1024
+
+DESCRIPTION = """\
+The launch token is a JWT, HS256 only, signed with the SSO secret as literal text; make a new one
+for each click.
+
+| claim | | |
+|---|---|---|
+| `sub` | required | Spark's user id, text or integer |
+| `email` | required | may be empty; then the account gets an address that reaches nobody |
+| `iat`, `exp` | required | Unix seconds, at most 10 minutes apart |
+| `given_name`, `family_name` | | refreshed at every sign-in |
+| `role` | | absent or `student` |
+| `courses` | | Spark course ids |
+| `jti` | | makes the token's single use explicit |
+
+A token may be used again until its code was redeemed; each use replaces the code."""
+
+PROBLEMS = problems(
+    RequestInvalidError,
+    LaunchTokenMissingError,
+    LaunchTokenInvalidError,
+    LaunchClaimsInvalidError,
+    LaunchTokenExpiredError,
+    LaunchTokenReplayedError,
+    RoleNotAllowedError,
+    AccountInactiveError,
+    AccountLinkForbiddenError,
+    RateLimitedError,
+    SignInFailedError,
+    SsoNotConfiguredError,
+    DatabaseUnavailableError,
+    OverloadedError,
+)
+REDIRECT: dict[int | str, dict[str, Any]] = {
+    302: {
+        "description": "To `{FRONTEND_URL}/auth/callback?code=…`; the code lives 60 s, once.",
+        "headers": {
+            "Location": {
+                "description": "The front end's callback with the one-time code.",
+                "schema": {"type": "string", "format": "uri"},
+                "example": "https://app.example.org/auth/callback?code=Wq3ZtY0mB1nC5vX8",
+            }
+        },
+    }
+}
+
+
+@router.get(
+    "/spark/sso",
+    name="signIn",
+    summary="Sign a student in",
+    description=DESCRIPTION,
+    status_code=302,
+    response_class=RedirectResponse,
+    responses={**REDIRECT, **PROBLEMS},
+)
+async def sign_in_by_query(
+    request: Request,
+    opened: Opened,
+    now: Now,
+    token: Annotated[
+        str | None,
+        Query(
+            title="Launch token",
+            description="At most 16 KiB; send a longer one by POST.",
+            examples=["eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0MiJ9.c2lnbmF0dXJl"],
+        ),
+    ] = None,
+) -> Response:
+    if len(request.query_params.getlist("token")) > 1:
+        raise RequestInvalidError(hint="Send one token parameter.")
+    if token and len(token) > MAX_QUERY_TOKEN:
+        raise LaunchTokenInvalidError(hint="The token is longer than 16 KiB: send it by POST.")
+    return await _redirect(opened, token, now)
+
+
+@router.post(
+    "/spark/sso",
+    name="signInByForm",
+    summary="Sign a student in, with a long token",
+    description=DESCRIPTION,
+    status_code=302,
+    response_class=RedirectResponse,
+    responses={**REDIRECT, **PROBLEMS, **problems(BodyTooLargeError, MediaTypeUnsupportedError)},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/x-www-form-urlencoded": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["token"],
+                        "properties": {
+                            "token": {
+                                "type": "string",
+                                "title": "Launch token",
+                                "description": "The body may have 64 KiB.",
+                                "examples": ["eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0MiJ9.c2lnbmF0dXJl"],
+                            }
+                        },
+                    }
+                }
+            },
+        }
+    },
+)
+async def sign_in_by_form(request: Request, opened: Opened, now: Now) -> Response:
+    body = await read_body(request, max_bytes=MAX_FORM_BYTES)
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        raise MediaTypeUnsupportedError(hint="Send application/x-www-form-urlencoded.")
+    tokens = parse_qs(body.decode("latin-1")).get("token", [])
+    if len(tokens) > 1:
+        raise RequestInvalidError(hint="Send one token field.")
+    return await _redirect(opened, tokens[0] if tokens else None, now)
+
+
+async def _redirect(opened: Resources, token: str | None, now: datetime) -> Response:
+    settings = opened.settings
+    if not opened.launch_keys:
+        raise SsoNotConfiguredError
+    if not token:
+        raise LaunchTokenMissingError
+    claims = verify_launch_token(token, keys=opened.launch_keys, now=now)
+    await opened.limits.count_success(
+        "/spark/sso", claims.spark_user_id, per_minute=settings.rate_limit_sso
+    )
+    code = new_code()
+    await sign_in(
+        opened.sessions,
+        claims,
+        code=code,
+        now=now,
+        new_user_id=new_id(),
+        link_by_email=settings.sso_link_by_email,
+    )
+    return RedirectResponse(
+        f"{settings.frontend_url}/auth/callback?code={code.secret}", status_code=302
+    )

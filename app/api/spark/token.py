@@ -1,0 +1,125 @@
+"""The front end redeems the one-time code for app tokens (CONTRACT 4)."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from app.api.dependencies import Now, Opened, Resources, read_body
+from app.api.problems import problems
+from app.api.spark.schemas import CodeExchange, TokenAnswer
+from app.clock import new_id
+from app.errors import (
+    BodyTooLargeError,
+    CodeAlreadyRedeemedError,
+    CodeExpiredError,
+    CodeInvalidError,
+    CodeMissingError,
+    DatabaseUnavailableError,
+    FieldInvalidError,
+    JsonInvalidError,
+    MediaTypeUnsupportedError,
+    OverloadedError,
+    RateLimitedError,
+    SsoNotConfiguredError,
+    TokenExchangeFailedError,
+)
+from app.sso.redeem import Redeemed, redeem_code, refuse_code
+from app.text import StrictJsonError, load_json
+
+router = APIRouter(tags=["sign-in"])
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_CODE_CHARACTERS = 512
+
+
+@router.post(
+    "/spark/token",
+    name="exchangeCode",
+    summary="Exchange the one-time code for app tokens",
+    description=(
+        "Called by the Optio front end, cross-origin with credentials. The tokens come in the body"
+        " and as the HttpOnly cookies `access_token` and `refresh_token`, whose Max-Age is the"
+        " token's own life. Of several exchanges of one code exactly one succeeds; a later one"
+        " also revokes the session of the first."
+    ),
+    response_model=TokenAnswer,
+    responses=problems(
+        CodeMissingError,
+        JsonInvalidError,
+        FieldInvalidError,
+        CodeInvalidError,
+        CodeAlreadyRedeemedError,
+        CodeExpiredError,
+        BodyTooLargeError,
+        MediaTypeUnsupportedError,
+        RateLimitedError,
+        TokenExchangeFailedError,
+        SsoNotConfiguredError,
+        DatabaseUnavailableError,
+        OverloadedError,
+    ),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": CodeExchange.model_json_schema()}},
+        }
+    },
+)
+async def exchange_code(request: Request, opened: Opened, now: Now) -> Response:
+    body = await read_body(request, max_bytes=MAX_BODY_BYTES)
+    secret = _parse_code(body, request.headers.get("content-type", ""))
+    if opened.issuer is None:
+        raise SsoNotConfiguredError
+    redeemed = await redeem_code(
+        opened.sessions, secret, issuer=opened.issuer, session_id=new_id(), now=now
+    )
+    if redeemed is None:
+        raise await refuse_code(
+            opened.sessions,
+            secret,
+            revoke_on_reuse=opened.settings.code_reuse_revokes_session,
+        )
+    return _answer(opened, redeemed)
+
+
+def _parse_code(body: bytes, content_type: str) -> str:
+    if not body:
+        raise CodeMissingError
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise MediaTypeUnsupportedError(hint="Send application/json.")
+    try:
+        content = load_json(body)
+    except StrictJsonError as error:
+        raise JsonInvalidError(hint=f"The body is not JSON we accept: {error}.") from None
+    code = content.get("code") if isinstance(content, dict) else None
+    if code is None or code == "":
+        raise CodeMissingError
+    if not isinstance(code, str) or len(code) > MAX_CODE_CHARACTERS:
+        raise FieldInvalidError(name="code")
+    return code
+
+
+def _answer(opened: Resources, redeemed: Redeemed) -> Response:
+    settings, tokens = opened.settings, redeemed.tokens
+    response = JSONResponse(
+        {
+            "user_id": str(redeemed.user_id),
+            "app_access_token": tokens.access,
+            "app_refresh_token": tokens.refresh,
+            "message": "Authentication successful",
+        }
+    )
+    cookies = (
+        ("access_token", tokens.access, settings.access_token_seconds),
+        ("refresh_token", tokens.refresh, settings.refresh_token_seconds),
+    )
+    for name, token, seconds in cookies:
+        response.set_cookie(
+            name,
+            token,
+            max_age=seconds,
+            path="/",
+            httponly=True,
+            secure=settings.cookies_are_secure,
+            samesite=settings.cookies_same_site,
+        )
+    return response

@@ -1,0 +1,117 @@
+"""The engine and its sessions, migrations, and what a failing database means to those above.
+
+An act takes `Sessions` and opens `session.begin()` itself; helpers take the session and never
+begin or commit. Searching for `session.begin` lists every transaction of the service.
+"""
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.pool import NullPool
+
+from app.errors import DatabaseUnavailableError, OverloadedError, ServiceError
+from app.models import SPARK
+from app.settings import Settings
+
+CONNECT_SECONDS = 5
+POOL_WAIT_SECONDS = 4
+ALEMBIC_INI = Path(__file__).parent.parent / "alembic.ini"
+
+# What a database that cannot answer raises; a refused connection is no SQLAlchemy error.
+OUTAGES: tuple[type[Exception], ...] = (
+    DBAPIError,
+    PoolTimeoutError,
+    ConnectionError,
+    TimeoutError,
+)
+
+Sessions = async_sessionmaker[AsyncSession]
+
+
+def create_engine(settings: Settings) -> AsyncEngine:
+    """Connects at first use. Raises ValueError when DATABASE_URL is not set."""
+    if settings.database_url is None:
+        raise ValueError("DATABASE_URL is not set")
+    connect_args: dict[str, Any] = {
+        "timeout": CONNECT_SECONDS,
+        # asyncpg cancels the statement in the server when this runs out.
+        "command_timeout": settings.statement_timeout_seconds,
+    }
+    options: dict[str, Any] = {
+        "pool_size": settings.database_pool_size,
+        "max_overflow": 0,
+        "pool_timeout": POOL_WAIT_SECONDS,
+        "pool_pre_ping": True,
+    }
+    if settings.database_transaction_pooler:
+        # Prepared statements belong to a server connection that the next transaction may not get.
+        connect_args |= {
+            "statement_cache_size": 0,
+            "prepared_statement_cache_size": 0,
+            "prepared_statement_name_func": lambda: f"__spark_{uuid4()}__",
+        }
+        options = {"poolclass": NullPool}
+    return create_async_engine(
+        settings.database_url.get_secret_value(),
+        connect_args=connect_args,
+        hide_parameters=True,
+        **options,
+    )
+
+
+def create_sessions(engine: AsyncEngine) -> Sessions:
+    return async_sessionmaker(engine, expire_on_commit=False)
+
+
+def explain_outage(failure: Exception) -> ServiceError:
+    """The answer for one of OUTAGES: nothing of the failure's own text gets into it."""
+    if isinstance(failure, PoolTimeoutError):
+        return OverloadedError()
+    return DatabaseUnavailableError()
+
+
+async def ping(sessions: Sessions) -> None:
+    """Raises one of OUTAGES when the database does not answer."""
+    async with sessions() as session, session.begin():
+        await session.execute(text("select 1"))
+
+
+async def schema_is_current(sessions: Sessions) -> bool:
+    """Whether every migration that this code needs has been applied."""
+    async with sessions() as session, session.begin():
+        applied = await (await session.connection()).run_sync(_applied_revision)
+    return applied == ScriptDirectory.from_config(_alembic()).get_current_head()
+
+
+def _applied_revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(
+        connection, opts={"version_table_schema": SPARK}
+    ).get_current_revision()
+
+
+def migrate(settings: Settings, revision: str = "head") -> None:
+    """Bring the schema to `revision`, in one transaction. Safe to repeat and to run twice at once.
+
+    Blocking, and runs its own event loop: for commands, never for a running service.
+    """
+    config = _alembic()
+    config.attributes["settings"] = settings
+    command.upgrade(config, revision)
+
+
+def _alembic() -> Config:
+    return Config(str(ALEMBIC_INI))

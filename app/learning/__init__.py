@@ -1,0 +1,1 @@
+"""Enrolment, tasks, XP, and which task an assignment means."""

@@ -1,0 +1,58 @@
+"""Which quest a Spark assignment means (CONTRACT 8.5).
+
+Assignment ids are not unique across courses, so a match counts only when it is the only one:
+
+    1. the course is given and known: that course only
+    2. exactly one match in all courses
+    3. several, and the student is actively enrolled in exactly one of them
+    4. otherwise the sender must say which course is meant
+"""
+
+from uuid import UUID
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
+from app.models import Quest, UserQuest
+
+PLATFORM = "spark"
+
+Match = Row[UUID, str | None, bool]
+
+
+async def resolve_assignment(
+    session: AsyncSession, assignment_id: str, *, course_id: str | None, user_id: UUID
+) -> UUID:
+    """The quest. Raises AssignmentNotFoundError or AssignmentAmbiguousError."""
+    matches = await _matches(session, assignment_id, user_id)
+    in_course = [match for match in matches if course_id and match.lms_course_id == course_id]
+    candidates = in_course or matches
+    enrolled = [match for match in candidates if match.enrolled]
+    if not candidates:
+        raise AssignmentNotFoundError(assignment_id=assignment_id)
+    for few in (candidates, enrolled):
+        if len(few) == 1:
+            quest_id, _, _ = few[0]
+            return quest_id
+    raise AssignmentAmbiguousError(assignment_id=assignment_id)
+
+
+async def _matches(session: AsyncSession, assignment_id: str, user_id: UUID) -> list[Match]:
+    enrolled = (
+        select(UserQuest.id)
+        .where(
+            UserQuest.quest_id == Quest.id,
+            UserQuest.user_id == user_id,
+            UserQuest.is_active,
+        )
+        .exists()
+    )
+    found = await session.execute(
+        select(Quest.id, Quest.lms_course_id, enrolled.label("enrolled")).where(
+            Quest.lms_platform == PLATFORM,
+            Quest.lms_assignment_id == assignment_id,
+            Quest.is_active,
+        )
+    )
+    return list(found.all())

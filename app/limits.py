@@ -1,0 +1,55 @@
+"""How often is too often (SECURITY D19), each route in a bucket of its own.
+
+Failures count per client address, in this process (slowapi's limiter); what a Spark user or a
+credential does counts where RATE_LIMIT_STORAGE_URI says, for all instances. A store that is down
+lets requests through and is counted. This is the one module that knows slowapi and limits.
+"""
+
+import time
+
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import Storage
+from limits.aio.strategies import MovingWindowRateLimiter
+from limits.errors import StorageError
+from limits.storage import storage_from_string
+from slowapi import Limiter
+from slowapi.util import get_remote_address
+
+from app.errors import RateLimitedError
+
+
+class Limits:
+    """The counters of one process."""
+
+    def __init__(self, storage_uri: str) -> None:
+        self._failures = Limiter(
+            key_func=get_remote_address, strategy="moving-window", storage_uri="memory://"
+        ).limiter
+        storage = storage_from_string(f"async+{storage_uri}", wrap_exceptions=True)
+        if not isinstance(storage, Storage):
+            raise TypeError("RATE_LIMIT_STORAGE_URI names no asynchronous store")
+        self._successes = MovingWindowRateLimiter(storage)
+        self.unavailable = 0  # requests let through because the store was down
+
+    def count_failure(self, bucket: str, address: str, *, per_minute: int) -> None:
+        """Raises RateLimitedError from the first failure past the limit."""
+        limit = RateLimitItemPerMinute(per_minute)
+        if not self._failures.hit(limit, bucket, address):
+            reset_at = self._failures.get_window_stats(limit, bucket, address).reset_time
+            raise RateLimitedError(retry_after=_seconds_until(reset_at))
+
+    async def count_success(self, bucket: str, who: str, *, per_minute: int) -> None:
+        """Raises RateLimitedError; never because the store is down."""
+        limit = RateLimitItemPerMinute(per_minute)
+        try:
+            if await self._successes.hit(limit, bucket, who):
+                return
+            reset_at = (await self._successes.get_window_stats(limit, bucket, who)).reset_time
+        except (StorageError, OSError):
+            self.unavailable += 1
+            return
+        raise RateLimitedError(retry_after=_seconds_until(reset_at))
+
+
+def _seconds_until(moment: float) -> int:
+    return max(1, round(moment - time.time()))

@@ -1,0 +1,51 @@
+"""One JSON line for each thing worth knowing, with the request's id; nothing secret, nobody's data.
+
+Callers log identifiers of ours, codes and class names only: never a value from a request, never
+an exception's text.
+"""
+
+import logging
+import sys
+
+import structlog
+
+SILENT = ("uvicorn.access", "httpx", "botocore", "aiobotocore", "alembic", "asyncio")
+
+
+def configure_logs(level: int = logging.INFO) -> None:
+    """For the process, once: our events and the libraries' lines in one form on standard output."""
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, _without_exception_text],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    for name in SILENT:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _without_exception_text(
+    _logger: object, _method: str, event: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    """A library's traceback may hold tokens and bound values: its class name is enough."""
+    record: logging.LogRecord = event["_record"]
+    if record.exc_info and record.exc_info[0]:
+        event["error_class"] = record.exc_info[0].__name__
+        record.exc_info = None
+    return event

@@ -1,0 +1,102 @@
+"""Builds the web application from its settings, and decides nothing else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from app.api.cors import TokenCors
+from app.api.dependencies import Resources
+from app.api.docs import create_docs_router
+from app.api.edge import Edge
+from app.api.health import router as health
+from app.api.internal.completions import router as internal_completions
+from app.api.problems import HANDLERS
+from app.api.spark.sso import router as spark_sso
+from app.api.spark.submission import router as spark_submission
+from app.api.spark.token import router as spark_token
+from app.database import create_engine, create_sessions
+from app.limits import Limits
+from app.settings import Settings, SettingsError, load_settings
+from app.signing import token_key
+from app.sso.app_tokens import TokenIssuer
+from app.storage.bucket import open_bucket
+from app.submissions.receive import Intake
+from app.submissions.spool import Spool
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service without its worker. Connects at start-up; needs no running database for that."""
+    settings = settings or load_settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_resources(settings) as resources:
+            app.state.resources = resources
+            yield
+
+    app = FastAPI(
+        lifespan=lifespan,
+        openapi_url=None,
+        redirect_slashes=False,
+        # Spans would hold the query, and with it launch tokens and codes (SECURITY D18).
+        telemetry={"tracing": False, "logs": False, "auto_configure": False},
+        exception_handlers=HANDLERS,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    for router in (spark_sso, spark_token, spark_submission, internal_completions, health):
+        app.include_router(router)
+    if settings.publish_contract:
+        app.include_router(create_docs_router(app))
+    app.add_middleware(TokenCors, origins=(settings.frontend_url, *settings.allowed_origins))
+    app.add_middleware(  # added last, so it is the outermost
+        Edge,
+        allowed_hosts=settings.allowed_hosts,
+        trusted_proxy_hops=settings.trusted_proxy_hops,
+    )
+    return app
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
+    """Everything one process holds open. Raises SettingsError when an address is missing."""
+    if settings.database_url is None or settings.s3_endpoint_url is None:
+        raise SettingsError(
+            "DATABASE_URL and S3_ENDPOINT_URL must be set; `python -m app serve` starts its own"
+            " servers without them"
+        )
+    engine = create_engine(settings)
+    sessions = create_sessions(engine)
+    async with open_bucket(settings) as bucket:
+        yield Resources(
+            settings=settings,
+            sessions=sessions,
+            bucket=bucket,
+            intake=Intake(
+                settings=settings,
+                sessions=sessions,
+                bucket=bucket,
+                spool=Spool(settings.spool_max_bytes),
+                slots=asyncio.Semaphore(settings.max_concurrent_uploads),
+            ),
+            limits=Limits(settings.rate_limit_storage_uri.get_secret_value()),
+            launch_keys=[
+                token_key(secret)
+                for secret in (settings.spark_sso_secret, settings.spark_sso_secret_previous)
+                if secret
+            ],
+            issuer=_issuer(settings),
+        )
+    await engine.dispose()
+
+
+def _issuer(settings: Settings) -> TokenIssuer | None:
+    if settings.jwt_secret_key is None:
+        return None
+    return TokenIssuer(
+        key=token_key(settings.jwt_secret_key),
+        version=settings.token_version,
+        access_seconds=settings.access_token_seconds,
+        refresh_seconds=settings.refresh_token_seconds,
+    )

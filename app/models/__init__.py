@@ -1,0 +1,44 @@
+"""Every table. Rules that must hold are constraints here, not checks in code.
+
+Schema `public` has the names and columns that the main app reads (CONTRACT 13); schema `spark`
+is ours alone and carries no grants to the hosted data API's roles. Statements are Core; the
+classes give them typed columns.
+"""
+
+from app.models.columns import PILLARS, SPARK, Table
+from app.models.evidence import ActivityEvent, EvidenceBlock, EvidenceDocument
+from app.models.learning import (
+    CourseQuestTask,
+    Quest,
+    QuestTaskCompletion,
+    UserQuest,
+    UserQuestTask,
+    UserSkillXp,
+    XpAward,
+)
+from app.models.people import LmsIntegration, LmsSession, SparkAuthCode, SsoReplay, User
+from app.models.submissions import IdempotencyKey, SubmissionRevision, Upload
+
+__all__ = [
+    "PILLARS",
+    "SPARK",
+    "ActivityEvent",
+    "CourseQuestTask",
+    "EvidenceBlock",
+    "EvidenceDocument",
+    "IdempotencyKey",
+    "LmsIntegration",
+    "LmsSession",
+    "Quest",
+    "QuestTaskCompletion",
+    "SparkAuthCode",
+    "SsoReplay",
+    "SubmissionRevision",
+    "Table",
+    "Upload",
+    "User",
+    "UserQuest",
+    "UserQuestTask",
+    "UserSkillXp",
+    "XpAward",
+]

@@ -1,0 +1,47 @@
+"""What the tables are made of: their common root, naming convention and column types."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, MetaData, String, Text, Uuid, func, text
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.orm import DeclarativeBase, mapped_column
+
+SPARK = "spark"
+PLATFORMS = "'canvas', 'google_classroom', 'schoology', 'moodle', 'spark'"
+PILLARS = "'stem', 'wellness', 'communication', 'civics', 'art'"
+
+Id = Annotated[UUID, mapped_column(primary_key=True, server_default=func.gen_random_uuid())]
+OwnId = Annotated[UUID, mapped_column(primary_key=True)]
+UserId = Annotated[UUID, mapped_column(ForeignKey("users.id", ondelete="CASCADE"))]
+QuestId = Annotated[UUID, mapped_column(ForeignKey("quests.id", ondelete="CASCADE"))]
+Moment = Annotated[datetime, mapped_column(server_default=func.now())]
+Platform = Annotated[str, mapped_column(String(50))]
+Yes = Annotated[bool, mapped_column(server_default=text("true"))]
+No = Annotated[bool, mapped_column(server_default=text("false"))]
+Zero = Annotated[int, mapped_column(server_default=text("0"))]
+Subjects = Annotated[Any, mapped_column(JSONB, server_default=text("""'["Electives"]'::jsonb"""))]
+Distribution = Annotated[dict[str, Any], mapped_column(JSONB, server_default=text("'{}'::jsonb"))]
+
+
+def one_of(column: str, values: str) -> CheckConstraint:
+    return CheckConstraint(f"{column} in ({values})", name=column)
+
+
+class Table(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own form
+        datetime: TIMESTAMP(timezone=True),
+        str: Text(),
+        UUID: Uuid(),
+        dict[str, Any]: JSONB(),
+    }

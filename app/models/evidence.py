@@ -1,0 +1,72 @@
+"""What a student shows for a task, and what happened."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.columns import Id, Moment, No, QuestId, Table, UserId, one_of
+
+
+class EvidenceDocument(Table):
+    __tablename__ = "user_task_evidence_documents"
+    __table_args__ = (
+        one_of("status", "'draft', 'completed'"),
+        UniqueConstraint("user_id", "task_id"),
+    )
+
+    id: Mapped[Id]
+    user_id: Mapped[UserId]
+    quest_id: Mapped[QuestId | None] = mapped_column(index=True)
+    task_id: Mapped[UUID] = mapped_column(
+        ForeignKey("user_quest_tasks.id", ondelete="CASCADE"), index=True
+    )
+    status: Mapped[str] = mapped_column(server_default="draft")
+    is_confidential: Mapped[No]
+    created_at: Mapped[Moment]
+    updated_at: Mapped[Moment]
+    completed_at: Mapped[datetime | None]
+
+
+class EvidenceBlock(Table):
+    """One block of a document; `content` has the shapes of CONTRACT 12."""
+
+    __tablename__ = "evidence_document_blocks"
+    __table_args__ = (
+        one_of("block_type", "'text', 'image', 'video', 'link', 'document'"),
+        one_of("uploaded_by_role", "'student', 'advisor', 'parent'"),
+        UniqueConstraint("document_id", "order_index"),
+    )
+
+    id: Mapped[Id]
+    document_id: Mapped[UUID] = mapped_column(
+        ForeignKey("user_task_evidence_documents.id", ondelete="CASCADE")
+    )
+    block_type: Mapped[str]
+    content: Mapped[dict[str, Any]]
+    order_index: Mapped[int]
+    is_private: Mapped[No]
+    uploaded_by_user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="SET NULL"), index=True
+    )
+    uploaded_by_role: Mapped[str] = mapped_column(server_default="student")
+    created_at: Mapped[Moment]
+
+
+class ActivityEvent(Table):
+    __tablename__ = "user_activity_events"
+
+    id: Mapped[Id]
+    user_id: Mapped[UserId | None] = mapped_column(index=True)
+    session_id: Mapped[UUID]
+    event_type: Mapped[str] = mapped_column(String(100))
+    event_category: Mapped[str] = mapped_column(String(50))
+    event_data: Mapped[dict[str, Any] | None]
+    page_url: Mapped[str | None]
+    referrer_url: Mapped[str | None]
+    user_agent: Mapped[str | None]
+    duration_ms: Mapped[int | None]
+    created_at: Mapped[Moment] = mapped_column(index=True)
+    anonymized_at: Mapped[datetime | None]

@@ -1,0 +1,90 @@
+"""What arrived from Spark: messages, revisions, files."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Numeric,
+    String,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.columns import SPARK, Moment, OwnId, Table, UserId, one_of
+
+
+class IdempotencyKey(Table):
+    """A signed message that is being handled (leased by `owner`) or was (has a `response`)."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = ({"schema": SPARK},)
+
+    key: Mapped[bytes] = mapped_column(primary_key=True)
+    user_id: Mapped[UserId] = mapped_column(index=True)
+    owner: Mapped[UUID]
+    lease_until: Mapped[datetime]
+    fingerprint: Mapped[bytes | None]
+    response: Mapped[dict[str, Any] | None]
+    created_at: Mapped[Moment]
+
+
+class SubmissionRevision(Table):
+    """One handing-in. The current one of a completion is that with the latest `submitted_at`."""
+
+    __tablename__ = "submission_revisions"
+    __table_args__ = (UniqueConstraint("completion_id", "revision"), {"schema": SPARK})
+
+    id: Mapped[OwnId]
+    completion_id: Mapped[UUID] = mapped_column(
+        ForeignKey("quest_task_completions.id", ondelete="CASCADE")
+    )
+    user_id: Mapped[UserId] = mapped_column(index=True)
+    revision: Mapped[int]
+    spark_assignment_id: Mapped[str] = mapped_column(String(255))
+    spark_course_id: Mapped[str | None] = mapped_column(String(255))
+    submission_text: Mapped[str | None]
+    grade: Mapped[Decimal | None] = mapped_column(Numeric(5, 2))
+    fingerprint: Mapped[bytes]
+    block_ids: Mapped[list[UUID]] = mapped_column(
+        ARRAY(Uuid()), server_default=text("'{}'"), comment="the blocks this revision wrote"
+    )
+    submitted_at: Mapped[datetime]
+    created_at: Mapped[Moment]
+
+
+class Upload(Table):
+    """A file on its way into the store: pending, then committed, or deleting.
+
+    The row exists before the object, so that every orphan can be found; `user_id` has no foreign
+    key, so that erasing a student cannot hide an object from the sweeper.
+    """
+
+    __tablename__ = "uploads"
+    __table_args__ = (
+        one_of("state", "'pending', 'committed', 'deleting'"),
+        Index(None, "lease_until", postgresql_where=text("state <> 'committed'")),
+        {"schema": SPARK},
+    )
+
+    id: Mapped[OwnId]
+    user_id: Mapped[UUID] = mapped_column(index=True)
+    submission_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("spark.submission_revisions.id", ondelete="SET NULL"), index=True
+    )
+    object_key: Mapped[str] = mapped_column(unique=True)
+    state: Mapped[str] = mapped_column(server_default="pending")
+    lease_until: Mapped[datetime]
+    position: Mapped[int | None]
+    filename: Mapped[str | None]
+    content_type: Mapped[str | None]
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    sha256: Mapped[bytes | None]
+    created_at: Mapped[Moment]

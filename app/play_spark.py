@@ -1,0 +1,77 @@
+"""Plays Spark: launch tokens and signed submissions for the sample course.
+
+For the demo, the *Try it* block and whoever wants to see what a sender has to do.
+"""
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from app.learning.sample_course import ASSIGNMENT_ID, COURSE_ID
+from app.settings import Settings
+from app.signing import sign, sign_token, token_key
+
+STUDENT = "demo_student"
+
+
+def launch_token(secret: SecretStr, student: str, *, now: datetime) -> str:
+    claims = {
+        "sub": student,
+        "email": f"{student}@example.com",
+        "given_name": "Ada",
+        "family_name": "Example",
+        "role": "student",
+        "iat": int(now.timestamp()),
+        "exp": int((now + timedelta(minutes=10)).timestamp()),
+    }
+    return sign_token(claims, key=token_key(secret))
+
+
+def signed_submission(
+    secret: SecretStr, student: str, text: str, *, now: datetime
+) -> tuple[bytes, str]:
+    """The exact bytes to send, and their signature."""
+    content = {
+        "spark_user_id": student,
+        "spark_assignment_id": ASSIGNMENT_ID,
+        "spark_course_id": COURSE_ID,
+        "submission_text": text,
+        "submitted_at": now.isoformat(timespec="milliseconds"),
+    }
+    raw = json.dumps(content).encode()
+    return raw, sign(secret, raw)
+
+
+def try_it(settings: Settings, base_url: str, *, now: datetime) -> str:
+    """What to open and paste first; empty when there are no secrets to sign with."""
+    if settings.spark_sso_secret is None or settings.spark_webhook_secret is None:
+        return ""
+    token = launch_token(settings.spark_sso_secret, STUDENT, now=now)
+    text, text_signature = signed_submission(
+        settings.spark_webhook_secret, STUDENT, "Rain fell on four of seven days.", now=now
+    )
+    form, form_signature = signed_submission(
+        settings.spark_webhook_secret, STUDENT, "My report is attached.", now=now
+    )
+    webhook = f"{base_url}/spark/webhook/submission"
+    readme = Path(__file__).parent.parent / "README.md"
+    return f"""
+Try it   (signed now: the link works for 10 minutes, the submissions for 5;
+          fresh ones: python -m app try-it)
+
+  Docs     {base_url}/docs
+  Sign in  {base_url}/spark/sso?token={token}
+
+  Then hand in, as JSON:
+curl -sS {webhook} -H 'Content-Type: application/json' \\
+  -H 'X-Spark-Signature: {text_signature}' \\
+  --data-binary '{text.decode()}'
+
+  or with a file:
+curl -sS {webhook} \\
+  -H 'X-Spark-Signature: {form_signature}' \\
+  --form-string 'metadata={form.decode()}' \\
+  -F 'file=@{readme}'
+"""

@@ -1,0 +1,62 @@
+"""Web and worker in one process: what `python -m app serve` and the demo run."""
+
+import asyncio
+import signal
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+from typing_extensions import override
+
+from app.worker import run_worker
+
+# How long running requests may take to end: a person at a terminal waits less than a host.
+SIGINT_GRACE_SECONDS = 3
+SIGTERM_GRACE_SECONDS = 25
+
+
+class Server(uvicorn.Server):
+    """uvicorn with the worker beside it. A signal ends both in order and is not raised again."""
+
+    def __init__(self, app: FastAPI, *, host: str, port: int) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=host,
+                port=port,
+                http="httptools",
+                lifespan="on",
+                log_config=None,
+                access_log=False,  # it would write the query, and with it launch tokens
+                server_header=False,
+                proxy_headers=False,  # TRUSTED_PROXY_HOPS decides instead (DESIGN R15)
+                timeout_graceful_shutdown=SIGTERM_GRACE_SECONDS,
+            )
+        )
+        self._app = app
+
+    @override
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig == signal.SIGINT:
+            self.config.timeout_graceful_shutdown = SIGINT_GRACE_SECONDS
+        super().handle_exit(sig, frame)
+
+    @override
+    async def main_loop(self) -> None:
+        stopping = asyncio.Event()
+        worker = asyncio.create_task(run_worker(self._app.state.resources, stopping=stopping))
+        try:
+            await self.on_serving()
+            await super().main_loop()
+        finally:
+            self._captured_signals.clear()
+            stopping.set()
+            await worker
+
+    async def on_serving(self) -> None:
+        """Called once, when requests are served."""
+
+    @property
+    def base_url(self) -> str:
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        return f"http://{host}:{port}"

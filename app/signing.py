@@ -1,0 +1,62 @@
+"""Signatures: HMAC-SHA256 over a webhook's exact bytes (SECURITY D7), and HS256 tokens (RFC 7515).
+
+A secret is its literal text: 64 hexadecimal characters are 64 key bytes, not 32. This is the one
+module that knows python-jose; it is given ready keys, so that neither a token's header nor a
+secret that looks like JSON can choose how to verify (SECURITY section 2).
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from jose import jwk, jws
+from jose.backends.base import Key
+from jose.exceptions import JOSEError
+from pydantic import SecretStr
+
+from app.errors import SignatureMismatchError, SignatureMissingError
+
+ALGORITHM = "HS256"
+
+
+def sign(secret: SecretStr, content: bytes) -> str:
+    """Lower-case hexadecimal, as `X-Spark-Signature` carries it."""
+    return hmac.new(secret.get_secret_value().encode(), content, hashlib.sha256).hexdigest()
+
+
+def verify_signature(
+    content: bytes, signatures: Sequence[str], *, secrets: Sequence[SecretStr]
+) -> None:
+    """Returns if the one signature fits under one of the secrets, in constant time.
+
+    `signatures` are all values of the header: a repeated header is refused, because two readers
+    may each pick another one. Raises SignatureMissingError or SignatureMismatchError.
+    """
+    if not signatures:
+        raise SignatureMissingError
+    given = signatures[0].lower().encode("utf-8", "replace")
+    fits = [hmac.compare_digest(sign(secret, content).encode(), given) for secret in secrets]
+    if len(signatures) > 1 or not any(fits):
+        raise SignatureMismatchError
+
+
+def token_key(secret: SecretStr) -> Key:
+    """A key that verifies and signs HS256 and nothing else. Build it once."""
+    return jwk.construct(secret.get_secret_value(), ALGORITHM)
+
+
+def sign_token(claims: Mapping[str, Any], *, key: Key) -> str:
+    return jws.sign(dict(claims), key, algorithm=ALGORITHM)
+
+
+def verify_token(token: str, *, keys: Sequence[Key]) -> bytes:
+    """The payload's bytes, if one of the keys signed them. Says nothing about the claims.
+
+    Raises SignatureMismatchError, whatever is wrong with the token.
+    """
+    try:
+        payload = jws.verify(token, cast("Any", keys), algorithms=[ALGORITHM])
+    except (JOSEError, ValueError, TypeError, RecursionError) as error:
+        raise SignatureMismatchError from error
+    return bytes(payload)

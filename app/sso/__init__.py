@@ -1,0 +1,1 @@
+"""Sign-in: launch token, account, one-time code, app tokens."""

@@ -1,0 +1,58 @@
+"""The tokens that the main Optio app accepts (CONTRACT 5), signed with its own key.
+
+Claims are exactly `sub, user_id, type, version, iat, exp` and `sid`; never `aud`, which the main
+backend would refuse.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from jose.backends.base import Key
+
+from app.signing import sign_token
+
+
+@dataclass(frozen=True)
+class AppTokens:
+    access: str
+    refresh: str
+
+    @property
+    def refresh_hash(self) -> str:
+        """What `lms_sessions.session_token` keeps instead of the token."""
+        return hashlib.sha256(self.refresh.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class TokenIssuer:
+    """How tokens are made: key, `version` claim and lives in seconds."""
+
+    key: Key
+    version: str
+    access_seconds: int
+    refresh_seconds: int
+
+    def issue(self, *, user_id: UUID, session_id: UUID, now: datetime) -> AppTokens:
+        issued_at = int(now.timestamp())
+
+        def token(kind: Literal["access", "refresh"], seconds: int) -> str:
+            return sign_token(
+                {
+                    "sub": str(user_id),
+                    "user_id": str(user_id),
+                    "type": kind,
+                    "version": self.version,
+                    "sid": str(session_id),
+                    "iat": issued_at,
+                    "exp": issued_at + seconds,
+                },
+                key=self.key,
+            )
+
+        return AppTokens(
+            access=token("access", self.access_seconds),
+            refresh=token("refresh", self.refresh_seconds),
+        )

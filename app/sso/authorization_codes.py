@@ -1,0 +1,141 @@
+"""One-time codes (RFC 6749 section 4.1.2): issued, then redeemed, superseded or expired.
+
+Only the SHA-256 of a code is kept; its life of 60 s is counted by the database's clock. Issuing
+and redeeming are single statements that name the state they start from, so of any number of
+callers exactly one wins (SECURITY D2, D3). Locks are taken in one order: code, then replay row.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.errors import (
+    CodeAlreadyRedeemedError,
+    CodeExpiredError,
+    CodeInvalidError,
+    LaunchTokenReplayedError,
+    ServiceError,
+)
+from app.models import LmsSession, SparkAuthCode, SsoReplay
+
+CODE_LIFE = timedelta(seconds=60)
+REPLAY_MEMORY = timedelta(seconds=120)  # beyond the token's own expiry, for clocks that differ
+
+
+@dataclass(frozen=True)
+class IssuedCode:
+    """A fresh code: the secret for the redirect, its hash for the database."""
+
+    secret: str
+    hash: str
+
+
+def new_code() -> IssuedCode:
+    secret = secrets.token_urlsafe(32)
+    return IssuedCode(secret, hash_code(secret))
+
+
+def hash_code(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
+
+
+async def issue_code(
+    session: AsyncSession,
+    code: IssuedCode,
+    *,
+    user_id: UUID,
+    replay_key: bytes,
+    launch_expires_at: datetime,
+) -> None:
+    """Tie `code` to this launch token; a code issued for it before dies.
+
+    Raises LaunchTokenReplayedError once a code of this token was redeemed.
+    """
+    first_use = await session.execute(
+        insert(SsoReplay)
+        .values(key=replay_key, code_hash=code.hash, expires_at=launch_expires_at + REPLAY_MEMORY)
+        .on_conflict_do_nothing()
+        .returning(SsoReplay.key)
+    )
+    if first_use.one_or_none() is None:
+        await _supersede(session, code, replay_key=replay_key)
+    await session.execute(
+        insert(SparkAuthCode).values(
+            code=code.hash, user_id=user_id, expires_at=func.now() + CODE_LIFE
+        )
+    )
+
+
+async def _supersede(session: AsyncSession, code: IssuedCode, *, replay_key: bytes) -> None:
+    """Double clicks and prefetches of one token take turns; the last one's code lives."""
+    turn = int.from_bytes(replay_key[:8], signed=True)
+    await session.execute(select(func.pg_advisory_xact_lock(turn)))
+    current = select(SsoReplay.code_hash).where(SsoReplay.key == replay_key)
+    await session.execute(
+        update(SparkAuthCode)
+        .where(SparkAuthCode.code == current.scalar_subquery(), SparkAuthCode.used.is_(False))
+        .values(superseded_at=func.now())
+    )
+    moved = await session.execute(
+        update(SsoReplay)
+        .where(SsoReplay.key == replay_key, SsoReplay.exchanged_at.is_(None))
+        .values(code_hash=code.hash)
+        .returning(SsoReplay.key)
+    )
+    if moved.one_or_none() is None:
+        raise LaunchTokenReplayedError
+
+
+async def claim_code(session: AsyncSession, code_hash: str) -> UUID | None:
+    """Redeem the code, once: the user it was issued to, or None if it is not redeemable."""
+    claimed = await session.execute(
+        update(SparkAuthCode)
+        .where(
+            SparkAuthCode.code == code_hash,
+            SparkAuthCode.used.is_(False),
+            SparkAuthCode.superseded_at.is_(None),
+            SparkAuthCode.expires_at > func.now(),
+        )
+        .values(used=True)
+        .returning(SparkAuthCode.user_id)
+    )
+    return claimed.scalar_one_or_none()
+
+
+async def tie_session(session: AsyncSession, code_hash: str, *, session_id: UUID) -> None:
+    """Remember which session the code became, and that its launch token is spent."""
+    await session.execute(
+        update(SparkAuthCode).where(SparkAuthCode.code == code_hash).values(session_id=session_id)
+    )
+    await session.execute(
+        update(SsoReplay).where(SsoReplay.code_hash == code_hash).values(exchanged_at=func.now())
+    )
+
+
+async def find_refusal(session: AsyncSession, code_hash: str) -> tuple[ServiceError, UUID | None]:
+    """Why `claim_code` gave None, and the session that a reused code became."""
+    found = await session.execute(
+        select(SparkAuthCode.used, SparkAuthCode.superseded_at, SparkAuthCode.session_id).where(
+            SparkAuthCode.code == code_hash
+        )
+    )
+    code = found.one_or_none()
+    if code is None or code.superseded_at is not None:
+        return CodeInvalidError(), None
+    if code.used:
+        return CodeAlreadyRedeemedError(), code.session_id
+    return CodeExpiredError(), None
+
+
+async def revoke_session(session: AsyncSession, session_id: UUID) -> None:
+    await session.execute(
+        update(LmsSession)
+        .where(LmsSession.id == session_id, LmsSession.revoked_at.is_(None))
+        .values(revoked_at=func.now())
+    )

@@ -1,0 +1,201 @@
+"""What Spark says of a student who clicks, if Spark really said it.
+
+A launch token is an HS256 JWT (RFC 7519). `verify_launch_token` takes these steps (SECURITY D1):
+
+    1. three segments of canonical base64url: another spelling of a token is another token
+    2. header members only alg, typ and kid; alg HS256, typ absent or JWT; never followed
+    3. signature, with keys that can do nothing else
+    4. payload as strict JSON
+    5. claims of the right type
+    6. role is absent or student
+    7. times: exp in the future, life of at most 660 s, iat and nbf not in the future
+
+It returns LaunchClaims or raises an error of section "sign-in" in `errors`; nothing else.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+from jose.backends.base import Key
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from app.errors import (
+    LaunchClaimsInvalidError,
+    LaunchTokenExpiredError,
+    LaunchTokenInvalidError,
+    RoleNotAllowedError,
+    SignatureMismatchError,
+)
+from app.signing import ALGORITHM, verify_token
+from app.text import StrictJsonError, clean_text, is_clean, load_json
+
+HEADER_MEMBERS = {"alg", "typ", "kid"}
+MAX_LIFE_SECONDS = 600
+LEEWAY_SECONDS = 60
+MAX_ID_CHARACTERS = 255
+MAX_NAME_CHARACTERS = 100
+MAX_CLAIMS_DEPTH = 32
+LATEST_MOMENT = 32_503_680_000  # the year 3000: anything later is no time but a mistake
+
+# Looser than RFC 5321 and tight enough to store, compare and show.
+EMAIL = re.compile(
+    r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,180}\.[^@\s.\x00-\x1f\x7f]{2,}"
+)
+NOWHERE = ".invalid"  # RFC 2606: addresses we make ourselves, so no claim may name one
+
+
+@dataclass(frozen=True)
+class LaunchClaims:
+    """Verified and cleaned. `email` is lower-case, or None when it cannot be used."""
+
+    spark_user_id: str
+    email: str | None
+    given_name: str
+    family_name: str
+    courses: tuple[str, ...] | None
+    issued_at: datetime
+    expires_at: datetime
+    replay_key: bytes
+
+
+def _identifier(value: object) -> object:
+    """PHP senders emit integers; their decimal text is the identifier."""
+    text = str(value) if type(value) is int else value
+    if isinstance(text, str) and not is_clean(text):
+        raise ValueError("must be clean text")
+    return text
+
+
+def _free_text(value: object) -> object:
+    return clean_text(value)[:MAX_NAME_CHARACTERS].strip() if isinstance(value, str) else value
+
+
+def _course_ids(value: object) -> object:
+    """Odd parts of this optional claim are ignored: they must not keep a student out."""
+    if not isinstance(value, list):
+        return None
+    ids = (str(item) if type(item) is int else item for item in value)
+    return tuple(
+        item
+        for item in ids
+        if isinstance(item, str) and is_clean(item) and 0 < len(item) <= MAX_ID_CHARACTERS
+    )
+
+
+Moment = Annotated[int | float, Field(gt=0, lt=LATEST_MOMENT)]
+Name = Annotated[str, BeforeValidator(_free_text)]
+
+
+class _Payload(BaseModel):
+    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
+
+    sub: Annotated[
+        str,
+        Field(min_length=1, max_length=MAX_ID_CHARACTERS),
+        BeforeValidator(_identifier),
+    ]
+    email: str
+    iat: Moment
+    exp: Moment
+    nbf: Moment | None = None
+    jti: str | None = None
+    role: str | None = None
+    given_name: Name | None = None
+    family_name: Name | None = None
+    courses: Annotated[tuple[str, ...] | None, BeforeValidator(_course_ids)] = None
+
+
+def verify_launch_token(token: str, *, keys: Sequence[Key], now: datetime) -> LaunchClaims:
+    segments = _canonical_segments(token)  # 1
+    _check_header(segments[0])  # 2
+    payload = _parse_payload(_verified_payload(token, keys))  # 3, 4, 5
+    if payload.role not in (None, "student"):  # 6
+        raise RoleNotAllowedError
+    _check_times(payload, now.timestamp())  # 7
+    return _claims(payload, signing_input=token.rpartition(".")[0])
+
+
+def _canonical_segments(token: str) -> list[bytes]:
+    segments = token.split(".")
+    if len(segments) != 3:  # noqa: PLR2004 - header, payload, signature
+        raise LaunchTokenInvalidError
+    return [_canonical_bytes(segment) for segment in segments]
+
+
+def _canonical_bytes(segment: str) -> bytes:
+    """Python's decoder skips foreign characters and stray bits; writing it again shows them."""
+    try:
+        decoded = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    except ValueError:
+        raise LaunchTokenInvalidError from None
+    if base64.urlsafe_b64encode(decoded).rstrip(b"=") != segment.encode():
+        raise LaunchTokenInvalidError
+    return decoded
+
+
+def _check_header(raw: bytes) -> None:
+    try:
+        header = load_json(raw, max_depth=1)
+    except StrictJsonError:
+        raise LaunchTokenInvalidError from None
+    if (
+        not isinstance(header, dict)
+        or not header.keys() <= HEADER_MEMBERS
+        or header.get("alg") != ALGORITHM
+        or header.get("typ", "JWT") != "JWT"
+    ):
+        raise LaunchTokenInvalidError
+
+
+def _verified_payload(token: str, keys: Sequence[Key]) -> bytes:
+    try:
+        return verify_token(token, keys=keys)
+    except SignatureMismatchError as error:
+        raise LaunchTokenInvalidError from error
+
+
+def _parse_payload(raw: bytes) -> _Payload:
+    try:
+        return _Payload.model_validate(load_json(raw, max_depth=MAX_CLAIMS_DEPTH))
+    except StrictJsonError:
+        raise LaunchClaimsInvalidError(claim="payload") from None
+    except ValidationError as error:
+        place = error.errors(include_input=False)[0]["loc"][:1]
+        raise LaunchClaimsInvalidError(claim=str(place[0]) if place else "payload") from None
+
+
+def _check_times(payload: _Payload, now: float) -> None:
+    if payload.exp <= now:
+        raise LaunchTokenExpiredError
+    if payload.iat > now + LEEWAY_SECONDS:
+        raise LaunchClaimsInvalidError(claim="iat", hint="iat is in the future: check the clock.")
+    if payload.nbf is not None and payload.nbf > now + LEEWAY_SECONDS:
+        raise LaunchClaimsInvalidError(claim="nbf")
+    if payload.exp - payload.iat > MAX_LIFE_SECONDS + LEEWAY_SECONDS:
+        raise LaunchClaimsInvalidError(claim="exp", hint="exp may be 600 seconds after iat.")
+
+
+def _claims(payload: _Payload, *, signing_input: str) -> LaunchClaims:
+    """The replay key is never the token's text: a signature can be spelt in several ways."""
+    unique = f"jti:{payload.jti}" if payload.jti else f"input:{signing_input}"
+    return LaunchClaims(
+        spark_user_id=payload.sub,
+        email=_usable_email(payload.email),
+        given_name=payload.given_name or "",
+        family_name=payload.family_name or "",
+        courses=payload.courses,
+        issued_at=datetime.fromtimestamp(payload.iat, tz=UTC),
+        expires_at=datetime.fromtimestamp(payload.exp, tz=UTC),
+        replay_key=hashlib.sha256(unique.encode("utf-8", "replace")).digest(),
+    )
+
+
+def _usable_email(address: str) -> str | None:
+    lower = address.strip().lower()
+    usable = is_clean(lower) and EMAIL.fullmatch(lower) and not lower.endswith(NOWHERE)
+    return lower if usable else None

@@ -1,0 +1,1 @@
+"""Evidence files in an S3 bucket."""

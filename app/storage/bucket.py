@@ -1,0 +1,188 @@
+"""The S3 calls this service uses, each with a total deadline and one failure.
+
+Layout: `<user id>/<random uuid>.<extension>`, never derived from content or names. The bucket is
+private; the credential needs PutObject, GetObject, DeleteObject, ListBucket and the multipart
+calls. The caller keeps a row for each key before the first byte: an object without a row does
+not exist. Every failure is StorageUnavailableError, and says nothing of what S3 answered.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import aioboto3
+from aiobotocore.config import AioConfig
+from aiohttp import ClientError as HttpError
+from botocore.exceptions import BotoCoreError, ClientError
+
+from app.errors import StorageUnavailableError
+from app.settings import Settings
+from app.storage.content_disposition import content_disposition
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
+
+CALL_SECONDS = 30
+PING_SECONDS = 3
+LINK_SECONDS = 300
+PARTS_IN_FLIGHT = 4  # in this process: bounds what the HTTP client copies while sending
+
+T = TypeVar("T")
+
+
+class Bucket:
+    """An open connection pool to one bucket; one per process, from `open_bucket`."""
+
+    def __init__(self, client: "S3Client", linker: "S3Client", *, name: str) -> None:
+        self._client = client
+        self._linker = linker
+        self._name = name
+        self._in_flight = asyncio.Semaphore(PARTS_IN_FLIGHT)
+
+    async def put(self, object_key: str, body: bytes, *, content_type: str) -> None:
+        """One object from one body. After a failure it is unknown whether it was stored."""
+        async with self._in_flight:
+            await _within(
+                CALL_SECONDS,
+                self._client.put_object(
+                    Bucket=self._name, Key=object_key, Body=body, ContentType=content_type
+                ),
+            )
+
+    async def create_upload(self, object_key: str, *, content_type: str) -> str:
+        created = await _within(
+            CALL_SECONDS,
+            self._client.create_multipart_upload(
+                Bucket=self._name, Key=object_key, ContentType=content_type
+            ),
+        )
+        return created["UploadId"]
+
+    async def put_part(
+        self, object_key: str, upload_id: str, *, number: int, body: bytes | bytearray
+    ) -> "CompletedPartTypeDef":
+        async with self._in_flight:
+            stored = await _within(
+                CALL_SECONDS,
+                self._client.upload_part(
+                    Bucket=self._name,
+                    Key=object_key,
+                    UploadId=upload_id,
+                    PartNumber=number,
+                    Body=cast("bytes", body),  # the stubs leave bytearray out
+                ),
+            )
+        return {"PartNumber": number, "ETag": stored["ETag"]}
+
+    async def complete_upload(
+        self, object_key: str, upload_id: str, *, parts: "list[CompletedPartTypeDef]"
+    ) -> None:
+        await _within(
+            CALL_SECONDS,
+            self._client.complete_multipart_upload(
+                Bucket=self._name,
+                Key=object_key,
+                UploadId=upload_id,
+                MultipartUpload={"Parts": parts},
+            ),
+        )
+
+    async def abort_upload(self, object_key: str, upload_id: str) -> None:
+        await _within(
+            CALL_SECONDS,
+            self._client.abort_multipart_upload(
+                Bucket=self._name, Key=object_key, UploadId=upload_id
+            ),
+        )
+
+    async def delete(self, object_key: str) -> None:
+        """Remove the object and any unfinished upload of its key. Repeatable."""
+        await _within(CALL_SECONDS, self._client.delete_object(Bucket=self._name, Key=object_key))
+        unfinished = await _within(
+            CALL_SECONDS,
+            self._client.list_multipart_uploads(Bucket=self._name, Prefix=object_key),
+        )
+        for upload in unfinished.get("Uploads", []):
+            await self.abort_upload(object_key, upload["UploadId"])
+
+    async def link(self, object_key: str, *, content_type: str, filename: str) -> str:
+        """A signed link for LINK_SECONDS that downloads the object as this file."""
+        return await self._linker.generate_presigned_url(
+            "get_object",
+            Params={
+                "Bucket": self._name,
+                "Key": object_key,
+                "ResponseContentType": content_type,
+                "ResponseContentDisposition": content_disposition(filename),
+            },
+            ExpiresIn=LINK_SECONDS,
+        )
+
+    def pointer(self, object_key: str) -> str:
+        """What the database keeps in `content.url`: `<bucket>/<object key>`."""
+        return f"{self._name}/{object_key}"
+
+    def object_key(self, pointer: str) -> str | None:
+        """The key a pointer names, or None if it is no pointer into this bucket."""
+        prefix = f"{self._name}/"
+        return pointer.removeprefix(prefix) if pointer.startswith(prefix) else None
+
+    async def ping(self) -> None:
+        await _within(PING_SECONDS, self._client.head_bucket(Bucket=self._name))
+
+    async def ensure_exists(self) -> None:
+        """Make the bucket if it is missing: for the embedded server, others keep their own."""
+        try:
+            await self.ping()
+        except StorageUnavailableError:
+            await _within(CALL_SECONDS, self._client.create_bucket(Bucket=self._name))
+
+
+@asynccontextmanager
+async def open_bucket(settings: Settings) -> AsyncIterator[Bucket]:
+    """The store of this process. Connects at the first call."""
+    public_url = settings.s3_public_endpoint_url or settings.s3_endpoint_url
+    async with (
+        _client(settings, settings.s3_endpoint_url) as client,
+        _client(settings, public_url) as linker,
+    ):
+        yield Bucket(client, linker, name=settings.s3_bucket)
+
+
+@asynccontextmanager
+async def _client(settings: Settings, endpoint_url: str | None) -> "AsyncIterator[S3Client]":
+    key, secret = settings.aws_access_key_id, settings.aws_secret_access_key
+    async with aioboto3.Session().client(
+        "s3",
+        endpoint_url=endpoint_url,
+        region_name=settings.s3_region,
+        aws_access_key_id=key.get_secret_value() if key else None,
+        aws_secret_access_key=secret.get_secret_value() if secret else None,
+        config=AioConfig(
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            # Other stores than Amazon's refuse the checksum headers that are sent by default.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            connect_timeout=5,
+            retries={"mode": "standard", "total_max_attempts": 3},
+            max_pool_connections=32,
+        ),
+    ) as client:
+        client.meta.events.register("before-send.s3", _send_without_expect)
+        yield client
+
+
+def _send_without_expect(request: Any, **_: object) -> None:
+    """The HTTP client waits without limit for the `100 Continue` that botocore asks for."""
+    request.headers.pop("Expect", None)
+
+
+async def _within(seconds: float, call: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except (BotoCoreError, ClientError, HttpError, OSError) as failure:
+        raise StorageUnavailableError from failure

@@ -1,0 +1,1 @@
+"""Homework handed in at Spark becomes evidence: authenticate, receive, record."""

@@ -1,0 +1,130 @@
+"""The files of one form, stored as they arrive while the claim on their message is kept alive."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.database import OUTAGES
+from app.errors import (
+    FileExpandsTooLargeError,
+    FileProblem,
+    FileTypeNotAllowedError,
+    MetadataDuplicateError,
+    ServiceError,
+    StorageUnavailableError,
+)
+from app.submissions.idempotency import release_claim, renew_claim
+from app.submissions.multipart import FormPart
+from app.submissions.record import Work
+from app.submissions.spool import SpooledPart
+from app.submissions.store_file import Destination, NamedPart, inspect_file, store_file
+from app.submissions.uploads import StoredFile, discard_uploads, renew_uploads
+
+METADATA = "metadata"
+RENEWALS_PER_LEASE = 3
+
+
+def is_metadata(part: FormPart) -> bool:
+    return part.name == METADATA and part.filename is None
+
+
+async def form_files(
+    early: Sequence[SpooledPart], parts: AsyncIterable[FormPart]
+) -> AsyncIterator[NamedPart]:
+    """The real files, in the order they came; empty file inputs and other text are passed over."""
+    for spooled in early:
+        yield spooled
+    async for part in parts:
+        if is_metadata(part):
+            raise MetadataDuplicateError
+        if part.filename:
+            yield part
+
+
+class FileIntake:
+    """What one delivery has stored so far: to be recorded, or to be given up."""
+
+    def __init__(self, destination: Destination, work: Work) -> None:
+        self._destination = destination
+        self._work = work
+        self._upload_ids: list[UUID] = []
+        self._clock = asyncio.get_running_loop().time
+        self._renewed_at = self._clock()
+
+    async def store_all(self, files: AsyncIterable[NamedPart]) -> list[StoredFile]:
+        """Store each file; once one is refused, only look at the rest, so that all are named.
+
+        Raises the first refusal, with every file at fault in its `files`.
+        """
+        stored: list[StoredFile] = []
+        refusals: list[ServiceError] = []
+        problems: list[FileProblem] = []
+        async for part in files:
+            try:
+                if refusals:
+                    await inspect_file(self._watched(part))
+                else:
+                    stored.append(await self._store(part))
+            except (FileTypeNotAllowedError, FileExpandsTooLargeError) as refusal:
+                refusals.append(refusal)
+                problems.append(FileProblem(part.filename or "", refusal.code, refusal.error_text))
+        if refusals:
+            refusals[0].files = problems
+            raise refusals[0]
+        return stored
+
+    async def discard(self) -> None:
+        """Remove what was stored. What cannot be removed now is left to the sweep."""
+        with suppress(ServiceError, *OUTAGES):
+            await discard_uploads(
+                self._destination.sessions, self._destination.bucket, self._upload_ids
+            )
+
+    async def give_up(self, failure: BaseException) -> None:
+        """Leave nothing behind, and let the next delivery of the message begin at once.
+
+        After a failed call to the store its outcome is unknown: an object may still appear, so
+        those files wait for the sweep, which comes after the lease.
+        """
+        if not isinstance(failure, StorageUnavailableError):
+            await self.discard()
+        with suppress(*OUTAGES):
+            await release_claim(self._destination.sessions, self._work.claim)
+
+    async def _store(self, part: NamedPart) -> StoredFile:
+        upload_id = self._work.new_id()
+        self._upload_ids.append(upload_id)
+        return await store_file(self._watched(part), self._destination, upload_id=upload_id)
+
+    def _watched(self, part: NamedPart) -> "_WatchedPart":
+        return _WatchedPart(part, self)
+
+    async def renew_if_due(self) -> None:
+        claim = self._work.claim
+        due_after = claim.lease.total_seconds() / RENEWALS_PER_LEASE
+        if self._clock() - self._renewed_at < due_after:
+            return
+        self._renewed_at = self._clock()
+        await renew_claim(self._destination.sessions, claim)
+        await renew_uploads(
+            self._destination.sessions, self._upload_ids, lease=self._destination.lease
+        )
+
+
+@dataclass(frozen=True)
+class _WatchedPart:
+    """A part whose arriving bytes keep the claim alive."""
+
+    part: NamedPart
+    intake: FileIntake
+
+    @property
+    def filename(self) -> str | None:
+        return self.part.filename
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self.part:
+            await self.intake.renew_if_due()
+            yield chunk

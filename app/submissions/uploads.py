@@ -1,0 +1,120 @@
+"""Files on their way into the store (SECURITY D11, D12): pending, then committed or deleting.
+
+A row is committed before the first byte, under a key that never changes, so whatever a crash
+leaves can be found without listing the bucket. A claim to delete names the state it starts from,
+so a late commit fails instead of pointing to nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.database import Sessions
+from app.errors import StorageUnavailableError
+from app.models import Upload
+from app.storage.bucket import Bucket
+
+SWEEP_BATCH = 100
+DELETE_LEASE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file whose bytes are in the store and whose upload is still pending."""
+
+    upload_id: UUID
+    pointer: str
+    filename: str
+    content_type: str
+    size_bytes: int
+    sha256: bytes
+
+
+async def register_upload(
+    sessions: Sessions, upload_id: UUID, *, user_id: UUID, object_key: str, lease: timedelta
+) -> None:
+    async with sessions() as session, session.begin():
+        await session.execute(
+            insert(Upload).values(
+                id=upload_id,
+                user_id=user_id,
+                object_key=object_key,
+                lease_until=func.now() + lease,
+            )
+        )
+
+
+async def renew_uploads(
+    sessions: Sessions, upload_ids: Sequence[UUID], *, lease: timedelta
+) -> None:
+    async with sessions() as session, session.begin():
+        await session.execute(
+            update(Upload)
+            .where(Upload.id.in_(upload_ids), Upload.state == "pending")
+            .values(lease_until=func.now() + lease)
+        )
+
+
+async def commit_uploads(
+    session: AsyncSession, files: Sequence[StoredFile], *, submission_id: UUID
+) -> None:
+    """Make the files part of the submission. Raises StorageUnavailableError if one was swept."""
+    for position, file in enumerate(files):
+        committed = await session.execute(
+            update(Upload)
+            .where(Upload.id == file.upload_id, Upload.state == "pending")
+            .values(
+                state="committed",
+                submission_id=submission_id,
+                position=position,
+                filename=file.filename,
+                content_type=file.content_type,
+                size_bytes=file.size_bytes,
+                sha256=file.sha256,
+            )
+            .returning(Upload.id)
+        )
+        if committed.one_or_none() is None:
+            raise StorageUnavailableError(hint="The upload took too long. Send it again.")
+
+
+async def discard_uploads(sessions: Sessions, bucket: Bucket, upload_ids: Sequence[UUID]) -> None:
+    """Remove files that will not be recorded; what cannot be removed now is left to the sweep."""
+    if upload_ids:
+        await _remove(sessions, bucket, Upload.id.in_(upload_ids) & (Upload.state == "pending"))
+
+
+async def sweep_uploads(sessions: Sessions, bucket: Bucket) -> int:
+    """Remove what nobody owns any more: how many files. Several sweepers never share one."""
+    abandoned = (Upload.state != "committed") & (Upload.lease_until < func.now())
+    removed = 0
+    while count := await _remove(sessions, bucket, abandoned):
+        removed += count
+    return removed
+
+
+async def _remove(sessions: Sessions, bucket: Bucket, condition: ColumnElement[bool]) -> int:
+    """How many were removed. Stops at the first the store does not let go."""
+    async with sessions() as session, session.begin():
+        claimable = (
+            select(Upload.id).where(condition).limit(SWEEP_BATCH).with_for_update(skip_locked=True)
+        )
+        claimed = await session.execute(
+            update(Upload)
+            .where(Upload.id.in_(claimable))
+            .values(state="deleting", lease_until=func.now() + DELETE_LEASE)
+            .returning(Upload.id, Upload.object_key)
+        )
+        uploads = claimed.all()
+    removed = 0
+    for upload_id, object_key in uploads:
+        await bucket.delete(object_key)
+        async with sessions() as session, session.begin():
+            await session.execute(delete(Upload).where(Upload.id == upload_id))
+        removed += 1
+    return removed

@@ -1,0 +1,41 @@
+"""The work nobody waits for: removing what was abandoned. Any number of workers may run."""
+
+import asyncio
+
+import structlog
+
+from app.api.dependencies import Resources
+from app.database import OUTAGES
+from app.errors import ServiceError
+from app.sso.expire import delete_expired
+from app.submissions.uploads import sweep_uploads
+
+SWEEP_EVERY_SECONDS = 60
+PASSING: tuple[type[Exception], ...] = (ServiceError, *OUTAGES)
+
+log = structlog.get_logger()
+
+
+async def run_worker(resources: Resources, *, stopping: asyncio.Event) -> None:
+    """Sweep until `stopping` is set. A pass that fails is logged, and the next one tries again."""
+    while not stopping.is_set():
+        try:
+            await sweep(resources)
+        except PASSING as failure:
+            log.warning("sweep_failed", error_class=type(failure).__name__)
+        try:
+            async with asyncio.timeout(SWEEP_EVERY_SECONDS):
+                await stopping.wait()
+        except TimeoutError:
+            continue
+
+
+async def sweep(resources: Resources) -> dict[str, int]:
+    """One pass; what was removed, counted by kind."""
+    removed = {
+        "uploads": await sweep_uploads(resources.sessions, resources.bucket),
+        "codes": await delete_expired(resources.sessions),
+    }
+    if any(removed.values()):
+        log.info("swept", **removed)
+    return removed
