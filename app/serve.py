@@ -15,24 +15,26 @@ SIGINT_GRACE_SECONDS = 3
 SIGTERM_GRACE_SECONDS = 25
 
 
+def http_config(app: FastAPI, *, host: str, port: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http="httptools",
+        lifespan="on",
+        log_config=None,
+        access_log=False,  # it would write the query, and with it launch tokens
+        server_header=False,
+        proxy_headers=False,  # TRUSTED_PROXY_HOPS decides instead (DESIGN R15)
+        timeout_graceful_shutdown=SIGTERM_GRACE_SECONDS,
+    )
+
+
 class Server(uvicorn.Server):
     """uvicorn with the worker beside it. A signal ends both in order and is not raised again."""
 
     def __init__(self, app: FastAPI, *, host: str, port: int) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                host=host,
-                port=port,
-                http="httptools",
-                lifespan="on",
-                log_config=None,
-                access_log=False,  # it would write the query, and with it launch tokens
-                server_header=False,
-                proxy_headers=False,  # TRUSTED_PROXY_HOPS decides instead (DESIGN R15)
-                timeout_graceful_shutdown=SIGTERM_GRACE_SECONDS,
-            )
-        )
+        super().__init__(http_config(app, host=host, port=port))
         self._app = app
 
     @override

@@ -1,47 +1,50 @@
-"""Ports of a server: a block in a row, kept over restarts while nobody else listens there.
+"""Ports of a server, kept over restarts while nobody else listens there.
 
 Below the range from which systems hand out ports, so no outgoing connection can take one between
 the choice and the server's start.
 """
 
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from secrets import randbelow
 
 from app.embedded.folder import EmbeddedError
 
-FIRST = 20_000
-LAST = 32_767
+FIRST = 10_000
+LAST = 22_000
 TRIES = 200
 
 
-def keep_ports(file: Path, count: int) -> range:
-    """The block remembered in `file`, or a fresh one if a port of it is taken."""
-    kept = _remembered(file, count)
-    if kept is not None and _is_free(kept):
-        return kept
-    fresh = _fresh(count)
-    file.write_text(f"{fresh.start}\n")
-    return fresh
+def keep_ports(file: Path, offsets: Sequence[int]) -> list[int]:
+    """The ports at these offsets from the base in `file`, or from a fresh one if any is taken.
 
-
-def _remembered(file: Path, count: int) -> range | None:
+    Offsets up to 10,000 stay below the systems' own range.
+    """
     text = file.read_text().strip() if file.exists() else ""
-    if not text.isdecimal() or not FIRST <= int(text) <= LAST - count:
-        return None
-    return range(int(text), int(text) + count)
+    if text.isdecimal() and FIRST <= int(text) < LAST:
+        kept = _ports(int(text), offsets)
+        if _are_free(kept):
+            return kept
+    base = _fresh_base(offsets)
+    file.write_text(f"{base}\n")
+    return _ports(base, offsets)
 
 
-def _fresh(count: int) -> range:
+def _ports(base: int, offsets: Sequence[int]) -> list[int]:
+    return [base + offset for offset in offsets]
+
+
+def _fresh_base(offsets: Sequence[int]) -> int:
     for _ in range(TRIES):
-        # Aligned, so that two checkouts starting at once share either all ports or none.
-        first = FIRST + count * randbelow((LAST - FIRST) // count)
-        if _is_free(block := range(first, first + count)):
-            return block
-    raise EmbeddedError(f"No {count} free ports in a row between {FIRST} and {LAST}.")
+        # In steps, so that two checkouts starting at once share either all ports or none.
+        base = FIRST + len(offsets) * randbelow((LAST - FIRST) // len(offsets))
+        if _are_free(_ports(base, offsets)):
+            return base
+    raise EmbeddedError(f"No {len(offsets)} free ports were found from {FIRST} to {LAST}.")
 
 
-def _is_free(ports: range) -> bool:
+def _are_free(ports: Sequence[int]) -> bool:
     return all(_can_bind(port) for port in ports)
 
 

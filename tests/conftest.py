@@ -1,0 +1,136 @@
+"""Real servers for the whole run, one application, and a Spark to call it.
+
+Tests commit for real and keep apart by fresh ids: a student, a course and an assignment of their
+own. Addresses of servers in DATABASE_URL and S3_ENDPOINT_URL are used where they are set.
+"""
+
+import asyncio
+import os
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy import insert
+
+from app.database import Sessions, migrate
+from app.embedded.servers import run_servers
+from app.main import open_resources
+from app.models import CourseQuestTask, Quest
+from app.settings import Settings
+from app.storage.bucket import Bucket
+from tests.support.running import Running, run_app
+from tests.support.spark import Assignment, SignedIn, Spark
+
+FOLDER = Path(__file__).parent.parent / ".local" / "tests"
+TASKS = (("Research", 100), ("Build", 150), ("Present", 100))
+
+
+@pytest.fixture(scope="session")
+def settings() -> Iterator[Settings]:
+    """Settings of a service whose database is migrated and whose bucket exists."""
+    postgres, s3 = "DATABASE_URL" not in os.environ, "S3_ENDPOINT_URL" not in os.environ
+    needed = run_servers(FOLDER, postgres=postgres, s3=s3)
+    with needed if postgres or s3 else nullcontext({}) as servers:
+        made = Settings(
+            _env_file=None,
+            spark_sso_secret=secrets.token_hex(32),
+            spark_webhook_secret=secrets.token_hex(32),
+            jwt_secret_key=secrets.token_hex(32),
+            internal_api_keys=(secrets.token_hex(32),),
+            **{name.lower(): value for name, value in servers.items()},
+        )
+        migrate(made)
+        asyncio.run(_make_bucket(made))
+        yield made
+    if postgres or s3:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+async def _make_bucket(settings: Settings) -> None:
+    async with open_resources(settings) as resources:
+        await resources.bucket.ensure_exists()
+
+
+@pytest.fixture(scope="session")
+async def server(settings: Settings) -> AsyncIterator[Running]:
+    async with run_app(settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def browser(server: Running) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=server.url, timeout=60, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def spark(browser: httpx.AsyncClient, settings: Settings) -> Spark:
+    assert settings.spark_sso_secret
+    assert settings.spark_webhook_secret
+    return Spark(browser, settings.spark_sso_secret, settings.spark_webhook_secret)
+
+
+@pytest.fixture(scope="session")
+def main_app(settings: Settings) -> dict[str, str]:
+    """The headers of the main Optio app."""
+    return {"Authorization": f"Bearer {settings.internal_api_keys[0].get_secret_value()}"}
+
+
+@pytest.fixture(scope="session")
+def sessions(server: Running) -> Sessions:
+    """The database, to look at."""
+    opened: Sessions = server.app.state.resources.sessions
+    return opened
+
+
+@pytest.fixture(scope="session")
+def bucket(server: Running) -> Bucket:
+    opened: Bucket = server.app.state.resources.bucket
+    return opened
+
+
+@pytest.fixture
+async def student(spark: Spark) -> SignedIn:
+    return await spark.sign_in()
+
+
+@pytest.fixture
+async def assignment(sessions: Sessions) -> Assignment:
+    return await create_assignment(sessions)
+
+
+async def create_assignment(sessions: Sessions, **changes: str) -> Assignment:
+    """A course quest of its own, as `seed` makes one."""
+    made = Assignment(
+        quest_id=uuid4(),
+        spark_assignment_id=changes.get("spark_assignment_id", f"assignment_{uuid4().hex}"),
+        spark_course_id=f"course_{uuid4().hex}",
+    )
+    async with sessions() as session, session.begin():
+        await session.execute(
+            insert(Quest).values(
+                id=made.quest_id,
+                title="Weather",
+                quest_type="course",
+                lms_platform="spark",
+                lms_course_id=made.spark_course_id,
+                lms_assignment_id=made.spark_assignment_id,
+            )
+        )
+        tasks = [
+            {
+                "quest_id": made.quest_id,
+                "title": title,
+                "pillar": "stem",
+                "xp_value": xp_value,
+                "order_index": order_index,
+            }
+            for order_index, (title, xp_value) in enumerate(TASKS, start=1)
+        ]
+        await session.execute(insert(CourseQuestTask).values(tasks))
+    return made

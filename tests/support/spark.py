@@ -1,0 +1,138 @@
+"""Plays Spark against the service under test: signs launch tokens and submissions as it does."""
+
+import json
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+import httpx
+from pydantic import SecretStr
+
+from app.signing import sign, sign_token, token_key
+from tests.support.bodies import BOUNDARY, Part, form
+
+SUBMISSION = "/spark/webhook/submission"
+FORM = f"multipart/form-data; boundary={BOUNDARY.decode()}"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A quest of one Spark assignment, with three tasks of 100, 150 and 100 XP."""
+
+    quest_id: UUID
+    spark_assignment_id: str
+    spark_course_id: str
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """A student of Spark who entered Optio."""
+
+    spark_user_id: str
+    user_id: str
+    access_token: str
+    refresh_token: str
+
+
+@dataclass(frozen=True)
+class Spark:
+    """Knows both secrets and the service's address."""
+
+    browser: httpx.AsyncClient
+    sso_secret: SecretStr
+    webhook_secret: SecretStr
+
+    def claims(self, **changes: Any) -> dict[str, Any]:
+        """The claims of a fresh student. A change to `...` leaves the claim out."""
+        now = datetime.now(tz=UTC)
+        student = f"student_{secrets.token_hex(6)}"
+        claims = {
+            "sub": student,
+            "email": f"{student}@example.com",
+            "given_name": "Ada",
+            "family_name": "Example",
+            "role": "student",
+            "iat": int(now.timestamp()),
+            "exp": int((now + timedelta(minutes=10)).timestamp()),
+        } | changes
+        return {name: value for name, value in claims.items() if value is not ...}
+
+    def launch_token(self, **changes: Any) -> str:
+        return sign_token(self.claims(**changes), key=token_key(self.sso_secret))
+
+    async def launch(self, token: str) -> httpx.Response:
+        return await self.browser.get("/spark/sso", params={"token": token})
+
+    async def launch_code(self, token: str | None = None, **changes: Any) -> str:
+        """The one-time code that a launch gives."""
+        answer = await self.launch(token or self.launch_token(**changes))
+        assert answer.status_code == 302, answer.text
+        return parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
+
+    async def exchange(self, code: str) -> httpx.Response:
+        return await self.browser.post("/spark/token", json={"code": code})
+
+    async def sign_in(self, **changes: Any) -> SignedIn:
+        claims = self.claims(**changes)
+        token = sign_token(claims, key=token_key(self.sso_secret))
+        answer = await self.exchange(await self.launch_code(token))
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        return SignedIn(
+            str(claims["sub"]),
+            body["user_id"],
+            body["app_access_token"],
+            body["app_refresh_token"],
+        )
+
+    def sign(self, raw: bytes) -> str:
+        return sign(self.webhook_secret, raw)
+
+    async def submit(
+        self, payload: dict[str, Any] | bytes, *, signature: str | None = None
+    ) -> httpx.Response:
+        """A JSON submission, signed."""
+        raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        return await self.browser.post(
+            SUBMISSION,
+            content=raw,
+            headers={
+                "Content-Type": "application/json",
+                "X-Spark-Signature": self.sign(raw) if signature is None else signature,
+            },
+        )
+
+    async def submit_form(
+        self, payload: dict[str, Any], *files: Part, metadata_last: bool = False
+    ) -> httpx.Response:
+        """A multipart submission, its metadata signed."""
+        raw = json.dumps(payload).encode()
+        metadata = Part("metadata", raw)
+        parts = [*files, metadata] if metadata_last else [metadata, *files]
+        return await self.send_form(form(*parts), signature=self.sign(raw))
+
+    async def send_form(
+        self, body: bytes | AsyncIterator[bytes], *, signature: str
+    ) -> httpx.Response:
+        """Any body under a multipart header; an iterator is sent chunked, without a length."""
+        return await self.browser.post(
+            SUBMISSION,
+            content=body,
+            headers={"Content-Type": FORM, "X-Spark-Signature": signature},
+        )
+
+
+def submission(student: SignedIn, assignment: Assignment, **changes: Any) -> dict[str, Any]:
+    """A payload; a change to `...` leaves the field out."""
+    payload = {
+        "spark_user_id": student.spark_user_id,
+        "spark_assignment_id": assignment.spark_assignment_id,
+        "spark_course_id": assignment.spark_course_id,
+        "submission_text": "Rain fell on four of seven days.",
+        "submitted_at": datetime.now(tz=UTC).isoformat(),
+    } | changes
+    return {name: value for name, value in payload.items() if value is not ...}
