@@ -94,7 +94,7 @@ async def schema_is_current(sessions: Sessions) -> bool:
     """Whether every migration that this code needs has been applied."""
     async with sessions() as session, session.begin():
         applied = await (await session.connection()).run_sync(_applied_revision)
-    return applied == ScriptDirectory.from_config(_alembic()).get_current_head()
+    return applied == ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
 def _applied_revision(connection: Connection) -> str | None:
@@ -108,10 +108,10 @@ def migrate(settings: Settings, revision: str = "head") -> None:
 
     Blocking, and runs its own event loop: for commands, never for a running service.
     """
-    config = _alembic()
+    config = alembic_config()
     config.attributes["settings"] = settings
     command.upgrade(config, revision)
 
 
-def _alembic() -> Config:
+def alembic_config() -> Config:
     return Config(str(ALEMBIC_INI))

@@ -9,7 +9,8 @@ import sys
 
 import structlog
 
-SILENT = ("uvicorn.access", "httpx", "botocore", "aiobotocore", "alembic", "asyncio")
+# What these say of a request may quote it.
+SILENT = ("uvicorn.access", "httpx", "botocore", "aiobotocore", "asyncio", "python_multipart")
 
 
 def configure_logs(level: int = logging.INFO) -> None:

@@ -33,9 +33,11 @@ def run(connection: Connection) -> None:
 async def main(settings: Settings) -> None:
     patient = settings.model_copy(update={"statement_timeout_seconds": 600})
     engine = create_engine(patient)
-    async with engine.connect() as connection:
-        await connection.run_sync(run)
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(run)
+    finally:
+        await engine.dispose()
 
 
 asyncio.run(main(context.config.attributes.get("settings") or load_settings()))

@@ -9,12 +9,13 @@ import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import insert
 
 from app.database import Sessions, migrate
@@ -34,21 +35,26 @@ TASKS = (("Research", 100), ("Build", 150), ("Present", 100))
 def settings() -> Iterator[Settings]:
     """Settings of a service whose database is migrated and whose bucket exists."""
     postgres, s3 = "DATABASE_URL" not in os.environ, "S3_ENDPOINT_URL" not in os.environ
-    needed = run_servers(FOLDER, postgres=postgres, s3=s3)
-    with needed if postgres or s3 else nullcontext({}) as servers:
+    with ExitStack() as stack:
+        if postgres or s3:
+            servers = stack.enter_context(run_servers(FOLDER, postgres=postgres, s3=s3))
+            os.environ.update(servers)
         made = Settings(
             _env_file=None,
-            spark_sso_secret=secrets.token_hex(32),
-            spark_webhook_secret=secrets.token_hex(32),
-            jwt_secret_key=secrets.token_hex(32),
-            internal_api_keys=(secrets.token_hex(32),),
-            **{name.lower(): value for name, value in servers.items()},
+            spark_sso_secret=_secret(),
+            spark_webhook_secret=_secret(),
+            jwt_secret_key=_secret(),
+            internal_api_keys=(_secret(),),
         )
         migrate(made)
         asyncio.run(_make_bucket(made))
         yield made
     if postgres or s3:
         shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def _secret() -> SecretStr:
+    return SecretStr(secrets.token_hex(32))
 
 
 async def _make_bucket(settings: Settings) -> None:

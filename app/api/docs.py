@@ -4,18 +4,21 @@ The public document holds what Spark sees, the internal one what the main app se
 written to openapi/ and compared in `make check`; the page needs nothing from outside.
 """
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse, JSONResponse
-from fastapi.routing import APIRoute
 from starlette.staticfiles import StaticFiles
 
 from app.api.problems import Problem
 
 STATIC = Path(__file__).parent / "static"
+REFERENCE = "#/components/schemas/"
+MENTION = re.compile(f'"{REFERENCE}(\\w+)"')
 CONTRACT_VERSION = "1.0.0"
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';"
@@ -39,25 +42,37 @@ def internal_contract(app: FastAPI) -> dict[str, Any]:
 
 
 def _contract(app: FastAPI, title: str, description: str, *, internal: bool) -> dict[str, Any]:
-    routes = [
-        route
-        for route in app.routes
-        if isinstance(route, APIRoute)
-        and route.include_in_schema
-        and route.path.startswith("/internal/") is internal
-    ]
     document = get_openapi(
-        title=title, version=CONTRACT_VERSION, description=description, routes=routes
+        title=title, version=CONTRACT_VERSION, description=description, routes=app.routes
     )
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas.update(problem.pop("$defs", {}) | {"Problem": problem})
-    for unused in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(unused, None)
+    document["paths"] = {
+        path: operations
+        for path, operations in document["paths"].items()
+        if path.startswith("/internal/") is internal
+    }
     for operations in document["paths"].values():
         for operation in operations.values():
             _settle(operation)
+    problem = Problem.model_json_schema(ref_template=REFERENCE + "{model}")
+    document["components"]["schemas"] |= problem.pop("$defs") | {"Problem": problem}
+    _drop_unused(document)
     return document
+
+
+def _drop_unused(document: dict[str, Any]) -> None:
+    """Components that no operation of this document mentions belong to the other one."""
+    paths, components = json.dumps(document["paths"]), document["components"]
+    schemas, needed, seen = components["schemas"], set(MENTION.findall(paths)), set[str]()
+    while needed:
+        name = needed.pop()
+        seen.add(name)
+        needed |= set(MENTION.findall(json.dumps(schemas[name]))) - seen
+    components["schemas"] = {name: schemas[name] for name in sorted(seen)}
+    components["securitySchemes"] = {
+        name: scheme
+        for name, scheme in components["securitySchemes"].items()
+        if f'"{name}"' in paths
+    }
 
 
 def _settle(operation: dict[str, Any]) -> None:

@@ -1,50 +1,43 @@
-"""Ports of a server, kept over restarts while nobody else listens there.
+"""Ports of a server: a block in a row, kept over restarts while nobody else listens there.
 
 Below the range from which systems hand out ports, so no outgoing connection can take one between
 the choice and the server's start.
 """
 
 import socket
-from collections.abc import Sequence
 from pathlib import Path
 from secrets import randbelow
 
 from app.embedded.folder import EmbeddedError
 
-FIRST = 10_000
-LAST = 22_000
+FIRST = 20_000
+LAST = 32_767
 TRIES = 200
 
 
-def keep_ports(file: Path, offsets: Sequence[int]) -> list[int]:
-    """The ports at these offsets from the base in `file`, or from a fresh one if any is taken.
-
-    Offsets up to 10,000 stay below the systems' own range.
-    """
+def keep_ports(file: Path, count: int) -> range:
+    """The block remembered in `file`, or a fresh one if a port of it is taken."""
     text = file.read_text().strip() if file.exists() else ""
-    if text.isdecimal() and FIRST <= int(text) < LAST:
-        kept = _ports(int(text), offsets)
+    if text.isdecimal() and FIRST <= int(text) <= LAST - count:
+        kept = range(int(text), int(text) + count)
         if _are_free(kept):
             return kept
-    base = _fresh_base(offsets)
-    file.write_text(f"{base}\n")
-    return _ports(base, offsets)
+    fresh = _fresh_block(count)
+    file.write_text(f"{fresh.start}\n")
+    return fresh
 
 
-def _ports(base: int, offsets: Sequence[int]) -> list[int]:
-    return [base + offset for offset in offsets]
-
-
-def _fresh_base(offsets: Sequence[int]) -> int:
+def _fresh_block(count: int) -> range:
     for _ in range(TRIES):
         # In steps, so that two checkouts starting at once share either all ports or none.
-        base = FIRST + len(offsets) * randbelow((LAST - FIRST) // len(offsets))
-        if _are_free(_ports(base, offsets)):
-            return base
-    raise EmbeddedError(f"No {len(offsets)} free ports were found from {FIRST} to {LAST}.")
+        first = FIRST + count * randbelow((LAST - FIRST) // count)
+        block = range(first, first + count)
+        if _are_free(block):
+            return block
+    raise EmbeddedError(f"No {count} free ports in a row between {FIRST} and {LAST}.")
 
 
-def _are_free(ports: Sequence[int]) -> bool:
+def _are_free(ports: range) -> bool:
     return all(_can_bind(port) for port in ports)
 
 

@@ -48,7 +48,7 @@ def start_postgres(folder: Path, *, password: str) -> Server:
         _forget_the_dead(place.data / "postmaster.pid", claim.last_pid)
         digest_file = folder / "postgres.password.sha256"
         prepare_data(place, binaries, password=password, digest_file=digest_file)
-        (port,) = keep_ports(folder / "postgres.port", [0])
+        port = keep_ports(folder / "postgres.port", 1).start
         launch = _launch(binaries, place, port)
         process = spawn(launch)
     return Server(

@@ -1,0 +1,127 @@
+"""The schema grows by migrations only; a start with an old one says so."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import httpx
+import pytest
+from alembic import command
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+from app.database import alembic_config, create_engine, migrate
+from app.settings import Settings
+from tests.support.running import run_app
+
+WAITING = (
+    "from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    " and query ilike '%create table user_activity_events%'"
+)
+
+
+@pytest.fixture
+async def empty(settings: Settings) -> AsyncIterator[Settings]:
+    """A service whose database holds nothing yet."""
+    name = f"empty_{uuid4().hex}"
+    await _execute(settings, f"create database {name}")
+    assert settings.database_url
+    url = make_url(settings.database_url.get_secret_value()).set(database=name)
+    yield settings.model_copy(
+        update={"database_url": SecretStr(url.render_as_string(hide_password=False))}
+    )
+    await _execute(settings, f"drop database {name} with (force)")
+
+
+async def _execute(settings: Settings, statement: str) -> list[tuple[object, ...]]:
+    engine = create_engine(settings)
+    async with engine.connect() as connection:
+        outside = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        result = await outside.execute(text(statement))
+        rows = [tuple(row) for row in result] if result.returns_rows else []
+    await engine.dispose()
+    return rows
+
+
+async def _start_migration(settings: Settings) -> asyncio.subprocess.Process:
+    assert settings.database_url
+    environment = {"DATABASE_URL": settings.database_url.get_secret_value()}
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "app", "migrate", env=os.environ | environment
+    )
+
+
+async def _tables(settings: Settings) -> set[object]:
+    found = await _execute(
+        settings,
+        "select table_schema || '.' || table_name from information_schema.tables"
+        " where table_schema in ('public', 'spark')",
+    )
+    return {row[0] for row in found}
+
+
+def _alembic(settings: Settings, act: str, *arguments: str) -> None:
+    config = alembic_config()
+    config.attributes["settings"] = settings
+    getattr(command, act)(config, *arguments)
+
+
+async def test_migrations_make_what_the_models_say_and_take_it_back(empty: Settings) -> None:
+    await asyncio.to_thread(migrate, empty)
+    assert {"public.users", "spark.uploads"} <= await _tables(empty)
+    await asyncio.to_thread(_alembic, empty, "check")
+    await asyncio.to_thread(_alembic, empty, "downgrade", "base")
+    assert await _tables(empty) == {"spark.alembic_version"}
+    await asyncio.to_thread(migrate, empty)
+
+
+async def test_a_column_without_its_migration_is_noticed(empty: Settings) -> None:
+    await asyncio.to_thread(migrate, empty)
+    await _execute(empty, "alter table users drop column total_xp")
+    with pytest.raises(CommandError):
+        await asyncio.to_thread(_alembic, empty, "check")
+
+
+def test_there_is_one_head() -> None:
+    assert len(ScriptDirectory.from_config(alembic_config()).get_heads()) == 1
+
+
+@pytest.mark.parametrize("row", ["P263"])
+async def test_a_migration_that_was_killed_half_way_is_run_again(empty: Settings, row: str) -> None:
+    """All of it is one transaction: what stops it in the middle leaves nothing of it."""
+    engine = create_engine(empty)
+    async with engine.connect() as blocker:
+        await blocker.execute(text("create table user_activity_events ()"))
+        migration = await _start_migration(empty)
+        while not await _execute(empty, f"select pg_terminate_backend(pid) {WAITING}"):
+            assert migration.returncode is None
+        assert await migration.wait() == 1
+        await blocker.rollback()
+    await engine.dispose()
+    assert await _tables(empty) == set()
+    assert await (await _start_migration(empty)).wait() == 0
+
+
+@pytest.mark.parametrize("row", ["P264"])
+async def test_two_instances_that_migrate_at_once_take_turns(empty: Settings, row: str) -> None:
+    both = [await _start_migration(empty) for _ in range(2)]
+    assert [await migration.wait() for migration in both] == [0, 0]
+    assert await _execute(empty, "select version_num from spark.alembic_version") == [("0001",)]
+
+
+@pytest.mark.parametrize("row", ["P265"])
+async def test_an_old_schema_is_not_ready(empty: Settings, row: str) -> None:
+    async with (
+        run_app(empty) as running,
+        httpx.AsyncClient(base_url=running.url, trust_env=False) as browser,
+    ):
+        answer = await browser.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["checks"] == {"database": True, "schema": False, "storage": True}
+        await asyncio.to_thread(migrate, empty)
+        assert (await browser.get("/readyz")).status_code == 200

@@ -1,0 +1,119 @@
+"""The contract is made from the routes, complete, and committed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app import errors
+from app.api.docs import internal_contract, public_contract
+from app.contract import stale_files
+from app.errors import ServiceError
+from app.main import create_app
+from app.settings import Settings
+
+PROJECT = Path(__file__).parent.parent.parent
+KINDS = ("public", "internal")
+
+
+@pytest.fixture(scope="module")
+def app() -> FastAPI:
+    return create_app(Settings(_env_file=None))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def contract(app: FastAPI, request: pytest.FixtureRequest) -> dict[str, Any]:
+    return public_contract(app) if request.param == "public" else internal_contract(app)
+
+
+def _operations(contract: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (f"{method} {path}", operation)
+        for path, methods in contract["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def test_what_is_committed_is_what_is_generated() -> None:
+    assert not stale_files(PROJECT)
+
+
+def test_the_public_contract_holds_only_what_spark_sees(app: FastAPI) -> None:
+    paths = set(public_contract(app)["paths"])
+    assert paths == {
+        "/spark/sso",
+        "/spark/token",
+        "/spark/webhook/submission",
+        "/healthz",
+        "/readyz",
+    }
+
+
+def test_every_operation_is_described_and_says_who_may_call_it(contract: dict[str, Any]) -> None:
+    for name, operation in _operations(contract):
+        assert operation["summary"], name
+        assert operation["description"], name
+        assert "security" in operation, name
+
+
+def test_every_field_has_a_description_and_an_example(contract: dict[str, Any]) -> None:
+    schemas = dict(contract["components"]["schemas"])
+    for name, operation in _operations(contract):
+        for media, content in operation.get("requestBody", {}).get("content", {}).items():
+            schemas[f"{name} {media}"] = content["schema"]
+    for name, schema in schemas.items():
+        for field, facts in schema.get("properties", {}).items():
+            assert facts.get("description"), f"{name}.{field}"
+            if not {"$ref", "items", "properties", "anyOf"} & facts.keys():
+                assert facts.get("examples") or "const" in facts, f"{name}.{field}"
+
+
+def test_every_problem_is_documented_by_the_shape_that_is_raised(contract: dict[str, Any]) -> None:
+    for name, operation in _operations(contract):
+        for status, response in operation["responses"].items():
+            for media, content in response.get("content", {}).items():
+                if media == "application/problem+json":
+                    assert content["schema"] == {"$ref": "#/components/schemas/Problem"}, name
+                    assert all(
+                        example["value"]["status"] == int(status)
+                        for example in content["examples"].values()
+                    )
+
+
+def test_every_code_stands_once_in_the_catalogue() -> None:
+    """Two classes share a code only when one is a special case of the other."""
+    kinds = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, ServiceError) and "code" in vars(kind)
+    ]
+    codes = [kind.code for kind in kinds]
+    assert len(codes) == len(set(codes))
+
+
+def test_every_operation_states_its_caller(app: FastAPI) -> None:
+    """Deny by default: whoever adds an open operation has to add it here."""
+    internal = dict(_operations(internal_contract(app)))
+    assert all(operation["security"] == [{"serviceKey": []}] for operation in internal.values())
+    public = {name: op["security"] for name, op in _operations(public_contract(app))}
+    assert public.pop("post /spark/webhook/submission") == [{"sparkSignature": []}]
+    assert {name for name, security in public.items() if not security} == {
+        "get /spark/sso",
+        "post /spark/sso",
+        "post /spark/token",
+        "get /healthz",
+        "get /readyz",
+    }
+
+
+async def test_the_page_needs_nothing_from_outside(browser: httpx.AsyncClient) -> None:
+    page = (await browser.get("/docs")).text
+    assert "://" not in page.replace("http://www.w3.org", "")
+    for asset in ("docs.js", "swagger-ui.css", "swagger-ui-bundle.js"):
+        assert (await browser.get(f"/static/{asset}")).status_code == 200
+    assert (await browser.get("/openapi.json")).json() == json.loads(
+        (PROJECT / "openapi/openapi.json").read_text()
+    )

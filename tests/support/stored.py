@@ -1,0 +1,138 @@
+"""What is kept of a student: rows in the database and objects in the bucket, seen from outside."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import aioboto3
+from sqlalchemy import func, select, update
+
+from app.database import Sessions
+from app.models import (
+    EvidenceBlock,
+    EvidenceDocument,
+    IdempotencyKey,
+    QuestTaskCompletion,
+    SubmissionRevision,
+    Upload,
+    UserSkillXp,
+    XpAward,
+)
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+DEADLINE_SECONDS = 20
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Waits for what the server does on its own after a connection is gone."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not await condition():  # noqa: ASYNC110 - it happens elsewhere and sets no event
+            await asyncio.sleep(0.05)
+
+
+async def count(sessions: Sessions, table: type[Any], user_id: str) -> int:
+    async with sessions() as session, session.begin():
+        found = await session.execute(
+            select(func.count()).select_from(table).where(table.user_id == user_id)
+        )
+        return found.scalar_one()
+
+
+async def kept(sessions: Sessions, user_id: str) -> dict[str, int]:
+    """How many rows of each kind this student has."""
+    tables = (QuestTaskCompletion, EvidenceDocument, SubmissionRevision, XpAward)
+    return {table.__tablename__: await count(sessions, table, user_id) for table in tables}
+
+
+ONCE = {
+    "quest_task_completions": 1,
+    "user_task_evidence_documents": 1,
+    "submission_revisions": 1,
+    "xp_ledger": 1,
+}
+NOTHING = dict.fromkeys(ONCE, 0)
+
+
+async def total_xp(sessions: Sessions, user_id: str) -> int:
+    async with sessions() as session, session.begin():
+        found = await session.execute(
+            select(func.coalesce(func.sum(UserSkillXp.xp_amount), 0)).where(
+                UserSkillXp.user_id == user_id
+            )
+        )
+        return int(found.scalar_one())
+
+
+async def blocks_of(sessions: Sessions, user_id: str) -> list[EvidenceBlock]:
+    async with sessions() as session, session.begin():
+        found = await session.execute(
+            select(EvidenceBlock)
+            .join(EvidenceDocument, EvidenceDocument.id == EvidenceBlock.document_id)
+            .where(EvidenceDocument.user_id == user_id)
+            .order_by(EvidenceBlock.order_index)
+        )
+        return list(found.scalars())
+
+
+async def uploads_of(sessions: Sessions, user_id: str) -> list[Upload]:
+    async with sessions() as session, session.begin():
+        found = await session.execute(
+            select(Upload).where(Upload.user_id == user_id).order_by(Upload.position)
+        )
+        return list(found.scalars())
+
+
+async def expire_leases(sessions: Sessions, user_id: str) -> None:
+    """As if the leases of this student's uploads and messages had run out."""
+    past = func.now() - func.make_interval(0, 0, 0, 0, 1)
+    async with sessions() as session, session.begin():
+        for table in (Upload, IdempotencyKey):
+            await session.execute(
+                update(table).where(table.user_id == user_id).values(lease_until=past)
+            )
+
+
+async def object_keys(settings: Settings, user_id: str) -> list[str]:
+    async with _s3(settings) as s3:
+        listed = await s3.list_objects_v2(Bucket=settings.s3_bucket, Prefix=f"{user_id}/")
+    return sorted(item["Key"] for item in listed.get("Contents", []))
+
+
+async def unfinished_keys(settings: Settings, user_id: str) -> list[str]:
+    """Keys of multipart uploads to the store that were neither completed nor aborted."""
+    async with _s3(settings) as s3:
+        listed = await s3.list_multipart_uploads(Bucket=settings.s3_bucket, Prefix=f"{user_id}/")
+    return sorted(item["Key"] for item in listed.get("Uploads", []))
+
+
+async def read_object(settings: Settings, object_key: str) -> bytes:
+    async with _s3(settings) as s3:
+        found = await s3.get_object(Bucket=settings.s3_bucket, Key=object_key)
+        return await found["Body"].read()
+
+
+async def assert_only_committed(settings: Settings, sessions: Sessions, user_id: str) -> None:
+    """Every object has its committed row, every row its object, and nothing is half sent."""
+    uploads = await uploads_of(sessions, user_id)
+    assert {upload.state for upload in uploads} <= {"committed"}
+    assert await object_keys(settings, user_id) == sorted(row.object_key for row in uploads)
+    assert await unfinished_keys(settings, user_id) == []
+
+
+@asynccontextmanager
+async def _s3(settings: Settings) -> "AsyncIterator[S3Client]":
+    key, secret = settings.aws_access_key_id, settings.aws_secret_access_key
+    assert key
+    assert secret
+    async with aioboto3.Session().client(
+        "s3",
+        endpoint_url=settings.s3_endpoint_url,
+        region_name=settings.s3_region,
+        aws_access_key_id=key.get_secret_value(),
+        aws_secret_access_key=secret.get_secret_value(),
+    ) as client:
+        yield client
