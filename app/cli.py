@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from app.clock import utc_now
 from app.contract import stale_files
-from app.database import OUTAGES
+from app.database import OUTAGES, create_engine, create_sessions
 from app.database import migrate as migrate_database
 from app.demo import Demo, DemoFailedError
 from app.embedded.secrets import local_secrets
@@ -72,7 +72,7 @@ def sweep() -> None:
 @commands.command()
 def migrate() -> None:
     """Bring the database schema up to date. Safe to repeat and to run twice at once."""
-    with _servers(LOCAL) as settings:
+    with _servers(LOCAL, s3=False) as settings:
         migrate_database(settings)
     typer.echo("The schema is up to date.")
 
@@ -80,7 +80,7 @@ def migrate() -> None:
 @commands.command()
 def seed() -> None:
     """Add the sample course of the integration guide, unless it is there."""
-    with _servers(LOCAL) as settings:
+    with _servers(LOCAL, s3=False) as settings:
         asyncio.run(_seed(settings))
     typer.echo("The sample course is there.")
 
@@ -93,7 +93,7 @@ def demo() -> None:
         server = _Demonstrated(settings, host="127.0.0.1", port=0)
         server.run()
     typer.echo(server.demo.table())
-    if server.failure or server.force_exit:
+    if server.failure:
         _refuse(f"The demo failed. {server.failure}")
     typer.echo("  Everything came back as it was handed in.")
 
@@ -143,15 +143,22 @@ class _Demonstrated(Server):
         super().__init__(create_app(settings), host=host, port=port)
         self._settings = settings
         self.demo = Demo()
-        self.failure = ""
+        self.failure = "It was interrupted."
 
     @override
     async def on_serving(self) -> None:
+        playing = asyncio.create_task(self._play())
+        while not (playing.done() or self.should_exit):
+            await asyncio.wait([playing], timeout=0.1)
+        playing.cancel()
+        self.should_exit = True
+
+    async def _play(self) -> None:
         try:
             await self.demo.play(self.base_url, self._settings)
+            self.failure = ""
         except DemoFailedError as failure:
             self.failure = str(failure)
-        self.should_exit = True
 
 
 async def _work(settings: Settings) -> None:
@@ -168,8 +175,9 @@ async def _sweep(settings: Settings) -> dict[str, int]:
 
 
 async def _seed(settings: Settings) -> None:
-    async with open_resources(settings) as resources:
-        await seed_sample_course(resources.sessions)
+    engine = create_engine(settings)
+    await seed_sample_course(create_sessions(engine))
+    await engine.dispose()
 
 
 async def _prepare_bucket(settings: Settings) -> None:
@@ -178,10 +186,10 @@ async def _prepare_bucket(settings: Settings) -> None:
 
 
 @contextmanager
-def _servers(folder: Path) -> Iterator[Settings]:
-    """The settings, with embedded servers for those that name none."""
+def _servers(folder: Path, *, s3: bool = True) -> Iterator[Settings]:
+    """The settings, with embedded servers for those they lack; `s3` says whether files matter."""
     settings = _settings()
-    postgres, s3 = settings.database_url is None, settings.s3_endpoint_url is None
+    postgres, s3 = settings.database_url is None, s3 and settings.s3_endpoint_url is None
     try:
         if not postgres and not s3:
             yield settings

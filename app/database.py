@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
     create_async_engine,
 )
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from app.errors import DatabaseUnavailableError, OverloadedError, ServiceError
 from app.models import SPARK
@@ -75,6 +75,11 @@ def create_engine(settings: Settings) -> AsyncEngine:
 
 def create_sessions(engine: AsyncEngine) -> Sessions:
     return async_sessionmaker(engine, expire_on_commit=False)
+
+
+def connections_in_use(engine: AsyncEngine) -> int:
+    """Of this process's pool; 0 where the pooler keeps the pool."""
+    return engine.pool.checkedout() if isinstance(engine.pool, QueuePool) else 0
 
 
 def explain_outage(failure: Exception) -> ServiceError:

@@ -15,6 +15,7 @@ from limits.storage import storage_from_string
 from slowapi import Limiter
 from slowapi.util import get_remote_address
 
+from app import metrics
 from app.errors import RateLimitedError
 
 
@@ -29,7 +30,6 @@ class Limits:
         if not isinstance(storage, Storage):
             raise TypeError("RATE_LIMIT_STORAGE_URI names no asynchronous store")
         self._successes = MovingWindowRateLimiter(storage)
-        self.unavailable = 0  # requests let through because the store was down
 
     def count_failure(self, bucket: str, address: str, *, per_minute: int) -> None:
         """Raises RateLimitedError from the first failure past the limit."""
@@ -46,7 +46,7 @@ class Limits:
                 return
             reset_at = (await self._successes.get_window_stats(limit, bucket, who)).reset_time
         except (StorageError, OSError):
-            self.unavailable += 1
+            metrics.UNCOUNTED.inc()
             return
         raise RateLimitedError(retry_after=_seconds_until(reset_at))
 

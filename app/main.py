@@ -3,20 +3,26 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
+from jose.backends.base import Key
+from pydantic import SecretStr
 
+from app.activity import FailureEvents
 from app.api.cors import TokenCors
 from app.api.dependencies import Resources
 from app.api.docs import create_docs_router
 from app.api.edge import Edge
 from app.api.health import router as health
 from app.api.internal.completions import router as internal_completions
+from app.api.internal.sessions import router as internal_sessions
+from app.api.observed import router as observed
 from app.api.problems import HANDLERS
 from app.api.spark.sso import router as spark_sso
 from app.api.spark.submission import router as spark_submission
 from app.api.spark.token import router as spark_token
-from app.database import create_engine, create_sessions
+from app.database import connections_in_use, create_engine, create_sessions
 from app.limits import Limits
 from app.settings import Settings, SettingsError, load_settings
 from app.signing import token_key
@@ -24,6 +30,16 @@ from app.sso.app_tokens import TokenIssuer
 from app.storage.bucket import open_bucket
 from app.submissions.receive import Intake
 from app.submissions.spool import Spool
+
+ROUTERS = (
+    spark_sso,
+    spark_token,
+    spark_submission,
+    internal_completions,
+    internal_sessions,
+    health,
+    observed,
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -45,7 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         exception_handlers=HANDLERS,
         generate_unique_id_function=lambda route: route.name,
     )
-    for router in (spark_sso, spark_token, spark_submission, internal_completions, health):
+    for router in ROUTERS:
         app.include_router(router)
     if settings.publish_contract:
         app.include_router(create_docs_router(app))
@@ -68,7 +84,8 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         )
     engine = create_engine(settings)
     sessions = create_sessions(engine)
-    async with open_bucket(settings) as bucket:
+    failure_events = FailureEvents(sessions)
+    async with open_bucket(settings) as bucket, failure_events.writing():
         yield Resources(
             settings=settings,
             sessions=sessions,
@@ -81,14 +98,17 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
                 slots=asyncio.Semaphore(settings.max_concurrent_uploads),
             ),
             limits=Limits(settings.rate_limit_storage_uri.get_secret_value()),
-            launch_keys=[
-                token_key(secret)
-                for secret in (settings.spark_sso_secret, settings.spark_sso_secret_previous)
-                if secret
-            ],
+            launch_keys=_keys(settings.spark_sso_secret, settings.spark_sso_secret_previous),
             issuer=_issuer(settings),
+            app_token_keys=_keys(settings.jwt_secret_key, settings.jwt_secret_key_previous),
+            failure_events=failure_events,
+            connections_in_use=partial(connections_in_use, engine),
         )
     await engine.dispose()
+
+
+def _keys(*secrets: SecretStr | None) -> list[Key]:
+    return [token_key(secret) for secret in secrets if secret]
 
 
 def _issuer(settings: Settings) -> TokenIssuer | None:

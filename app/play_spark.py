@@ -5,7 +5,6 @@ For the demo, the *Try it* block and whoever wants to see what a sender has to d
 
 import json
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -56,7 +55,6 @@ def try_it(settings: Settings, base_url: str, *, now: datetime) -> str:
         settings.spark_webhook_secret, STUDENT, "My report is attached.", now=now
     )
     webhook = f"{base_url}/spark/webhook/submission"
-    readme = Path(__file__).parent.parent / "README.md"
     return f"""
 Try it   (signed now: the link works for 10 minutes, the submissions for 5;
           fresh ones: python -m app try-it)
@@ -70,8 +68,8 @@ curl -sS {webhook} -H 'Content-Type: application/json' \\
   --data-binary '{text.decode()}'
 
   or with a file:
-curl -sS {webhook} \\
+echo 'Rain fell on four of seven days.' | curl -sS {webhook} \\
   -H 'X-Spark-Signature: {form_signature}' \\
   --form-string 'metadata={form.decode()}' \\
-  -F 'file=@{readme}'
+  -F 'file=@-;filename=report.txt'
 """

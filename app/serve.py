@@ -39,6 +39,8 @@ class Server(uvicorn.Server):
 
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            return  # uvicorn would drop connections and skip the shutdown: the grace is the limit
         if sig == signal.SIGINT:
             self.config.timeout_graceful_shutdown = SIGINT_GRACE_SECONDS
         super().handle_exit(sig, frame)

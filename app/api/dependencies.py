@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -11,6 +11,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from jose.backends.base import Key
 
+from app.activity import FailureEvents
 from app.clock import utc_now
 from app.database import Sessions
 from app.errors import CredentialsInvalidError
@@ -33,6 +34,9 @@ class Resources:
     limits: Limits
     launch_keys: Sequence[Key]
     issuer: TokenIssuer | None
+    app_token_keys: Sequence[Key]
+    failure_events: FailureEvents
+    connections_in_use: Callable[[], int]
 
 
 async def _resources(request: Request) -> Resources:

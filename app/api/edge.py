@@ -11,10 +11,11 @@ from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.problems import render, unexpected
+from app import metrics
+from app.api.problems import on_unexpected, render
 from app.clock import new_id
 from app.errors import HeaderTooLargeError, RequestInvalidError, ServiceError
 
@@ -109,15 +110,15 @@ class _Exchange:
         log.error("unexpected_failure", error_class=type(failure).__name__)
         if self._status is not None:
             raise failure  # the answer has begun: only closing the connection can show it
-        response = render(unexpected(self._scope["path"]), self.request_id)
+        response = await on_unexpected(Request(self._scope))
         await response(self._scope, receive, self.send)
 
     def log(self) -> None:
-        route: Any = self._scope.get("route")
+        template: Any = self._scope.get("route")
+        route, method = getattr(template, "path", "none"), self._scope["method"]
+        seconds = time.perf_counter() - self._began
+        metrics.REQUESTS.labels(method, route, self._status).inc()
+        metrics.SECONDS.labels(route).observe(seconds)
         log.info(
-            "request",
-            method=self._scope["method"],
-            route=getattr(route, "path", None),
-            status=self._status,
-            ms=round((time.perf_counter() - self._began) * 1000, 1),
+            "request", method=method, route=route, status=self._status, ms=round(seconds * 1000, 1)
         )

@@ -13,6 +13,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from app.api.failures import note_failure
+from app.api.sign_in_page import render_page, wants_page
 from app.database import OUTAGES, explain_outage
 from app.errors import (
     FieldInvalidError,
@@ -34,14 +36,6 @@ UNEXPECTED: dict[str, type[ServiceError]] = {
     "/spark/sso": SignInFailedError,
     "/spark/token": TokenExchangeFailedError,
     "/spark/webhook/submission": SubmissionFailedError,
-}
-
-# The setting that limits a route's failures per address; of webhooks only failed authentication
-# counts, because a 429 makes old senders drop homework.
-FAILURE_LIMITS = {
-    "/spark/sso": "rate_limit_sso",
-    "/spark/token": "rate_limit_token",
-    "/spark/webhook/submission": "rate_limit_webhook_failures",
 }
 
 
@@ -121,28 +115,16 @@ def request_id_of(request: Request) -> str:
 
 
 async def on_service_error(request: Request, error: ServiceError) -> Response:
-    return render(_limited(request, error), request_id_of(request))
-
-
-def _limited(request: Request, error: ServiceError) -> ServiceError:
-    """Failures count per address; past the limit a failure is answered 429 (DESIGN R14)."""
-    path = request.url.path
-    setting = FAILURE_LIMITS.get(path)
-    is_counted = isinstance(error, UnauthorizedError) or not path.startswith("/spark/webhook/")
-    if setting is None or not is_counted or error.status >= 500:  # noqa: PLR2004 - server errors
-        return error
-    resources = request.app.state.resources
-    try:
-        resources.limits.count_failure(
-            path, request.state.client_address, per_minute=getattr(resources.settings, setting)
-        )
-    except RateLimitedError as limited:
-        return limited
-    return error
+    """The answer to any failure: a page for a student's browser, else the problem document."""
+    answered = note_failure(request, error)
+    if wants_page(request):
+        portal_url = request.app.state.resources.settings.spark_portal_url
+        return render_page(answered, request_id_of(request), portal_url=portal_url)
+    return render(answered, request_id_of(request))
 
 
 async def on_outage(request: Request, error: Exception) -> Response:
-    return render(explain_outage(error), request_id_of(request))
+    return await on_service_error(request, explain_outage(error))
 
 
 async def on_http_exception(request: Request, error: HTTPException) -> Response:
@@ -154,7 +136,7 @@ async def on_http_exception(request: Request, error: HTTPException) -> Response:
 async def on_validation_error(request: Request, error: RequestValidationError) -> Response:
     """Names the field and never its value."""
     place = str(error.errors()[0]["loc"][-1])
-    return render(FieldInvalidError(name=place), request_id_of(request))
+    return await on_service_error(request, FieldInvalidError(name=place))
 
 
 HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
@@ -165,8 +147,9 @@ HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, An
 }
 
 
-def unexpected(path: str) -> ServiceError:
-    return UNEXPECTED.get(path, ServiceError)()
+async def on_unexpected(request: Request) -> Response:
+    """A 500 that tells nothing but its request id."""
+    return await on_service_error(request, UNEXPECTED.get(request.url.path, ServiceError)())
 
 
 def problems(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 Assignment ids are not unique across courses, so a match counts only when it is the only one:
 
-    1. the course is given and known: that course only
+    1. the course is given and known: that course only, even if the assignment is not in it
     2. exactly one match in all courses
     3. several, and the student is actively enrolled in exactly one of them
     4. otherwise the sender must say which course is meant
@@ -26,8 +26,9 @@ async def resolve_assignment(
 ) -> UUID:
     """The quest. Raises AssignmentNotFoundError or AssignmentAmbiguousError."""
     matches = await _matches(session, assignment_id, user_id)
-    in_course = [match for match in matches if course_id and match.lms_course_id == course_id]
-    candidates = in_course or matches
+    candidates = [match for match in matches if course_id and match.lms_course_id == course_id]
+    if not candidates and not (course_id and await _is_known(session, course_id)):
+        candidates = matches
     enrolled = [match for match in candidates if match.enrolled]
     if not candidates:
         raise AssignmentNotFoundError(assignment_id=assignment_id)
@@ -36,6 +37,15 @@ async def resolve_assignment(
             quest_id, _, _ = few[0]
             return quest_id
     raise AssignmentAmbiguousError(assignment_id=assignment_id)
+
+
+async def _is_known(session: AsyncSession, course_id: str) -> bool:
+    found = await session.execute(
+        select(Quest.id)
+        .where(Quest.lms_platform == PLATFORM, Quest.lms_course_id == course_id)
+        .limit(1)
+    )
+    return found.one_or_none() is not None
 
 
 async def _matches(session: AsyncSession, assignment_id: str, user_id: UUID) -> list[Match]:

@@ -79,7 +79,10 @@ async def _copy_tasks(
 
 
 async def first_task(session: AsyncSession, user_quest_id: UUID, *, assignment_id: str) -> Task:
-    """The task a one-assignment quest is about: lowest order, then oldest, then lowest id."""
+    """The task a one-assignment quest is about: lowest order, then oldest, then lowest id.
+
+    Tasks the student added come last, wherever they stand: the assignment is not about them.
+    """
     found = await session.execute(
         select(
             UserQuestTask.id,
@@ -88,7 +91,12 @@ async def first_task(session: AsyncSession, user_quest_id: UUID, *, assignment_i
             func.coalesce(UserQuestTask.xp_value, 100).label("xp_value"),
         )
         .where(UserQuestTask.user_quest_id == user_quest_id)
-        .order_by(UserQuestTask.order_index, UserQuestTask.created_at, UserQuestTask.id)
+        .order_by(
+            UserQuestTask.is_manual,
+            UserQuestTask.order_index,
+            UserQuestTask.created_at,
+            UserQuestTask.id,
+        )
         .limit(1)
     )
     task = found.one_or_none()

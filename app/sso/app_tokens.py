@@ -5,14 +5,18 @@ backend would refuse.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 from jose.backends.base import Key
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from app.signing import sign_token
+from app.errors import SignatureMismatchError
+from app.signing import sign_token, verify_token
+from app.text import StrictJsonError, load_json
 
 
 @dataclass(frozen=True)
@@ -56,3 +60,23 @@ class TokenIssuer:
             access=token("access", self.access_seconds),
             refresh=token("refresh", self.refresh_seconds),
         )
+
+
+class AppClaims(BaseModel):
+    """What one of our own tokens says. Tokens of other issuers have no `sid`."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    sid: UUID
+    user_id: UUID
+    type: Literal["access", "refresh"]
+    exp: int
+
+
+def read_app_token(token: str, *, keys: Sequence[Key], now: datetime) -> AppClaims | None:
+    """The claims of a token that we issued and that has not run out; None for any other text."""
+    try:
+        claims = AppClaims.model_validate(load_json(verify_token(token, keys=keys)))
+    except (SignatureMismatchError, StrictJsonError, ValidationError):
+        return None
+    return claims if claims.exp > now.timestamp() else None

@@ -22,7 +22,7 @@ from app.errors import (
     LaunchTokenReplayedError,
     ServiceError,
 )
-from app.models import LmsSession, SparkAuthCode, SsoReplay
+from app.models import SparkAuthCode, SsoReplay
 
 CODE_LIFE = timedelta(seconds=60)
 REPLAY_MEMORY = timedelta(seconds=120)  # beyond the token's own expiry, for clocks that differ
@@ -92,8 +92,14 @@ async def _supersede(session: AsyncSession, code: IssuedCode, *, replay_key: byt
         raise LaunchTokenReplayedError
 
 
-async def claim_code(session: AsyncSession, code_hash: str) -> UUID | None:
-    """Redeem the code, once: the user it was issued to, or None if it is not redeemable."""
+@dataclass(frozen=True)
+class ClaimedCode:
+    user_id: UUID
+    age_seconds: float
+
+
+async def claim_code(session: AsyncSession, code_hash: str) -> ClaimedCode | None:
+    """Redeem the code, once: whose it was and how old, or None if it is not redeemable."""
     claimed = await session.execute(
         update(SparkAuthCode)
         .where(
@@ -103,9 +109,12 @@ async def claim_code(session: AsyncSession, code_hash: str) -> UUID | None:
             SparkAuthCode.expires_at > func.now(),
         )
         .values(used=True)
-        .returning(SparkAuthCode.user_id)
+        .returning(
+            SparkAuthCode.user_id, func.extract("epoch", func.now() - SparkAuthCode.created_at)
+        )
     )
-    return claimed.scalar_one_or_none()
+    code = claimed.one_or_none()
+    return ClaimedCode(code[0], round(float(code[1]), 3)) if code else None
 
 
 async def tie_session(session: AsyncSession, code_hash: str, *, session_id: UUID) -> None:
@@ -118,24 +127,30 @@ async def tie_session(session: AsyncSession, code_hash: str, *, session_id: UUID
     )
 
 
-async def find_refusal(session: AsyncSession, code_hash: str) -> tuple[ServiceError, UUID | None]:
-    """Why `claim_code` gave None, and the session that a reused code became."""
+@dataclass(frozen=True)
+class Refusal:
+    """Why `claim_code` gave None, whose code it was, and the session a reused one became."""
+
+    error: ServiceError
+    event_type: str | None = None
+    user_id: UUID | None = None
+    session_id: UUID | None = None
+
+
+async def find_refusal(session: AsyncSession, code_hash: str) -> Refusal:
     found = await session.execute(
-        select(SparkAuthCode.used, SparkAuthCode.superseded_at, SparkAuthCode.session_id).where(
-            SparkAuthCode.code == code_hash
-        )
+        select(
+            SparkAuthCode.user_id,
+            SparkAuthCode.used,
+            SparkAuthCode.superseded_at,
+            SparkAuthCode.session_id,
+        ).where(SparkAuthCode.code == code_hash)
     )
     code = found.one_or_none()
     if code is None or code.superseded_at is not None:
-        return CodeInvalidError(), None
+        return Refusal(CodeInvalidError())
     if code.used:
-        return CodeAlreadyRedeemedError(), code.session_id
-    return CodeExpiredError(), None
-
-
-async def revoke_session(session: AsyncSession, session_id: UUID) -> None:
-    await session.execute(
-        update(LmsSession)
-        .where(LmsSession.id == session_id, LmsSession.revoked_at.is_(None))
-        .values(revoked_at=func.now())
-    )
+        return Refusal(
+            CodeAlreadyRedeemedError(), "spark_token_code_reuse", code.user_id, code.session_id
+        )
+    return Refusal(CodeExpiredError(), "spark_token_code_expired", code.user_id)

@@ -196,6 +196,8 @@ def _claims(payload: _Payload, *, signing_input: str) -> LaunchClaims:
 
 
 def _usable_email(address: str) -> str | None:
+    # Printable: neither an invisible twin of an address nor a letter newer than this Python,
+    # which Postgres would lower once more and refuse (`users.email` is lower-case by constraint).
     lower = address.strip().lower()
-    usable = is_clean(lower) and EMAIL.fullmatch(lower) and not lower.endswith(NOWHERE)
+    usable = lower.isprintable() and EMAIL.fullmatch(lower) and not lower.endswith(NOWHERE)
     return lower if usable else None

@@ -4,18 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import insert
-
+from app.accounts.sessions import end_session, open_session
 from app.activity import record_event
 from app.database import Sessions
 from app.errors import ServiceError
-from app.models import LmsSession
 from app.sso.app_tokens import AppTokens, TokenIssuer
 from app.sso.authorization_codes import (
     claim_code,
     find_refusal,
     hash_code,
-    revoke_session,
     tie_session,
 )
 
@@ -35,18 +32,17 @@ async def redeem_code(
     """
     code_hash = hash_code(secret)
     async with sessions() as session, session.begin():
-        user_id = await claim_code(session, code_hash)
-        if user_id is None:
+        code = await claim_code(session, code_hash)
+        if code is None:
             return None
+        user_id = code.user_id
         tokens = issuer.issue(user_id=user_id, session_id=session_id, now=now)
-        await session.execute(
-            insert(LmsSession).values(
-                id=session_id,
-                user_id=user_id,
-                lms_platform="spark",
-                session_token=tokens.refresh_hash,
-                expires_at=now + timedelta(seconds=issuer.refresh_seconds),
-            )
+        await open_session(
+            session,
+            session_id,
+            user_id=user_id,
+            refresh_hash=tokens.refresh_hash,
+            expires_at=now + timedelta(seconds=issuer.refresh_seconds),
         )
         await tie_session(session, code_hash, session_id=session_id)
         await record_event(
@@ -54,16 +50,31 @@ async def redeem_code(
             "spark_token_exchange_success",
             user_id=user_id,
             session_id=session_id,
-            data={"user_id": str(user_id)},
+            data={"code_age_seconds": code.age_seconds, "user_id": str(user_id)},
             page_url="/spark/token",
         )
     return Redeemed(user_id, tokens)
 
 
-async def refuse_code(sessions: Sessions, secret: str, *, revoke_on_reuse: bool) -> ServiceError:
+async def refuse_code(
+    sessions: Sessions, secret: str, *, revoke_on_reuse: bool, request_id: UUID
+) -> ServiceError:
     """Why the code gave nothing. A reused code may have been stolen: its session ends."""
     async with sessions() as session, session.begin():
-        refusal, session_id = await find_refusal(session, hash_code(secret))
-        if session_id is not None and revoke_on_reuse:
-            await revoke_session(session, session_id)
-    return refusal
+        refusal = await find_refusal(session, hash_code(secret))
+        if refusal.session_id is not None and revoke_on_reuse:
+            await end_session(session, refusal.session_id)
+        if refusal.event_type is not None:
+            await record_event(
+                session,
+                refusal.event_type,
+                user_id=refusal.user_id,
+                session_id=refusal.session_id or request_id,
+                data={
+                    "error_type": refusal.event_type.removeprefix("spark_token_"),
+                    "error_message": refusal.error.title,
+                    "user_id": str(refusal.user_id),
+                },
+                page_url="/spark/token",
+            )
+    return refusal.error

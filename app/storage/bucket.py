@@ -41,13 +41,16 @@ class Bucket:
         self._name = name
         self._in_flight = asyncio.Semaphore(PARTS_IN_FLIGHT)
 
-    async def put(self, object_key: str, body: bytes, *, content_type: str) -> None:
+    async def put(self, object_key: str, body: bytes | bytearray, *, content_type: str) -> None:
         """One object from one body. After a failure it is unknown whether it was stored."""
         async with self._in_flight:
             await _within(
                 CALL_SECONDS,
                 self._client.put_object(
-                    Bucket=self._name, Key=object_key, Body=body, ContentType=content_type
+                    Bucket=self._name,
+                    Key=object_key,
+                    Body=cast("bytes", body),  # the stubs leave bytearray out
+                    ContentType=content_type,
                 ),
             )
 

@@ -58,11 +58,11 @@ class _PartWriter:
             rest = rest[taken:]
 
     async def finish(self) -> None:
-        last = bytes(memoryview(self._buffer)[: self._filled])
+        del self._buffer[self._filled :]  # in place: a copy would double what many uploads hold
         if self._upload_id is None:
-            await self._bucket.put(self._object_key, last, content_type=self._content_type)
+            await self._bucket.put(self._object_key, self._buffer, content_type=self._content_type)
             return
-        await self._send_part(last)
+        await self._send_part(self._buffer)
         await self._bucket.complete_upload(self._object_key, self._upload_id, parts=self._parts)
         self._upload_id = None
 

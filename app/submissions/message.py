@@ -5,7 +5,6 @@ at any of them. Free text is cleaned; identifiers that would need cleaning are r
 """
 
 import hashlib
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from app.text import StrictJsonError, clean_text, is_clean, load_json
 
 FRESH = timedelta(seconds=300)
 YEARS = range(2000, 2101)
-MAX_GRADE = 999.99
+MAX_GRADE = Decimal("999.99")
 MOMENT = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}(?::\d{2})?)(\.\d{1,9})?([Zz]|[+-]\d{2}:?\d{2})?"
 )
@@ -65,12 +64,12 @@ def _grade(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("it must be a number")  # noqa: TRY004 - pydantic reports ValueError
     try:
-        number = float(value)
-    except ValueError:  # its own text repeats the value
+        number = Decimal(str(value))
+    except ArithmeticError:  # no ValueError, so pydantic would let it through
         raise ValueError("it must be a number") from None
-    if not math.isfinite(number) or not 0 <= number <= MAX_GRADE:
+    if not number.is_finite() or not 0 <= number <= MAX_GRADE:
         raise ValueError("it must be between 0 and 999.99")
-    return Decimal(str(value)).quantize(Decimal("0.01"))
+    return number.quantize(Decimal("0.01"))
 
 
 def _text(value: object) -> object:

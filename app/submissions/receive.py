@@ -14,9 +14,11 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
+from app import metrics
 from app.accounts.students import get_student
 from app.database import Sessions
 from app.errors import (
+    BodyTooLargeError,
     ContentMissingError,
     IdempotencyConflictError,
     MetadataMissingError,
@@ -54,9 +56,13 @@ class Intake:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One request: its body and signature headers, and the moment and ids from the edge."""
+    """One request: its body and signature headers, and the moment and ids from the edge.
+
+    `length` is what the sender announced, or None if the body is chunked.
+    """
 
     body: AsyncIterable[bytes]
+    length: int | None
     content_type: str
     signatures: tuple[str, ...]
     now: datetime
@@ -68,17 +74,22 @@ async def receive_submission(intake: Intake, delivery: Delivery) -> Recorded:
     _secrets(intake.settings)
     if not delivery.signatures:
         raise SignatureMissingError
+    is_json = delivery.content_type.lower().startswith("application/json")
+    limit = intake.settings.max_json_bytes if is_json else intake.settings.max_body_bytes
+    if delivery.length is not None and delivery.length > limit:
+        raise BodyTooLargeError
     body = keep_pace(
         delivery.body,
         idle_seconds=intake.settings.body_idle_seconds,
         min_bytes_per_second=intake.settings.body_min_bytes_per_second,
     )
-    if delivery.content_type.lower().startswith("application/json"):
+    if is_json:
         return await _receive_json(intake, delivery, body)
     if intake.slots.locked():
         raise OverloadedError
     async with intake.slots:
-        return await _receive_form(intake, delivery, body)
+        with metrics.UPLOADS_RUNNING.track_inprogress():
+            return await _receive_form(intake, delivery, body)
 
 
 async def _receive_json(intake: Intake, delivery: Delivery, body: AsyncIterable[bytes]) -> Recorded:

@@ -9,15 +9,15 @@ import base64
 import hashlib
 import hmac
 import json
-import re
 import tracemalloc
-from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from joserfc import jwe
 from joserfc import jwt as joserfc_jwt
@@ -33,17 +33,18 @@ from app.errors import (
 from app.signing import token_key
 from app.sso.launch_token import LaunchClaims, verify_launch_token
 
-SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0"
-OTHER_SECRET = SECRET[::-1]
+SECRET = hashlib.sha256(b"this year's").hexdigest()
+OTHER_SECRET = hashlib.sha256(b"last year's").hexdigest()
 KEY = token_key(SecretStr(SECRET))
 OTHER_KEY = token_key(SecretStr(OTHER_SECRET))
 HEADER = {"alg": "HS256", "typ": "JWT"}
-REFUSALS = (
-    LaunchTokenInvalidError,
-    LaunchClaimsInvalidError,
-    LaunchTokenExpiredError,
-    RoleNotAllowedError,
-)
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """A claim that many seconds after now."""
+
+    seconds: int
 
 
 def claims(now: datetime, **changes: Any) -> dict[str, Any]:
@@ -55,15 +56,17 @@ def claims(now: datetime, **changes: Any) -> dict[str, Any]:
         "given_name": "Ada",
         "family_name": "Example",
         "role": "student",
-        "iat": moment,
-        "exp": moment + 600,
+        "iat": Ahead(0),
+        "exp": Ahead(600),
     } | changes
-    return {name: value for name, value in student.items() if value is not ...}
+    return {
+        name: moment + value.seconds if isinstance(value, Ahead) else value
+        for name, value in student.items()
+        if value is not ...
+    }
 
 
-def forge(
-    header: object, payload: object, *, secret: str = SECRET, digest: str = "sha256"
-) -> str:
+def forge(header: object, payload: object, *, secret: str = SECRET, digest: str = "sha256") -> str:
     """A token with a right signature over anything: values become JSON, bytes stay as they are."""
     signing_input = b".".join(
         encode(part if isinstance(part, bytes) else json.dumps(part).encode())
@@ -109,7 +112,7 @@ def libraries_that_accept(token: str) -> set[str]:
     return {library for library, accepts in opinions.items() if accepts}
 
 
-VALID = claims(datetime.now(tz=UTC) + timedelta(seconds=5), exp=4_000_000_000)
+VALID = claims(datetime.now(tz=UTC) - timedelta(seconds=5), exp=4_000_000_000)
 GOOD = forge(HEADER, VALID)
 
 
@@ -163,38 +166,38 @@ FORGED = {
     "P025-surrogate": GOOD[:-1] + "\ud83d",
 }
 
-WRONG_CLAIMS: dict[str, tuple[str, Callable[[int], dict[str, Any]]]] = {
-    "P011-no-exp": ("exp", lambda now: {"exp": ...}),
-    "P011-no-iat": ("iat", lambda now: {"iat": ...}),
-    "P011-no-sub": ("sub", lambda now: {"sub": ...}),
-    "P011-no-email": ("email", lambda now: {"email": ...}),
-    "P014-lives-661-s": ("exp", lambda now: {"exp": now + 661}),
-    "P014-lives-10-years": ("exp", lambda now: {"exp": now + 315_360_000}),
-    "P015-iat-70-s-ahead": ("iat", lambda now: {"iat": now + 70}),
-    "P016-exp-null": ("exp", lambda now: {"exp": None}),
-    "P016-exp-list": ("exp", lambda now: {"exp": [now + 600]}),
-    "P016-exp-object": ("exp", lambda now: {"exp": {}}),
-    "P016-exp-true": ("exp", lambda now: {"exp": True}),
-    "P016-exp-abc": ("exp", lambda now: {"exp": "abc"}),
-    "P016-exp-text": ("exp", lambda now: {"exp": str(now + 600)}),
-    "P016-exp-infinite": ("payload", lambda now: {"exp": float("inf")}),
-    "P016-exp-nan": ("payload", lambda now: {"exp": float("nan")}),
-    "P016-exp-of-300-digits": ("exp", lambda now: {"exp": 10**300}),
-    "P016-exp-negative": ("exp", lambda now: {"exp": -1}),
-    "P016-iat-null": ("iat", lambda now: {"iat": None}),
-    "P016-iat-true": ("iat", lambda now: {"iat": True}),
-    "P017-nbf-ahead": ("nbf", lambda now: {"nbf": now + 90}),
-    "P017-nbf-text": ("nbf", lambda now: {"nbf": str(now)}),
-    "P018-sub-empty": ("sub", lambda now: {"sub": ""}),
-    "P018-sub-300-characters": ("sub", lambda now: {"sub": "s" * 300}),
-    "P018-sub-1.5": ("sub", lambda now: {"sub": 1.5}),
-    "P018-sub-true": ("sub", lambda now: {"sub": True}),
-    "P018-sub-object": ("sub", lambda now: {"sub": {}}),
-    "P018-sub-null": ("sub", lambda now: {"sub": None}),
-    "P019-email-list": ("email", lambda now: {"email": ["ada@example.com"]}),
-    "P020-role-list": ("role", lambda now: {"role": ["student"]}),
-    "P021-sub-nul": ("sub", lambda now: {"sub": "student\0"}),
-    "P021-sub-surrogate": ("sub", lambda now: {"sub": "student\ud83d"}),
+WRONG_CLAIMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "P011-no-exp": ("exp", {"exp": ...}),
+    "P011-no-iat": ("iat", {"iat": ...}),
+    "P011-no-sub": ("sub", {"sub": ...}),
+    "P011-no-email": ("email", {"email": ...}),
+    "P014-lives-661-s": ("exp", {"exp": Ahead(661)}),
+    "P014-lives-10-years": ("exp", {"exp": Ahead(315_360_000)}),
+    "P015-iat-70-s-ahead": ("iat", {"iat": Ahead(70)}),
+    "P016-exp-null": ("exp", {"exp": None}),
+    "P016-exp-list": ("exp", {"exp": [4_000_000_000]}),
+    "P016-exp-object": ("exp", {"exp": {}}),
+    "P016-exp-true": ("exp", {"exp": True}),
+    "P016-exp-abc": ("exp", {"exp": "abc"}),
+    "P016-exp-text": ("exp", {"exp": "4000000000"}),
+    "P016-exp-infinite": ("payload", {"exp": float("inf")}),
+    "P016-exp-nan": ("payload", {"exp": float("nan")}),
+    "P016-exp-of-300-digits": ("exp", {"exp": 10**300}),
+    "P016-exp-negative": ("exp", {"exp": -1}),
+    "P016-iat-null": ("iat", {"iat": None}),
+    "P016-iat-true": ("iat", {"iat": True}),
+    "P017-nbf-ahead": ("nbf", {"nbf": Ahead(90)}),
+    "P017-nbf-text": ("nbf", {"nbf": "1000000000"}),
+    "P018-sub-empty": ("sub", {"sub": ""}),
+    "P018-sub-300-characters": ("sub", {"sub": "s" * 300}),
+    "P018-sub-1.5": ("sub", {"sub": 1.5}),
+    "P018-sub-true": ("sub", {"sub": True}),
+    "P018-sub-object": ("sub", {"sub": {}}),
+    "P018-sub-null": ("sub", {"sub": None}),
+    "P019-email-list": ("email", {"email": ["ada@example.com"]}),
+    "P020-role-list": ("role", {"role": ["student"]}),
+    "P021-sub-nul": ("sub", {"sub": "student\0"}),
+    "P021-sub-surrogate": ("sub", {"sub": "student\ud83d"}),
 }
 
 WRONG_PAYLOADS = {
@@ -208,10 +211,41 @@ WRONG_PAYLOADS = {
     "P022-utf-16": json.dumps(VALID).encode("utf-16"),
 }
 
-# Both libraries read what they need and pass over the rest, on any day but a malicious one.
+BOTH = {"pyjwt", "joserfc"}
 LAXER = {
-    "P006-alg-twice": {"pyjwt", "joserfc"},  # the last of two equal keys counts
+    # RFC 7515 lets unknown header members pass; ours may hold nothing that asks to be followed.
+    "P009-jku": BOTH,
+    "P009-x5u": BOTH,
+    "P009-jwk": BOTH,
+    "P008-b64": BOTH,  # known to them, and needed by nobody
+    # RFC 8725 section 3.11: another type of token is not taken for a launch token.
+    "P010-access-token": BOTH,
+    "P010-typ-null": {"pyjwt"},
+    # Of two equal keys the last counts, any encoding and any depth is read.
+    "P006-alg-twice": BOTH,
+    "P022-sub-twice": BOTH,
+    "P022-nested-33-deep": BOTH,
+    "P022-utf-16": BOTH,
+    "P023-header-utf-16": BOTH,
+    # They know no longest life and no longest identifier, and convert before they compare.
+    "P014-lives-661-s": BOTH,
+    "P014-lives-10-years": BOTH,
+    "P016-exp-of-300-digits": BOTH,
+    "P016-exp-text": {"pyjwt"},
+    "P016-iat-true": {"pyjwt"},
+    "P017-nbf-text": {"pyjwt"},
+    "P018-sub-empty": {"pyjwt"},
+    "P018-sub-300-characters": BOTH,
+    "P021-sub-nul": BOTH,
+    "P021-sub-surrogate": BOTH,
+    # Claims whose meaning is ours.
+    "P019-email-list": BOTH,
+    "P020-role-list": BOTH,
 }
+
+
+def test_both_libraries_accept_what_the_forged_tokens_are_made_from() -> None:
+    assert libraries_that_accept(GOOD) == BOTH
 
 
 @pytest.mark.parametrize("row", FORGED)
@@ -225,7 +259,7 @@ def test_a_token_that_spark_did_not_write_is_refused(row: str) -> None:
 def test_a_wrong_claim_is_refused_by_name(row: str) -> None:
     claim, changes = WRONG_CLAIMS[row]
     now = datetime.now(tz=UTC)
-    token = forge(HEADER, claims(now, **changes(int(now.timestamp()))))
+    token = forge(HEADER, claims(now, **changes))
     with pytest.raises(LaunchClaimsInvalidError) as refusal:
         verify(token, now)
     assert refusal.value.error_text == f"Invalid token: {claim}"
@@ -257,14 +291,13 @@ def test_a_token_lives_until_a_moment_before_exp() -> None:
 
 @pytest.mark.parametrize("seconds", [600, 601, 660], ids="P014-{}".format)
 def test_a_sender_that_reads_its_clock_twice_is_let_in(seconds: int) -> None:
-    now = datetime.now(tz=UTC)
-    assert verify_claims(exp=int(now.timestamp()) + seconds)
+    claimed = verify_claims(exp=Ahead(seconds))
+    assert claimed.expires_at - claimed.issued_at == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("claim", ["iat", "nbf"], ids="P015-{}".format)
 def test_a_clock_may_be_50_seconds_ahead(claim: str) -> None:
-    ahead = int(datetime.now(tz=UTC).timestamp()) + 50
-    assert verify_claims(**{claim: ahead}).spark_user_id == "student_42"
+    assert verify_claims(**{claim: Ahead(50)}).spark_user_id == "student_42"
 
 
 @pytest.mark.parametrize(
@@ -350,7 +383,7 @@ def test_a_token_of_the_previous_secret_is_accepted_while_that_is_a_key() -> Non
     """P029"""
     now = datetime.now(tz=UTC)
     token = forge(HEADER, claims(now), secret=OTHER_SECRET)
-    assert verify_launch_token(token, keys=[KEY, OTHER_KEY], now=now)
+    verify_launch_token(token, keys=[KEY, OTHER_KEY], now=now)
     with pytest.raises(LaunchTokenInvalidError):
         verify_launch_token(token, keys=[KEY], now=now)
 
@@ -363,7 +396,8 @@ def test_nothing_is_accepted_without_a_key() -> None:
 
 def test_a_key_id_is_no_obstacle() -> None:
     now = datetime.now(tz=UTC)
-    assert verify(forge({**HEADER, "kid": "2026-11"}, claims(now)), now)
+    accepted = verify(forge({**HEADER, "kid": "2026-11"}, claims(now)), now)
+    assert accepted.spark_user_id == "student_42"
 
 
 def test_a_bomb_of_five_segments_is_refused_without_being_unpacked() -> None:
@@ -407,11 +441,9 @@ def test_no_other_spelling_of_a_valid_token_is_accepted(written: str, data: st.D
     start = data.draw(st.integers(0, len(token)))
     end = data.draw(st.integers(start, min(start + 3, len(token))))
     mutated = token[:start] + written + token[end:]
-    if mutated == token:
-        assert verify(mutated, now)
-    else:
-        with pytest.raises(LaunchTokenInvalidError):
-            verify(mutated, now)
+    assume(mutated != token)
+    with pytest.raises(LaunchTokenInvalidError):
+        verify(mutated, now)
 
 
 JSON_VALUES = st.recursive(
@@ -424,10 +456,8 @@ CLAIM_NAMES = [*VALID, "nbf", "jti", "courses"]
 
 @given(st.dictionaries(st.sampled_from(CLAIM_NAMES), JSON_VALUES, min_size=1))
 def test_any_signed_claims_are_read_or_refused_by_name(changes: dict[str, Any]) -> None:
-    try:
+    with suppress(LaunchClaimsInvalidError, LaunchTokenExpiredError, RoleNotAllowedError):
         assert len(verify_claims(**changes).replay_key) == 32
-    except REFUSALS as refusal:
-        assert re.fullmatch(r"Invalid token: \w+|Token expired.*|Role.*", refusal.error_text)
 
 
 @given(st.binary(), st.binary())

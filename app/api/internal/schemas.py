@@ -78,3 +78,29 @@ class CompletionAnswer(BaseModel):
     document: Document | None = Field(description="Null when there is no evidence document.")
     blocks: list[Block] = Field(description="In order.")
     files: list[File] = Field(description="Of the current revision, in the order received.")
+
+
+class Introspection(BaseModel):
+    """An app token to ask about."""
+
+    token: str = Field(
+        min_length=1,
+        max_length=4096,
+        description="An access or refresh token of the main app.",
+        examples=["eyJhbGciOiJIUzI1NiJ9.eyJ0eXBlIjoiYWNjZXNzIn0.c2lnbmF0dXJl"],
+    )
+
+
+class Inactive(BaseModel):
+    """Not ours, run out, or revoked; which of them is not said."""
+
+    active: Literal[False] = Field(description="Always false.", examples=[False])
+
+
+class Active(BaseModel):
+    """A token whose session is alive."""
+
+    active: Literal[True] = Field(description="Always true.", examples=[True])
+    sid: UUID = Field(description="The session.", examples=[UUID_EXAMPLE])
+    user_id: UUID = Field(description="The student.", examples=[UUID_EXAMPLE])
+    exp: int = Field(description="When the token runs out, Unix seconds.", examples=[1795404874])

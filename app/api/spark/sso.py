@@ -144,9 +144,10 @@ async def sign_in_by_query(
 )
 async def sign_in_by_form(request: Request, opened: Opened, now: Now) -> Response:
     body = await read_body(request, max_bytes=MAX_FORM_BYTES)
-    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/x-www-form-urlencoded":
         raise MediaTypeUnsupportedError(hint="Send application/x-www-form-urlencoded.")
-    tokens = parse_qs(body.decode("latin-1")).get("token", [])
+    tokens = parse_qs(body.decode("latin-1"), keep_blank_values=True).get("token", [])
     if len(tokens) > 1:
         raise RequestInvalidError(hint="Send one token field.")
     return await _redirect(opened, tokens[0] if tokens else None, now)

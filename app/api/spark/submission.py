@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Security
 from fastapi.security import APIKeyHeader
 from starlette.responses import JSONResponse, Response
 
+from app import metrics
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.problems import problems
 from app.api.spark.schemas import SubmissionAnswer
@@ -158,16 +159,25 @@ async def submit(request: Request, opened: Opened, now: Now, request_id: Request
         opened.intake,
         Delivery(
             body=request.stream(),
+            length=_content_length(request),
             content_type=_content_type(request),
             signatures=tuple(request.headers.getlist("x-spark-signature")),
             now=now,
             new_id=new_id,
         ),
     )
+    if recorded.keeps_files:
+        metrics.UPLOAD_BYTES.inc(sum(file["size"] for file in recorded.body["files"]))
     return JSONResponse(
         recorded.body | {"request_id": request_id},
         headers={"Idempotent-Replayed": "true"} if recorded.is_replay else None,
     )
+
+
+def _content_length(request: Request) -> int | None:
+    """As announced; the HTTP parser has refused what is no number."""
+    value = request.headers.get("content-length")
+    return None if value is None else int(value)
 
 
 def _content_type(request: Request) -> str:

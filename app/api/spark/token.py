@@ -77,6 +77,7 @@ async def exchange_code(request: Request, opened: Opened, now: Now) -> Response:
             opened.sessions,
             secret,
             revoke_on_reuse=opened.settings.code_reuse_revokes_session,
+            request_id=new_id(),
         )
     return _answer(opened, redeemed)
 

@@ -1,0 +1,105 @@
+"""What a failed request leaves behind: a count for its address, a metric, an activity event.
+
+Event types are those of CONTRACT 9.1. Events name no person and look nobody up (DESIGN R23); they
+wait in a bounded queue, so that a flood of bad requests costs no database time.
+"""
+
+from starlette.requests import Request
+
+from app import metrics
+from app.activity import FailureEvent
+from app.errors import (
+    AssignmentAmbiguousError,
+    AssignmentNotFoundError,
+    CodeAlreadyRedeemedError,
+    CodeExpiredError,
+    CodeInvalidError,
+    FieldMissingError,
+    LaunchTokenExpiredError,
+    LaunchTokenInvalidError,
+    LaunchTokenMissingError,
+    RateLimitedError,
+    ServiceError,
+    SignatureMismatchError,
+    SignatureMissingError,
+    StudentNotFoundError,
+    TimestampInFutureError,
+    TimestampTooOldError,
+    UnauthorizedError,
+)
+
+SSO, TOKEN, WEBHOOK = "/spark/sso", "/spark/token", "/spark/webhook/submission"
+SERVER_ERRORS = 500
+
+# The setting that limits a route's failures per address. Of webhooks only failed authentication
+# counts, because a 429 makes old senders drop homework (DESIGN R14).
+LIMITS = {
+    SSO: "rate_limit_sso",
+    TOKEN: "rate_limit_token",
+    WEBHOOK: "rate_limit_webhook_failures",
+}
+
+# (event_type, error_type); the last two of a route are for other 4xx and for the unexpected.
+EVENTS: dict[str, dict[type[ServiceError], tuple[str, str] | None]] = {
+    SSO: {
+        LaunchTokenMissingError: ("spark_sso_failed", "missing_token"),
+        LaunchTokenExpiredError: ("spark_sso_token_expired", "token_expired"),
+        LaunchTokenInvalidError: ("spark_sso_invalid_token", "invalid_signature"),
+    },
+    TOKEN: {
+        CodeInvalidError: ("spark_token_exchange_failed", "invalid_code"),
+        CodeAlreadyRedeemedError: None,  # written where the code's owner is known
+        CodeExpiredError: None,
+    },
+    WEBHOOK: {
+        SignatureMissingError: ("spark_webhook_failed", "missing_signature"),
+        SignatureMismatchError: ("spark_webhook_invalid_signature", "invalid_signature"),
+        TimestampTooOldError: ("spark_webhook_replay_attack", "old_timestamp"),
+        TimestampInFutureError: ("spark_webhook_replay_attack", "old_timestamp"),
+        FieldMissingError: ("spark_webhook_failed", "missing_field"),
+        StudentNotFoundError: ("spark_webhook_failed", "user_not_found"),
+        AssignmentNotFoundError: ("spark_webhook_failed", "quest_not_found"),
+        AssignmentAmbiguousError: ("spark_webhook_failed", "quest_not_found"),
+    },
+}
+OTHERS = {
+    SSO: ("spark_sso_failed", "validation_error", "user_creation_error"),
+    TOKEN: ("spark_token_exchange_failed", "invalid_code", "exchange_error"),
+    WEBHOOK: ("spark_webhook_failed", "invalid_data", "processing_error"),
+}
+
+
+def note_failure(request: Request, error: ServiceError) -> ServiceError:
+    """The error to answer: this one, or RateLimitedError when its address failed too often."""
+    path = request.url.path
+    answered = _limited(request, path, error)
+    if path in EVENTS:
+        metrics.OUTCOMES.labels(path, answered.code).inc()
+        _enqueue(request, path, error)
+    return answered
+
+
+def _limited(request: Request, path: str, error: ServiceError) -> ServiceError:
+    setting = LIMITS.get(path)
+    counts = isinstance(error, UnauthorizedError) or path != WEBHOOK
+    already = isinstance(error, RateLimitedError)
+    if setting is None or not counts or already or error.status >= SERVER_ERRORS:
+        return error
+    resources = request.app.state.resources
+    try:
+        resources.limits.count_failure(
+            path, request.state.client_address, per_minute=getattr(resources.settings, setting)
+        )
+    except RateLimitedError as limited:
+        return limited
+    return error
+
+
+def _enqueue(request: Request, path: str, error: ServiceError) -> None:
+    event_type, invalid, unexpected = OTHERS[path]
+    other = (event_type, unexpected if error.status >= SERVER_ERRORS else invalid)
+    event = EVENTS[path].get(type(error), other)
+    if event is not None:
+        request.app.state.resources.failure_events.put(
+            FailureEvent(*event, error_message=error.title, page_url=path)
+        )

@@ -1,0 +1,17 @@
+"""`GET /metrics` for operators: the process as Prometheus reads it, behind a service key."""
+
+from fastapi import APIRouter, Depends
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import Response
+
+from app import metrics
+from app.api.dependencies import Opened, require_service_key
+
+router = APIRouter(dependencies=[Depends(require_service_key)], include_in_schema=False)
+
+
+@router.get("/metrics")
+async def read_metrics(opened: Opened) -> Response:
+    metrics.POOL_IN_USE.set(opened.connections_in_use())
+    metrics.EVENTS_WAITING.set(opened.failure_events.waiting)
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

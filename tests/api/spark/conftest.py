@@ -1,0 +1,34 @@
+"""Spark in front of a service of its own.
+
+The shared service counts failures per address and all tests have the same one: tests that fail
+on purpose ask `lms`, whose service forgives, and those that count start a fresh one.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from app.settings import Settings
+from tests.support.running import run_app
+from tests.support.spark import Spark
+
+
+@asynccontextmanager
+async def spark_at(settings: Settings, **changes: Any) -> AsyncIterator[Spark]:
+    """A service with these settings changed, and counters that have counted nothing yet."""
+    assert settings.spark_sso_secret
+    assert settings.spark_webhook_secret
+    async with (
+        run_app(settings.model_copy(update=changes)) as server,
+        httpx.AsyncClient(base_url=server.url, timeout=60, trust_env=False) as browser,
+    ):
+        yield Spark(browser, settings.spark_sso_secret, settings.spark_webhook_secret)
+
+
+@pytest.fixture(scope="session")
+async def lms(settings: Settings) -> AsyncIterator[Spark]:
+    async with spark_at(settings, rate_limit_sso=100_000, rate_limit_token=100_000) as spark:
+        yield spark

@@ -1,0 +1,615 @@
+"""Rows P001 to P038 of the fault list through the door, and whose account a student gets.
+
+What the token alone decides is tested in tests/sso/test_launch_token.py.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Row, func, insert, select, update
+
+from app.accounts.students import unroutable_email
+from app.database import Sessions
+from app.models import LmsIntegration, User
+from app.settings import Settings
+from app.signing import sign_token, token_key
+from tests.api.spark.conftest import spark_at
+from tests.support.problems import assert_problem
+from tests.support.spark import Spark
+
+SSO = "/spark/sso"
+
+
+def fresh_email() -> str:
+    return f"person_{secrets.token_hex(6)}@example.com"
+
+
+async def create_user(sessions: Sessions, **values: Any) -> UUID:
+    """Someone who uses Optio and has never come from Spark."""
+    user_id = uuid4()
+    async with sessions() as session, session.begin():
+        await session.execute(insert(User).values(id=user_id, **values))
+    return user_id
+
+
+async def user(sessions: Sessions, user_id: UUID) -> Row[Any]:
+    async with sessions() as session:
+        return (await session.execute(select(User.__table__).where(User.id == user_id))).one()
+
+
+async def account(sessions: Sessions, spark_user_id: str) -> Row[Any] | None:
+    """The user of a Spark student; an error if there are two."""
+    async with sessions() as session:
+        found = await session.execute(
+            select(User.__table__)
+            .join(LmsIntegration, LmsIntegration.user_id == User.id)
+            .where(LmsIntegration.lms_user_id == spark_user_id)
+        )
+        return found.one_or_none()
+
+
+async def change_link(sessions: Sessions, spark_user_id: str, **values: Any) -> None:
+    async with sessions() as session, session.begin():
+        await session.execute(
+            update(LmsIntegration)
+            .where(LmsIntegration.lms_user_id == spark_user_id)
+            .values(**values)
+        )
+
+
+async def users_of(sessions: Sessions, email: str) -> int:
+    async with sessions() as session:
+        counted = await session.execute(
+            select(func.count()).select_from(User).where(User.email == email)
+        )
+        return counted.scalar_one()
+
+
+def code_of(answer: httpx.Response) -> str:
+    assert answer.status_code == 302, answer.text
+    return parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
+
+
+def token_of_length(lms: Spark, characters: int) -> str:
+    """A valid token, filled up by a course id to at most this length, three characters less."""
+    padding = (characters - len(lms.launch_token(courses=[""]))) * 3 // 4 - 3
+    token = lms.launch_token(courses=["c" * padding])
+    assert characters - 10 < len(token) <= characters
+    return token
+
+
+# ---------------------------------------------------------------------------- the request
+
+
+@pytest.mark.parametrize("query", ["", "?token=", "?Token=x"], ids="P001-{}".format)
+async def test_a_launch_without_a_token_is_answered_so(lms: Spark, query: str) -> None:
+    problem = assert_problem(await lms.browser.get(SSO + query), 400, "token_missing")
+    assert problem["error"] == "Missing token parameter"
+
+
+@pytest.mark.parametrize("form", [{}, {"token": ""}, {"other": "x"}], ids="P001-{}".format)
+async def test_a_form_without_a_token_is_answered_so(lms: Spark, form: dict[str, str]) -> None:
+    answer = await lms.browser.post(
+        SSO, data=form, headers={"Content-Type": "application/x-www-form-urlencoded"}
+    )
+    assert_problem(answer, 400, "token_missing")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "tokens",
+    [("T", "T"), ("T", "junk"), ("junk", "T"), ("T", ""), ("", "T")],
+    ids="P002-{0[0]}-{0[1]}".format,
+)
+async def test_two_tokens_are_refused(lms: Spark, method: str, tokens: tuple[str, str]) -> None:
+    valid = lms.launch_token()
+    pair = {"token": [valid if token == "T" else token for token in tokens]}
+    by_query, by_form = (pair, None) if method == "GET" else (None, pair)
+    answer = await lms.browser.request(method, SSO, params=by_query, data=by_form)
+    assert_problem(answer, 400, "request_invalid")
+    assert (await lms.launch(valid)).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code", "error"),
+    [
+        ({"exp": ...}, 401, "token_claims_invalid", "Invalid token: exp"),
+        ({"exp": 1}, 401, "token_expired", "Token expired. Please try again."),
+        ({"exp": float("nan")}, 401, "token_claims_invalid", "Invalid token: payload"),
+        ({"email": ["a@example.com"]}, 401, "token_claims_invalid", "Invalid token: email"),
+        ({"role": "teacher"}, 403, "role_not_allowed", "Role not allowed"),
+    ],
+    ids=["P011", "P012", "P016", "P019", "P020"],
+)
+async def test_a_refused_token_makes_no_account(
+    lms: Spark, sessions: Sessions, changes: dict[str, Any], status: int, code: str, error: str
+) -> None:
+    claims = lms.claims(**changes)
+    answer = await lms.launch(sign_token(claims, key=token_key(lms.sso_secret)))
+    assert assert_problem(answer, status, code)["error"] == error
+    assert await account(sessions, claims["sub"]) is None
+    assert claims["sub"] not in answer.text
+
+
+async def test_a_token_of_another_secret_is_refused(lms: Spark) -> None:
+    """P004"""
+    token = sign_token(lms.claims(), key=token_key(SecretStr(secrets.token_hex(32))))
+    answer = await lms.launch(token)
+    problem = assert_problem(answer, 401, "token_invalid")
+    assert problem["error"] == "Invalid token signature"
+    assert answer.headers["www-authenticate"] == "Spark"
+    assert token not in answer.text
+
+
+async def test_our_own_tokens_are_no_launch_tokens(lms: Spark) -> None:
+    """P010"""
+    student = await lms.sign_in()
+    for token in (student.access_token, student.refresh_token):
+        assert_problem(await lms.launch(token), 401, "token_invalid")
+
+
+async def test_16_000_characters_fit_into_the_query(lms: Spark) -> None:
+    """P024"""
+    assert (await lms.launch(token_of_length(lms, 16_000))).status_code == 302
+    answer = await lms.launch(token_of_length(lms, 17_000))
+    assert "POST" in str(assert_problem(answer, 401, "token_invalid")["hint"])
+
+
+async def test_60_000_characters_fit_into_a_form(lms: Spark) -> None:
+    """P024"""
+    sent = await lms.browser.post(SSO, data={"token": token_of_length(lms, 60_000)})
+    assert sent.status_code == 302
+    sent = await lms.browser.post(SSO, data={"token": token_of_length(lms, 70_000)})
+    assert_problem(sent, 413, "body_too_large")
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "multipart/form-data; boundary=x", "text/plain", ""]
+)
+async def test_a_token_is_posted_as_a_form(lms: Spark, content_type: str) -> None:
+    answer = await lms.browser.post(
+        SSO, content=f"token={lms.launch_token()}", headers={"Content-Type": content_type}
+    )
+    assert_problem(answer, 415, "media_type_unsupported")
+
+
+async def test_a_media_type_may_be_written_in_any_case(lms: Spark) -> None:
+    answer = await lms.browser.post(
+        SSO,
+        content=f"token={lms.launch_token()}",
+        headers={"Content-Type": "Application/X-WWW-Form-URLencoded ; Charset=UTF-8"},
+    )
+    assert answer.status_code == 302
+
+
+async def test_a_launch_redirects_with_a_code_and_nothing_else(
+    lms: Spark, settings: Settings
+) -> None:
+    """P031"""
+    token = lms.launch_token()
+    answer = await lms.launch(token)
+    assert answer.status_code == 302
+    base, _, code = answer.headers["location"].partition("?code=")
+    assert base == f"{settings.frontend_url}/auth/callback"
+    assert len(code) >= 43
+    assert code.isascii()
+    assert code.replace("-", "").replace("_", "").isalnum()
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert "set-cookie" not in answer.headers
+    assert token.rpartition(".")[2] not in f"{answer.headers} {answer.text}"
+
+
+async def test_another_spelling_of_the_path_leads_nowhere(lms: Spark) -> None:
+    """P032"""
+    token = lms.launch_token()
+    answer = await lms.browser.get(f"{SSO}/", params={"token": token})
+    assert_problem(answer, 404, "not_found")
+    assert "location" not in answer.headers
+    assert token not in answer.text
+
+
+@pytest.mark.parametrize("path", [SSO, f"{SSO}/"], ids="P032-{}".format)
+async def test_another_host_leads_nowhere(settings: Settings, path: str) -> None:
+    async with spark_at(settings, allowed_hosts=("127.0.0.1",)) as lms:
+        token = lms.launch_token()
+        answer = await lms.browser.get(
+            path, params={"token": token}, headers={"Host": "evil.example"}
+        )
+        assert_problem(answer, 400, "request_invalid")
+        assert "location" not in answer.headers
+        assert token not in answer.text
+        assert (await lms.launch(token)).status_code == 302
+
+
+@pytest.mark.parametrize("name", ["next", "redirect_uri", "return_to"], ids="P033-{}".format)
+async def test_no_parameter_chooses_where_a_launch_leads(
+    lms: Spark, settings: Settings, name: str
+) -> None:
+    query = {"token": lms.launch_token(), name: "https://evil.example"}
+    answer = await lms.browser.get(SSO, params=query)
+    assert answer.headers["location"].startswith(f"{settings.frontend_url}/auth/callback?code=")
+    assert "evil" not in answer.headers["location"]
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT"], ids="P034-{}".format)
+async def test_a_prefetch_spends_no_token(lms: Spark, method: str) -> None:
+    token = lms.launch_token()
+    answer = await lms.browser.request(method, SSO, params={"token": token})
+    assert answer.status_code == 405
+    assert (await lms.launch(token)).status_code == 302
+
+
+# ---------------------------------------------------------------------------- one use
+
+
+async def test_a_token_is_spent_when_its_code_was_exchanged(lms: Spark) -> None:
+    """P026"""
+    token = lms.launch_token()
+    code = await lms.launch_code(token)
+    assert (await lms.exchange(code)).status_code == 200
+    problem = assert_problem(await lms.launch(token), 401, "token_replayed")
+    assert problem["error"] == "Token already used"
+
+
+async def test_a_jti_is_spent_whatever_else_the_token_says(lms: Spark) -> None:
+    """P026"""
+    jti = secrets.token_hex(8)
+    assert (await lms.exchange(await lms.launch_code(jti=jti))).status_code == 200
+    assert_problem(await lms.launch(lms.launch_token(jti=jti)), 401, "token_replayed")
+
+
+async def test_a_second_click_replaces_the_code(lms: Spark) -> None:
+    """P027"""
+    token = lms.launch_token()
+    first, second = await lms.launch_code(token), await lms.launch_code(token)
+    assert first != second
+    assert_problem(await lms.exchange(first), 401, "code_invalid")
+    assert (await lms.exchange(second)).status_code == 200
+
+
+async def test_of_twenty_clicks_at_once_one_code_lives(lms: Spark) -> None:
+    """P028"""
+    token = lms.launch_token()
+    codes = await asyncio.gather(*(lms.launch_code(token) for _ in range(20)))
+    assert len(set(codes)) == 20
+    answers = await asyncio.gather(*map(lms.exchange, codes))
+    assert sorted(answer.status_code for answer in answers) == [200] + [401] * 19
+
+
+async def test_clicks_and_exchanges_that_race_make_one_session(lms: Spark) -> None:
+    """P028: promise 1 of SECURITY.md"""
+    token = lms.launch_token()
+    code = await lms.launch_code(token)
+    acts = [act for _ in range(10) for act in (lms.exchange(code), lms.launch(token))]
+    answers = await asyncio.gather(*acts)
+    later = [code_of(answer) for answer in answers if answer.status_code == 302]
+    answers += await asyncio.gather(*map(lms.exchange, later))
+    assert [answer.status_code for answer in answers].count(200) == 1
+
+
+async def test_the_previous_secret_is_good_until_it_is_removed(settings: Settings) -> None:
+    """P029"""
+    assert settings.spark_sso_secret
+    rotated = {
+        "spark_sso_secret": SecretStr(secrets.token_hex(32)),
+        "spark_sso_secret_previous": settings.spark_sso_secret,
+    }
+    async with spark_at(settings, **rotated) as lms:
+        assert (await lms.launch(lms.launch_token())).status_code == 302
+    async with spark_at(settings, **rotated | {"spark_sso_secret_previous": None}) as lms:
+        assert_problem(await lms.launch(lms.launch_token()), 401, "token_invalid")
+
+
+# ---------------------------------------------------------------------------- outages
+
+
+async def test_without_its_secret_the_route_says_so(settings: Settings) -> None:
+    """P030"""
+    async with spark_at(settings, spark_sso_secret=None) as lms:
+        answer = await lms.launch(lms.launch_token())
+        assert assert_problem(answer, 503, "sso_not_configured")["error"] == "SSO not configured"
+
+
+async def test_a_short_secret_stops_the_process_and_only_its_name_is_said() -> None:
+    """P030"""
+    short = secrets.token_hex(16)[:31]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app", "serve"),
+        env={"PATH": os.environ["PATH"], "SPARK_SSO_SECRET": short},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(60):
+        said, _ = await process.communicate()
+    assert process.returncode
+    assert b"SPARK_SSO_SECRET" in said
+    assert short.encode() not in said
+
+
+@pytest.fixture(params=["refuses", "hangs"], ids="P038-{}".format)
+def dead_database(request: pytest.FixtureRequest) -> Iterator[SecretStr]:
+    """An address where nothing listens, or where something listens and never answers."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        if request.param == "hangs":
+            held.listen()
+        port = held.getsockname()[1]
+        yield SecretStr(f"postgresql+asyncpg://optio:nobody@127.0.0.1:{port}/postgres")
+
+
+async def test_a_dead_database_is_named_and_the_token_stays_good(
+    lms: Spark, settings: Settings, dead_database: SecretStr
+) -> None:
+    token = lms.launch_token()
+    async with spark_at(settings, database_url=dead_database) as cut_off, asyncio.timeout(10):
+        answer = await cut_off.launch(token)
+    problem = assert_problem(answer, 503, "database_unavailable")
+    assert int(answer.headers["retry-after"]) == problem["retry_after"]
+    assert (await lms.launch(token)).status_code == 302
+
+
+# ---------------------------------------------------------------------------- whose account
+
+
+async def test_a_number_and_its_text_are_one_student(lms: Spark) -> None:
+    """P018"""
+    number = secrets.randbits(60)
+    first, again = await lms.sign_in(sub=number), await lms.sign_in(sub=str(number))
+    assert first.user_id == again.user_id
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "ada", "a" * 300 + "@example.com", "ada@example.com\r\nBcc: x", "\ua7cb@example.com"],
+    ids=["P019-empty", "P019-no-at", "P019-long", "P019-line-break", "P019-newer-than-python"],
+)
+async def test_an_unusable_address_is_replaced_by_one_that_reaches_nobody(
+    lms: Spark, sessions: Sessions, address: str
+) -> None:
+    student = await lms.sign_in(email=address)
+    made = await user(sessions, UUID(student.user_id))
+    assert made.email == unroutable_email(student.spark_user_id)
+    assert made.email.endswith(".invalid")
+
+
+async def test_nobody_is_merged_with_an_address_that_we_made(lms: Spark) -> None:
+    """P019"""
+    nameless = await lms.sign_in(email="")
+    claimant = await lms.sign_in(email=unroutable_email(nameless.spark_user_id))
+    assert claimant.user_id != nameless.user_id
+
+
+async def test_names_are_kept_without_what_postgres_cannot_keep(
+    lms: Spark, sessions: Sessions
+) -> None:
+    """P021"""
+    student = await lms.sign_in(given_name="A\0da", family_name="Ex\ud83d")
+    made = await user(sessions, UUID(student.user_id))
+    assert (made.first_name, made.last_name) == ("Ada", "Ex\ufffd")
+    assert made.display_name == "Ada Ex\ufffd"
+    assert made.role == "student"
+
+
+async def test_a_first_sign_in_links_the_plain_student_of_the_address(
+    lms: Spark, sessions: Sessions
+) -> None:
+    email = fresh_email()
+    known = await create_user(sessions, email=email, role="student", first_name="Old")
+    student = await lms.sign_in(email=email.upper())
+    assert student.user_id == str(known)
+    assert (await user(sessions, known)).email == email
+
+
+@pytest.mark.parametrize("role", ["advisor", "parent", "admin", "observer"], ids="P035-{}".format)
+async def test_no_claim_attaches_a_student_to_staff_or_parents(
+    lms: Spark, sessions: Sessions, role: str
+) -> None:
+    email = fresh_email()
+    known = await create_user(sessions, email=email, role=role, first_name="Grace")
+    before = await user(sessions, known)
+    claims = lms.claims(email=email.title())
+    answer = await lms.launch(sign_token(claims, key=token_key(lms.sso_secret)))
+    assert_problem(answer, 409, "account_link_forbidden")
+    assert email not in answer.text.lower()
+    assert await account(sessions, claims["sub"]) is None
+    assert await user(sessions, known) == before
+
+
+async def test_two_students_of_one_address_cannot_be_told_apart(
+    lms: Spark, sessions: Sessions
+) -> None:
+    email = fresh_email()
+    for _ in range(2):
+        await create_user(sessions, email=email, role="student")
+    answer = await lms.launch(lms.launch_token(email=email))
+    assert_problem(answer, 409, "account_link_forbidden")
+
+
+async def test_linking_by_address_can_be_switched_off(
+    settings: Settings, sessions: Sessions
+) -> None:
+    email = fresh_email()
+    await create_user(sessions, email=email, role="student")
+    async with spark_at(settings, sso_link_by_email=False) as lms:
+        answer = await lms.launch(lms.launch_token(email=email))
+    assert_problem(answer, 409, "account_link_forbidden")
+
+
+async def test_siblings_may_share_an_address(lms: Spark, sessions: Sessions) -> None:
+    email = fresh_email()
+    older, younger = await lms.sign_in(email=email), await lms.sign_in(email=email)
+    assert older.user_id != younger.user_id
+    assert (await user(sessions, UUID(older.user_id))).email == email
+    kept = (await user(sessions, UUID(younger.user_id))).email
+    assert kept == unroutable_email(younger.spark_user_id)
+
+
+@pytest.mark.parametrize(
+    "change", [{"sync_enabled": False}, {"sync_status": "paused"}], ids=["disabled", "paused"]
+)
+async def test_a_paused_link_lets_nobody_in(
+    lms: Spark, sessions: Sessions, change: dict[str, Any]
+) -> None:
+    student = await lms.sign_in()
+    await change_link(sessions, student.spark_user_id, **change)
+    answer = await lms.launch(lms.launch_token(sub=student.spark_user_id))
+    assert_problem(answer, 403, "account_inactive")
+
+
+async def test_a_link_whose_sync_failed_lets_its_student_in(lms: Spark, sessions: Sessions) -> None:
+    student = await lms.sign_in()
+    await change_link(sessions, student.spark_user_id, sync_status="error")
+    assert (await lms.launch(lms.launch_token(sub=student.spark_user_id))).status_code == 302
+
+
+@pytest.mark.parametrize("status", ["pending", "completed"])
+async def test_an_account_under_deletion_lets_nobody_in(
+    lms: Spark, sessions: Sessions, status: str
+) -> None:
+    student = await lms.sign_in()
+    async with sessions() as session, session.begin():
+        chosen = update(User).where(User.id == UUID(student.user_id))
+        await session.execute(chosen.values(deletion_status=status))
+    answer = await lms.launch(lms.launch_token(sub=student.spark_user_id))
+    assert_problem(answer, 403, "account_inactive")
+
+
+async def test_an_unlinked_account_under_deletion_is_not_linked(
+    lms: Spark, sessions: Sessions
+) -> None:
+    email = fresh_email()
+    await create_user(sessions, email=email, role="student", deletion_status="pending")
+    claims = lms.claims(email=email)
+    answer = await lms.launch(sign_token(claims, key=token_key(lms.sso_secret)))
+    assert_problem(answer, 403, "account_inactive")
+    assert await account(sessions, claims["sub"]) is None
+
+
+async def test_names_and_address_follow_spark(lms: Spark, sessions: Sessions) -> None:
+    """P036"""
+    student, email = await lms.sign_in(), fresh_email()
+    again = await lms.sign_in(
+        sub=student.spark_user_id, email=email.upper(), given_name="Grace", family_name="New"
+    )
+    assert again.user_id == student.user_id
+    now = await user(sessions, UUID(student.user_id))
+    assert (now.first_name, now.last_name, now.display_name) == ("Grace", "New", "Grace New")
+    assert now.email == email
+    assert now.last_active is not None
+
+
+async def test_a_synthesised_address_gives_way_to_a_real_one(
+    lms: Spark, sessions: Sessions
+) -> None:
+    student, email = await lms.sign_in(email=""), fresh_email()
+    await lms.sign_in(sub=student.spark_user_id, email=email)
+    assert (await user(sessions, UUID(student.user_id))).email == email
+
+
+async def test_names_that_spark_leaves_out_stay(lms: Spark, sessions: Sessions) -> None:
+    student = await lms.sign_in(given_name="Ada", family_name="Lovelace")
+    await lms.sign_in(sub=student.spark_user_id, given_name=..., family_name=...)
+    now = await user(sessions, UUID(student.user_id))
+    assert (now.first_name, now.last_name, now.display_name) == ("Ada", "Lovelace", "Ada Lovelace")
+
+
+@pytest.mark.parametrize("role", ["student", "admin"])
+async def test_a_known_student_takes_no_address_that_somebody_has(
+    lms: Spark, sessions: Sessions, role: str
+) -> None:
+    student, email = await lms.sign_in(), fresh_email()
+    await create_user(sessions, email=email, role=role)
+    again = await lms.sign_in(sub=student.spark_user_id, email=email)
+    assert again.user_id == student.user_id
+    assert (await user(sessions, UUID(student.user_id))).email != email
+
+
+@pytest.mark.parametrize(
+    "courses", ["x", {}, [*range(10_000)]], ids=["P036-text", "P036-object", "P036-10000-items"]
+)
+async def test_odd_courses_keep_no_student_out(lms: Spark, courses: object) -> None:
+    answer = await lms.browser.post(SSO, data={"token": lms.launch_token(courses=courses)})
+    assert answer.status_code == 302, answer.text
+
+
+async def test_twenty_first_sign_ins_at_once_make_one_account(
+    lms: Spark, sessions: Sessions
+) -> None:
+    """P037"""
+    claims = lms.claims()
+    tokens = [lms.launch_token(**claims | {"jti": str(n)}) for n in range(20)]
+    answers = await asyncio.gather(*map(lms.launch, tokens))
+    assert {answer.status_code for answer in answers} == {302}
+    assert await account(sessions, claims["sub"]) is not None
+    assert await users_of(sessions, claims["email"]) == 1
+
+
+async def test_of_twenty_siblings_at_once_one_gets_the_address(
+    lms: Spark, sessions: Sessions
+) -> None:
+    """P037"""
+    email = fresh_email()
+    siblings = await asyncio.gather(*(lms.sign_in(email=email) for _ in range(20)))
+    assert len({sibling.user_id for sibling in siblings}) == 20
+    assert await users_of(sessions, email) == 1
+
+
+async def test_of_twenty_claimants_at_once_one_is_linked(lms: Spark, sessions: Sessions) -> None:
+    """P037"""
+    email = fresh_email()
+    known = await create_user(sessions, email=email, role="student")
+    claimants = await asyncio.gather(*(lms.sign_in(email=email) for _ in range(20)))
+    assert [claimant.user_id for claimant in claimants].count(str(known)) == 1
+
+
+# ---------------------------------------------------------------------------- how often
+
+
+async def test_the_eleventh_failure_of_an_address_has_to_wait(settings: Settings) -> None:
+    async with spark_at(settings) as lms:
+        for _ in range(10):
+            assert_problem(await lms.launch("junk"), 401, "token_invalid")
+        answer = await lms.launch("junk")
+        problem = assert_problem(answer, 429, "rate_limited")
+        assert problem["error"] == "Too many requests. Please try again later."
+        assert answer.headers["retry-after"] == str(problem["retry_after"])
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        assert (await lms.launch(lms.launch_token())).status_code == 302
+        assert_problem(await lms.exchange("junk"), 401, "code_invalid")
+
+
+async def test_a_class_behind_one_address_is_let_in(settings: Settings) -> None:
+    async with spark_at(settings) as lms:
+        students = await asyncio.gather(*(lms.sign_in() for _ in range(30)))
+    assert len({student.user_id for student in students}) == 30
+
+
+async def test_one_student_signs_in_ten_times_a_minute(settings: Settings) -> None:
+    async with spark_at(settings) as lms:
+        tokens = [lms.launch_token(sub="restless", jti=secrets.token_hex(8)) for _ in range(11)]
+        answers = [await lms.launch(token) for token in tokens]
+        assert [answer.status_code for answer in answers] == [302] * 10 + [429]
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
+        assert (await lms.launch(lms.launch_token())).status_code == 302
+
+
+@pytest.mark.parametrize(("hops", "status"), [(0, 429), (1, 401)], ids=["direct", "one-proxy"])
+async def test_a_client_is_whom_the_trusted_proxy_names(
+    settings: Settings, hops: int, status: int
+) -> None:
+    async with spark_at(settings, rate_limit_sso=1, trusted_proxy_hops=hops) as lms:
+        for address in ("192.0.2.1", "192.0.2.2"):
+            forwarded = {"X-Forwarded-For": f"198.51.100.9, {address}"}
+            answer = await lms.browser.get(SSO, params={"token": "junk"}, headers=forwarded)
+        assert answer.status_code == status

@@ -1,0 +1,76 @@
+"""How much memory a service takes for uploads, seen from outside its process.
+
+Its servers for rows and files are other processes and do not count.
+"""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import psutil
+
+from tests.support.checkout import Serving
+from tests.support.sender import MEBIBYTE, Sender, large_files
+
+SAMPLE_SECONDS = 0.005
+
+
+class Memory:
+    """Resident memory of one process; `peak` counts from the last `watch`."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self.peak = 0
+
+    @property
+    def now(self) -> int:
+        resident: int = self._process.memory_info().rss
+        return resident
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        self.peak = self.now
+        over = threading.Event()
+        watcher = threading.Thread(target=self._sample, args=(over,))
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
+    def _sample(self, over: threading.Event) -> None:
+        while not over.wait(SAMPLE_SECONDS):
+            self.peak = max(self.peak, self.now)
+
+
+def measure_growth(serving: Serving, *, uploads: int, files: int, file_bytes: int) -> int:
+    """By how many bytes the peak of so many uploads at once lies above the memory at rest.
+
+    Every upload must be answered 200.
+    """
+    sender = Sender(serving.url, serving.checkout.secrets)
+    memory = Memory(serving.process.pid)
+    hand_in(sender, files=1, file_bytes=1000)
+    at_rest = memory.now
+    with memory.watch(), ThreadPoolExecutor(uploads) as threads:
+        sent = [
+            threads.submit(hand_in, sender, files=files, file_bytes=file_bytes)
+            for _ in range(uploads)
+        ]
+        for each in sent:
+            each.result()
+    return memory.peak - at_rest
+
+
+def hand_in(sender: Sender, *, files: int, file_bytes: int) -> None:
+    upload = sender.begin(sender.message(sender.sign_in()), large_files(files, file_bytes))
+    upload.send()
+    status, body = upload.answer()
+    assert status == 200, body
+    assert [file["sha256"] for file in body["files"]] == upload.digests
+
+
+def mebibytes(size: int) -> float:
+    return size / MEBIBYTE

@@ -1,0 +1,122 @@
+"""A database and a bucket, looked into from outside the service.
+
+For tests whose service is another process; everything here is its own short event loop.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aioboto3
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import MultipartUploadTypeDef
+
+
+@dataclass(frozen=True)
+class Stores:
+    """`variables` is what a service needs to use them."""
+
+    variables: dict[str, str]
+
+    def rows(self, statement: str) -> list[dict[str, Any]]:
+        return asyncio.run(_execute(self.variables["DATABASE_URL"], statement))
+
+    def count(self, table: str) -> int:
+        found: int = self.rows(f"SELECT count(*) AS found FROM {table}")[0]["found"]  # noqa: S608 - a table's name
+        return found
+
+    def object_keys(self) -> set[str]:
+        return asyncio.run(self._object_keys())
+
+    def unfinished_uploads(self) -> "Sequence[MultipartUploadTypeDef]":
+        """Multipart uploads that were neither completed nor aborted."""
+        return asyncio.run(self._unfinished_uploads())
+
+    def committed_keys(self) -> set[str]:
+        """What the rows say the bucket holds."""
+        rows = self.rows("SELECT object_key FROM spark.uploads WHERE state = 'committed'")
+        return {row["object_key"] for row in rows}
+
+    def _s3(self) -> "AbstractAsyncContextManager[S3Client]":
+        return aioboto3.Session().client(
+            "s3",
+            endpoint_url=self.variables["S3_ENDPOINT_URL"],
+            region_name="us-east-1",
+            aws_access_key_id=self.variables["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.variables["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    async def _object_keys(self) -> set[str]:
+        async with self._s3() as s3:
+            found = await s3.list_objects_v2(Bucket=self.variables["S3_BUCKET"])
+        return {item["Key"] for item in found.get("Contents", [])}
+
+    async def _unfinished_uploads(self) -> "Sequence[MultipartUploadTypeDef]":
+        async with self._s3() as s3:
+            found = await s3.list_multipart_uploads(Bucket=self.variables["S3_BUCKET"])
+        return found.get("Uploads", [])
+
+    async def _make_bucket(self) -> None:
+        async with self._s3() as s3:
+            await s3.create_bucket(Bucket=self.variables["S3_BUCKET"])
+
+    async def _drop_bucket(self) -> None:
+        bucket = self.variables["S3_BUCKET"]
+        async with self._s3() as s3:
+            for key in await self._object_keys():
+                await s3.delete_object(Bucket=bucket, Key=key)
+            await s3.delete_bucket(Bucket=bucket)
+
+
+@contextmanager
+def own_stores(settings: Settings) -> Iterator[Stores]:
+    """A migrated database and an empty bucket of the caller's own, on the servers of the run."""
+    bucket = f"test-{secrets.token_hex(8)}"
+    assert settings.s3_endpoint_url
+    assert settings.aws_access_key_id
+    assert settings.aws_secret_access_key
+    with own_database(settings) as database_url:
+        stores = Stores(
+            {
+                "DATABASE_URL": database_url,
+                "S3_ENDPOINT_URL": settings.s3_endpoint_url,
+                "S3_BUCKET": bucket,
+                "AWS_ACCESS_KEY_ID": settings.aws_access_key_id.get_secret_value(),
+                "AWS_SECRET_ACCESS_KEY": settings.aws_secret_access_key.get_secret_value(),
+            }
+        )
+        asyncio.run(stores._make_bucket())
+        try:
+            yield stores
+        finally:
+            asyncio.run(stores._drop_bucket())
+
+
+@contextmanager
+def own_database(settings: Settings) -> Iterator[str]:
+    """The address of an empty database on the server of the run."""
+    assert settings.database_url
+    server = settings.database_url.get_secret_value()
+    name = f"test_{secrets.token_hex(8)}"
+    asyncio.run(_execute(server, f"CREATE DATABASE {name}"))
+    try:
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    finally:
+        asyncio.run(_execute(server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def _execute(address: str, statement: str) -> list[dict[str, Any]]:
+    engine = create_async_engine(address, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        result = await connection.execute(text(statement))
+        return [dict(row) for row in result.mappings()] if result.returns_rows else []

@@ -1,0 +1,196 @@
+"""The command line as a user runs it: real processes, their words, exit codes and remains."""
+
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+import httpx
+import psutil
+import pytest
+
+from app.settings import Settings
+from tests.support.checkout import Checkout, Serving, make_checkout, wait_until
+from tests.support.stores import Stores, own_stores
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+
+
+@pytest.fixture(scope="module")
+def checkout() -> Iterator[Checkout]:
+    with make_checkout() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Serving]:
+    """One that stays up, in a checkout of its own."""
+    with make_checkout() as made, made.serve() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stores(settings: Settings) -> Iterator[Stores]:
+    with own_stores(settings) as made:
+        yield made
+
+
+def is_one_sentence(words: str) -> bool:
+    return words.count("\n") == 1 and words.endswith(".\n") and "Traceback" not in words
+
+
+def test_the_demo_says_what_happened(checkout: Checkout) -> None:
+    done = checkout.run("demo")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for step in ("sign in", "hand in JSON", "hand in files", "download and compare"):
+        assert step in done.stdout
+    assert done.stdout.endswith("  Everything came back as it was handed in.\n")
+
+
+@needs_curl
+def test_what_try_it_prints_works_as_printed(serving: Serving) -> None:
+    link = re.search(r"Sign in +(\S+)", serving.output)
+    assert link
+    assert _sh(f"curl -sS -o /dev/null -w '%{{http_code}}' '{link[1]}'") == "302"
+    commands = re.findall(r"^(?:echo .*)?curl (?:.*\\\n)*.*$", serving.output, re.MULTILINE)
+    assert len(commands) == 2
+    as_json, with_file = map(_sh, commands)
+    assert '"status":"success"' in as_json
+    assert '"files":[{"name":"report.txt"' in with_file
+
+
+@needs_curl
+def test_try_it_signs_anew_for_a_running_service(serving: Serving) -> None:
+    done = serving.checkout.run("try-it", "--base-url", serving.url)
+    link = re.search(r"Sign in +(\S+)", done.stdout)
+    assert link
+    assert link[1] not in serving.output
+    assert httpx.get(link[1]).status_code == 302
+
+
+def _sh(command: str) -> str:
+    done = subprocess.run(  # noqa: S602 - a shell, as the reader of the command has one
+        command, shell=True, check=True, capture_output=True, text=True, timeout=30
+    )
+    return done.stdout
+
+
+def test_the_docs_are_where_try_it_says(serving: Serving) -> None:
+    docs = re.search(r"Docs +(\S+)", serving.output)
+    assert docs
+    assert httpx.get(docs[1]).status_code == 200
+    assert httpx.get(f"{serving.url}/readyz").json()["status"] == "ok"
+
+
+@pytest.mark.parametrize("command", ["serve", "seed", "sweep", "worker"])
+def test_a_second_process_on_the_same_data_is_refused(serving: Serving, command: str) -> None:
+    done = serving.checkout.run(command)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert is_one_sentence(done.stderr)
+    assert str(serving.checkout.local) in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_serve_and_everything_it_started(
+    checkout: Checkout, number: signal.Signals
+) -> None:
+    with checkout.serve() as serving:
+        assert len(serving.servers) > 1
+        began = time.monotonic()
+        assert serving.end(number) == 0
+        assert time.monotonic() - began < 6
+        assert serving.running() == []
+    assert "Traceback" not in serving.output + serving.errors
+
+
+def test_a_second_signal_changes_nothing(checkout: Checkout) -> None:
+    """P192: the impatient user's second Ctrl-C."""
+    with checkout.serve() as serving:
+        serving.process.send_signal(signal.SIGINT)
+        assert serving.end(signal.SIGINT) == 0
+        assert serving.running() == []
+    assert "Traceback" not in serving.output + serving.errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_worker(
+    checkout: Checkout, stores: Stores, number: signal.Signals
+) -> None:
+    checkout.run("migrate", **stores.variables)
+    with checkout.start("worker", **stores.variables) as process:
+        wait_until(lambda: _is_connected(process.pid, stores))
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=6)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in output + errors
+
+
+def _is_connected(pid: int, stores: Stores) -> bool:
+    port = int(stores.variables["DATABASE_URL"].rpartition(":")[2].partition("/")[0])
+    connections = psutil.Process(pid).net_connections("tcp")
+    return any(item.raddr[1:] == (port,) for item in connections)
+
+
+def test_migrate_seed_and_sweep_may_be_repeated(checkout: Checkout, stores: Stores) -> None:
+    said = {
+        "migrate": "The schema is up to date.\n",
+        "seed": "The sample course is there.\n",
+        "sweep": "uploads: 0 removed, codes: 0 removed\n",
+    }
+    for command, words in said.items():
+        for _ in range(2):
+            done = checkout.run(command, **stores.variables)
+            assert (done.returncode, done.stdout) == (0, words), done.stderr
+    assert stores.count("course_quest_tasks") == 3
+
+
+def test_migrate_needs_no_file_storage(checkout: Checkout, stores: Stores) -> None:
+    done = checkout.run("migrate", DATABASE_URL=stores.variables["DATABASE_URL"])
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_committed_contract_is_what_the_code_generates(checkout: Checkout) -> None:
+    done = checkout.run("openapi", "--check")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_contract_that_was_changed_by_hand_is_noticed() -> None:
+    with make_checkout() as checkout:
+        changed = checkout.folder / "openapi" / "openapi.json"
+        changed.write_text("{}")
+        done = checkout.run("openapi", "--check")
+        assert (done.returncode, done.stdout) == (1, "openapi/openapi.json is out of date\n")
+        assert is_one_sentence(done.stderr)
+        assert changed.read_text() == "{}"
+        assert checkout.run("openapi").returncode == 0
+        assert checkout.run("openapi", "--check").returncode == 0
+
+
+def test_production_without_secrets_is_refused_by_name(checkout: Checkout) -> None:
+    done = checkout.run("serve", ENVIRONMENT="production", FRONTEND_URL="https://optio.example")
+    assert (done.returncode, done.stdout) == (1, "")
+    for name in ("DATABASE_URL", "SPARK_SSO_SECRET", "SPARK_WEBHOOK_SECRET", "JWT_SECRET_KEY"):
+        assert f"{name} must be set in production" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_database_that_is_not_there_is_named_in_a_sentence(
+    checkout: Checkout, stores: Stores
+) -> None:
+    nowhere = {"DATABASE_URL": "postgresql://user:canary@127.0.0.1:1/nowhere"}
+    done = checkout.run("migrate", **stores.variables | nowhere)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert is_one_sentence(done.stderr)
+    assert "canary" not in done.stderr
+
+
+def test_a_port_that_is_taken_ends_serve_with_an_error(
+    checkout: Checkout, stores: Stores, serving: Serving
+) -> None:
+    port = serving.url.rpartition(":")[2]
+    done = checkout.run("serve", "--port", port, **stores.variables)
+    assert done.returncode == 1
+    assert f"port {port}" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
