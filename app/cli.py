@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from app.clock import utc_now
 from app.contract import stale_files
-from app.database import OUTAGES, create_engine, create_sessions
+from app.database import OUTAGES, create_engine
 from app.database import migrate as migrate_database
 from app.demo import Demo, DemoFailedError
 from app.embedded.secrets import local_secrets
@@ -176,7 +176,7 @@ async def _sweep(settings: Settings) -> dict[str, int]:
 
 async def _seed(settings: Settings) -> None:
     engine = create_engine(settings)
-    await seed_sample_course(create_sessions(engine))
+    await seed_sample_course(engine.connect)
     await engine.dispose()
 
 

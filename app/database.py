@@ -4,6 +4,7 @@ An act takes `Sessions` and opens `session.begin()` itself; helpers take the ses
 begin or commit. Searching for `session.begin` lists every transaction of the service.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,12 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import (
-    AsyncEngine,
-    AsyncSession,
-    async_sessionmaker,
-    create_async_engine,
-)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
 from app.errors import DatabaseUnavailableError, OverloadedError, ServiceError
@@ -39,7 +35,10 @@ OUTAGES: tuple[type[Exception], ...] = (
     TimeoutError,
 )
 
-Sessions = async_sessionmaker[AsyncSession]
+# What an act works in: Core statements on one connection. An ORM session would cost more than the
+# statements themselves, and nothing here maps objects.
+Session = AsyncConnection
+Sessions = Callable[[], Session]
 
 
 def create_engine(settings: Settings) -> AsyncEngine:
@@ -73,10 +72,6 @@ def create_engine(settings: Settings) -> AsyncEngine:
     )
 
 
-def create_sessions(engine: AsyncEngine) -> Sessions:
-    return async_sessionmaker(engine, expire_on_commit=False)
-
-
 def connections_in_use(engine: AsyncEngine) -> int:
     """Of this process's pool; 0 where the pooler keeps the pool."""
     return engine.pool.checkedout() if isinstance(engine.pool, QueuePool) else 0
@@ -98,7 +93,7 @@ async def ping(sessions: Sessions) -> None:
 async def schema_is_current(sessions: Sessions) -> bool:
     """Whether every migration that this code needs has been applied."""
     async with sessions() as session, session.begin():
-        applied = await (await session.connection()).run_sync(_applied_revision)
+        applied = await session.run_sync(_applied_revision)
     return applied == ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 

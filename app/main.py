@@ -22,7 +22,7 @@ from app.api.problems import HANDLERS
 from app.api.spark.sso import router as spark_sso
 from app.api.spark.submission import router as spark_submission
 from app.api.spark.token import router as spark_token
-from app.database import connections_in_use, create_engine, create_sessions
+from app.database import connections_in_use, create_engine
 from app.limits import Limits
 from app.settings import Settings, SettingsError, load_settings
 from app.signing import token_key
@@ -83,7 +83,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             " servers without them"
         )
     engine = create_engine(settings)
-    sessions = create_sessions(engine)
+    sessions = engine.connect
     failure_events = FailureEvents(sessions)
     async with open_bucket(settings) as bucket, failure_events.writing():
         yield Resources(

@@ -8,6 +8,7 @@ Exits 1 below the goal.
 """
 
 import asyncio
+import logging
 import multiprocessing
 import os
 import secrets
@@ -27,6 +28,7 @@ from starlette.responses import RedirectResponse, Response
 from app.clock import utc_now
 from app.database import migrate
 from app.embedded.servers import run_servers
+from app.logs import configure_logs
 from app.main import create_app
 from app.serve import http_config
 from app.settings import Settings
@@ -38,6 +40,7 @@ PORT = 18_744
 
 
 def serve(settings: Settings) -> None:
+    configure_logs(logging.WARNING)
     app = create_app(settings)
 
     async def bare(request: Request) -> Response:

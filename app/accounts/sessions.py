@@ -4,14 +4,14 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.students import PLATFORM
+from app.database import Session
 from app.models import LmsSession
 
 
 async def open_session(
-    session: AsyncSession,
+    session: Session,
     session_id: UUID,
     *,
     user_id: UUID,
@@ -29,7 +29,7 @@ async def open_session(
     )
 
 
-async def end_session(session: AsyncSession, session_id: UUID) -> bool:
+async def end_session(session: Session, session_id: UUID) -> bool:
     """Whether there is such a session. Ending it again changes nothing."""
     ended = await session.execute(
         update(LmsSession)
@@ -40,7 +40,7 @@ async def end_session(session: AsyncSession, session_id: UUID) -> bool:
     return ended.one_or_none() is not None
 
 
-async def is_open(session: AsyncSession, session_id: UUID, *, user_id: UUID) -> bool:
+async def is_open(session: Session, session_id: UUID, *, user_id: UUID) -> bool:
     found = await session.execute(
         select(LmsSession.id).where(
             LmsSession.id == session_id,

@@ -9,18 +9,17 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Row, bindparam, func, insert, select, update
 
+from app.database import Session
 from app.errors import AccountInactiveError, AccountLinkForbiddenError, StudentNotFoundError
 from app.models import LmsIntegration, User
 
 PLATFORM = "spark"
 
-Known = Row[UUID, str | None, str, bool, str]
+Known = Row[UUID, str, bool, str]
 Owner = Row[UUID, str, str, str]  # the last, a Spark id, is None where there is no link
 
 
@@ -33,6 +32,10 @@ class Student:
     given_name: str
     family_name: str
 
+    @property
+    def display_name(self) -> str:
+        return f"{self.given_name} {self.family_name}".strip()[:100]
+
 
 @dataclass(frozen=True)
 class Account:
@@ -42,7 +45,7 @@ class Account:
 
 
 async def find_or_create_account(
-    session: AsyncSession,
+    session: Session,
     student: Student,
     *,
     now: datetime,
@@ -50,14 +53,14 @@ async def find_or_create_account(
     link_by_email: bool,
 ) -> Account:
     """Raises AccountInactiveError or AccountLinkForbiddenError; then nothing may be committed."""
-    known = await _find_linked(session, student.spark_user_id)
-    if known is None:
+    account = await _refresh(session, student, now=now)
+    if account is None:
         await _lock(session, f"student:{student.spark_user_id}")
-        known = await _find_linked(session, student.spark_user_id)
-    if known is not None:
+        account = await _refresh(session, student, now=now)  # a twin may have made it
+    if account is not None:
+        return account
+    if known := await _find_linked(session, student.spark_user_id):
         _refuse_inactive(known)
-        await _refresh(session, student, known, now=now)
-        return Account(known.id)
     owner = await _linkable_owner(session, student, allowed=link_by_email)
     if owner is None:
         await _create(session, student, new_user_id)
@@ -66,7 +69,7 @@ async def find_or_create_account(
     return account
 
 
-async def get_student(session: AsyncSession, spark_user_id: str) -> UUID:
+async def get_student(session: Session, spark_user_id: str) -> UUID:
     """The user of this Spark student. Raises StudentNotFoundError or AccountInactiveError."""
     known = await _find_linked(session, spark_user_id)
     if known is None:
@@ -82,11 +85,10 @@ def unroutable_email(spark_user_id: str) -> str:
     return f"spark-{digest}@students.invalid"
 
 
-async def _find_linked(session: AsyncSession, spark_user_id: str) -> Known | None:
+async def _find_linked(session: Session, spark_user_id: str) -> Known | None:
     found = await session.execute(
         select(
             User.id,
-            User.email,
             User.deletion_status,
             LmsIntegration.sync_enabled,
             LmsIntegration.sync_status,
@@ -106,22 +108,56 @@ def _refuse_inactive(known: Known) -> None:
         raise AccountInactiveError
 
 
-async def _refresh(session: AsyncSession, student: Student, known: Known, *, now: datetime) -> None:
-    """Names follow Spark at every sign-in; the address only when it is nobody else's."""
-    values: dict[str, Any] = _names(student) | {"last_active": now}
-    if student.email not in (None, known.email) and not await _owners(session, student.email):
-        values["email"] = student.email
-    link = (
-        update(LmsIntegration)
-        .where(LmsIntegration.user_id == known.id, LmsIntegration.lms_platform == PLATFORM)
-        .values(last_sync_at=now, updated_at=now)
-        .returning(LmsIntegration.user_id)
-        .cte("link")
+# Built once: building a statement costs more than running it.
+_LINK = (
+    update(LmsIntegration)
+    .where(
+        LmsIntegration.lms_platform == PLATFORM,
+        LmsIntegration.lms_user_id == bindparam("spark_user_id"),
+        LmsIntegration.sync_enabled,
+        LmsIntegration.sync_status != "paused",
     )
-    await session.execute(update(User).where(User.id == link.c.user_id).values(values))
+    .values(last_sync_at=bindparam("now"), updated_at=bindparam("now"))
+    .returning(LmsIntegration.user_id)
+    .cte("link")
+)
+_REFRESH = (
+    update(User)
+    .where(User.id == _LINK.c.user_id, User.deletion_status == "none")
+    .values(
+        first_name=func.coalesce(bindparam("given"), User.first_name),
+        last_name=func.coalesce(bindparam("family"), User.last_name),
+        display_name=func.coalesce(bindparam("display"), User.display_name),
+        last_active=bindparam("now"),
+    )
+    .returning(User.id, User.email)
+)
 
 
-async def _linkable_owner(session: AsyncSession, student: Student, *, allowed: bool) -> UUID | None:
+async def _refresh(session: Session, student: Student, *, now: datetime) -> Account | None:
+    """Sign in a student we know, in one statement; None if there is no active one.
+
+    Names follow Spark at every sign-in; the address only when it is nobody else's.
+    """
+    refreshed = await session.execute(
+        _REFRESH,
+        {
+            "spark_user_id": student.spark_user_id,
+            "now": now,
+            "given": student.given_name or None,
+            "family": student.family_name or None,
+            "display": student.display_name or None,
+        },
+    )
+    user = refreshed.one_or_none()
+    if user is None:
+        return None
+    if student.email not in (None, user.email) and not await _owners(session, student.email):
+        await session.execute(update(User).where(User.id == user.id).values(email=student.email))
+    return Account(user.id)
+
+
+async def _linkable_owner(session: Session, student: Student, *, allowed: bool) -> UUID | None:
     """The plain, unlinked student account of this address, if there is one.
 
     An address of a student who has a Spark link is no obstacle: siblings share a parent's.
@@ -140,7 +176,7 @@ async def _linkable_owner(session: AsyncSession, student: Student, *, allowed: b
     return owner_id
 
 
-async def _owners(session: AsyncSession, email: str | None) -> Sequence[Owner]:
+async def _owners(session: Session, email: str | None) -> Sequence[Owner]:
     """Every account of this address; nobody else can take it until the transaction ends."""
     if email is None:
         return ()
@@ -161,7 +197,7 @@ async def _owners(session: AsyncSession, email: str | None) -> Sequence[Owner]:
     return owners.all()
 
 
-async def _create(session: AsyncSession, student: Student, user_id: UUID) -> None:
+async def _create(session: Session, student: Student, user_id: UUID) -> None:
     taken = bool(await _owners(session, student.email))
     email = unroutable_email(student.spark_user_id) if taken else student.email
     await session.execute(
@@ -169,14 +205,14 @@ async def _create(session: AsyncSession, student: Student, user_id: UUID) -> Non
             id=user_id,
             email=email or unroutable_email(student.spark_user_id),
             role="student",
-            **_names(student),
+            first_name=student.given_name or None,
+            last_name=student.family_name or None,
+            display_name=student.display_name or None,
         )
     )
 
 
-async def _link(
-    session: AsyncSession, student: Student, account: Account, *, now: datetime
-) -> None:
+async def _link(session: Session, student: Student, account: Account, *, now: datetime) -> None:
     await session.execute(
         insert(LmsIntegration).values(
             user_id=account.user_id,
@@ -187,16 +223,6 @@ async def _link(
     )
 
 
-def _names(student: Student) -> dict[str, str]:
-    both = f"{student.given_name} {student.family_name}".strip()
-    names = {
-        "first_name": student.given_name,
-        "last_name": student.family_name,
-        "display_name": both[:100],
-    }
-    return {column: name for column, name in names.items() if name}
-
-
-async def _lock(session: AsyncSession, name: str) -> None:
+async def _lock(session: Session, name: str) -> None:
     """Until the transaction ends. Always the student first and the address second."""
     await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))

@@ -6,9 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import desc, func, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.database import Sessions
+from app.database import Session, Sessions
 from app.errors import NotFoundError
 from app.models import (
     EvidenceBlock,
@@ -101,7 +100,7 @@ async def get_completion(sessions: Sessions, completion_id: UUID) -> Completion:
 
 
 async def _current_revision(
-    session: AsyncSession, completion_id: UUID
+    session: Session, completion_id: UUID
 ) -> tuple[UUID | None, int | None]:
     found = await session.execute(
         select(SubmissionRevision.id, SubmissionRevision.revision)
@@ -113,7 +112,7 @@ async def _current_revision(
     return (revision[0], revision[1]) if revision else (None, None)
 
 
-async def _blocks(session: AsyncSession, document_id: UUID | None) -> list[StoredBlock]:
+async def _blocks(session: Session, document_id: UUID | None) -> list[StoredBlock]:
     found = await session.execute(
         select(
             EvidenceBlock.id,
@@ -132,7 +131,7 @@ async def _blocks(session: AsyncSession, document_id: UUID | None) -> list[Store
     return [StoredBlock(**row) for row in found.mappings()]
 
 
-async def _files(session: AsyncSession, revision_id: UUID | None) -> list[CompletionFile]:
+async def _files(session: Session, revision_id: UUID | None) -> list[CompletionFile]:
     found = await session.execute(
         select(
             Upload.id,

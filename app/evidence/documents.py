@@ -12,8 +12,8 @@ from uuid import UUID
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.database import Session
 from app.models import EvidenceBlock, EvidenceDocument
 
 
@@ -60,7 +60,7 @@ def evidence_text(document_id: UUID) -> str:
 
 
 async def complete_document(
-    session: AsyncSession, *, user_id: UUID, quest_id: UUID, task_id: UUID, now: datetime
+    session: Session, *, user_id: UUID, quest_id: UUID, task_id: UUID, now: datetime
 ) -> UUID:
     """The one document of this student and task, completed; made if it was missing."""
     completed = await session.execute(
@@ -82,7 +82,7 @@ async def complete_document(
 
 
 async def replace_blocks(
-    session: AsyncSession,
+    session: Session,
     document_id: UUID,
     blocks: Sequence[Block],
     *,

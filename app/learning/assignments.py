@@ -11,8 +11,8 @@ Assignment ids are not unique across courses, so a match counts only when it is 
 from uuid import UUID
 
 from sqlalchemy import Row, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.database import Session
 from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
 from app.models import Quest, UserQuest
 
@@ -22,7 +22,7 @@ Match = Row[UUID, str | None, bool]
 
 
 async def resolve_assignment(
-    session: AsyncSession, assignment_id: str, *, course_id: str | None, user_id: UUID
+    session: Session, assignment_id: str, *, course_id: str | None, user_id: UUID
 ) -> UUID:
     """The quest. Raises AssignmentNotFoundError or AssignmentAmbiguousError."""
     matches = await _matches(session, assignment_id, user_id)
@@ -39,7 +39,7 @@ async def resolve_assignment(
     raise AssignmentAmbiguousError(assignment_id=assignment_id)
 
 
-async def _is_known(session: AsyncSession, course_id: str) -> bool:
+async def _is_known(session: Session, course_id: str) -> bool:
     found = await session.execute(
         select(Quest.id)
         .where(Quest.lms_platform == PLATFORM, Quest.lms_course_id == course_id)
@@ -48,7 +48,7 @@ async def _is_known(session: AsyncSession, course_id: str) -> bool:
     return found.one_or_none() is not None
 
 
-async def _matches(session: AsyncSession, assignment_id: str, user_id: UUID) -> list[Match]:
+async def _matches(session: Session, assignment_id: str, user_id: UUID) -> list[Match]:
     enrolled = (
         select(UserQuest.id)
         .where(

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from sqlalchemy import func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.database import Session
 from app.errors import AssignmentNotFoundError
 from app.models import CourseQuestTask, QuestTaskCompletion, UserQuest, UserQuestTask
 
@@ -27,7 +27,7 @@ class Task:
     xp_value: int
 
 
-async def enrol(session: AsyncSession, *, user_id: UUID, quest_id: UUID, now: datetime) -> UUID:
+async def enrol(session: Session, *, user_id: UUID, quest_id: UUID, now: datetime) -> UUID:
     """The enrolment, made if it was missing, with every template task copied once."""
     enrolment = await session.execute(
         insert(UserQuest)
@@ -50,7 +50,7 @@ async def enrol(session: AsyncSession, *, user_id: UUID, quest_id: UUID, now: da
 
 
 async def _copy_tasks(
-    session: AsyncSession, *, user_id: UUID, quest_id: UUID, user_quest_id: UUID
+    session: Session, *, user_id: UUID, quest_id: UUID, user_quest_id: UUID
 ) -> None:
     copied = (
         "title",
@@ -78,7 +78,7 @@ async def _copy_tasks(
     )
 
 
-async def first_task(session: AsyncSession, user_quest_id: UUID, *, assignment_id: str) -> Task:
+async def first_task(session: Session, user_quest_id: UUID, *, assignment_id: str) -> Task:
     """The task a one-assignment quest is about: lowest order, then oldest, then lowest id.
 
     Tasks the student added come last, wherever they stand: the assignment is not about them.
@@ -107,7 +107,7 @@ async def first_task(session: AsyncSession, user_quest_id: UUID, *, assignment_i
     return Task(task.id, task.quest_id, task.pillar, task.xp_value)
 
 
-async def settle_enrolment(session: AsyncSession, user_quest_id: UUID, *, now: datetime) -> None:
+async def settle_enrolment(session: Session, user_quest_id: UUID, *, now: datetime) -> None:
     """Complete or reopen the enrolment by what this student still has to do.
 
     A finished quest stays finished when a finished task is handed in again (DEFECTS 43).

@@ -4,14 +4,14 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.database import Session
 from app.learning.enrolment import Task
 from app.models import UserSkillXp, XpAward
 
 
 async def award_xp(
-    session: AsyncSession,
+    session: Session,
     task: Task,
     *,
     award_id: UUID,

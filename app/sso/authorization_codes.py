@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.database import Session
 from app.errors import (
     CodeAlreadyRedeemedError,
     CodeExpiredError,
@@ -45,8 +45,31 @@ def hash_code(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
+# Built once: building a statement costs more than running it.
+_FIRST_USE = (
+    insert(SsoReplay)
+    .values(
+        key=bindparam("replay_key"),
+        code_hash=bindparam("code"),
+        expires_at=bindparam("forget_at"),
+    )
+    .on_conflict_do_nothing()
+    .returning(SsoReplay.key)
+    .cte("first_use")
+)
+_ISSUE = (
+    insert(SparkAuthCode)
+    .values(
+        code=bindparam("code"),
+        user_id=bindparam("user_id"),
+        expires_at=func.now() + CODE_LIFE,
+    )
+    .returning(select(_FIRST_USE.c.key).exists())
+)
+
+
 async def issue_code(
-    session: AsyncSession,
+    session: Session,
     code: IssuedCode,
     *,
     user_id: UUID,
@@ -57,22 +80,20 @@ async def issue_code(
 
     Raises LaunchTokenReplayedError once a code of this token was redeemed.
     """
-    first_use = await session.execute(
-        insert(SsoReplay)
-        .values(key=replay_key, code_hash=code.hash, expires_at=launch_expires_at + REPLAY_MEMORY)
-        .on_conflict_do_nothing()
-        .returning(SsoReplay.key)
+    issued = await session.execute(
+        _ISSUE,
+        {
+            "code": code.hash,
+            "user_id": user_id,
+            "replay_key": replay_key,
+            "forget_at": launch_expires_at + REPLAY_MEMORY,
+        },
     )
-    if first_use.one_or_none() is None:
+    if not issued.scalar_one():
         await _supersede(session, code, replay_key=replay_key)
-    await session.execute(
-        insert(SparkAuthCode).values(
-            code=code.hash, user_id=user_id, expires_at=func.now() + CODE_LIFE
-        )
-    )
 
 
-async def _supersede(session: AsyncSession, code: IssuedCode, *, replay_key: bytes) -> None:
+async def _supersede(session: Session, code: IssuedCode, *, replay_key: bytes) -> None:
     """Double clicks and prefetches of one token take turns; the last one's code lives."""
     turn = int.from_bytes(replay_key[:8], signed=True)
     await session.execute(select(func.pg_advisory_xact_lock(turn)))
@@ -98,7 +119,7 @@ class ClaimedCode:
     age_seconds: float
 
 
-async def claim_code(session: AsyncSession, code_hash: str) -> ClaimedCode | None:
+async def claim_code(session: Session, code_hash: str) -> ClaimedCode | None:
     """Redeem the code, once: whose it was and how old, or None if it is not redeemable."""
     claimed = await session.execute(
         update(SparkAuthCode)
@@ -117,7 +138,7 @@ async def claim_code(session: AsyncSession, code_hash: str) -> ClaimedCode | Non
     return ClaimedCode(code[0], round(float(code[1]), 3)) if code else None
 
 
-async def tie_session(session: AsyncSession, code_hash: str, *, session_id: UUID) -> None:
+async def tie_session(session: Session, code_hash: str, *, session_id: UUID) -> None:
     """Remember which session the code became, and that its launch token is spent."""
     await session.execute(
         update(SparkAuthCode).where(SparkAuthCode.code == code_hash).values(session_id=session_id)
@@ -137,7 +158,7 @@ class Refusal:
     session_id: UUID | None = None
 
 
-async def find_refusal(session: AsyncSession, code_hash: str) -> Refusal:
+async def find_refusal(session: Session, code_hash: str) -> Refusal:
     found = await session.execute(
         select(
             SparkAuthCode.user_id,

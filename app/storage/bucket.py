@@ -9,7 +9,7 @@ not exist. Every failure is StorageUnavailableError, and says nothing of what S3
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aioboto3
 from aiobotocore.config import AioConfig
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CALL_SECONDS = 30
 PING_SECONDS = 3
 LINK_SECONDS = 300
-PARTS_IN_FLIGHT = 4  # in this process: bounds what the HTTP client copies while sending
+PARTS_IN_FLIGHT = 4  # in this process: bounds the copies that are held while sending
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class Bucket:
         self._name = name
         self._in_flight = asyncio.Semaphore(PARTS_IN_FLIGHT)
 
-    async def put(self, object_key: str, body: bytes | bytearray, *, content_type: str) -> None:
+    async def put(self, object_key: str, body: memoryview, *, content_type: str) -> None:
         """One object from one body. After a failure it is unknown whether it was stored."""
         async with self._in_flight:
             await _within(
@@ -49,7 +49,7 @@ class Bucket:
                 self._client.put_object(
                     Bucket=self._name,
                     Key=object_key,
-                    Body=cast("bytes", body),  # the stubs leave bytearray out
+                    Body=bytes(body),  # copied here, where few at a time are in flight
                     ContentType=content_type,
                 ),
             )
@@ -64,7 +64,7 @@ class Bucket:
         return created["UploadId"]
 
     async def put_part(
-        self, object_key: str, upload_id: str, *, number: int, body: bytes | bytearray
+        self, object_key: str, upload_id: str, *, number: int, body: memoryview
     ) -> "CompletedPartTypeDef":
         async with self._in_flight:
             stored = await _within(
@@ -74,7 +74,7 @@ class Bucket:
                     Key=object_key,
                     UploadId=upload_id,
                     PartNumber=number,
-                    Body=cast("bytes", body),  # the stubs leave bytearray out
+                    Body=bytes(body),  # copied here, where few at a time are in flight
                 ),
             )
         return {"PartNumber": number, "ETag": stored["ETag"]}

@@ -51,18 +51,17 @@ class _PartWriter:
         rest = memoryview(chunk)
         while rest:
             if self._filled == PART_BYTES:
-                await self._send_part(self._buffer)
+                await self._send_part()
             taken = min(len(rest), PART_BYTES - self._filled)
             self._buffer[self._filled : self._filled + taken] = rest[:taken]
             self._filled += taken
             rest = rest[taken:]
 
     async def finish(self) -> None:
-        del self._buffer[self._filled :]  # in place: a copy would double what many uploads hold
         if self._upload_id is None:
-            await self._bucket.put(self._object_key, self._buffer, content_type=self._content_type)
+            await self._bucket.put(self._object_key, self._body, content_type=self._content_type)
             return
-        await self._send_part(self._buffer)
+        await self._send_part()
         await self._bucket.complete_upload(self._object_key, self._upload_id, parts=self._parts)
         self._upload_id = None
 
@@ -70,13 +69,17 @@ class _PartWriter:
         if self._upload_id is not None:
             await self._bucket.abort_upload(self._object_key, self._upload_id)
 
-    async def _send_part(self, body: bytes | bytearray) -> None:
+    @property
+    def _body(self) -> memoryview:
+        return memoryview(self._buffer)[: self._filled]
+
+    async def _send_part(self) -> None:
         if self._upload_id is None:
             self._upload_id = await self._bucket.create_upload(
                 self._object_key, content_type=self._content_type
             )
         stored = await self._bucket.put_part(
-            self._object_key, self._upload_id, number=len(self._parts) + 1, body=body
+            self._object_key, self._upload_id, number=len(self._parts) + 1, body=self._body
         )
         self._parts.append(stored)
         self._filled = 0

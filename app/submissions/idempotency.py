@@ -11,9 +11,8 @@ from uuid import UUID
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.database import Sessions
+from app.database import Session, Sessions
 from app.models import IdempotencyKey
 
 
@@ -34,7 +33,7 @@ class Known:
     response: dict[str, Any]
 
 
-async def find_known(session: AsyncSession, key: bytes) -> Known | None:
+async def find_known(session: Session, key: bytes) -> Known | None:
     found = await session.execute(
         select(IdempotencyKey.fingerprint, IdempotencyKey.response).where(
             IdempotencyKey.key == key, IdempotencyKey.response.is_not(None)
@@ -44,7 +43,7 @@ async def find_known(session: AsyncSession, key: bytes) -> Known | None:
     return Known(known.fingerprint, known.response) if known else None
 
 
-async def take_claim(session: AsyncSession, claim: Claim, *, user_id: UUID) -> bool:
+async def take_claim(session: Session, claim: Claim, *, user_id: UUID) -> bool:
     """Whether the message is ours now: new, ours already, or left by an owner whose lease ran out.
 
     Waits for a transaction that is just answering the same message.
@@ -98,7 +97,7 @@ async def release_claim(sessions: Sessions, claim: Claim) -> None:
 
 
 async def answer_claim(
-    session: AsyncSession, claim: Claim, *, fingerprint: bytes, response: dict[str, Any]
+    session: Session, claim: Claim, *, fingerprint: bytes, response: dict[str, Any]
 ) -> None:
     await session.execute(
         update(IdempotencyKey)

@@ -20,7 +20,6 @@ from app.database import Sessions
 from app.errors import (
     BodyTooLargeError,
     ContentMissingError,
-    IdempotencyConflictError,
     MetadataMissingError,
     OverloadedError,
     RequestStillRunningError,
@@ -99,7 +98,7 @@ async def _receive_json(intake: Intake, delivery: Delivery, body: AsyncIterable[
         raise ContentMissingError
     begun = await _begin(intake, delivery, message)
     if isinstance(begun, Known):
-        return replay(begun)
+        return replay(begun, fingerprint=message.fingerprint(()))
     return await record_submission(intake.sessions, HandedIn(message, ()), work=begun)
 
 
@@ -114,7 +113,8 @@ async def _receive_form(intake: Intake, delivery: Delivery, body: AsyncIterable[
             begun = await _claim(intake, delivery, message)
             files = form_files(early, parts)
             if isinstance(begun, Known):
-                return await _repeat(message, begun, files=files)
+                digests = [await inspect_file(part) async for part in files]
+                return replay(begun, fingerprint=message.fingerprint(digests))
             return await _take_in(intake, message, work=begun, files=files)
 
 
@@ -129,14 +129,6 @@ async def _read_metadata(
         if part.filename:
             early.append(await share.keep(part))
     raise MetadataMissingError
-
-
-async def _repeat(message: Message, known: Known, *, files: AsyncIterable[NamedPart]) -> Recorded:
-    """A message that was answered, with its files again: they must be the same."""
-    digests = [await inspect_file(part) async for part in files]
-    if message.fingerprint(digests) != known.fingerprint:
-        raise IdempotencyConflictError
-    return replay(known)
 
 
 async def _take_in(

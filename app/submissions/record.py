@@ -11,11 +11,10 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.activity import record_event
-from app.database import Sessions
-from app.errors import RequestStillRunningError
+from app.database import Session, Sessions
+from app.errors import IdempotencyConflictError, RequestStillRunningError
 from app.evidence.documents import (
     Block,
     EvidenceFile,
@@ -87,12 +86,13 @@ class Recorded:
 async def record_submission(sessions: Sessions, handed_in: HandedIn, *, work: Work) -> Recorded:
     """Atomic; any number of repetitions, at once or later, gives one completion and one award.
 
-    Raises RequestStillRunningError when another handler has taken the message over.
+    Raises RequestStillRunningError when another handler has taken the message over, and what
+    `replay` raises when that one has answered it.
     """
     fingerprint = handed_in.fingerprint
     async with sessions() as session, session.begin():
         if not await take_claim(session, work.claim, user_id=work.user_id):
-            return replay(await find_known(session, work.claim.key))
+            return replay(await find_known(session, work.claim.key), fingerprint=fingerprint)
         user_quest_id = await enrol(
             session, user_id=work.user_id, quest_id=work.quest_id, now=work.now
         )
@@ -110,21 +110,29 @@ async def record_submission(sessions: Sessions, handed_in: HandedIn, *, work: Wo
     return recorded
 
 
-def replay(known: Known | None) -> Recorded:
-    """The stored answer of a message that was handled; it pays nothing again."""
+def replay(known: Known | None, *, fingerprint: bytes) -> Recorded:
+    """The stored answer of a message that was handled; it pays nothing again.
+
+    Raises IdempotencyConflictError if the same signed bytes came with other files.
+    """
     if known is None:
         raise RequestStillRunningError
+    if known.fingerprint != fingerprint:
+        raise IdempotencyConflictError
     return Recorded(known.response | {"duplicate": True, "xp_awarded": 0}, is_replay=True)
 
 
 async def _add(
-    session: AsyncSession, handed_in: HandedIn, *, work: Work, task: Task, before: Revision | None
+    session: Session, handed_in: HandedIn, *, work: Work, task: Task, before: Revision | None
 ) -> dict[str, Any]:
     """A new revision with its text and files, the completion, and XP if it is the first."""
+    is_latest = before is None or before.submitted_at <= handed_in.message.payload.submitted_at
     document_id = await complete_document(
         session, user_id=work.user_id, quest_id=task.quest_id, task_id=task.id, now=work.now
     )
-    completion_id = await _complete_task(session, handed_in, document_id, work=work, task=task)
+    completion_id = await _complete_task(
+        session, handed_in, document_id, work=work, task=task, is_latest=is_latest
+    )
     revision = await add_revision(
         session,
         handed_in.message,
@@ -134,7 +142,7 @@ async def _add(
         fingerprint=handed_in.fingerprint,
     )
     await commit_uploads(session, handed_in.files, submission_id=revision.id)
-    if before is None or before.submitted_at <= revision.submitted_at:
+    if is_latest:
         await _show(session, handed_in, revision, document_id=document_id, before=before)
     paid = await award_xp(
         session,
@@ -149,7 +157,7 @@ async def _add(
 
 
 async def _show(
-    session: AsyncSession,
+    session: Session,
     handed_in: HandedIn,
     revision: Revision,
     *,
@@ -168,10 +176,17 @@ async def _show(
 
 
 async def _complete_task(
-    session: AsyncSession, handed_in: HandedIn, document_id: UUID, *, work: Work, task: Task
+    session: Session,
+    handed_in: HandedIn,
+    document_id: UUID,
+    *,
+    work: Work,
+    task: Task,
+    is_latest: bool,
 ) -> UUID:
     """The one completion of this student and task; a later revision leaves its time as it was."""
     evidence = handed_in.message.text if work.raw_evidence_text else evidence_text(document_id)
+    shown = {"evidence_text": evidence} if is_latest else {}
     completed = await session.execute(
         insert(QuestTaskCompletion)
         .values(
@@ -185,7 +200,7 @@ async def _complete_task(
         )
         .on_conflict_do_update(
             index_elements=[QuestTaskCompletion.user_id, QuestTaskCompletion.task_id],
-            set_={"evidence_text": evidence, "updated_at": work.now},
+            set_=shown | {"updated_at": work.now},
         )
         .returning(QuestTaskCompletion.id)
     )
@@ -193,7 +208,7 @@ async def _complete_task(
 
 
 async def _record_success(
-    session: AsyncSession, handed_in: HandedIn, revision: Revision, *, work: Work
+    session: Session, handed_in: HandedIn, revision: Revision, *, work: Work
 ) -> None:
     payload = handed_in.message.payload
     await record_event(
@@ -212,7 +227,7 @@ async def _record_success(
 
 
 async def _answer(
-    session: AsyncSession,
+    session: Session,
     revision: Revision,
     task: Task,
     *,

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from sqlalchemy import desc, func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.database import Session
 from app.models import QuestTaskCompletion, SubmissionRevision, Upload
 from app.submissions.message import Message
 
@@ -28,7 +28,7 @@ class Revision:
     block_ids: Sequence[UUID]
 
 
-async def find_current(session: AsyncSession, *, user_id: UUID, task_id: UUID) -> Revision | None:
+async def find_current(session: Session, *, user_id: UUID, task_id: UUID) -> Revision | None:
     found = await session.execute(
         select(
             SubmissionRevision.id,
@@ -49,7 +49,7 @@ async def find_current(session: AsyncSession, *, user_id: UUID, task_id: UUID) -
 
 
 async def add_revision(
-    session: AsyncSession,
+    session: Session,
     message: Message,
     *,
     revision_id: UUID,
@@ -91,9 +91,7 @@ async def add_revision(
     )
 
 
-async def remember_blocks(
-    session: AsyncSession, revision_id: UUID, block_ids: Sequence[UUID]
-) -> None:
+async def remember_blocks(session: Session, revision_id: UUID, block_ids: Sequence[UUID]) -> None:
     """Which evidence blocks show this revision: the next one replaces exactly these."""
     await session.execute(
         update(SubmissionRevision)
@@ -102,7 +100,7 @@ async def remember_blocks(
     )
 
 
-async def list_files(session: AsyncSession, revision_id: UUID) -> list[dict[str, object]]:
+async def list_files(session: Session, revision_id: UUID) -> list[dict[str, object]]:
     """The files of a revision, as the answer of a submission names them."""
     found = await session.execute(
         select(Upload.filename, Upload.size_bytes, Upload.content_type, Upload.sha256)

@@ -12,9 +12,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.database import Sessions
+from app.database import Session, Sessions
 from app.errors import StorageUnavailableError
 from app.models import Upload
 from app.storage.bucket import Bucket
@@ -61,7 +60,7 @@ async def renew_uploads(
 
 
 async def commit_uploads(
-    session: AsyncSession, files: Sequence[StoredFile], *, submission_id: UUID
+    session: Session, files: Sequence[StoredFile], *, submission_id: UUID
 ) -> None:
     """Make the files part of the submission. Raises StorageUnavailableError if one was swept."""
     for position, file in enumerate(files):

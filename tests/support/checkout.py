@@ -186,10 +186,7 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    if sys.dont_write_bytecode:  # each of many processes would compile everything anew
-        kept["PYTHONPYCACHEPREFIX"] = str(PROJECT / ".local" / "pycache")
-    return kept
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
 
 def _is_alive(process: psutil.Process) -> bool:

@@ -65,9 +65,10 @@ def measure_growth(serving: Serving, *, uploads: int, files: int, file_bytes: in
 
 
 def hand_in(sender: Sender, *, files: int, file_bytes: int) -> None:
-    upload = sender.begin(sender.message(sender.sign_in()), large_files(files, file_bytes))
-    upload.send()
-    status, body = upload.answer()
+    message = sender.message(sender.sign_in())
+    with sender.begin(message, large_files(files, file_bytes)) as upload:
+        upload.send()
+        status, body = upload.answer()
     assert status == 200, body
     assert [file["sha256"] for file in body["files"]] == upload.digests
 

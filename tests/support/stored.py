@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 DEADLINE_SECONDS = 20
+S3 = aioboto3.Session()  # it keeps what a client takes long to load
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -128,7 +129,7 @@ async def _s3(settings: Settings) -> "AsyncIterator[S3Client]":
     key, secret = settings.aws_access_key_id, settings.aws_secret_access_key
     assert key
     assert secret
-    async with aioboto3.Session().client(
+    async with S3.client(
         "s3",
         endpoint_url=settings.s3_endpoint_url,
         region_name=settings.s3_region,

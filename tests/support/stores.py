@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aioboto3
+from pydantic import SecretStr
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from app.database import migrate
+from app.learning.sample_course import seed_sample_course
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,6 +45,22 @@ class Stores:
         """Multipart uploads that were neither completed nor aborted."""
         return asyncio.run(self._unfinished_uploads())
 
+    @contextmanager
+    def lock(self, table: str) -> Iterator[None]:
+        """Nobody writes to the table until the end; who tries waits."""
+        with asyncio.Runner() as loop:
+            engine = create_async_engine(self.variables["DATABASE_URL"], poolclass=NullPool)
+            connection = loop.run(engine.connect().start())
+            loop.run(connection.execute(text(f"LOCK TABLE {table} IN SHARE MODE")))
+            try:
+                yield
+            finally:
+                loop.run(connection.close())
+
+    def somebody_waits(self) -> bool:
+        """Whether a transaction waits for such a lock."""
+        return bool(self.rows("SELECT pid FROM pg_locks WHERE NOT granted"))
+
     def committed_keys(self) -> set[str]:
         """What the rows say the bucket holds."""
         rows = self.rows("SELECT object_key FROM spark.uploads WHERE state = 'committed'")
@@ -60,6 +79,20 @@ class Stores:
         async with self._s3() as s3:
             found = await s3.list_objects_v2(Bucket=self.variables["S3_BUCKET"])
         return {item["Key"] for item in found.get("Contents", [])}
+
+    def has_a_part(self) -> bool:
+        """Whether a part of an unfinished upload has arrived."""
+        return asyncio.run(self._has_a_part())
+
+    async def _has_a_part(self) -> bool:
+        bucket = self.variables["S3_BUCKET"]
+        async with self._s3() as s3:
+            for upload in await self._unfinished_uploads():
+                found = await s3.list_parts(
+                    Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                )
+                return bool(found.get("Parts"))
+        return False
 
     async def _unfinished_uploads(self) -> "Sequence[MultipartUploadTypeDef]":
         async with self._s3() as s3:
@@ -80,7 +113,7 @@ class Stores:
 
 @contextmanager
 def own_stores(settings: Settings) -> Iterator[Stores]:
-    """A migrated database and an empty bucket of the caller's own, on the servers of the run."""
+    """A database with the sample course and an empty bucket, on the servers of the run."""
     bucket = f"test-{secrets.token_hex(8)}"
     assert settings.s3_endpoint_url
     assert settings.aws_access_key_id
@@ -96,6 +129,8 @@ def own_stores(settings: Settings) -> Iterator[Stores]:
             }
         )
         asyncio.run(stores._make_bucket())
+        migrate(settings.model_copy(update={"database_url": SecretStr(database_url)}))
+        asyncio.run(_seed(database_url))
         try:
             yield stores
         finally:
@@ -113,6 +148,11 @@ def own_database(settings: Settings) -> Iterator[str]:
         yield make_url(server).set(database=name).render_as_string(hide_password=False)
     finally:
         asyncio.run(_execute(server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def _seed(address: str) -> None:
+    engine = create_async_engine(address, poolclass=NullPool)
+    await seed_sample_course(engine.connect)
 
 
 async def _execute(address: str, statement: str) -> list[dict[str, Any]]:

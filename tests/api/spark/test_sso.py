@@ -192,6 +192,25 @@ async def test_a_media_type_may_be_written_in_any_case(lms: Spark) -> None:
     assert answer.status_code == 302
 
 
+async def test_a_browser_gets_a_page_with_the_same_status(lms: Spark) -> None:
+    token = lms.launch_token(exp=1)
+    accept = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    answer = await lms.browser.get(SSO, params={"token": token}, headers=accept)
+    assert answer.status_code == 401
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.headers["cache-control"] == "no-store"
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert "click the link again" in answer.text
+    assert answer.headers["x-request-id"] in answer.text
+    assert token.rpartition(".")[2] not in answer.text
+
+
+async def test_the_page_leads_back_to_spark_as_the_settings_say(settings: Settings) -> None:
+    async with spark_at(settings, spark_portal_url='https://spark.example/"><b>') as lms:
+        answer = await lms.browser.get(SSO, headers={"Accept": "text/html"})
+    assert 'href="https://spark.example/&quot;&gt;&lt;b&gt;"' in answer.text
+
+
 async def test_a_launch_redirects_with_a_code_and_nothing_else(
     lms: Spark, settings: Settings
 ) -> None:
@@ -591,7 +610,7 @@ async def test_the_eleventh_failure_of_an_address_has_to_wait(settings: Settings
 
 async def test_a_class_behind_one_address_is_let_in(settings: Settings) -> None:
     async with spark_at(settings) as lms:
-        students = await asyncio.gather(*(lms.sign_in() for _ in range(30)))
+        students = [await lms.sign_in() for _ in range(30)]
     assert len({student.user_id for student in students}) == 30
 
 

@@ -633,6 +633,7 @@ async def test_a_moment_outside_the_window_changes_nothing(
     student: SignedIn,
     assignment: Assignment,
     sessions: Sessions,
+    *,
     seconds: int,
     write: Write,
     code: str,

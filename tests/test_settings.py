@@ -1,0 +1,208 @@
+"""A process with wrong settings does not start: the variable is named, its value never shown."""
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from app.settings import (
+    Settings,
+    SettingsError,
+    describe_settings,
+    example_environment,
+    load_settings,
+)
+from tests.support.checkout import PROJECT
+
+SECRETS = ("SPARK_SSO_SECRET", "SPARK_WEBHOOK_SECRET", "JWT_SECRET_KEY", "INTERNAL_API_KEYS")
+NAMES = [name.upper() for name in Settings.model_fields]
+CANARY = "canary-0f2c"
+
+
+def production(**changes: str) -> dict[str, str]:
+    """The environment of a service that may start; an empty change leaves the variable unset."""
+    return {
+        "ENVIRONMENT": "production",
+        "FRONTEND_URL": "https://optio.example",
+        "DATABASE_URL": "postgresql://user:password@db.example/optio",
+        "S3_ENDPOINT_URL": "https://s3.example",
+        "AWS_ACCESS_KEY_ID": "access",
+        "AWS_SECRET_ACCESS_KEY": "key",
+        **{name: secrets.token_hex(32) for name in SECRETS},
+    } | changes
+
+
+@pytest.fixture(autouse=True)
+def _no_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The developer's own `.env` stays out of it."""
+    monkeypatch.chdir(tmp_path)
+
+
+def _use(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    for name in NAMES:
+        monkeypatch.setenv(name, environment.get(name, ""))
+
+
+def test_production_starts_with_all_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    _use(monkeypatch, production())
+    settings = load_settings()
+    assert settings.cookies_are_secure
+    assert settings.cookies_same_site == "none"
+
+
+def test_development_starts_with_nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    _use(monkeypatch, {})
+    settings = load_settings()
+    assert not settings.cookies_are_secure
+    assert settings.spark_sso_secret is None
+
+
+@pytest.mark.parametrize(
+    "name", sorted(production().keys() - {"ENVIRONMENT", "FRONTEND_URL"}), ids=str.lower
+)
+def test_production_needs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _use(monkeypatch, production(**{name: ""}))
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert str(refused.value) == f"{name} must be set in production"
+
+
+P268 = {
+    "a short secret": (
+        {"SPARK_SSO_SECRET": f"{CANARY}-too-short"},
+        "SPARK_SSO_SECRET must have at least 32 characters",
+    ),
+    "a short previous secret": (
+        {"SPARK_WEBHOOK_SECRET_PREVIOUS": CANARY},
+        "SPARK_WEBHOOK_SECRET_PREVIOUS must have at least 32 characters",
+    ),
+    "a short service key among good ones": (
+        {"INTERNAL_API_KEYS": f"{secrets.token_hex(32)}, {CANARY}"},
+        "INTERNAL_API_KEYS[1] must have at least 32 characters",
+    ),
+    "two secrets that are the same": (
+        dict.fromkeys(("SPARK_SSO_SECRET", "JWT_SECRET_KEY"), f"{CANARY}-{'0123456789' * 4}"),
+        "JWT_SECRET_KEY must differ from SPARK_SSO_SECRET",
+    ),
+    "a secret that is its own predecessor": (
+        dict.fromkeys(
+            ("SPARK_WEBHOOK_SECRET", "SPARK_WEBHOOK_SECRET_PREVIOUS"),
+            f"{CANARY}-{'0123456789' * 4}",
+        ),
+        "SPARK_WEBHOOK_SECRET_PREVIOUS must differ from SPARK_WEBHOOK_SECRET",
+    ),
+    "a secret from some example": (
+        {"JWT_SECRET_KEY": f"change-me-in-production-{CANARY}"},
+        "JWT_SECRET_KEY is an example, not a secret",
+    ),
+    "a secret of one letter": (
+        {"JWT_SECRET_KEY": "c" * 64},
+        "JWT_SECRET_KEY is an example, not a secret",
+    ),
+    "a front end with credentials": (
+        {"FRONTEND_URL": f"https://user:{CANARY}@optio.example"},
+        "FRONTEND_URL: must be http(s)://host without credentials",
+    ),
+    "a front end over http": (
+        {"FRONTEND_URL": f"http://{CANARY}.example"},
+        "FRONTEND_URL must be https in production",
+    ),
+    "a front end that is no address": (
+        {"FRONTEND_URL": CANARY},
+        "FRONTEND_URL: must be http(s)://host without credentials",
+    ),
+    "a further origin with credentials": (
+        {"ALLOWED_ORIGINS": f"https://optio.example,https://user:{CANARY}@optio.example"},
+        "ALLOWED_ORIGINS: must be http(s)://host without credentials",
+    ),
+    "a database of another kind": (
+        {"DATABASE_URL": f"mysql://user:{CANARY}@db.example/optio"},
+        "DATABASE_URL: must start with postgresql://",
+    ),
+    "a text where a number is wanted": (
+        {"MAX_FILES": CANARY},
+        "MAX_FILES: Input should be a valid integer, unable to parse string as an integer",
+    ),
+    "a number out of range": (
+        {"TRUSTED_PROXY_HOPS": "11"},
+        "TRUSTED_PROXY_HOPS: Input should be less than or equal to 10",
+    ),
+    "any proxy trusted": (
+        {"TRUSTED_PROXY_HOPS": "*"},
+        "TRUSTED_PROXY_HOPS: Input should be a valid integer, unable to parse string as an integer",
+    ),
+    "an environment that does not exist": (
+        {"ENVIRONMENT": CANARY},
+        "ENVIRONMENT: Input should be 'development' or 'production'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "sentence"), P268.values(), ids=P268.keys())
+def test_refused_at_start(
+    changes: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _use(monkeypatch, production(**changes))
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert str(refused.value) == sentence
+    assert CANARY not in str(refused.value)
+
+
+def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    _use(monkeypatch, production(JWT_SECRET_KEY="", SPARK_SSO_SECRET=CANARY, S3_ENDPOINT_URL=""))
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    for name in ("JWT_SECRET_KEY", "SPARK_SSO_SECRET", "S3_ENDPOINT_URL"):
+        assert name in str(refused.value)
+
+
+def test_unsafe_secrets_are_refused_in_development_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    _use(monkeypatch, {"SPARK_SSO_SECRET": CANARY})
+    with pytest.raises(SettingsError, match="SPARK_SSO_SECRET must have at least 32 characters"):
+        load_settings()
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
+def test_addresses_as_hosts_hand_them_out_are_understood(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _use(monkeypatch, {"DATABASE_URL": f"{scheme}://user:password@db.example/optio"})
+    address = load_settings().database_url
+    assert address
+    assert address.get_secret_value() == "postgresql+asyncpg://user:password@db.example/optio"
+
+
+def test_no_secret_is_shown_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = production()
+    _use(monkeypatch, environment)
+    shown = f"{load_settings()!r} {load_settings()}"
+    for name in (*SECRETS, "AWS_SECRET_ACCESS_KEY", "DATABASE_URL"):
+        assert f"'{environment[name]}'" not in shown
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [(".env.example", example_environment()), ("docs/settings.md", describe_settings())],
+)
+def test_what_is_generated_is_what_is_committed(file: str, content: str) -> None:
+    assert (PROJECT / file).read_text() == content
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_setting_is_documented(name: str) -> None:
+    description = Settings.model_fields[name.lower()].description
+    assert description
+    assert description.endswith(".")
+    assert f"# {name}=" in example_environment()
+    assert f"| `{name}` |" in describe_settings()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_example_shows_every_default(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that is uncommented as it stands changes nothing."""
+    lines = [line for line in example_environment().splitlines() if line.startswith(f"# {name}=")]
+    _use(monkeypatch, {name: lines[0].partition("=")[2]})
+    assert load_settings() == Settings(_env_file=None)
+    if Settings.model_fields[name.lower()].default not in (None, ()):
+        assert lines[0].partition("=")[2]
