@@ -5,6 +5,7 @@ credential does counts where RATE_LIMIT_STORAGE_URI says, for all instances. A s
 lets requests through and is counted. This is the one module that knows slowapi and limits.
 """
 
+import asyncio
 import time
 
 from limits import RateLimitItemPerMinute
@@ -18,6 +19,8 @@ from slowapi.util import get_remote_address
 from app import metrics
 from app.errors import RateLimitedError
 
+STORE_SECONDS = 0.5
+
 
 class Limits:
     """The counters of one process."""
@@ -26,7 +29,9 @@ class Limits:
         self._failures = Limiter(
             key_func=get_remote_address, strategy="moving-window", storage_uri="memory://"
         ).limiter
-        storage = storage_from_string(f"async+{storage_uri}", wrap_exceptions=True)
+        storage = storage_from_string(
+            f"async+{storage_uri}", implementation="redispy", wrap_exceptions=True
+        )
         if not isinstance(storage, Storage):
             raise TypeError("RATE_LIMIT_STORAGE_URI names no asynchronous store")
         self._successes = MovingWindowRateLimiter(storage)
@@ -42,13 +47,14 @@ class Limits:
         """Raises RateLimitedError; never because the store is down."""
         limit = RateLimitItemPerMinute(per_minute)
         try:
-            if await self._successes.hit(limit, bucket, who):
-                return
-            reset_at = (await self._successes.get_window_stats(limit, bucket, who)).reset_time
-        except (StorageError, OSError):
+            async with asyncio.timeout(STORE_SECONDS):
+                if await self._successes.hit(limit, bucket, who):
+                    return
+                stats = await self._successes.get_window_stats(limit, bucket, who)
+        except (StorageError, TimeoutError):
             metrics.UNCOUNTED.inc()
             return
-        raise RateLimitedError(retry_after=_seconds_until(reset_at))
+        raise RateLimitedError(retry_after=_seconds_until(stats.reset_time))
 
 
 def _seconds_until(moment: float) -> int:

@@ -22,6 +22,7 @@ from app.errors import HeaderTooLargeError, RequestInvalidError, ServiceError
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1024
 HEALTH_PATHS = ("/healthz", "/readyz")  # asked by address, not by name
+HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")  # name or address, and port
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 SECURITY_HEADERS = {
     "cache-control": "no-store",
@@ -78,8 +79,8 @@ class Edge:
         hosts = headers.getlist("host")
         if scope["path"] in HEALTH_PATHS:
             return
-        name = hosts[0].rpartition(":")[0] or hosts[0] if hosts else ""
-        if len(hosts) != 1 or (self._hosts and name.lower() not in self._hosts):
+        host = HOST.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
+        if host is None or (self._hosts and host[1] not in self._hosts):
             raise RequestInvalidError(hint="Send one Host header with a name of this service.")
 
 

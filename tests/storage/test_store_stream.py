@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from app.errors import StorageUnavailableError
 from app.settings import Settings
@@ -141,10 +142,11 @@ async def test_p179_a_store_that_is_not_there_is_unavailable(
             await store(bucket, key, arrive([b"calm\n"]))
 
 
-async def test_p184_a_bucket_that_does_not_exist_is_unavailable(
+async def test_p184_a_store_that_refuses_our_key_is_unavailable(
     settings: Settings, key: str
 ) -> None:
-    async with open_bucket(settings.model_copy(update={"s3_bucket": "no-such-bucket"})) as bucket:
+    wrong = {"aws_secret_access_key": SecretStr("wrong")}
+    async with open_bucket(settings.model_copy(update=wrong)) as bucket:
         with pytest.raises(StorageUnavailableError):
             await store(bucket, key, arrive([b"calm\n"]))
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import aioboto3
-from sqlalchemy import func, select, update
+from sqlalchemy import Row, func, select, update
 
 from app.database import Sessions
 from app.models import (
@@ -68,7 +68,7 @@ async def total_xp(sessions: Sessions, user_id: str) -> int:
         return int(found.scalar_one())
 
 
-async def blocks_of(sessions: Sessions, user_id: str) -> list[EvidenceBlock]:
+async def blocks_of(sessions: Sessions, user_id: str) -> list[Row[Any]]:
     async with sessions() as session, session.begin():
         found = await session.execute(
             select(EvidenceBlock)
@@ -76,15 +76,15 @@ async def blocks_of(sessions: Sessions, user_id: str) -> list[EvidenceBlock]:
             .where(EvidenceDocument.user_id == user_id)
             .order_by(EvidenceBlock.order_index)
         )
-        return list(found.scalars())
+        return list(found.all())
 
 
-async def uploads_of(sessions: Sessions, user_id: str) -> list[Upload]:
+async def uploads_of(sessions: Sessions, user_id: str) -> list[Row[Any]]:
     async with sessions() as session, session.begin():
         found = await session.execute(
             select(Upload).where(Upload.user_id == user_id).order_by(Upload.position)
         )
-        return list(found.scalars())
+        return list(found.all())
 
 
 async def expire_leases(sessions: Sessions, user_id: str) -> None:

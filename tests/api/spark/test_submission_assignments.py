@@ -1,11 +1,12 @@
 """Which task a submission is for, and what it does to the student's quest (CONTRACT 7.7, 8.5)."""
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import Row, func, insert, select, text, update
 
 from app.database import Sessions
 from app.learning.enrolment import enrol
@@ -47,23 +48,23 @@ async def set_enrolment(sessions: Sessions, student: SignedIn, **values: object)
         )
 
 
-async def get_enrolment(sessions: Sessions, student: SignedIn) -> UserQuest:
+async def get_enrolment(sessions: Sessions, student: SignedIn) -> Row[Any]:
     async with sessions() as session, session.begin():
         found = await session.execute(select(UserQuest).where(UserQuest.user_id == student.user_id))
-        return found.scalar_one()
+        return found.one()
 
 
-async def tasks_of(sessions: Sessions, student: SignedIn) -> list[UserQuestTask]:
+async def tasks_of(sessions: Sessions, student: SignedIn) -> list[Row[Any]]:
     async with sessions() as session, session.begin():
         found = await session.execute(
             select(UserQuestTask)
             .where(UserQuestTask.user_id == student.user_id)
             .order_by(UserQuestTask.order_index)
         )
-        return list(found.scalars())
+        return list(found.all())
 
 
-async def complete(sessions: Sessions, student: SignedIn, *tasks: UserQuestTask) -> None:
+async def complete(sessions: Sessions, student: SignedIn, *tasks: Row[Any]) -> None:
     """As the main app records it."""
     async with sessions() as session, session.begin():
         for task in tasks:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr, ValidationError
-from sqlalchemy import select, text, update
+from sqlalchemy import Row, select, text, update
 
 from app.database import Sessions
 from app.models import LmsIntegration, SubmissionRevision, User
@@ -31,7 +31,7 @@ def encoded(payload: dict[str, Any]) -> bytes:
     return json.dumps(payload).encode()
 
 
-async def revision_of(sessions: Sessions, answer: httpx.Response) -> SubmissionRevision:
+async def revision_of(sessions: Sessions, answer: httpx.Response) -> Row[Any]:
     assert answer.status_code == 200, answer.text
     async with sessions() as session, session.begin():
         found = await session.execute(
@@ -39,7 +39,7 @@ async def revision_of(sessions: Sessions, answer: httpx.Response) -> SubmissionR
                 SubmissionRevision.id == answer.json()["submission_id"]
             )
         )
-        return found.scalar_one()
+        return found.one()
 
 
 # ---------------------------------------------------------------------------- the answer

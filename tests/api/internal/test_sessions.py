@@ -1,0 +1,128 @@
+"""The main app asks whether a session is alive, and ends one."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from sqlalchemy import func, select, update
+
+from app.clock import utc_now
+from app.database import Sessions
+from app.models import LmsSession
+from app.settings import Settings
+from app.signing import sign_token, token_key
+from app.sso.app_tokens import TokenIssuer
+from tests.support.problems import assert_problem
+from tests.support.spark import SignedIn, Spark
+
+INTROSPECT = "/internal/v1/sessions/introspect"
+
+
+async def _introspect(
+    browser: httpx.AsyncClient, main_app: dict[str, str], token: str
+) -> dict[str, object]:
+    answer = await browser.post(INTROSPECT, json={"token": token}, headers=main_app)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, object] = answer.json()
+    return body
+
+
+async def _session_of(sessions: Sessions, student: SignedIn) -> UUID:
+    async with sessions() as session, session.begin():
+        found = await session.execute(
+            select(LmsSession.id).where(LmsSession.user_id == UUID(student.user_id))
+        )
+        session_id: UUID = found.scalar_one()
+        return session_id
+
+
+async def test_both_tokens_of_a_session_are_active(
+    browser: httpx.AsyncClient, main_app: dict[str, str], student: SignedIn
+) -> None:
+    for token in (student.access_token, student.refresh_token):
+        body = await _introspect(browser, main_app, token)
+        assert body["active"] is True
+        assert body["user_id"] == student.user_id
+        assert set(body) == {"active", "sid", "user_id", "exp"}
+
+
+async def test_a_revoked_session_is_inactive_and_revoking_again_is_fine(
+    browser: httpx.AsyncClient,
+    main_app: dict[str, str],
+    sessions: Sessions,
+    student: SignedIn,
+) -> None:
+    path = f"/internal/v1/sessions/{await _session_of(sessions, student)}/revoke"
+    for _ in range(2):
+        assert (await browser.post(path, headers=main_app)).status_code == 204
+    assert await _introspect(browser, main_app, student.access_token) == {"active": False}
+
+
+async def test_an_expired_session_is_inactive(
+    browser: httpx.AsyncClient,
+    main_app: dict[str, str],
+    sessions: Sessions,
+    student: SignedIn,
+) -> None:
+    async with sessions() as session, session.begin():
+        await session.execute(
+            update(LmsSession)
+            .where(LmsSession.user_id == UUID(student.user_id))
+            .values(expires_at=func.now() - timedelta(seconds=1))
+        )
+    assert await _introspect(browser, main_app, student.access_token) == {"active": False}
+
+
+async def test_a_code_redeemed_twice_ends_its_session(
+    browser: httpx.AsyncClient, main_app: dict[str, str], spark: Spark
+) -> None:
+    """P043"""
+    code = await spark.launch_code()
+    token = (await spark.exchange(code)).json()["app_access_token"]
+    assert (await _introspect(browser, main_app, token))["active"] is True
+    assert_problem(await spark.exchange(code), 401, "code_used")
+    assert await _introspect(browser, main_app, token) == {"active": False}
+
+
+@pytest.mark.parametrize("token", ["x", "a.b.c", "", "ey" * 2000])
+async def test_garbage_is_inactive_or_refused(
+    browser: httpx.AsyncClient, main_app: dict[str, str], token: str
+) -> None:
+    """P241"""
+    answer = await browser.post(INTROSPECT, json={"token": token}, headers=main_app)
+    if token and len(token) <= 4096:
+        assert answer.json() == {"active": False}
+    else:
+        assert_problem(answer, 400, "field_invalid")
+
+
+async def test_a_launch_token_and_an_expired_token_are_inactive(
+    browser: httpx.AsyncClient, main_app: dict[str, str], spark: Spark, settings: Settings
+) -> None:
+    assert settings.jwt_secret_key
+    key = token_key(settings.jwt_secret_key)
+    old = TokenIssuer(key=key, version="v1", access_seconds=60, refresh_seconds=60).issue(
+        user_id=uuid4(), session_id=uuid4(), now=utc_now() - timedelta(minutes=2)
+    )
+    foreign = sign_token({"sub": "x", "type": "access", "exp": 4_000_000_000}, key=key)
+    for token in (spark.launch_token(), old.access, foreign):
+        assert await _introspect(browser, main_app, token) == {"active": False}
+
+
+async def test_an_unknown_session_cannot_be_revoked(
+    browser: httpx.AsyncClient, main_app: dict[str, str]
+) -> None:
+    answer = await browser.post(f"/internal/v1/sessions/{uuid4()}/revoke", headers=main_app)
+    assert_problem(answer, 404, "not_found")
+
+
+@pytest.mark.parametrize("path", [INTROSPECT, f"/internal/v1/sessions/{uuid4()}/revoke"])
+async def test_only_a_service_key_may_ask(
+    browser: httpx.AsyncClient, student: SignedIn, path: str
+) -> None:
+    """P234"""
+    for headers in ({}, {"Authorization": f"Bearer {student.access_token}"}):
+        answer = await browser.post(path, json={"token": "x"}, headers=headers)
+        assert_problem(answer, 401, "unauthorized")
+        assert answer.headers["www-authenticate"] == "Bearer"

@@ -1,0 +1,97 @@
+"""What operators can see: metrics, and events of failures that name nobody."""
+
+import asyncio
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from app.database import Sessions
+from app.models import ActivityEvent
+from tests.support.bodies import Part
+from tests.support.problems import assert_problem
+from tests.support.samples import pdf
+from tests.support.spark import Assignment, SignedIn, Spark, submission
+
+
+async def _metrics(browser: httpx.AsyncClient, main_app: dict[str, str]) -> dict[str, float]:
+    text = (await browser.get("/metrics", headers=main_app)).text
+    lines = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, value in lines}
+
+
+async def test_metrics_ask_for_a_service_key(browser: httpx.AsyncClient) -> None:
+    assert_problem(await browser.get("/metrics"), 401, "unauthorized")
+
+
+async def test_requests_count_by_route_template_and_status(
+    browser: httpx.AsyncClient, main_app: dict[str, str]
+) -> None:
+    path = "/internal/v1/completions/018f0000-0000-7000-8000-00000000dead"
+    name = (
+        'spark_requests_total{method="GET",'
+        'route="/internal/v1/completions/{completion_id}",status="404"}'
+    )
+    before = (await _metrics(browser, main_app)).get(name, 0)
+    await browser.get(path, headers=main_app)
+    after = await _metrics(browser, main_app)
+    assert after[name] == before + 1
+    assert not any("dead" in line for line in after)
+
+
+async def test_recorded_bytes_count_once(
+    browser: httpx.AsyncClient,
+    main_app: dict[str, str],
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+) -> None:
+    before = await _metrics(browser, main_app)
+    payload, file = submission(student, assignment), Part("file", pdf(), filename="a.pdf")
+    for _ in range(2):
+        assert (await spark.submit_form(payload, file)).status_code == 200
+    after = await _metrics(browser, main_app)
+    name = "spark_upload_bytes_total"
+    assert after[name] == before[name] + len(pdf())
+    assert after["spark_uploads_running"] == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "event_type", "error_type"),
+    [
+        ("/spark/sso", "spark_sso_failed", "missing_token"),
+        ("/spark/sso?token=x.y.z", "spark_sso_invalid_token", "invalid_signature"),
+    ],
+)
+async def test_a_failed_sign_in_leaves_an_event_that_names_nobody(
+    browser: httpx.AsyncClient,
+    sessions: Sessions,
+    path: str,
+    event_type: str,
+    error_type: str,
+) -> None:
+    answer = await browser.get(path)
+    assert answer.status_code in (400, 401)
+    async with asyncio.timeout(10):
+        while (None, error_type) not in await _events(sessions, event_type):
+            pass  # the queue is written behind the answer
+
+
+async def _events(sessions: Sessions, event_type: str) -> set[tuple[object, str]]:
+    async with sessions() as session, session.begin():
+        found = await session.execute(
+            select(ActivityEvent.user_id, ActivityEvent.event_data).where(
+                ActivityEvent.event_type == event_type
+            )
+        )
+        return {(user_id, (data or {})["error_type"]) for user_id, data in found}
+
+
+async def test_a_reused_code_leaves_an_event_of_its_owner(spark: Spark, sessions: Sessions) -> None:
+    code = await spark.launch_code()
+    owner = (await spark.exchange(code)).json()["user_id"]
+    await spark.exchange(code)
+    events = {
+        (str(user_id), kind) for user_id, kind in await _events(sessions, "spark_token_code_reuse")
+    }
+    assert (owner, "code_reuse") in events

@@ -1,0 +1,79 @@
+"""Rates that must hold over instances, and a store of rates that is away."""
+
+import asyncio
+import shutil
+import socket
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from app.settings import Settings
+from tests.support.problems import assert_problem
+from tests.support.running import run_app
+from tests.support.spark import Spark
+
+REDIS = shutil.which("redis-server")
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+async def redis() -> AsyncIterator[str]:
+    port = _free_port()
+    server = await asyncio.create_subprocess_exec(
+        str(REDIS), "--port", str(port), "--save", "", stdout=asyncio.subprocess.PIPE
+    )
+    assert server.stdout
+    while b"Ready to accept" not in await server.stdout.readline():
+        pass
+    yield f"redis://127.0.0.1:{port}"
+    server.terminate()
+    await server.wait()
+
+
+def _counting_in(settings: Settings, storage_uri: str) -> Settings:
+    return settings.model_copy(
+        update={"rate_limit_storage_uri": SecretStr(storage_uri), "rate_limit_sso": 4}
+    )
+
+
+@pytest.mark.skipif(REDIS is None, reason="redis-server is not installed")
+async def test_a_limit_per_spark_user_holds_over_two_instances(
+    settings: Settings, spark: Spark, redis: str
+) -> None:
+    """P233"""
+    counting = _counting_in(settings, redis)
+    async with run_app(counting) as one, run_app(counting) as other:
+        statuses = []
+        for running in (one, other) * 3:
+            async with httpx.AsyncClient(base_url=running.url, trust_env=False) as browser:
+                token = spark.launch_token(sub="two_instances")
+                answer = await browser.get("/spark/sso", params={"token": token})
+                statuses.append(answer.status_code)
+    assert statuses == [302] * 4 + [429] * 2
+    problem = assert_problem(answer, 429, "rate_limited")
+    assert answer.headers["retry-after"] == str(problem["retry_after"])
+    assert 1 <= int(answer.headers["retry-after"]) <= 60
+
+
+async def test_a_store_of_rates_that_is_down_lets_through_and_is_counted(
+    settings: Settings, spark: Spark, main_app: dict[str, str]
+) -> None:
+    counting = _counting_in(settings, f"redis://127.0.0.1:{_free_port()}")
+    async with (
+        run_app(counting) as running,
+        httpx.AsyncClient(base_url=running.url, trust_env=False) as browser,
+    ):
+        for _ in range(6):
+            token = spark.launch_token(sub="store_is_down")
+            answer = await browser.get("/spark/sso", params={"token": token})
+            assert answer.status_code == 302
+        metrics = (await browser.get("/metrics", headers=main_app)).text
+    assert "spark_uncounted_requests_total 6.0" in metrics
