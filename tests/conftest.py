@@ -24,6 +24,7 @@ from app.main import open_resources
 from app.models import CourseQuestTask, Quest
 from app.settings import Settings
 from app.storage.bucket import Bucket
+from tests.support.canaries import CANARIES
 from tests.support.running import Running, run_app
 from tests.support.spark import Assignment, SignedIn, Spark
 
@@ -46,11 +47,25 @@ def settings() -> Iterator[Settings]:
             jwt_secret_key=_secret(),
             internal_api_keys=(_secret(),),
         )
+        CANARIES.release(*_all_secrets(made))
         migrate(made)
         asyncio.run(_make_bucket(made))
         yield made
     if postgres or s3:
         shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def _all_secrets(settings: Settings) -> list[str]:
+    values = [value for _, value in settings if isinstance(value, SecretStr)]
+    return [value.get_secret_value() for value in (*values, *settings.internal_api_keys)]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_secret_is_logged() -> Iterator[None]:
+    """SECURITY promise 27, over whatever the run did: the search comes after the last test."""
+    CANARIES.listen()
+    yield
+    assert CANARIES.found() == []
 
 
 def _secret() -> SecretStr:

@@ -14,7 +14,9 @@ from pydantic import SecretStr
 
 from app.signing import sign, sign_token, token_key
 from tests.support.bodies import BOUNDARY, Part, form
+from tests.support.canaries import CANARIES
 
+PERSONAL = ("email", "given_name", "family_name")
 SUBMISSION = "/spark/webhook/submission"
 FORM = f"multipart/form-data; boundary={BOUNDARY.decode()}"
 
@@ -53,25 +55,29 @@ class Spark:
         claims = {
             "sub": student,
             "email": f"{student}@example.com",
-            "given_name": "Ada",
-            "family_name": "Example",
+            "given_name": f"Ada{secrets.token_hex(6)}",
+            "family_name": f"Example{secrets.token_hex(6)}",
             "role": "student",
             "iat": int(now.timestamp()),
             "exp": int((now + timedelta(minutes=10)).timestamp()),
         } | changes
+        CANARIES.release(*(str(claims[name]) for name in PERSONAL))
         return {name: value for name, value in claims.items() if value is not ...}
 
     def launch_token(self, **changes: Any) -> str:
         return sign_token(self.claims(**changes), key=token_key(self.sso_secret))
 
     async def launch(self, token: str) -> httpx.Response:
+        CANARIES.release(token)
         return await self.browser.get("/spark/sso", params={"token": token})
 
     async def launch_code(self, token: str | None = None, **changes: Any) -> str:
         """The one-time code that a launch gives."""
         answer = await self.launch(token or self.launch_token(**changes))
         assert answer.status_code == 302, answer.text
-        return parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
+        code = parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
+        CANARIES.release(code)
+        return code
 
     async def exchange(self, code: str) -> httpx.Response:
         return await self.browser.post("/spark/token", json={"code": code})
@@ -82,6 +88,7 @@ class Spark:
         answer = await self.exchange(await self.launch_code(token))
         assert answer.status_code == 200, answer.text
         body = answer.json()
+        CANARIES.release(body["app_access_token"], body["app_refresh_token"])
         return SignedIn(
             str(claims["sub"]),
             body["user_id"],
@@ -90,7 +97,9 @@ class Spark:
         )
 
     def sign(self, raw: bytes) -> str:
-        return sign(self.webhook_secret, raw)
+        signature = sign(self.webhook_secret, raw)
+        CANARIES.release(signature)
+        return signature
 
     async def submit(
         self, payload: dict[str, Any] | bytes, *, signature: str | None = None
@@ -128,11 +137,13 @@ class Spark:
 
 def submission(student: SignedIn, assignment: Assignment, **changes: Any) -> dict[str, Any]:
     """A payload; a change to `...` leaves the field out."""
+    text = f"Rain fell on four of seven days. {secrets.token_hex(8)}"
+    CANARIES.release(text)
     payload = {
         "spark_user_id": student.spark_user_id,
         "spark_assignment_id": assignment.spark_assignment_id,
         "spark_course_id": assignment.spark_course_id,
-        "submission_text": "Rain fell on four of seven days.",
+        "submission_text": text,
         "submitted_at": datetime.now(tz=UTC).isoformat(),
     } | changes
     return {name: value for name, value in payload.items() if value is not ...}
