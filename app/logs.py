@@ -45,8 +45,8 @@ def _without_exception_text(
     _logger: object, _method: str, event: structlog.types.EventDict
 ) -> structlog.types.EventDict:
     """A library's traceback may hold tokens and bound values: its class name is enough."""
-    record: logging.LogRecord = event["_record"]
-    if record.exc_info and record.exc_info[0]:
-        event["error_class"] = record.exc_info[0].__name__
-        record.exc_info = None
+    exc_info = event.pop("exc_info", None)
+    if exc_info:
+        event["error_class"] = exc_info[0].__name__
+        event["_record"].exc_info = None
     return event
