@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,8 +50,8 @@ def serve(
 ) -> None:
     """Serve web and worker in one process."""
     configure_logs()
-    with _servers(LOCAL) as settings:
-        _Announced(settings, host=host, port=port).run()
+    with _listen(host, port) as listener, _servers(LOCAL) as settings:
+        _Announced(settings, host=host, port=port).run([listener])
 
 
 @commands.command()
@@ -183,6 +184,15 @@ async def _seed(settings: Settings) -> None:
 async def _prepare_bucket(settings: Settings) -> None:
     async with open_resources(settings) as resources:
         await resources.bucket.ensure_exists()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Before anything is started, so that a taken port is told at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        _refuse(f"The service cannot listen on {host}, port {port}: {error}.")
 
 
 @contextmanager

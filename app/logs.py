@@ -10,7 +10,7 @@ import sys
 import structlog
 
 # What these say of a request may quote it.
-SILENT = ("uvicorn.access", "httpx", "botocore", "aiobotocore", "asyncio", "python_multipart")
+SILENT = ("httpx", "botocore", "aiobotocore", "asyncio", "python_multipart")
 
 
 def configure_logs(level: int = logging.INFO) -> None:

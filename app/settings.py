@@ -89,9 +89,6 @@ class Settings(BaseSettings):
     )
     aws_access_key_id: SecretStr | None = Field(None, description="S3 access key.")
     aws_secret_access_key: SecretStr | None = Field(None, description="S3 secret key.")
-    evidence_url_mode: Literal["private", "public"] = Field(
-        "private", description="`public` keeps unguessable public paths for old readers."
-    )
 
     # -- secrets
     spark_sso_secret: SecretStr | None = Field(

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from app import metrics
 from app.activity import FailureEvent
 from app.errors import (
+    AccountLinkForbiddenError,
     AssignmentAmbiguousError,
     AssignmentNotFoundError,
     CodeAlreadyRedeemedError,
@@ -45,6 +46,7 @@ EVENTS: dict[str, dict[type[ServiceError], tuple[str, str] | None]] = {
         LaunchTokenMissingError: ("spark_sso_failed", "missing_token"),
         LaunchTokenExpiredError: ("spark_sso_token_expired", "token_expired"),
         LaunchTokenInvalidError: ("spark_sso_invalid_token", "invalid_signature"),
+        AccountLinkForbiddenError: ("spark_sso_failed", "account_link_forbidden"),
     },
     TOKEN: {
         CodeInvalidError: ("spark_token_exchange_failed", "invalid_code"),

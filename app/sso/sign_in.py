@@ -35,15 +35,17 @@ async def sign_in(
             replay_key=claims.replay_key,
             launch_expires_at=claims.expires_at,
         )
-        await record_event(
-            session,
-            "spark_sso_success",
-            user_id=account.user_id,
-            session_id=new_user_id,
-            data={
-                "spark_user_id": claims.spark_user_id,
-                "jwt_issued_at": int(claims.issued_at.timestamp()),
-                "user_created": account.created,
-            },
-            page_url="/spark/sso",
-        )
+        happened = ["spark_account_linked"] if account.linked else []
+        for event_type in (*happened, "spark_sso_success"):
+            await record_event(
+                session,
+                event_type,
+                user_id=account.user_id,
+                session_id=new_user_id,
+                data={
+                    "spark_user_id": claims.spark_user_id,
+                    "jwt_issued_at": int(claims.issued_at.timestamp()),
+                    "user_created": account.created,
+                },
+                page_url="/spark/sso",
+            )

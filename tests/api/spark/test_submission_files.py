@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -36,7 +37,7 @@ from tests.support.stored import (
     unfinished_keys,
     uploads_of,
 )
-from tests.support.wire import connect
+from tests.support.wire import Wire, connect
 
 MEBIBYTE = 1024 * 1024
 PICTURE = Part("file1", samples.png(), filename="gauge.png", content_type="image/png")
@@ -849,6 +850,78 @@ async def test_the_sweep_leaves_committed_files(
     await expire_leases(sessions, student.user_id)
     await sweep_uploads(sessions, bucket)
     assert len(await object_keys(settings, student.user_id)) == 1
+
+
+@asynccontextmanager
+async def half_sent(
+    running: Running, spark: Spark, body: bytes, raw: bytes
+) -> AsyncIterator[tuple[Wire, bytes]]:
+    """A connection that has sent half of a form, and the half that is missing."""
+    half = len(body) // 2
+    async with connect(running) as wire:
+        await wire.send_head(
+            f"Content-Type: {FORM}",
+            f"Content-Length: {len(body)}",
+            f"X-Spark-Signature: {spark.sign(raw)}",
+        )
+        await wire.send(body[:half])
+        yield wire, body[half:]
+
+
+async def test_p165_a_handler_whose_lease_ran_out_gives_the_answer_of_its_successor(
+    server: Running, spark: Spark, student: SignedIn, assignment: Assignment, sessions: Sessions
+) -> None:
+    raw = metadata(student, assignment)
+    body = form(described(raw), *notes_of(MEBIBYTE))
+    async with half_sent(server, spark, body, raw) as (wire, rest):
+        await eventually(is_streaming(sessions, student))
+        await expire_leases(sessions, student.user_id)
+        successor = await spark.send_form(body, signature=spark.sign(raw))
+        await wire.send(rest)
+        late = await wire.read_answer()
+    assert (successor.status_code, late.status_code) == (200, 200)
+    assert late.headers["idempotent-replayed"] == "true"
+    assert late.json()["submission_id"] == successor.json()["submission_id"]
+    assert await kept(sessions, student.user_id) == ONCE
+    await assert_only_committed(server.settings, sessions, student.user_id)
+
+
+async def test_a_file_that_was_swept_while_it_arrived_is_not_recorded(
+    server: Running,
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+    sessions: Sessions,
+    bucket: Bucket,
+) -> None:
+    raw = metadata(student, assignment)
+    body = form(described(raw), *notes_of(MEBIBYTE))
+    async with half_sent(server, spark, body, raw) as (wire, rest):
+        await eventually(is_streaming(sessions, student))
+        await expire_leases(sessions, student.user_id)
+        await sweep_uploads(sessions, bucket)
+        await wire.send(rest)
+        assert_problem(await wire.read_answer(), 503, "storage_unavailable")
+    assert await kept(sessions, student.user_id) == NOTHING
+    again = await spark.send_form(body, signature=spark.sign(raw))
+    assert bytes_of(again) == as_received(*notes_of(MEBIBYTE))
+
+
+async def test_more_uploads_at_once_than_allowed_are_told_to_come_again(
+    settings: Settings, student: SignedIn, assignment: Assignment, sessions: Sessions
+) -> None:
+    raw = metadata(student, assignment)
+    body = form(described(raw), *notes_of(MEBIBYTE))
+    async with run_elsewhere(settings, max_concurrent_uploads=1) as elsewhere:
+        spark = elsewhere.spark
+        async with half_sent(elsewhere.running, spark, body, raw) as (wire, rest):
+            await eventually(is_streaming(sessions, student))
+            refused = await spark.submit_form(submission(student, assignment), PICTURE)
+            assert_problem(refused, 503, "overloaded")
+            text_only = await spark.submit(submission(student, assignment))
+            assert text_only.status_code == 200
+            await wire.send(rest)
+            assert (await wire.read_answer()).status_code == 200
 
 
 # ---------------------------------------------------------------------------- storage down
