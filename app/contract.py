@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
 
 from app.api.docs import internal_contract, public_contract
 from app.main import create_app
-from app.settings import Settings, describe_settings, example_environment
+from app.settings import Settings
 
 
 def stale_files(project: Path) -> dict[Path, str]:
@@ -35,3 +37,31 @@ def _generate() -> dict[str, str]:
 
 def _yaml(document: dict[str, Any]) -> str:
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+
+
+def example_environment() -> str:
+    """`.env.example`: every setting with its description, commented out."""
+    lines = ["# Generated from app/settings.py by `make openapi`. Copy to .env and fill in.", ""]
+    for name, field in Settings.model_fields.items():
+        lines += [f"# {field.description}", f"# {name.upper()}={_default(field)}", ""]
+    return "\n".join(lines)
+
+
+def describe_settings() -> str:
+    """docs/settings.md: the table of all settings."""
+    rows = [
+        f"| `{name.upper()}` | {f'`{_default(field)}`' if _default(field) else ''} "
+        f"| {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    head = ["# Settings", "", "Generated from `app/settings.py` by `make openapi`.", ""]
+    return "\n".join([*head, "| variable | default | |", "|---|---|---|", *rows, ""])
+
+
+def _default(field: FieldInfo) -> str:
+    default = field.default
+    if isinstance(default, SecretStr):
+        default = default.get_secret_value()
+    if default is None or default == ():
+        return ""
+    return str(default).lower() if isinstance(default, bool) else str(default)

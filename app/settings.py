@@ -9,7 +9,6 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MEBIBYTE = 1024 * 1024
@@ -44,7 +43,7 @@ class Settings(BaseSettings):
         description="The Optio front end; the redirect after sign-in goes to its /auth/callback.",
     )
     allowed_origins: CommaSeparated = Field(
-        (), description="Further origins that may call /spark/token, comma-separated."
+        (), description="More origins for /spark/token, by comma."
     )
     allowed_hosts: CommaSeparated = Field(
         (), description="Host names this service answers to, comma-separated; empty: any."
@@ -55,9 +54,7 @@ class Settings(BaseSettings):
         le=10,
         description="Proxies in front; the client is the Nth address from the right.",
     )
-    spark_portal_url: str | None = Field(
-        None, description="Where a student goes back to Spark from an error page."
-    )
+    spark_portal_url: str | None = Field(None, description="Where an error page leads back to.")
     publish_contract: bool = Field(
         default=True, description="Serve /docs and /openapi.json (the public contract)."
     )
@@ -78,7 +75,7 @@ class Settings(BaseSettings):
 
     # -- file storage
     s3_endpoint_url: str | None = Field(
-        None, description="The S3 endpoint; unset: the embedded server."
+        None, description="S3 endpoint; unset: the embedded server."
     )
     s3_public_endpoint_url: str | None = Field(
         None, description="The endpoint that readers of signed links reach, where it differs."
@@ -104,7 +101,7 @@ class Settings(BaseSettings):
         None, description="The secret before the last rotation; accepted until it is removed."
     )
     jwt_secret_key: SecretStr | None = Field(
-        None, description="Signs the app tokens; the same value as in the main app."
+        None, description="Signs the app tokens; the main app's own key."
     )
     jwt_secret_key_previous: SecretStr | None = Field(
         None, description="The key before the last rotation; still accepted when verifying."
@@ -115,11 +112,9 @@ class Settings(BaseSettings):
 
     # -- app tokens, cookies and sign-in
     token_version: str = Field("v1", description="The `version` claim of app tokens.")
-    access_token_seconds: int = Field(
-        3600, ge=60, description="Life of access token and cookie, in seconds."
-    )
+    access_token_seconds: int = Field(3600, ge=60, description="Life of access token and cookie.")
     refresh_token_seconds: int = Field(
-        2_592_000, ge=60, description="Life of refresh token and cookie, in seconds."
+        2_592_000, ge=60, description="Life of refresh token and cookie."
     )
     cookie_secure: bool | None = Field(
         None, description="Secure attribute of the cookies; unset: true in production."
@@ -138,17 +133,15 @@ class Settings(BaseSettings):
     # -- limits of a submission (CONTRACT 7.3)
     max_file_bytes: int = Field(50 * MEBIBYTE, ge=1, description="Largest file, in bytes.")
     max_total_file_bytes: int = Field(
-        200 * MEBIBYTE, ge=1, description="Largest sum of files of one submission, in bytes."
+        200 * MEBIBYTE, ge=1, description="Largest sum of files, in bytes."
     )
     max_body_bytes: int = Field(
         210 * MEBIBYTE, ge=1, description="Largest multipart body, in bytes."
     )
     max_json_bytes: int = Field(
-        8 * MEBIBYTE, ge=1, description="Largest JSON body or metadata field, in bytes."
+        8 * MEBIBYTE, ge=1, description="Largest JSON or metadata, in bytes."
     )
-    max_text_bytes: int = Field(
-        MEBIBYTE, ge=1, description="Largest submission text, in bytes of UTF-8."
-    )
+    max_text_bytes: int = Field(MEBIBYTE, ge=1, description="Largest text, in bytes of UTF-8.")
     max_files: int = Field(20, ge=1, description="Most files of one submission.")
     max_parts: int = Field(100, ge=1, description="Most parts of one multipart body.")
     max_concurrent_uploads: int = Field(
@@ -159,7 +152,7 @@ class Settings(BaseSettings):
         ge=0,
         description="Disk for files that arrive before their metadata, in bytes per process.",
     )
-    body_idle_seconds: float = Field(20, gt=0, description="Longest pause inside a request body.")
+    body_idle_seconds: float = Field(20, gt=0, description="Longest pause inside a body.")
     body_min_bytes_per_second: int = Field(
         1024, ge=1, description="Slowest average at which a request body may arrive."
     )
@@ -181,12 +174,8 @@ class Settings(BaseSettings):
     rate_limit_sso: int = Field(
         10, ge=1, description="Sign-ins per Spark user, and failed ones per address, a minute."
     )
-    rate_limit_token: int = Field(
-        10, ge=1, description="Failed code exchanges per address, a minute."
-    )
-    rate_limit_webhook: int = Field(
-        6000, ge=1, description="Signed webhooks per credential, a minute."
-    )
+    rate_limit_token: int = Field(10, ge=1, description="Failed exchanges per address, a minute.")
+    rate_limit_webhook: int = Field(6000, ge=1, description="Signed webhooks, a minute.")
     rate_limit_webhook_failures: int = Field(
         100, ge=1, description="Refused webhooks per address, a minute."
     )
@@ -310,29 +299,3 @@ def _faults(error: ValidationError) -> Iterable[str]:
         message = fault["msg"].removeprefix("Value error, ")
         name = "".join(str(place).upper() for place in fault["loc"][:1])
         yield f"{name}: {message}" if name else message
-
-
-def example_environment() -> str:
-    """`.env.example`: every setting with its description, commented out."""
-    lines = ["# Generated from app/settings.py by `make openapi`. Copy to .env and fill in.", ""]
-    for name, field in Settings.model_fields.items():
-        lines += [f"# {field.description}", f"# {name.upper()}={_default(field)}", ""]
-    return "\n".join(lines)
-
-
-def describe_settings() -> str:
-    """docs/settings.md: the table of all settings."""
-    rows = [
-        f"| `{name.upper()}` | {f'`{_default(field)}`' if _default(field) else ''} "
-        f"| {field.description} |"
-        for name, field in Settings.model_fields.items()
-    ]
-    head = ["# Settings", "", "Generated from `app/settings.py` by `make openapi`.", ""]
-    return "\n".join([*head, "| variable | default | |", "|---|---|---|", *rows, ""])
-
-
-def _default(field: FieldInfo) -> str:
-    default = field.default
-    if isinstance(default, SecretStr):
-        default = default.get_secret_value()
-    return str(default).lower() if isinstance(default, bool) else str(default or "")

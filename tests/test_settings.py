@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from app.contract import describe_settings, example_environment
 from app.settings import (
     Settings,
     SettingsError,
-    describe_settings,
-    example_environment,
     load_settings,
 )
 from tests.support.checkout import PROJECT

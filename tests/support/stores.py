@@ -99,6 +99,13 @@ class Stores:
             found = await s3.list_multipart_uploads(Bucket=self.variables["S3_BUCKET"])
         return found.get("Uploads", [])
 
+    def put(self, object_key: str, content: bytes) -> None:
+        asyncio.run(self._put(object_key, content))
+
+    async def _put(self, object_key: str, content: bytes) -> None:
+        async with self._s3() as s3:
+            await s3.put_object(Bucket=self.variables["S3_BUCKET"], Key=object_key, Body=content)
+
     async def _make_bucket(self) -> None:
         async with self._s3() as s3:
             await s3.create_bucket(Bucket=self.variables["S3_BUCKET"])

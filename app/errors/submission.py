@@ -1,0 +1,138 @@
+"""Signatures, forms, files, and whose homework it is."""
+
+from app.errors.kinds import (
+    BadRequestError,
+    MissingError,
+    ServiceError,
+    UnauthorizedError,
+    UnavailableError,
+)
+
+
+class SubmissionFailedError(ServiceError):
+    error = "Failed to process submission"
+
+
+class WebhookNotConfiguredError(UnavailableError):
+    code, title = "webhook_not_configured", "Webhook not configured"
+    error = "Webhook not configured"
+
+
+class SignatureMissingError(UnauthorizedError):
+    code, title, error = "signature_missing", "Signature missing", "Missing signature"
+    hint = (
+        "Send X-Spark-Signature: the lower-case hex HMAC-SHA256 of the raw body"
+        " (multipart: of the raw bytes of the metadata field)."
+    )
+
+
+class SignatureMismatchError(UnauthorizedError):
+    code, title, error = "signature_invalid", "Signature invalid", "Invalid signature"
+    hint = (
+        "Sign the exact bytes that are sent (multipart: the metadata field's value only), with the"
+        " webhook secret as literal text, and send 64 hexadecimal characters."
+    )
+
+
+class TimestampTooOldError(BadRequestError):
+    code, title, error = "timestamp_too_old", "Timestamp too old", "Submission timestamp too old"
+    hint = "submitted_at may be 5 minutes old. Sign a retry again with a fresh submitted_at."
+
+
+class TimestampInFutureError(BadRequestError):
+    code, title = "timestamp_in_future", "Timestamp in the future"
+    error = "Submission timestamp in the future"
+    hint = "submitted_at may be 5 minutes ahead. Check the sender's clock and UTC offset."
+
+
+class ContentMissingError(BadRequestError):
+    code, title = "content_missing", "No content"
+    error = "Must provide either submission_text or files"
+
+
+class MetadataMissingError(BadRequestError):
+    code, title = "metadata_missing", "Metadata missing"
+    error = "Missing metadata field in multipart request"
+    hint = "Send the submission's JSON as a text field named metadata, without a file name."
+
+
+class MetadataDuplicateError(BadRequestError):
+    code, title = "metadata_duplicate", "Metadata repeated"
+    error = "Duplicate metadata field"
+
+
+class MultipartInvalidError(BadRequestError):
+    code, title, error = "multipart_invalid", "Multipart body invalid", "Invalid multipart body"
+
+
+class MultipartTruncatedError(BadRequestError):
+    code, title, error = (
+        "multipart_truncated",
+        "Multipart body truncated",
+        "Invalid multipart body",
+    )
+    hint = "The closing boundary never arrived. Send the whole request again."
+
+
+class TooManyFilesError(BadRequestError):
+    code, title, error = "too_many_files", "Too many files", "Too many files"
+
+
+class FileTooLargeError(BadRequestError):
+    status, code, title = 413, "file_too_large", "File too large"
+    error = "File {name} exceeds {megabytes}MB limit"
+
+
+class TotalTooLargeError(BadRequestError):
+    status, code, title = 413, "total_too_large", "Files too large in total"
+    error = "Total file size exceeds {megabytes}MB limit"
+
+
+class FileExpandsTooLargeError(BadRequestError):
+    status, code, title = 413, "file_expands_too_large", "File too large when unpacked"
+    error = "File too large when unpacked"
+
+
+class FileTypeNotAllowedError(BadRequestError):
+    code, title = "file_type_not_allowed", "File type not allowed"
+    error = "File type {detected} not allowed"
+
+
+class UrlNotAllowedError(BadRequestError):
+    code, title, error = "url_not_allowed", "File URL not allowed", "Invalid file URL"
+    hint = "Files by URL are not accepted yet: send them as multipart/form-data."
+
+
+class AssignmentNotFoundError(BadRequestError):
+    code, title = "assignment_not_found", "Assignment not found"
+    error = "Quest not found for assignment: {assignment_id}"
+    hint = "Sync the course first, then send the submission again."
+
+
+class AssignmentAmbiguousError(BadRequestError):
+    code, title = "assignment_ambiguous", "Assignment ambiguous"
+    error = "Quest not found for assignment: {assignment_id}"
+    hint = "Several courses use this assignment id: send spark_course_id."
+
+
+class StudentNotFoundError(MissingError):
+    code, title = "user_not_found", "Student not found"
+    error = "User not found for Spark ID: {spark_user_id}"
+    hint = "The student must have entered Optio from Spark once, or be on a roster."
+
+
+class RequestInProgressError(UnavailableError):
+    status, code, title = 409, "request_in_progress", "Request in progress"
+    error = "Request in progress"
+
+
+class RequestStillRunningError(RequestInProgressError):
+    """The same for senders without a webhook id, which give up for good on any 4xx (DESIGN R2)."""
+
+    status = 503
+
+
+class IdempotencyConflictError(BadRequestError):
+    status, code, title = 422, "idempotency_conflict", "Idempotency key reused"
+    error = "Idempotency key reused with different content"
+    hint = "The same signed message was seen before with other files. Sign a new message."
