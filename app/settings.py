@@ -39,20 +39,14 @@ class Settings(BaseSettings):
         "development", description="`production` refuses to start without its secrets."
     )
     frontend_url: str = Field(
-        "http://localhost:5173",
-        description="The Optio front end; the redirect after sign-in goes to its /auth/callback.",
+        "http://localhost:5173", description="The front end; sign-in leads to its /auth/callback."
     )
-    allowed_origins: CommaSeparated = Field(
-        (), description="More origins for /spark/token, by comma."
-    )
+    allowed_origins: CommaSeparated = Field((), description="More origins for /spark/token.")
     allowed_hosts: CommaSeparated = Field(
         (), description="Host names this service answers to, comma-separated; empty: any."
     )
     trusted_proxy_hops: int = Field(
-        0,
-        ge=0,
-        le=10,
-        description="Proxies in front; the client is the Nth address from the right.",
+        0, ge=0, le=10, description="Proxies in front: the client is the Nth from the right."
     )
     spark_portal_url: str | None = Field(None, description="Where an error page leads back to.")
     publish_contract: bool = Field(
