@@ -22,6 +22,10 @@ demo: $(SYNCED) ## send a student and homework through a running copy, and show 
 test: $(SYNCED) ## run the tests against a real Postgres and a real S3 server
 	$(BIN)/python -m pytest -q
 
+.PHONY: soak
+soak: $(SYNCED) ## the tests with the full numbers: slower
+	SOAK=1 $(BIN)/python -m pytest -q
+
 .PHONY: check
 check: $(SYNCED) ## format, lint, imports, types, contract, deployment files, then the tests
 	$(BIN)/ruff format --check

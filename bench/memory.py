@@ -16,7 +16,7 @@ from tests.support.sender import MEBIBYTE
 LOADS = (
     ("1 upload of 4 files of 50 MiB", 1, 4, 50),
     ("16 uploads of 10 MiB at once", 16, 1, 10),
-    # ("8 uploads of 4 files of 50 MiB at once", 8, 4, 50),
+    ("8 uploads of 4 files of 50 MiB at once", 8, 4, 50),
 )
 
 

@@ -9,6 +9,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ async def hand_in_texts(serving: Serving, sender: Sender) -> float:
             answer = await client.post(SUBMISSION, content=message, headers=headers)
             assert answer.status_code == 200, answer.text
 
-        return await timed([lambda message=message: send(message) for message in messages])
+        return await timed([partial(send, message) for message in messages])
 
 
 async def write_rows_again(stores: Stores) -> float:
@@ -102,18 +103,19 @@ async def write_rows_again(stores: Stores) -> float:
                 for statement, values in rows:
                     await connection.executemany(statement, values)
 
-        return await timed([lambda rows=rows: write(rows) for rows in work])
+        return await timed([partial(write, rows) for rows in work])
 
 
 async def copy_of(pool: Any, user_id: object) -> list[tuple[str, list[Any]]]:
     """For each table an INSERT and this student's rows."""
     copied = []
     for table in TABLES:
-        rows = await pool.fetch(f"SELECT * FROM {table} WHERE user_id = $1", user_id)  # noqa: S608
+        rows = await pool.fetch(f"SELECT * FROM {table} WHERE user_id = $1", user_id)  # noqa: S608 - a table of ours
         if rows:
             places = ", ".join(f"${place}" for place in range(1, len(rows[0]) + 1))
             name = table.rpartition(".")[2]
-            copied.append((f"INSERT INTO bench.{name} VALUES ({places})", [tuple(r) for r in rows]))
+            insert = f"INSERT INTO bench.{name} VALUES ({places})"  # noqa: S608
+            copied.append((insert, [tuple(row) for row in rows]))
     return copied
 
 

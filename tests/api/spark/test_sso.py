@@ -555,7 +555,7 @@ async def test_a_known_student_takes_no_address_that_somebody_has(
 
 
 @pytest.mark.parametrize(
-    "courses", ["x", {}, [*range(10_000)]], ids=["P036-text", "P036-object", "P036-10000-items"]
+    "courses", ["x", {}, [7] * 10_000], ids=["P036-text", "P036-object", "P036-10000-items"]
 )
 async def test_odd_courses_keep_no_student_out(lms: Spark, courses: object) -> None:
     answer = await lms.browser.post(SSO, data={"token": lms.launch_token(courses=courses)})

@@ -907,6 +907,23 @@ async def test_a_file_that_was_swept_while_it_arrived_is_not_recorded(
     assert bytes_of(again) == as_received(*notes_of(MEBIBYTE))
 
 
+async def test_a_file_that_a_sweeper_has_just_claimed_is_not_recorded(
+    server: Running, spark: Spark, student: SignedIn, assignment: Assignment, sessions: Sessions
+) -> None:
+    raw = metadata(student, assignment)
+    body = form(described(raw), *notes_of(MEBIBYTE))
+    async with half_sent(server, spark, body, raw) as (wire, rest):
+        await eventually(is_streaming(sessions, student))
+        async with sessions() as session, session.begin():
+            await session.execute(
+                text("update spark.uploads set state = 'deleting' where user_id = :user_id"),
+                {"user_id": student.user_id},
+            )
+        await wire.send(rest)
+        assert_problem(await wire.read_answer(), 503, "storage_unavailable")
+    assert await kept(sessions, student.user_id) == NOTHING
+
+
 async def test_more_uploads_at_once_than_allowed_are_told_to_come_again(
     settings: Settings, student: SignedIn, assignment: Assignment, sessions: Sessions
 ) -> None:

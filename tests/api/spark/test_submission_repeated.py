@@ -120,6 +120,16 @@ async def test_p159_two_instances_share_one_result(
     assert await kept(sessions, student.user_id) == ONCE
 
 
+async def test_p159_a_message_that_was_answered_is_not_taken_over_when_its_lease_has_ended(
+    settings: Settings, student: SignedIn, assignment: Assignment
+) -> None:
+    raw = json.dumps(submission(student, assignment)).encode()
+    async with run_elsewhere(settings, delivery_lease_seconds=0) as elsewhere:
+        answers = await asyncio.gather(*(elsewhere.spark.submit(raw) for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1
+
+
 async def test_p162_the_same_content_at_another_time_is_a_duplicate(
     spark: Spark, student: SignedIn, assignment: Assignment, sessions: Sessions
 ) -> None:
