@@ -364,9 +364,9 @@ async def test_a_quest_with_an_open_task_is_taken_up_again(
 async def test_a_duplicate_leaves_the_enrolment_alone(
     spark: Spark, student: SignedIn, assignment: Assignment, sessions: Sessions
 ) -> None:
-    await spark.submit(submission(student, assignment))
+    await spark.submit(submission(student, assignment, submission_text="Rain."))
     await set_enrolment(sessions, student, is_active=False)
-    again = await spark.submit(submission(student, assignment))
+    again = await spark.submit(submission(student, assignment, submission_text="Rain."))
     assert again.json()["duplicate"]
     assert not (await get_enrolment(sessions, student)).is_active
 

@@ -1049,16 +1049,24 @@ async def test_p161_the_same_bytes_as_json_without_the_files_are_refused(
 async def test_the_same_files_in_another_order_are_other_content(
     spark: Spark, student: SignedIn, assignment: Assignment
 ) -> None:
-    await spark.submit_form(submission(student, assignment), PICTURE, REPORT)
-    answer = await spark.submit_form(submission(student, assignment), REPORT, PICTURE)
+    await spark.submit_form(
+        submission(student, assignment, submission_text="Rain."), PICTURE, REPORT
+    )
+    answer = await spark.submit_form(
+        submission(student, assignment, submission_text="Rain."), REPORT, PICTURE
+    )
     assert answer.json()["revision"] == 2
 
 
 async def test_p162_the_same_form_at_another_time_is_a_duplicate_and_keeps_no_second_copy(
     spark: Spark, student: SignedIn, assignment: Assignment, sessions: Sessions, settings: Settings
 ) -> None:
-    first = await spark.submit_form(submission(student, assignment), PICTURE)
-    again = await spark.submit_form(submission(student, assignment), PICTURE)
+    first = await spark.submit_form(
+        submission(student, assignment, submission_text="Rain."), PICTURE
+    )
+    again = await spark.submit_form(
+        submission(student, assignment, submission_text="Rain."), PICTURE
+    )
     assert again.json()["duplicate"]
     assert "idempotent-replayed" not in again.headers
     assert again.json()["submission_id"] == first.json()["submission_id"]

@@ -133,8 +133,10 @@ async def test_p159_a_message_that_was_answered_is_not_taken_over_when_its_lease
 async def test_p162_the_same_content_at_another_time_is_a_duplicate(
     spark: Spark, student: SignedIn, assignment: Assignment, sessions: Sessions
 ) -> None:
-    first = await spark.submit(submission(student, assignment, submitted_at=minutes_ago(2)))
-    again = await spark.submit(submission(student, assignment))
+    first = await spark.submit(
+        submission(student, assignment, submission_text="Rain.", submitted_at=minutes_ago(2))
+    )
+    again = await spark.submit(submission(student, assignment, submission_text="Rain."))
     assert "idempotent-replayed" not in again.headers
     changed = {"duplicate": True, "xp_awarded": 0, "request_id": again.headers["x-request-id"]}
     assert again.json() == first.json() | changed
@@ -147,8 +149,10 @@ async def test_p162_the_same_content_at_another_time_is_a_duplicate(
 async def test_other_content_is_a_new_revision(
     spark: Spark, student: SignedIn, assignment: Assignment, change: dict[str, object]
 ) -> None:
-    first = (await spark.submit(submission(student, assignment))).json()
-    second = (await spark.submit(submission(student, assignment, **change))).json()
+    first = (await spark.submit(submission(student, assignment, submission_text="Rain."))).json()
+    second = (
+        await spark.submit(submission(student, assignment, **{"submission_text": "Rain."} | change))
+    ).json()
     assert second["completion_id"] == first["completion_id"]
     assert second["submission_id"] != first["submission_id"]
     assert (second["revision"], second["duplicate"]) == (2, False)
