@@ -35,6 +35,9 @@ OUTAGES: tuple[type[Exception], ...] = (
     TimeoutError,
 )
 
+# Classes of SQLSTATE that no retry mends: data, integrity and syntax (PostgreSQL appendix A).
+OUR_FAULT = ("22", "23", "42")
+
 # What an act works in: Core statements on one connection. An ORM session would cost more than the
 # statements themselves, and nothing here maps objects.
 Session = AsyncConnection
@@ -77,11 +80,12 @@ def connections_in_use(engine: AsyncEngine) -> int:
     return engine.pool.checkedout() if isinstance(engine.pool, QueuePool) else 0
 
 
-def explain_outage(failure: Exception) -> ServiceError:
-    """The answer for one of OUTAGES: nothing of the failure's own text gets into it."""
+def explain_outage(failure: Exception) -> ServiceError | None:
+    """The answer for one of OUTAGES, without its text; None if the statement itself was wrong."""
     if isinstance(failure, PoolTimeoutError):
         return OverloadedError()
-    return DatabaseUnavailableError()
+    sqlstate = str(getattr(getattr(failure, "orig", None), "sqlstate", None) or "")
+    return None if sqlstate[:2] in OUR_FAULT else DatabaseUnavailableError()
 
 
 async def ping(sessions: Sessions) -> None:

@@ -14,7 +14,7 @@ from app.activity import FailureEvents
 from app.api.cors import TokenCors
 from app.api.dependencies import Resources
 from app.api.docs import create_docs_router
-from app.api.edge import Edge
+from app.api.edge import Edge, LastResort
 from app.api.health import router as health
 from app.api.internal.completions import router as internal_completions
 from app.api.internal.sessions import router as internal_sessions
@@ -68,8 +68,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
     if settings.publish_contract:
         app.include_router(create_docs_router(app))
+    # The last one added is the outermost.
+    app.add_middleware(LastResort)
     app.add_middleware(TokenCors, origins=(settings.frontend_url, *settings.allowed_origins))
-    app.add_middleware(  # added last, so it is the outermost
+    app.add_middleware(
         Edge,
         allowed_hosts=settings.allowed_hosts,
         trusted_proxy_hops=settings.trusted_proxy_hops,

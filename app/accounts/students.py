@@ -61,6 +61,7 @@ async def find_or_create_account(
         return account
     if known := await _find_linked(session, student.spark_user_id):
         _refuse_inactive(known)
+        return Account(known.id)  # made active again just now
     owner = await _linkable_owner(session, student, allowed=link_by_email)
     if owner is None:
         await _create(session, student, new_user_id)

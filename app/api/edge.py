@@ -1,8 +1,9 @@
 """The outermost layer, pure ASGI: what every request and every response must have.
 
-Gives each request an id, refuses what is no proper request before anybody reads it (SECURITY D16),
-puts the security headers on every response (D17), turns the unexpected into a 500 that tells
-nothing, and writes one log line that holds no query, address, name or token.
+`Edge` gives each request an id, refuses what is no proper request before anybody reads it (SECURITY
+D16), puts the security headers on every response (D17), and writes one log line that holds no
+query, address, name or token. `LastResort`, the innermost, turns the unexpected into a 500 that
+tells nothing; what stands between the two adds its headers to that as well.
 """
 
 import hashlib
@@ -60,8 +61,6 @@ class Edge:
                 await render(refusal, exchange.request_id)(scope, receive, exchange.send)
             except ClientDisconnect:
                 log.info("client_left")
-            except Exception as failure:  # noqa: BLE001 - the last resort of the service
-                await exchange.fail(failure, receive)
             exchange.log()
 
     def _client_address(self, scope: Scope, headers: Headers) -> str:
@@ -87,6 +86,30 @@ class Edge:
             raise RequestInvalidError(hint="Send one Host header with a name of this service.")
 
 
+class LastResort:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        except ClientDisconnect:
+            raise
+        except Exception as failure:
+            # The text of it may hold anything, so it is not logged.
+            log.error("unexpected_failure", error_class=type(failure).__name__)  # noqa: TRY400
+            if has_begun or scope["type"] != "http":
+                raise  # only closing the connection can show it
+            await (await on_unexpected(Request(scope)))(scope, receive, send)
+
+
 class _Exchange:
     """One request and its response: the id, the headers, and whether an answer has begun."""
 
@@ -108,14 +131,6 @@ class _Exchange:
                 headers.setdefault(name, value)
             headers["x-request-id"] = self.request_id
         await self._send(message)
-
-    async def fail(self, failure: Exception, receive: Receive) -> None:
-        """The class name is logged; the text may hold anything, so it is not."""
-        log.error("unexpected_failure", error_class=type(failure).__name__)
-        if self._status is not None:
-            raise failure  # the answer has begun: only closing the connection can show it
-        response = await on_unexpected(Request(self._scope))
-        await response(self._scope, receive, self.send)
 
     def log(self) -> None:
         template: Any = self._scope.get("route")

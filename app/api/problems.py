@@ -124,7 +124,10 @@ async def on_service_error(request: Request, error: ServiceError) -> Response:
 
 
 async def on_outage(request: Request, error: Exception) -> Response:
-    return await on_service_error(request, explain_outage(error))
+    outage = explain_outage(error)
+    if outage is None:
+        raise error
+    return await on_service_error(request, outage)
 
 
 async def on_http_exception(request: Request, error: HTTPException) -> Response:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from app.settings import Settings
+from tests.support.databases import empty_database
 from tests.support.problems import assert_problem
 from tests.support.running import Running, run_app
 from tests.support.spark import Spark
@@ -170,3 +171,23 @@ async def test_an_odd_request_id_is_replaced(browser: httpx.AsyncClient, given: 
 async def test_a_good_request_id_is_kept(browser: httpx.AsyncClient) -> None:
     answer = await browser.get("/nowhere", headers={"X-Request-Id": "trace-0123456789"})
     assert answer.headers["x-request-id"] == answer.json()["request_id"] == "trace-0123456789"
+
+
+async def test_the_unexpected_is_a_500_that_tells_nothing(
+    settings: Settings, spark: Spark, caplog: pytest.LogCaptureFixture
+) -> None:
+    """P251, P252: tables are missing; the statement and its values stay inside."""
+    async with (
+        empty_database(settings) as empty,
+        run_app(empty) as running,
+        httpx.AsyncClient(base_url=running.url, trust_env=False) as browser,
+    ):
+        answer = await browser.get("/spark/sso", params={"token": spark.launch_token()})
+        problem = assert_problem(answer, 500, "internal_error")
+        assert problem["error"] == "Failed to create user account"
+        origin = {"Origin": settings.frontend_url}
+        answer = await browser.post("/spark/token", json={"code": "x"}, headers=origin)
+        assert assert_problem(answer, 500, "internal_error")["error"] == "Token exchange failed"
+        assert answer.headers["access-control-allow-origin"] == settings.frontend_url
+    assert "unexpected_failure" in caplog.text
+    assert "spark_auth_codes" not in caplog.text

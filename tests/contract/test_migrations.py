@@ -4,19 +4,17 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
-from uuid import uuid4
 
 import httpx
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from pydantic import SecretStr
 from sqlalchemy import text
-from sqlalchemy.engine import make_url
 
 from app.database import alembic_config, create_engine, migrate
 from app.settings import Settings
+from tests.support.databases import empty_database, execute
 from tests.support.running import run_app
 
 WAITING = (
@@ -27,25 +25,8 @@ WAITING = (
 
 @pytest.fixture
 async def empty(settings: Settings) -> AsyncIterator[Settings]:
-    """A service whose database holds nothing yet."""
-    name = f"empty_{uuid4().hex}"
-    await _execute(settings, f"create database {name}")
-    assert settings.database_url
-    url = make_url(settings.database_url.get_secret_value()).set(database=name)
-    yield settings.model_copy(
-        update={"database_url": SecretStr(url.render_as_string(hide_password=False))}
-    )
-    await _execute(settings, f"drop database {name} with (force)")
-
-
-async def _execute(settings: Settings, statement: str) -> list[tuple[object, ...]]:
-    engine = create_engine(settings)
-    async with engine.connect() as connection:
-        outside = await connection.execution_options(isolation_level="AUTOCOMMIT")
-        result = await outside.execute(text(statement))
-        rows = [tuple(row) for row in result] if result.returns_rows else []
-    await engine.dispose()
-    return rows
+    async with empty_database(settings) as own:
+        yield own
 
 
 async def _start_migration(settings: Settings) -> asyncio.subprocess.Process:
@@ -57,7 +38,7 @@ async def _start_migration(settings: Settings) -> asyncio.subprocess.Process:
 
 
 async def _tables(settings: Settings) -> set[object]:
-    found = await _execute(
+    found = await execute(
         settings,
         "select table_schema || '.' || table_name from information_schema.tables"
         " where table_schema in ('public', 'spark')",
@@ -82,7 +63,7 @@ async def test_migrations_make_what_the_models_say_and_take_it_back(empty: Setti
 
 async def test_a_column_without_its_migration_is_noticed(empty: Settings) -> None:
     await asyncio.to_thread(migrate, empty)
-    await _execute(empty, "alter table users drop column total_xp")
+    await execute(empty, "alter table users drop column total_xp")
     with pytest.raises(CommandError):
         await asyncio.to_thread(_alembic, empty, "check")
 
@@ -98,7 +79,7 @@ async def test_a_migration_that_was_killed_half_way_is_run_again(empty: Settings
     async with engine.connect() as blocker:
         await blocker.execute(text("create table user_activity_events ()"))
         migration = await _start_migration(empty)
-        while not await _execute(empty, f"select pg_terminate_backend(pid) {WAITING}"):
+        while not await execute(empty, f"select pg_terminate_backend(pid) {WAITING}"):
             assert migration.returncode is None
         assert await migration.wait() == 1
         await blocker.rollback()
@@ -111,7 +92,7 @@ async def test_a_migration_that_was_killed_half_way_is_run_again(empty: Settings
 async def test_two_instances_that_migrate_at_once_take_turns(empty: Settings, row: str) -> None:
     both = [await _start_migration(empty) for _ in range(2)]
     assert [await migration.wait() for migration in both] == [0, 0]
-    assert await _execute(empty, "select version_num from spark.alembic_version") == [("0001",)]
+    assert await execute(empty, "select version_num from spark.alembic_version") == [("0001",)]
 
 
 @pytest.mark.parametrize("row", ["P265"])

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -148,7 +148,8 @@ class Serving:
     def kill(self) -> None:
         """`kill -9` of everything at once, its servers included."""
         for process in (psutil.Process(self.process.pid), *self.running()):
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # the first one's end ends the others as well
+                process.kill()
         self.process.wait()
         wait_until(lambda: not self.running())
 

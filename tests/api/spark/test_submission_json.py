@@ -672,8 +672,9 @@ async def test_p094_known_bytes_are_answered_after_the_window(
     spark: Spark, student: SignedIn, assignment: Assignment, sessions: Sessions
 ) -> None:
     """As if these bytes had been handled ten minutes ago, when they were fresh."""
-    first = (await spark.submit(submission(student, assignment))).json()
-    stale = encoded(submission(student, assignment, submitted_at=in_seconds(-600).isoformat()))
+    payload = submission(student, assignment)
+    first = (await spark.submit(payload)).json()
+    stale = encoded(payload | {"submitted_at": in_seconds(-600).isoformat()})
     async with sessions() as session, session.begin():
         await session.execute(
             text("update spark.idempotency_keys set key = :key where user_id = :user_id"),
