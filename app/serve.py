@@ -13,6 +13,7 @@ from app.worker import run_worker
 # How long running requests may take to end: a person at a terminal waits less than a host.
 SIGINT_GRACE_SECONDS = 3
 SIGTERM_GRACE_SECONDS = 25
+KEEP_ALIVE_SECONDS = 75  # longer than a proxy's: else we close just as it sends the next request
 
 
 def http_config(app: FastAPI, *, host: str, port: int) -> uvicorn.Config:
@@ -25,6 +26,7 @@ def http_config(app: FastAPI, *, host: str, port: int) -> uvicorn.Config:
         log_config=None,
         server_header=False,
         proxy_headers=False,  # TRUSTED_PROXY_HOPS decides instead (DESIGN R15)
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SIGTERM_GRACE_SECONDS,
     )
 
