@@ -90,6 +90,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     engine = create_engine(settings)
     sessions = engine.connect
     failure_events = FailureEvents(sessions)
+    limits = Limits(settings.rate_limit_storage_uri.get_secret_value())
     async with open_bucket(settings) as bucket, failure_events.writing():
         yield Resources(
             settings=settings,
@@ -101,8 +102,14 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
                 bucket=bucket,
                 spool=Spool(settings.spool_max_bytes),
                 slots=asyncio.Semaphore(settings.max_concurrent_uploads),
+                count_message=partial(
+                    limits.count_success,
+                    "/spark/webhook",
+                    "spark",
+                    per_minute=settings.rate_limit_webhook,
+                ),
             ),
-            limits=Limits(settings.rate_limit_storage_uri.get_secret_value()),
+            limits=limits,
             launch_keys=_keys(settings.spark_sso_secret, settings.spark_sso_secret_previous),
             issuer=_issuer(settings),
             app_token_keys=_keys(settings.jwt_secret_key, settings.jwt_secret_key_previous),

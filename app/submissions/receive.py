@@ -6,7 +6,7 @@ not recorded is removed again; what a crash leaves, the sweep finds.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -44,13 +44,17 @@ TWIN_POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Intake:
-    """What receiving needs, opened once per process."""
+    """What receiving needs, opened once per process.
+
+    `count_message` is told of each authentic message; raises RateLimitedError for one too many.
+    """
 
     settings: Settings
     sessions: Sessions
     bucket: Bucket
     spool: Spool
     slots: asyncio.Semaphore
+    count_message: Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -204,13 +208,15 @@ def _work(
 
 async def _open(intake: Intake, delivery: Delivery, raw: bytes) -> Message:
     """In a thread: several mebibytes take longer than the event loop may stand still."""
-    return await asyncio.to_thread(
+    message = await asyncio.to_thread(
         open_message,
         raw,
         delivery.signatures,
         secrets=_secrets(intake.settings),
         max_text_bytes=intake.settings.max_text_bytes,
     )
+    await intake.count_message()
+    return message
 
 
 def _secrets(settings: Settings) -> list[SecretStr]:

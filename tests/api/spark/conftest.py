@@ -8,24 +8,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 import pytest
 
 from app.settings import Settings
-from tests.support.running import run_app
+from tests.support.elsewhere import run_elsewhere
 from tests.support.spark import Spark
 
 
 @asynccontextmanager
 async def spark_at(settings: Settings, **changes: Any) -> AsyncIterator[Spark]:
     """A service with these settings changed, and counters that have counted nothing yet."""
-    assert settings.spark_sso_secret
-    assert settings.spark_webhook_secret
-    async with (
-        run_app(settings.model_copy(update=changes)) as server,
-        httpx.AsyncClient(base_url=server.url, timeout=60, trust_env=False) as browser,
-    ):
-        yield Spark(browser, settings.spark_sso_secret, settings.spark_webhook_secret)
+    async with run_elsewhere(settings, **changes) as elsewhere:
+        yield elsewhere.spark
 
 
 @pytest.fixture(scope="session")

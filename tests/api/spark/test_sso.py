@@ -596,6 +596,7 @@ async def test_of_twenty_claimants_at_once_one_is_linked(lms: Spark, sessions: S
 
 
 async def test_the_eleventh_failure_of_an_address_has_to_wait(settings: Settings) -> None:
+    """P226, P230"""
     async with spark_at(settings) as lms:
         for _ in range(10):
             assert_problem(await lms.launch("junk"), 401, "token_invalid")
@@ -609,12 +610,14 @@ async def test_the_eleventh_failure_of_an_address_has_to_wait(settings: Settings
 
 
 async def test_a_class_behind_one_address_is_let_in(settings: Settings) -> None:
+    """P229"""
     async with spark_at(settings) as lms:
         students = [await lms.sign_in() for _ in range(30)]
     assert len({student.user_id for student in students}) == 30
 
 
 async def test_one_student_signs_in_ten_times_a_minute(settings: Settings) -> None:
+    """P226"""
     async with spark_at(settings) as lms:
         tokens = [lms.launch_token(sub="restless", jti=secrets.token_hex(8)) for _ in range(11)]
         answers = [await lms.launch(token) for token in tokens]
@@ -627,6 +630,7 @@ async def test_one_student_signs_in_ten_times_a_minute(settings: Settings) -> No
 async def test_a_client_is_whom_the_trusted_proxy_names(
     settings: Settings, hops: int, status: int
 ) -> None:
+    """P221, P227, P228"""
     async with spark_at(settings, rate_limit_sso=1, trusted_proxy_hops=hops) as lms:
         for address in ("192.0.2.1", "192.0.2.2"):
             forwarded = {"X-Forwarded-For": f"198.51.100.9, {address}"}

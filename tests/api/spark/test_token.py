@@ -471,6 +471,7 @@ async def test_the_hash_of_a_code_is_no_code(lms: Spark) -> None:
 
 
 async def test_the_eleventh_failure_of_an_address_has_to_wait(settings: Settings) -> None:
+    """P226, P230"""
     async with spark_at(settings) as lms:
         for _ in range(20):
             await lms.browser.options(TOKEN, headers={"Origin": settings.frontend_url, **PREFLIGHT})
@@ -490,6 +491,7 @@ async def test_the_eleventh_failure_of_an_address_has_to_wait(settings: Settings
 
 @pytest.mark.parametrize("origin", [FRONT_END, "https://beta.optio.example"])
 async def test_the_front_end_may_exchange_codes(settings: Settings, origin: str) -> None:
+    """P218"""
     changes = {"frontend_url": FRONT_END, "allowed_origins": ("https://beta.optio.example",)}
     async with spark_at(settings, **changes) as lms:
         asked = await lms.browser.options(TOKEN, headers={"Origin": origin, **PREFLIGHT})
@@ -509,6 +511,7 @@ async def test_the_front_end_may_exchange_codes(settings: Settings, origin: str)
     ["https://evil.example", f"{FRONT_END}.evil.example", "http://app.optio.example", "null"],
 )
 async def test_no_other_origin_may_exchange_codes(settings: Settings, origin: str) -> None:
+    """P217"""
     async with spark_at(settings, frontend_url=FRONT_END) as lms:
         asked = await lms.browser.options(TOKEN, headers={"Origin": origin, **PREFLIGHT})
         sent = await lms.browser.post(TOKEN, json={"code": "x"}, headers={"Origin": origin})
@@ -521,6 +524,7 @@ async def test_no_other_origin_may_exchange_codes(settings: Settings, origin: st
 async def test_no_other_route_answers_other_origins(
     lms: Spark, settings: Settings, path: str
 ) -> None:
+    """P219"""
     headers = {"Origin": settings.frontend_url, **PREFLIGHT}
     for method in ("OPTIONS", "GET", "POST"):
         answer = await lms.browser.request(method, path, headers=headers)
