@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import socket
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from pydantic import SecretStr
 
 from app.settings import Settings
 from tests.support.problems import assert_problem
+from tests.support.processes import serve_elsewhere
 from tests.support.running import run_app
 from tests.support.spark import Spark
 
@@ -45,18 +47,21 @@ def _counting_in(settings: Settings, storage_uri: str) -> Settings:
 
 
 @pytest.mark.skipif(REDIS is None, reason="redis-server is not installed")
-async def test_a_limit_per_spark_user_holds_over_two_instances(
+async def test_a_limit_per_spark_user_holds_over_two_processes(
     settings: Settings, spark: Spark, redis: str
 ) -> None:
     """P233"""
-    counting = _counting_in(settings, redis)
-    async with run_app(counting) as one, run_app(counting) as other:
-        statuses = []
-        for running in (one, other) * 3:
-            async with httpx.AsyncClient(base_url=running.url, trust_env=False) as browser:
-                token = spark.launch_token(sub="two_instances")
-                answer = await browser.get("/spark/sso", params={"token": token})
-                statuses.append(answer.status_code)
+    counting, student = _counting_in(settings, redis), f"student_{uuid4().hex}"
+    statuses = []
+    async with (
+        serve_elsewhere(counting) as one,
+        serve_elsewhere(counting) as other,
+        httpx.AsyncClient(timeout=60, trust_env=False) as browser,
+    ):
+        for url in (one, other) * 3:
+            token = spark.launch_token(sub=student)
+            answer = await browser.get(f"{url}/spark/sso", params={"token": token})
+            statuses.append(answer.status_code)
     assert statuses == [302] * 4 + [429] * 2
     problem = assert_problem(answer, 429, "rate_limited")
     assert answer.headers["retry-after"] == str(problem["retry_after"])

@@ -427,7 +427,7 @@ async def test_no_token_and_no_code_is_kept_or_logged(
 ) -> None:
     """P048"""
     told: list[str] = []
-    for _ in range(20):
+    for _ in range(100):
         launch_token = lms.launch_token()
         code = await lms.launch_code(launch_token)
         body = (await lms.exchange(code)).json()
