@@ -12,8 +12,9 @@ from typing import NoReturn
 MAX_JSON_DEPTH = 64
 MAX_JSON_INTEGER_DIGITS = 400
 
-# Possessive quantifiers: linear time on any input, unterminated strings included.
-_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+# Each character fits in one way only: linear time on any input, unterminated strings included.
+# (Possessive groups would say so, but they are broken in Python 3.11.2, which Debian 12 has.)
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
 
 

@@ -172,7 +172,7 @@ _MARKUP = (
     ("text/rtf", re.compile(r"\{\\rtf")),
     ("application/postscript", re.compile(r"%!ps")),
 )
-_BEFORE_MARKUP = re.compile(r"(?:[\s\x00-\x20\ufeff]++|<!--.*?-->)*+", re.DOTALL)
+_BEFORE_MARKUP = re.compile(r"(?:[\s\x00-\x20\ufeff]+|<!--.*?-->)*", re.DOTALL)
 
 
 def _markup(head: bytes) -> str | None:

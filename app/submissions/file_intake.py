@@ -107,10 +107,11 @@ class FileIntake:
         if self._clock() - self._renewed_at < due_after:
             return
         self._renewed_at = self._clock()
-        await renew_claim(self._destination.sessions, claim)
-        await renew_uploads(
-            self._destination.sessions, self._upload_ids, lease=self._destination.lease
-        )
+        with suppress(*OUTAGES):  # recording asks again whether the message is still ours
+            await renew_claim(self._destination.sessions, claim)
+            await renew_uploads(
+                self._destination.sessions, self._upload_ids, lease=self._destination.lease
+            )
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 # ended by LF alone, or a quote that a CRLF broke, is refused.
 _PARAMETER = re.compile(
     r";[ \t]*+(?:([\w!#$%&'*+.^`|~-]++)="  # key
-    r"(?:\"((?:[^\"\\]|\\.)*+)\"|([^\0-\x20\";\x7f]*+)))?[ \t]*+",  # quoted or plain value
+    r"(?:\"([^\"\\]*(?:\\.[^\"\\]*)*)\"|([^\0-\x20\";\x7f]*+)))?[ \t]*+",  # quoted or plain value
     re.ASCII | re.DOTALL,
 )
 _CONTROL = re.compile(rb"[\0-\x08\x0a-\x1f\x7f]")
