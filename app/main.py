@@ -18,6 +18,7 @@ from app.api.edge import Edge, LastResort
 from app.api.health import router as health
 from app.api.internal.completions import router as internal_completions
 from app.api.internal.sessions import router as internal_sessions
+from app.api.linger import Linger
 from app.api.observed import router as observed
 from app.api.problems import HANDLERS
 from app.api.spark.sso import router as spark_sso
@@ -70,6 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(create_docs_router(app))
     # The last one added is the outermost.
     app.add_middleware(LastResort)
+    app.add_middleware(Linger)
     app.add_middleware(TokenCors, origins=(settings.frontend_url, *settings.allowed_origins))
     app.add_middleware(
         Edge,

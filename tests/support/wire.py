@@ -43,6 +43,11 @@ class Wire:
             content = await self._reader.readexactly(int(head.headers["content-length"]))
         return httpx.Response(head.status_code, headers=head.headers, content=content)
 
+    async def read_to_end(self) -> bytes:
+        """What comes until the server closes."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await self._reader.read()
+
 
 @asynccontextmanager
 async def connect(running: Running) -> AsyncIterator[Wire]:

@@ -1,0 +1,65 @@
+"""An answer that comes before the body has ended must still arrive (DESIGN R4).
+
+A sender that is cut off while it writes sees a reset and not the answer. So the answer goes out
+whole, then the rest of the body is read and thrown away for a while, and then the connection is
+closed: nobody keeps it by sending a byte now and then.
+"""
+
+import asyncio
+from contextlib import suppress
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_BYTES = 8 * 1024 * 1024
+MAX_SECONDS = 5
+
+
+class Linger:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = _Body(scope, receive)
+
+        async def send_and_linger(message: Message) -> None:
+            if message["type"] == "http.response.start" and not body.has_ended:
+                MutableHeaders(scope=message)["connection"] = "close"
+            is_last = message["type"] == "http.response.body" and not message.get("more_body")
+            if is_last and not body.has_ended:
+                await send({**message, "more_body": True})
+                await body.discard()
+                message = {"type": "http.response.body", "body": b""}
+            await send(message)
+
+        await self._app(scope, body.receive, send_and_linger)
+
+
+class _Body:
+    """The request's body, and whether all of it has come."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "0")
+        self.has_ended = length == "0" and "transfer-encoding" not in headers
+        self._waits_for_100 = "expect" in headers
+        self._receive = receive
+
+    async def receive(self) -> Message:
+        self._waits_for_100 = False  # asking for the body sends `100 Continue`
+        message = await self._receive()
+        self.has_ended = not message.get("more_body", False)
+        return message
+
+    async def discard(self) -> None:
+        """Some of what is still coming; nothing from a sender that waits to be asked for it."""
+        if self._waits_for_100:
+            return
+        left = MAX_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MAX_SECONDS):
+                while left > 0 and not self.has_ended:
+                    left -= len((await self.receive()).get("body", b""))
