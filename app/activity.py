@@ -7,7 +7,7 @@ address, a name, a text or a file name.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import insert
 
 from app import metrics
-from app.database import OUTAGES, Session, Sessions
+from app.database import Session, Sessions
 from app.models import ActivityEvent
 
 CATEGORY = "lms"
@@ -62,12 +62,12 @@ class FailureEvents:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._queue: asyncio.Queue[FailureEvent] = asyncio.Queue(QUEUE_EVENTS)
+        self._queue: asyncio.Queue[FailureEvent | None] = asyncio.Queue(QUEUE_EVENTS + 1)
 
     def put(self, event: FailureEvent) -> None:
-        try:
+        if self.waiting < QUEUE_EVENTS:
             self._queue.put_nowait(event)
-        except asyncio.QueueFull:
+        else:
             metrics.DROPPED_EVENTS.inc()
 
     @property
@@ -77,28 +77,29 @@ class FailureEvents:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:
         """Write in the background; what waits at the end is written before leaving."""
-        writer = asyncio.create_task(self._write_forever())
+        writer = asyncio.create_task(self._write_all())
         try:
             yield
         finally:
-            writer.cancel()
-            with suppress(asyncio.CancelledError):
-                await writer
-            while not self._queue.empty():
-                await self._write(self._take())
+            self._queue.put_nowait(None)  # the end; its place is kept free
+            await writer
 
-    async def _write_forever(self) -> None:
-        while True:
-            await self._write([await self._queue.get(), *self._take(BATCH_EVENTS - 1)])
-
-    def _take(self, count: int = BATCH_EVENTS) -> list[FailureEvent]:
-        return [self._queue.get_nowait() for _ in range(min(count, self._queue.qsize()))]
+    async def _write_all(self) -> None:
+        ended = False
+        while not ended:
+            batch = [await self._queue.get()]
+            while not self._queue.empty() and len(batch) < BATCH_EVENTS:
+                batch.append(self._queue.get_nowait())
+            ended = None in batch
+            await self._write([event for event in batch if event is not None])
 
     async def _write(self, events: list[FailureEvent]) -> None:
+        if not events:
+            return
         try:
             async with self._sessions() as session, session.begin():
                 await session.execute(INSERT_EVENT, [_row(event) for event in events])
-        except OUTAGES:
+        except Exception:  # noqa: BLE001 - events are not worth more than the service
             metrics.DROPPED_EVENTS.inc(len(events))
 
 

@@ -24,6 +24,7 @@ from app.database import migrate as migrate_database
 from app.demo import Demo, DemoFailedError
 from app.embedded.secrets import local_secrets
 from app.embedded.servers import EmbeddedError, run_servers
+from app.errors import StorageUnavailableError
 from app.learning.sample_course import seed_sample_course
 from app.logs import configure_logs
 from app.main import create_app, open_resources
@@ -160,6 +161,8 @@ class _Demonstrated(Server):
             self.failure = ""
         except DemoFailedError as failure:
             self.failure = str(failure)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, somebody has to hear of it
+            self.failure = type(failure).__name__
 
 
 async def _work(settings: Settings) -> None:
@@ -216,6 +219,8 @@ def _servers(folder: Path, *, s3: bool = True) -> Iterator[Settings]:
             yield settings
     except EmbeddedError as error:
         _refuse(str(error))
+    except StorageUnavailableError:
+        _refuse("The file storage does not answer as it should.")
     except OUTAGES as failure:
         _refuse(f"The database does not answer as it should ({type(failure).__name__}).")
 

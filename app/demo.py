@@ -43,8 +43,11 @@ class Demo:
 
     async def play(self, base_url: str, settings: Settings) -> None:
         """Raises DemoFailedError at the first step that fails."""
-        if not (settings.spark_sso_secret and settings.spark_webhook_secret):
-            raise DemoFailedError("SPARK_SSO_SECRET and SPARK_WEBHOOK_SECRET must be set")
+        needed = ("spark_sso_secret", "spark_webhook_secret", "jwt_secret_key", "internal_api_keys")
+        if missing := [name.upper() for name in needed if not getattr(settings, name)]:
+            raise DemoFailedError(f"{', '.join(missing)} must be set")
+        assert settings.spark_sso_secret  # noqa: S101 - looked at just now
+        assert settings.spark_webhook_secret  # noqa: S101
         self._sso_secret = settings.spark_sso_secret
         self._webhook_secret = settings.spark_webhook_secret
         self._service_key = settings.internal_api_keys[0]

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
+import structlog
 from fastapi import FastAPI
-from jose.backends.base import Key
 from pydantic import SecretStr
 
 from app.activity import FailureEvents
@@ -26,8 +26,9 @@ from app.api.spark.submission import router as spark_submission
 from app.api.spark.token import router as spark_token
 from app.database import connections_in_use, create_engine
 from app.limits import Limits
+from app.logs import configure_logs
 from app.settings import Settings, SettingsError, load_settings
-from app.signing import token_key
+from app.signing import TokenKey, token_key
 from app.sso.app_tokens import TokenIssuer
 from app.storage.bucket import open_bucket
 from app.submissions.receive import Intake
@@ -47,6 +48,8 @@ ROUTERS = (
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The service without its worker. Connects at start-up; needs no running database for that."""
     settings = settings or load_settings()
+    if not structlog.is_configured():  # started by uvicorn itself
+        configure_logs()
     # Whoever starts uvicorn: its access log would write the query, and with it launch tokens.
     logging.getLogger("uvicorn.access").disabled = True
 
@@ -72,7 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # The last one added is the outermost.
     app.add_middleware(LastResort)
     app.add_middleware(Linger)
-    app.add_middleware(TokenCors, origins=(settings.frontend_url, *settings.allowed_origins))
+    app.add_middleware(TokenCors, origins=settings.origins)
     app.add_middleware(
         Edge,
         allowed_hosts=settings.allowed_hosts,
@@ -93,7 +96,10 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     sessions = engine.connect
     failure_events = FailureEvents(sessions)
     limits = Limits(settings.rate_limit_storage_uri.get_secret_value())
-    async with open_bucket(settings) as bucket, failure_events.writing():
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(engine.dispose)
+        bucket = await stack.enter_async_context(open_bucket(settings))
+        await stack.enter_async_context(failure_events.writing())
         yield Resources(
             settings=settings,
             sessions=sessions,
@@ -118,10 +124,9 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             failure_events=failure_events,
             connections_in_use=partial(connections_in_use, engine),
         )
-    await engine.dispose()
 
 
-def _keys(*secrets: SecretStr | None) -> list[Key]:
+def _keys(*secrets: SecretStr | None) -> list[TokenKey]:
     return [token_key(secret) for secret in secrets if secret]
 
 

@@ -56,7 +56,8 @@ class Server(uvicorn.Server):
         finally:
             self._captured_signals.clear()
             stopping.set()
-            await worker
+            worker.cancel()  # a sweep goes on where it was, in the next process
+            await asyncio.wait([worker])
 
     async def on_serving(self) -> None:
         """Called once, when requests are served."""

@@ -8,13 +8,25 @@ from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MEBIBYTE = 1024 * 1024
 MIN_SECRET_CHARACTERS = 32
 MIN_DIFFERENT_CHARACTERS = 8
 EXAMPLE_WORDS = ("change", "example", "secret", "password", "your-", "test-")
+
+SCHEMES = {
+    "database_url": ("postgresql", "postgres", "postgresql+asyncpg"),
+    "rate_limit_storage_uri": ("memory", "redis", "rediss"),
+}
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
@@ -49,9 +61,7 @@ class Settings(BaseSettings):
         0, ge=0, le=10, description="Proxies in front: the client is the Nth from the right."
     )
     spark_portal_url: str | None = Field(None, description="Where an error page leads back to.")
-    publish_contract: bool = Field(
-        default=True, description="Serve /docs and /openapi.json (the public contract)."
-    )
+    publish_contract: bool = Field(default=True, description="Serve /docs and /openapi.json.")
 
     # -- database
     database_url: SecretStr | None = Field(
@@ -68,9 +78,7 @@ class Settings(BaseSettings):
     )
 
     # -- file storage
-    s3_endpoint_url: str | None = Field(
-        None, description="S3 endpoint; unset: the embedded server."
-    )
+    s3_endpoint_url: str | None = Field(None, description="S3 endpoint; unset: embedded server.")
     s3_public_endpoint_url: str | None = Field(
         None, description="The endpoint that readers of signed links reach, where it differs."
     )
@@ -95,7 +103,7 @@ class Settings(BaseSettings):
         None, description="The secret before the last rotation; accepted until it is removed."
     )
     jwt_secret_key: SecretStr | None = Field(
-        None, description="Signs the app tokens; the main app's own key."
+        None, description="Signs app tokens; the main app's own."
     )
     jwt_secret_key_previous: SecretStr | None = Field(
         None, description="The key before the last rotation; still accepted when verifying."
@@ -106,10 +114,8 @@ class Settings(BaseSettings):
 
     # -- app tokens, cookies and sign-in
     token_version: str = Field("v1", description="The `version` claim of app tokens.")
-    access_token_seconds: int = Field(3600, ge=60, description="Life of access token and cookie.")
-    refresh_token_seconds: int = Field(
-        2_592_000, ge=60, description="Life of refresh token and cookie."
-    )
+    access_token_seconds: int = Field(3600, ge=60, description="Life of token and cookie.")
+    refresh_token_seconds: int = Field(2_592_000, ge=60, description="Life of token and cookie.")
     cookie_secure: bool | None = Field(
         None, description="Secure attribute of the cookies; unset: true in production."
     )
@@ -126,15 +132,9 @@ class Settings(BaseSettings):
 
     # -- limits of a submission (CONTRACT 7.3)
     max_file_bytes: int = Field(50 * MEBIBYTE, ge=1, description="Largest file, in bytes.")
-    max_total_file_bytes: int = Field(
-        200 * MEBIBYTE, ge=1, description="Largest sum of files, in bytes."
-    )
-    max_body_bytes: int = Field(
-        210 * MEBIBYTE, ge=1, description="Largest multipart body, in bytes."
-    )
-    max_json_bytes: int = Field(
-        8 * MEBIBYTE, ge=1, description="Largest JSON or metadata, in bytes."
-    )
+    max_total_file_bytes: int = Field(200 * MEBIBYTE, ge=1, description="Largest sum, in bytes.")
+    max_body_bytes: int = Field(210 * MEBIBYTE, ge=1, description="Largest form, in bytes.")
+    max_json_bytes: int = Field(8 * MEBIBYTE, ge=1, description="Largest JSON, in bytes.")
     max_text_bytes: int = Field(MEBIBYTE, ge=1, description="Largest text, in bytes of UTF-8.")
     max_files: int = Field(20, ge=1, description="Most files of one submission.")
     max_parts: int = Field(100, ge=1, description="Most parts of one multipart body.")
@@ -170,9 +170,7 @@ class Settings(BaseSettings):
     )
     rate_limit_token: int = Field(10, ge=1, description="Failed exchanges per address, a minute.")
     rate_limit_webhook: int = Field(6000, ge=1, description="Signed webhooks, a minute.")
-    rate_limit_webhook_failures: int = Field(
-        100, ge=1, description="Refused webhooks per address, a minute."
-    )
+    rate_limit_webhook_failures: int = Field(100, ge=1, description="Refused ones per address.")
 
     @field_validator("allowed_origins", "allowed_hosts", "internal_api_keys", mode="before")
     @classmethod
@@ -181,16 +179,17 @@ class Settings(BaseSettings):
             return tuple(item.strip() for item in value.split(",") if item.strip())
         return value
 
-    @field_validator("database_url")
+    @field_validator(*SCHEMES)
     @classmethod
-    def _use_asyncpg(cls, value: SecretStr | None) -> SecretStr | None:
+    def _known_scheme(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         """Hosts hand out postgres:// addresses; SQLAlchemy wants its driver named."""
         if value is None:
             return None
         scheme, _, rest = value.get_secret_value().partition("://")
-        if scheme not in ("postgres", "postgresql", "postgresql+asyncpg"):
-            raise ValueError("must start with postgresql://")
-        return SecretStr(f"postgresql+asyncpg://{rest}")
+        known = SCHEMES[str(info.field_name)]
+        if scheme not in known:
+            raise ValueError(f"must start with {known[0]}://")
+        return SecretStr(f"{known[-1]}://{rest}") if "postgresql" in known else value
 
     @field_validator("frontend_url", "spark_portal_url", "allowed_origins")
     @classmethod
@@ -246,28 +245,30 @@ class Settings(BaseSettings):
             yield "FRONTEND_URL must be https in production"
 
     @property
+    def origins(self) -> tuple[str, ...]:
+        """What a browser sends in `Origin` from the front ends: scheme, host and port."""
+        addresses = map(urlsplit, (self.frontend_url, *self.allowed_origins))
+        return tuple(f"{address.scheme}://{address.netloc}".lower() for address in addresses)
+
+    @property
     def in_production(self) -> bool:
         return self.environment == "production"
 
     @property
     def cookies_are_secure(self) -> bool:
-        return (
-            self.environment == "production" if self.cookie_secure is None else self.cookie_secure
-        )
+        """Browsers drop a SameSite=None cookie that is not Secure."""
+        if self.cookie_secure is None:
+            return self.in_production or self.cookies_same_site == "none"
+        return self.cookie_secure
 
     @property
     def cookies_same_site(self) -> Literal["none", "lax", "strict"]:
         return self.cookie_samesite or ("none" if self.in_production else "lax")
 
 
-_SECRETS = (
-    "spark_sso_secret",
-    "spark_sso_secret_previous",
-    "spark_webhook_secret",
-    "spark_webhook_secret_previous",
-    "jwt_secret_key",
-    "jwt_secret_key_previous",
-)
+_SECRETS = [
+    name for name in Settings.model_fields if name.endswith(("_secret", "_secret_key", "_previous"))
+]
 _NEEDED_IN_PRODUCTION = (
     "database_url",
     "s3_endpoint_url",

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from app.errors import SignatureMismatchError, SignatureMissingError
 
 ALGORITHM = "HS256"
+TokenKey = Key  # verifies and signs HS256 and nothing else
 
 
 def sign(secret: SecretStr, content: bytes) -> str:
@@ -41,16 +42,16 @@ def verify_signature(
         raise SignatureMismatchError
 
 
-def token_key(secret: SecretStr) -> Key:
-    """A key that verifies and signs HS256 and nothing else. Build it once."""
+def token_key(secret: SecretStr) -> TokenKey:
+    """Build it once."""
     return jwk.construct(secret.get_secret_value(), ALGORITHM)
 
 
-def sign_token(claims: Mapping[str, Any], *, key: Key) -> str:
+def sign_token(claims: Mapping[str, Any], *, key: TokenKey) -> str:
     return jws.sign(dict(claims), key, algorithm=ALGORITHM)
 
 
-def verify_token(token: str, *, keys: Sequence[Key]) -> bytes:
+def verify_token(token: str, *, keys: Sequence[TokenKey]) -> bytes:
     """The payload's bytes, if one of the keys signed them. Says nothing about the claims.
 
     Raises SignatureMismatchError, whatever is wrong with the token.

@@ -135,7 +135,7 @@ def test_migrate_seed_and_sweep_may_be_repeated(checkout: Checkout, stores: Stor
     said = {
         "migrate": "The schema is up to date.\n",
         "seed": "The sample course is there.\n",
-        "sweep": "uploads: 0 removed, codes: 0 removed\n",
+        "sweep": "codes: 0 removed, uploads: 0 removed\n",
     }
     for command, words in said.items():
         done = checkout.run(command, **stores.variables)

@@ -1,10 +1,14 @@
 """Read this first: a student enters Optio, hands in homework, and the main app shows it."""
 
 import hashlib
+from uuid import UUID
 
 import httpx
 import jwt
+from sqlalchemy import select
 
+from app.database import Sessions
+from app.models import ActivityEvent
 from app.settings import Settings
 from tests.support.bodies import Part
 from tests.support.samples import pdf, png
@@ -55,3 +59,26 @@ async def test_homework_becomes_evidence_that_the_main_app_reads(
         assert download.content == content
         assert file["sha256"] == hashlib.sha256(content).hexdigest()
         assert download.headers["content-disposition"].startswith("attachment;")
+
+
+async def test_the_event_of_a_submission_says_how_long_it_took(
+    spark: Spark, assignment: Assignment, sessions: Sessions
+) -> None:
+    """CONTRACT 9.1, key by key."""
+    student = await spark.sign_in()
+    await spark.submit(submission(student, assignment))
+    async with sessions() as session, session.begin():
+        found = await session.execute(
+            select(ActivityEvent.event_data).where(
+                ActivityEvent.user_id == UUID(student.user_id),
+                ActivityEvent.event_type == "spark_webhook_success",
+            )
+        )
+        event = found.scalar_one() or {}
+    assert 0 <= event.pop("processing_time_ms") < 60_000
+    assert event == {
+        "spark_assignment_id": assignment.spark_assignment_id,
+        "spark_course_id": assignment.spark_course_id,
+        "quest_id": str(assignment.quest_id),
+        "file_count": 0,
+    }

@@ -1,9 +1,11 @@
 """A process with wrong settings does not start: the variable is named, its value never shown."""
 
+import re
 import secrets
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from app.contract import describe_settings, example_environment
 from app.settings import (
@@ -11,6 +13,7 @@ from app.settings import (
     SettingsError,
     load_settings,
 )
+from app.signing import sign
 from tests.support.checkout import PROJECT
 
 SECRETS = ("SPARK_SSO_SECRET", "SPARK_WEBHOOK_SECRET", "JWT_SECRET_KEY", "INTERNAL_API_KEYS")
@@ -205,3 +208,44 @@ def test_the_example_shows_every_default(name: str, monkeypatch: pytest.MonkeyPa
     assert load_settings() == Settings(_env_file=None)
     if Settings.model_fields[name.lower()].default not in (None, ()):
         assert lines[0].partition("=")[2]
+
+
+@pytest.mark.parametrize("uri", ["foo://user:canary-0f2c@host", "postgresql://host", "x"])
+def test_a_store_of_rates_is_memory_or_redis(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("RATE_LIMIT_STORAGE_URI", uri)
+    with pytest.raises(SettingsError, match="RATE_LIMIT_STORAGE_URI") as refused:
+        load_settings()
+    assert CANARY not in str(refused.value)
+
+
+def test_the_secret_of_the_guide_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = (PROJECT / "docs/guide.md").read_text()
+    (secret,) = re.findall(r"secret `([^`]+)`", guide)
+    monkeypatch.setenv("SPARK_WEBHOOK_SECRET", secret)
+    with pytest.raises(SettingsError, match="SPARK_WEBHOOK_SECRET is an example"):
+        load_settings()
+
+
+def test_the_vector_of_the_guide_is_right() -> None:
+    guide = (PROJECT / "docs/guide.md").read_text()
+    (secret,) = re.findall(r"secret `([^`]+)`", guide)
+    (body,) = re.findall(r"body `([^`]+)`", guide)
+    assert sign(SecretStr(secret), body.encode()) in guide
+
+
+def test_origins_are_what_browsers_send() -> None:
+    settings = Settings(
+        _env_file=None,
+        frontend_url="https://Optio.example/app",
+        allowed_origins=("https://b.example/", "http://localhost:5173"),
+    )
+    assert settings.origins == (
+        "https://optio.example",
+        "https://b.example",
+        "http://localhost:5173",
+    )
+
+
+def test_a_cookie_for_other_sites_is_secure() -> None:
+    assert Settings(_env_file=None, cookie_samesite="none").cookies_are_secure
+    assert not Settings(_env_file=None).cookies_are_secure

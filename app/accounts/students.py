@@ -19,7 +19,7 @@ from app.models import LmsIntegration, User
 
 PLATFORM = "spark"
 
-Known = Row[UUID, str, bool, str]
+Known = Row[UUID, str, str, bool, str]
 Owner = Row[UUID, str, str, str]  # the last, a Spark id, is None where there is no link
 
 
@@ -60,6 +60,8 @@ async def find_or_create_account(
     if account is not None:
         return account
     if known := await _find_linked(session, student.spark_user_id):
+        if known.role != "student":
+            raise AccountLinkForbiddenError
         _refuse_inactive(known)
         return Account(known.id)  # made active again just now
     owner = await _linkable_owner(session, student, allowed=link_by_email)
@@ -90,6 +92,7 @@ async def _find_linked(session: Session, spark_user_id: str) -> Known | None:
     found = await session.execute(
         select(
             User.id,
+            User.role,
             User.deletion_status,
             LmsIntegration.sync_enabled,
             LmsIntegration.sync_status,
@@ -104,8 +107,9 @@ async def _find_linked(session: Session, spark_user_id: str) -> Known | None:
 
 
 def _refuse_inactive(known: Known) -> None:
+    """An account that was linked as a student's and is somebody else's now is not active here."""
     paused = not known.sync_enabled or known.sync_status == "paused"
-    if paused or known.deletion_status != "none":
+    if paused or known.deletion_status != "none" or known.role != "student":
         raise AccountInactiveError
 
 
@@ -124,7 +128,11 @@ _LINK = (
 )
 _REFRESH = (
     update(User)
-    .where(User.id == _LINK.c.user_id, User.deletion_status == "none")
+    .where(
+        User.id == _LINK.c.user_id,
+        User.deletion_status == "none",
+        User.role == "student",
+    )
     .values(
         first_name=func.coalesce(bindparam("given"), User.first_name),
         last_name=func.coalesce(bindparam("family"), User.last_name),

@@ -9,18 +9,19 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from jose.backends.base import Key
 
 from app.activity import FailureEvents
 from app.clock import utc_now
 from app.database import Sessions
-from app.errors import CredentialsInvalidError
+from app.errors import CredentialsInvalidError, JsonInvalidError, MediaTypeUnsupportedError
 from app.limits import Limits
 from app.settings import Settings
+from app.signing import TokenKey
 from app.sso.app_tokens import TokenIssuer
 from app.storage.bucket import Bucket
 from app.submissions.pace import keep_pace, read_all
 from app.submissions.receive import Intake
+from app.text import StrictJsonError, load_json
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class Resources:
     bucket: Bucket
     intake: Intake
     limits: Limits
-    launch_keys: Sequence[Key]
+    launch_keys: Sequence[TokenKey]
     issuer: TokenIssuer | None
-    app_token_keys: Sequence[Key]
+    app_token_keys: Sequence[TokenKey]
     failure_events: FailureEvents
     connections_in_use: Callable[[], int]
 
@@ -80,6 +81,18 @@ async def require_service_key(
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "replace")).digest()
+
+
+async def read_json(request: Request, *, max_bytes: int) -> object:
+    """A small JSON body. Raises MediaTypeUnsupportedError or JsonInvalidError as well."""
+    body = await read_body(request, max_bytes=max_bytes)
+    content_type = request.headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise MediaTypeUnsupportedError(hint="Send application/json.")
+    try:
+        return load_json(body)
+    except StrictJsonError as error:
+        raise JsonInvalidError(hint=f"The body is not JSON we accept: {error}.") from None
 
 
 async def read_body(request: Request, *, max_bytes: int) -> bytes:

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import metrics
-from app.api.problems import on_unexpected, render
+from app.api.problems import on_service_error, on_unexpected
 from app.clock import new_id
 from app.errors import HeaderTooLargeError, RequestInvalidError, ServiceError
 
@@ -27,6 +27,7 @@ MAX_HEADER_BYTES = 16 * 1024
 HEALTH_PATHS = ("/healthz", "/readyz")  # asked by address, not by name
 HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")  # name or address, and port
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 SECURITY_HEADERS = {
     "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -58,7 +59,8 @@ class Edge:
                 self._check(scope, exchange.headers)
                 await self._app(scope, receive, exchange.send)
             except ServiceError as refusal:
-                await render(refusal, exchange.request_id)(scope, receive, exchange.send)
+                response = await on_service_error(Request(scope), refusal)
+                await response(scope, receive, exchange.send)
             except ClientDisconnect:
                 log.info("client_left")
             exchange.log()
@@ -135,6 +137,7 @@ class _Exchange:
     def log(self) -> None:
         template: Any = self._scope.get("route")
         route, method = getattr(template, "path", "none"), self._scope["method"]
+        method = method if method in METHODS else "other"  # any token may be sent as one
         seconds = time.perf_counter() - self._began
         metrics.REQUESTS.labels(method, route, self._status).inc()
         metrics.SECONDS.labels(route).observe(seconds)

@@ -17,7 +17,12 @@ from app.api.failures import note_failure
 from app.api.sign_in_page import render_page, wants_page
 from app.database import OUTAGES, explain_outage
 from app.errors import (
+    BodyTimeoutError,
+    BodyTooLargeError,
     FieldInvalidError,
+    HeaderTooLargeError,
+    JsonInvalidError,
+    MediaTypeUnsupportedError,
     MethodNotAllowedError,
     NotFoundError,
     RateLimitedError,
@@ -30,6 +35,15 @@ from app.errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
+
+# What the edge answers on any route, and what reading a body adds.
+EVERYWHERE: tuple[type[ServiceError], ...] = (RequestInvalidError, HeaderTooLargeError)
+BODY_PROBLEMS: tuple[type[ServiceError], ...] = (
+    BodyTimeoutError,
+    BodyTooLargeError,
+    MediaTypeUnsupportedError,
+    JsonInvalidError,
+)
 
 # What an unexpected failure of a route says to its old clients.
 UNEXPECTED: dict[str, type[ServiceError]] = {
@@ -158,9 +172,15 @@ async def on_unexpected(request: Request) -> Response:
 def problems(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI responses for these failures: one entry a status, one example a code."""
     by_status: dict[int, list[type[ServiceError]]] = {}
-    for error in errors:
+    for error in dict.fromkeys((*errors, *EVERYWHERE)):
         by_status.setdefault(error.status, []).append(error)
     return {status: _response(kinds) for status, kinds in sorted(by_status.items())}
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """`openapi_extra` of a route that reads its JSON itself."""
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _response(kinds: Iterable[type[ServiceError]]) -> dict[str, Any]:

@@ -11,11 +11,10 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from jose.backends.base import Key
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.errors import SignatureMismatchError
-from app.signing import sign_token, verify_token
+from app.signing import TokenKey, sign_token, verify_token
 from app.text import StrictJsonError, load_json
 
 
@@ -34,7 +33,7 @@ class AppTokens:
 class TokenIssuer:
     """How tokens are made: key, `version` claim and lives in seconds."""
 
-    key: Key
+    key: TokenKey
     version: str
     access_seconds: int
     refresh_seconds: int
@@ -73,7 +72,7 @@ class AppClaims(BaseModel):
     exp: int
 
 
-def read_app_token(token: str, *, keys: Sequence[Key], now: datetime) -> AppClaims | None:
+def read_app_token(token: str, *, keys: Sequence[TokenKey], now: datetime) -> AppClaims | None:
     """The claims of a token that we issued and that has not run out; None for any other text."""
     try:
         claims = AppClaims.model_validate(load_json(verify_token(token, keys=keys)))

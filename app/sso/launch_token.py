@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
-from jose.backends.base import Key
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from app.errors import (
@@ -31,7 +30,7 @@ from app.errors import (
     RoleNotAllowedError,
     SignatureMismatchError,
 )
-from app.signing import ALGORITHM, verify_token
+from app.signing import ALGORITHM, TokenKey, verify_token
 from app.text import StrictJsonError, clean_text, is_clean, load_json
 
 HEADER_MEMBERS = {"alg", "typ", "kid"}
@@ -110,7 +109,7 @@ class _Payload(BaseModel):
     courses: Annotated[tuple[str, ...] | None, BeforeValidator(_course_ids)] = None
 
 
-def verify_launch_token(token: str, *, keys: Sequence[Key], now: datetime) -> LaunchClaims:
+def verify_launch_token(token: str, *, keys: Sequence[TokenKey], now: datetime) -> LaunchClaims:
     segments = _canonical_segments(token)  # 1
     _check_header(segments[0])  # 2
     payload = _parse_payload(_verified_payload(token, keys))  # 3, 4, 5
@@ -152,7 +151,7 @@ def _check_header(raw: bytes) -> None:
         raise LaunchTokenInvalidError
 
 
-def _verified_payload(token: str, keys: Sequence[Key]) -> bytes:
+def _verified_payload(token: str, keys: Sequence[TokenKey]) -> bytes:
     try:
         return verify_token(token, keys=keys)
     except SignatureMismatchError as error:

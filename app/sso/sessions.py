@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from jose.backends.base import Key
-
 from app.accounts.sessions import end_session, is_open
 from app.database import Sessions
 from app.errors import NotFoundError
+from app.signing import TokenKey
 from app.sso.app_tokens import AppClaims, read_app_token
 
 
 async def introspect_token(
-    sessions: Sessions, token: str, *, keys: Sequence[Key], now: datetime
+    sessions: Sessions, token: str, *, keys: Sequence[TokenKey], now: datetime
 ) -> AppClaims | None:
     """What an active token says; None for every other text, without a reason."""
     claims = read_app_token(token, keys=keys, now=now)

@@ -16,7 +16,7 @@ from aiobotocore.config import AioConfig
 from aiohttp import ClientError as HttpError
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.errors import StorageUnavailableError
+from app.errors import OverloadedError, StorageUnavailableError
 from app.settings import Settings
 from app.storage.content_disposition import content_disposition
 
@@ -43,7 +43,7 @@ class Bucket:
 
     async def put(self, object_key: str, body: memoryview, *, content_type: str) -> None:
         """One object from one body. After a failure it is unknown whether it was stored."""
-        async with self._in_flight:
+        async with self._turn():
             await _within(
                 CALL_SECONDS,
                 self._client.put_object(
@@ -53,6 +53,19 @@ class Bucket:
                     ContentType=content_type,
                 ),
             )
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Few parts at a time. Raises OverloadedError when a slow store keeps them all too long."""
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                await self._in_flight.acquire()
+        except TimeoutError:
+            raise OverloadedError from None
+        try:
+            yield
+        finally:
+            self._in_flight.release()
 
     async def create_upload(self, object_key: str, *, content_type: str) -> str:
         created = await _within(
@@ -66,7 +79,7 @@ class Bucket:
     async def put_part(
         self, object_key: str, upload_id: str, *, number: int, body: memoryview
     ) -> "CompletedPartTypeDef":
-        async with self._in_flight:
+        async with self._turn():
             stored = await _within(
                 CALL_SECONDS,
                 self._client.upload_part(

@@ -61,6 +61,7 @@ class Intake:
 class Delivery:
     """One request: its body and signature headers, and the moment and ids from the edge.
 
+    It came when the event loop's clock was at `began`.
     `length` is what the sender announced, or None if the body is chunked.
     """
 
@@ -69,6 +70,7 @@ class Delivery:
     content_type: str
     signatures: tuple[str, ...]
     now: datetime
+    began: float
     new_id: Callable[[], UUID]
 
 
@@ -203,6 +205,8 @@ def _work(
         now=delivery.now,
         new_id=delivery.new_id,
         raw_evidence_text=intake.settings.evidence_text_mode == "raw",
+        clock=asyncio.get_running_loop().time,
+        began=delivery.began,
     )
 
 

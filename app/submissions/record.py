@@ -41,7 +41,10 @@ from app.submissions.uploads import StoredFile, commit_uploads
 
 @dataclass(frozen=True)
 class Work:
-    """Whose submission it is, for which quest, and who handles it, when."""
+    """Whose submission it is, for which quest, and who handles it, when.
+
+    `clock` counts seconds and was at `began` when the request came.
+    """
 
     user_id: UUID
     quest_id: UUID
@@ -49,6 +52,8 @@ class Work:
     now: datetime
     new_id: Callable[[], UUID]
     raw_evidence_text: bool
+    clock: Callable[[], float]
+    began: float
 
 
 @dataclass(frozen=True)
@@ -221,6 +226,7 @@ async def _record_success(
             "spark_course_id": payload.spark_course_id,
             "quest_id": str(work.quest_id),
             "file_count": len(handed_in.files),
+            "processing_time_ms": round((work.clock() - work.began) * 1000),
         },
         page_url="/spark/webhook/submission",
     )

@@ -6,8 +6,8 @@ of this process may put there.
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
 
@@ -70,13 +70,19 @@ class SpoolShare:
         async for chunk in part:
             self._spool.take(len(chunk))
             self._taken += len(chunk)
-            try:
-                await asyncio.to_thread(file.write, chunk)
-            except OSError as full:
-                raise OverloadedError from full
+            await _on_disk(file.write, chunk)
+        await _on_disk(file.flush)
         return SpooledPart(part.name, part.filename, part.content_type, file)
 
     def close(self) -> None:
-        for file in self._files:
-            file.close()
         self._spool.give_back(self._taken)
+        for file in self._files:
+            with suppress(OSError):  # what a full disk did not take is written again here
+                file.close()
+
+
+async def _on_disk(act: Callable[..., object], *arguments: object) -> None:
+    try:
+        await asyncio.to_thread(act, *arguments)
+    except OSError as full:
+        raise OverloadedError from full

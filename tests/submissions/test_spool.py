@@ -1,6 +1,7 @@
 """Files that wait on disk for their metadata, and the quota for all of them."""
 
 import os
+import resource
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -113,3 +114,19 @@ async def test_a_closed_share_has_closed_its_files() -> None:
         async with arriving(b"calm\n") as part:
             kept = await share.keep(part)
     assert kept.file.closed
+
+
+@pytest.mark.parametrize("size", [3_000, 200_000], ids="P266-{}".format)
+async def test_a_full_disk_is_an_overload_and_takes_no_quota_with_it(size: int) -> None:
+    """A limit on the size of files refuses the bytes as a full disk does."""
+    spool = Spool(300_000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for _ in range(3):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+        try:
+            with pytest.raises(OverloadedError), spool.open() as share:
+                await fill(share, size)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with spool.open() as share:
+        await fill(share, 300_000)

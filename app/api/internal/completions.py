@@ -15,6 +15,7 @@ from app.errors import (
     FieldInvalidError,
     NotFoundError,
     OverloadedError,
+    ServiceError,
 )
 from app.evidence.completions import CompletionFile, StoredBlock, get_completion
 from app.storage.bucket import LINK_SECONDS, Bucket
@@ -35,6 +36,7 @@ router = APIRouter(
         NotFoundError,
         DatabaseUnavailableError,
         OverloadedError,
+        ServiceError,
     ),
 )
 async def read_completion(completion_id: UUID, opened: Opened, now: Now) -> CompletionAnswer:

@@ -2,18 +2,20 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
+from pydantic import ValidationError
 from starlette.responses import Response
 
-from app.api.dependencies import Now, Opened, require_service_key
+from app.api.dependencies import Now, Opened, read_json, require_service_key
 from app.api.internal.schemas import Active, Inactive, Introspection
-from app.api.problems import problems
+from app.api.problems import BODY_PROBLEMS, json_body, problems
 from app.errors import (
     CredentialsInvalidError,
     DatabaseUnavailableError,
     FieldInvalidError,
     NotFoundError,
     OverloadedError,
+    ServiceError,
 )
 from app.sso.sessions import introspect_token, revoke_session
 
@@ -21,11 +23,14 @@ router = APIRouter(
     prefix="/internal/v1/sessions", tags=["sessions"], dependencies=[Depends(require_service_key)]
 )
 
+MAX_BODY_BYTES = 64 * 1024
+
 PROBLEMS = (
     CredentialsInvalidError,
     FieldInvalidError,
     DatabaseUnavailableError,
     OverloadedError,
+    ServiceError,
 )
 
 
@@ -34,9 +39,15 @@ PROBLEMS = (
     name="introspectSession",
     summary="Ask whether an app token is active",
     description="In the manner of RFC 7662: an inactive token is not explained.",
-    responses=problems(*PROBLEMS),
+    responses=problems(*PROBLEMS, *BODY_PROBLEMS),
+    openapi_extra=json_body(Introspection),
 )
-async def introspect(asked: Introspection, opened: Opened, now: Now) -> Active | Inactive:
+async def introspect(request: Request, opened: Opened, now: Now) -> Active | Inactive:
+    # Not a parameter: FastAPI would read a body of any size before it asks for the key.
+    try:
+        asked = Introspection.model_validate(await read_json(request, max_bytes=MAX_BODY_BYTES))
+    except ValidationError:
+        raise FieldInvalidError(name="token") from None
     claims = await introspect_token(
         opened.sessions, asked.token, keys=opened.app_token_keys, now=now
     )

@@ -13,6 +13,7 @@ from app.clock import new_id
 from app.errors import (
     AccountInactiveError,
     AccountLinkForbiddenError,
+    BodyTimeoutError,
     BodyTooLargeError,
     DatabaseUnavailableError,
     LaunchClaimsInvalidError,
@@ -53,7 +54,7 @@ for each click.
 
 A token may be used again until its code was redeemed; each use replaces the code."""
 
-PROBLEMS = problems(
+ERRORS = (
     RequestInvalidError,
     LaunchTokenMissingError,
     LaunchTokenInvalidError,
@@ -90,7 +91,7 @@ REDIRECT: dict[int | str, dict[str, Any]] = {
     description=DESCRIPTION,
     status_code=302,
     response_class=RedirectResponse,
-    responses={**REDIRECT, **PROBLEMS},
+    responses={**REDIRECT, **problems(*ERRORS)},
 )
 async def sign_in_by_query(
     request: Request,
@@ -119,7 +120,10 @@ async def sign_in_by_query(
     description=DESCRIPTION,
     status_code=302,
     response_class=RedirectResponse,
-    responses={**REDIRECT, **PROBLEMS, **problems(BodyTooLargeError, MediaTypeUnsupportedError)},
+    responses={
+        **REDIRECT,
+        **problems(*ERRORS, BodyTimeoutError, BodyTooLargeError, MediaTypeUnsupportedError),
+    },
     openapi_extra={
         "requestBody": {
             "required": True,

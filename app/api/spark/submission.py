@@ -1,5 +1,6 @@
 """The submission webhook: hand the request to `submissions.receive`, answer what it recorded."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Security
@@ -163,6 +164,7 @@ async def submit(request: Request, opened: Opened, now: Now, request_id: Request
             content_type=_content_type(request),
             signatures=tuple(request.headers.getlist("x-spark-signature")),
             now=now,
+            began=asyncio.get_running_loop().time(),
             new_id=new_id,
         ),
     )

@@ -4,11 +4,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from app.api.dependencies import Now, Opened, Resources, read_body
-from app.api.problems import problems
+from app.api.problems import BODY_PROBLEMS, json_body, problems
 from app.api.spark.schemas import CodeExchange, TokenAnswer
 from app.clock import new_id
 from app.errors import (
-    BodyTooLargeError,
     CodeAlreadyRedeemedError,
     CodeExpiredError,
     CodeInvalidError,
@@ -44,25 +43,18 @@ MAX_CODE_CHARACTERS = 512
     response_model=TokenAnswer,
     responses=problems(
         CodeMissingError,
-        JsonInvalidError,
         FieldInvalidError,
         CodeInvalidError,
         CodeAlreadyRedeemedError,
         CodeExpiredError,
-        BodyTooLargeError,
-        MediaTypeUnsupportedError,
+        *BODY_PROBLEMS,
         RateLimitedError,
         TokenExchangeFailedError,
         SsoNotConfiguredError,
         DatabaseUnavailableError,
         OverloadedError,
     ),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": CodeExchange.model_json_schema()}},
-        }
-    },
+    openapi_extra=json_body(CodeExchange),
 )
 async def exchange_code(request: Request, opened: Opened, now: Now) -> Response:
     body = await read_body(request, max_bytes=MAX_BODY_BYTES)

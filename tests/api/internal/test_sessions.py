@@ -126,3 +126,17 @@ async def test_only_a_service_key_may_ask(
         answer = await browser.post(path, json={"token": "x"}, headers=headers)
         assert_problem(answer, 401, "unauthorized")
         assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_a_body_is_not_read_before_the_key_is_known(
+    browser: httpx.AsyncClient, main_app: dict[str, str]
+) -> None:
+    """One large body without a key must not fill the memory."""
+    for body in (b"{", b"x" * 100_000):
+        headers = {"Content-Type": "application/json"}
+        answer = await browser.post(INTROSPECT, content=body, headers=headers)
+        assert_problem(answer, 401, "unauthorized")
+    answer = await browser.post(INTROSPECT, content=b"x" * 100_000, headers=main_app)
+    assert_problem(answer, 413, "body_too_large")
+    answer = await browser.post(INTROSPECT, content=b"{", headers=headers | main_app)
+    assert_problem(answer, 400, "json_invalid")

@@ -636,3 +636,16 @@ async def test_a_client_is_whom_the_trusted_proxy_names(
             forwarded = {"X-Forwarded-For": f"198.51.100.9, {address}"}
             answer = await lms.browser.get(SSO, params={"token": "junk"}, headers=forwarded)
         assert answer.status_code == status
+
+
+@pytest.mark.parametrize("role", ["advisor", "admin", "parent", "observer"])
+async def test_a_link_does_not_let_spark_into_an_account_that_is_no_students_any_more(
+    lms: Spark, sessions: Sessions, role: str
+) -> None:
+    student = await lms.sign_in()
+    async with sessions() as session, session.begin():
+        await session.execute(
+            update(User).where(User.id == UUID(student.user_id)).values(role=role)
+        )
+    answer = await lms.launch(lms.launch_token(sub=student.spark_user_id))
+    assert_problem(answer, 409, "account_link_forbidden")
