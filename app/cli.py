@@ -170,7 +170,10 @@ async def _work(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with open_resources(settings) as resources:
-        await run_worker(resources, stopping=stopping)
+        worker = asyncio.create_task(run_worker(resources))
+        await stopping.wait()
+        worker.cancel()
+        await asyncio.wait([worker])
 
 
 async def _sweep(settings: Settings) -> dict[str, int]:

@@ -48,15 +48,13 @@ class Server(uvicorn.Server):
 
     @override
     async def main_loop(self) -> None:
-        stopping = asyncio.Event()
-        worker = asyncio.create_task(run_worker(self._app.state.resources, stopping=stopping))
+        worker = asyncio.create_task(run_worker(self._app.state.resources))
         try:
             await self.on_serving()
             await super().main_loop()
         finally:
             self._captured_signals.clear()
-            stopping.set()
-            worker.cancel()  # a sweep goes on where it was, in the next process
+            worker.cancel()
             await asyncio.wait([worker])
 
     async def on_serving(self) -> None:

@@ -1,6 +1,7 @@
 """The work nobody waits for: removing what was abandoned. Any number of workers may run."""
 
 import asyncio
+from typing import NoReturn
 
 import structlog
 
@@ -13,18 +14,17 @@ SWEEP_EVERY_SECONDS = 60
 log = structlog.get_logger()
 
 
-async def run_worker(resources: Resources, *, stopping: asyncio.Event) -> None:
-    """Sweep until `stopping` is set. A pass that fails is logged, and the next one tries again."""
-    while not stopping.is_set():
+async def run_worker(resources: Resources) -> NoReturn:
+    """Sweep until cancelled: the next process goes on where a pass was.
+
+    A pass that fails is logged, and the next one tries again.
+    """
+    while True:
         try:
             await sweep(resources)
-        except Exception as failure:  # noqa: BLE001 - the next pass may do better
+        except Exception as failure:  # noqa: BLE001 - whatever it was, the next pass may do better
             log.warning("sweep_failed", error_class=type(failure).__name__)
-        try:
-            async with asyncio.timeout(SWEEP_EVERY_SECONDS):
-                await stopping.wait()
-        except TimeoutError:
-            continue
+        await asyncio.sleep(SWEEP_EVERY_SECONDS)
 
 
 async def sweep(resources: Resources) -> dict[str, int]:
