@@ -18,6 +18,17 @@ _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
 
 
+def identifier_text(value: object) -> object:
+    """An identifier of another system. PHP senders emit integers: their decimal text is meant.
+
+    Raises ValueError for text that would need cleaning; passes anything else on to be refused.
+    """
+    text = str(value) if type(value) is int else value
+    if isinstance(text, str) and not is_clean(text):
+        raise ValueError("it holds characters that an identifier cannot have")
+    return text
+
+
 class StrictJsonError(ValueError):
     """The bytes are not the JSON we accept; the message says why, without repeating any of it."""
 

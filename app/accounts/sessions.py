@@ -5,9 +5,8 @@ from uuid import UUID
 
 from sqlalchemy import func, insert, select, update
 
-from app.accounts.students import PLATFORM
 from app.database import Session
-from app.models import LmsSession
+from app.models import PLATFORM, LmsSession
 
 
 async def open_session(

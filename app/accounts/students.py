@@ -15,9 +15,7 @@ from sqlalchemy import Row, bindparam, func, insert, select, update
 
 from app.database import Session
 from app.errors import AccountInactiveError, AccountLinkForbiddenError, StudentNotFoundError
-from app.models import LmsIntegration, User
-
-PLATFORM = "spark"
+from app.models import PLATFORM, LmsIntegration, User
 
 Known = Row[UUID, str, str, bool, str]
 Owner = Row[UUID, str, str, str]  # the last, a Spark id, is None where there is no link

@@ -83,11 +83,19 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "replace")).digest()
 
 
+def media_type(request: Request) -> str:
+    """Of the body, as the sender says: lower-case, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def read_json(request: Request, *, max_bytes: int) -> object:
     """A small JSON body. Raises MediaTypeUnsupportedError or JsonInvalidError as well."""
-    body = await read_body(request, max_bytes=max_bytes)
-    content_type = request.headers.get("content-type", "")
-    if content_type.partition(";")[0].strip().lower() != "application/json":
+    return parse_json(request, await read_body(request, max_bytes=max_bytes))
+
+
+def parse_json(request: Request, body: bytes) -> object:
+    """Raises MediaTypeUnsupportedError or JsonInvalidError."""
+    if media_type(request) != "application/json":
         raise MediaTypeUnsupportedError(hint="Send application/json.")
     try:
         return load_json(body)

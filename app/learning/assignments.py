@@ -14,9 +14,7 @@ from sqlalchemy import Row, select
 
 from app.database import Session
 from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
-from app.models import Quest, UserQuest
-
-PLATFORM = "spark"
+from app.models import PLATFORM, Quest, UserQuest
 
 Match = Row[UUID, str | None, bool]
 

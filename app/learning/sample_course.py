@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy.dialects.postgresql import insert
 
 from app.database import Sessions
-from app.models import CourseQuestTask, Quest
+from app.models import PLATFORM, CourseQuestTask, Quest
 
 COURSE_ID = "test_course_001"
 ASSIGNMENT_ID = "test_assignment_001"
@@ -27,7 +27,7 @@ async def seed_sample_course(sessions: Sessions) -> None:
                 title="Sample course: weather",
                 description="A course to try the integration with.",
                 quest_type="course",
-                lms_platform="spark",
+                lms_platform=PLATFORM,
                 lms_course_id=COURSE_ID,
                 lms_assignment_id=ASSIGNMENT_ID,
             )

@@ -5,7 +5,7 @@ is ours alone and carries no grants to the hosted data API's roles. Statements a
 classes give them typed columns.
 """
 
-from app.models.columns import PILLARS, SPARK, Table
+from app.models.columns import PLATFORM, SPARK, Table
 from app.models.evidence import ActivityEvent, EvidenceBlock, EvidenceDocument
 from app.models.learning import (
     CourseQuestTask,
@@ -20,7 +20,7 @@ from app.models.people import LmsIntegration, LmsSession, SparkAuthCode, SsoRepl
 from app.models.submissions import IdempotencyKey, SubmissionRevision, Upload
 
 __all__ = [
-    "PILLARS",
+    "PLATFORM",
     "SPARK",
     "ActivityEvent",
     "CourseQuestTask",

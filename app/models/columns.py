@@ -8,7 +8,8 @@ from sqlalchemy import CheckConstraint, ForeignKey, MetaData, String, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
-SPARK = "spark"
+SPARK = "spark"  # the schema that is ours alone
+PLATFORM = "spark"  # this LMS, in every `lms_platform`
 PLATFORMS = "'canvas', 'google_classroom', 'schoology', 'moodle', 'spark'"
 PILLARS = "'stem', 'wellness', 'communication', 'civics', 'art'"
 

@@ -31,7 +31,7 @@ from app.errors import (
     SignatureMismatchError,
 )
 from app.signing import ALGORITHM, TokenKey, verify_token
-from app.text import StrictJsonError, clean_text, is_clean, load_json
+from app.text import StrictJsonError, clean_text, identifier_text, is_clean, load_json
 
 HEADER_MEMBERS = {"alg", "typ", "kid"}
 MAX_LIFE_SECONDS = 600
@@ -62,14 +62,6 @@ class LaunchClaims:
     replay_key: bytes
 
 
-def _identifier(value: object) -> object:
-    """PHP senders emit integers; their decimal text is the identifier."""
-    text = str(value) if type(value) is int else value
-    if isinstance(text, str) and not is_clean(text):
-        raise ValueError("must be clean text")
-    return text
-
-
 def _free_text(value: object) -> object:
     return clean_text(value)[:MAX_NAME_CHARACTERS].strip() if isinstance(value, str) else value
 
@@ -96,7 +88,7 @@ class _Payload(BaseModel):
     sub: Annotated[
         str,
         Field(min_length=1, max_length=MAX_ID_CHARACTERS),
-        BeforeValidator(_identifier),
+        BeforeValidator(identifier_text),
     ]
     email: str
     iat: Moment

@@ -23,7 +23,7 @@ from app.errors import (
     UrlNotAllowedError,
 )
 from app.signing import verify_signature
-from app.text import StrictJsonError, clean_text, is_clean, load_json
+from app.text import StrictJsonError, clean_text, identifier_text, load_json
 
 FRESH = timedelta(seconds=300)
 YEARS = range(2000, 2101)
@@ -31,14 +31,6 @@ MAX_GRADE = Decimal("999.99")
 MOMENT = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}(?::\d{2})?)(\.\d{1,9})?([Zz]|[+-]\d{2}:?\d{2})?"
 )
-
-
-def _identifier(value: object) -> object:
-    """PHP senders emit integers; their decimal text is the identifier."""
-    text = str(value) if type(value) is int else value
-    if isinstance(text, str) and not is_clean(text):
-        raise ValueError("it holds characters that an identifier cannot have")
-    return text
 
 
 def _moment(value: object) -> datetime:
@@ -79,7 +71,7 @@ def _text(value: object) -> object:
 Identifier = Annotated[
     str,
     Field(min_length=1, max_length=255),
-    BeforeValidator(_identifier, json_schema_input_type=str | int),
+    BeforeValidator(identifier_text, json_schema_input_type=str | int),
 ]
 
 

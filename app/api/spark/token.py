@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from app.api.dependencies import Now, Opened, Resources, read_body
+from app.api.dependencies import Now, Opened, Resources, parse_json, read_body
 from app.api.problems import BODY_PROBLEMS, json_body, problems
 from app.api.spark.schemas import CodeExchange, TokenAnswer
 from app.clock import new_id
@@ -14,15 +14,12 @@ from app.errors import (
     CodeMissingError,
     DatabaseUnavailableError,
     FieldInvalidError,
-    JsonInvalidError,
-    MediaTypeUnsupportedError,
     OverloadedError,
     RateLimitedError,
     SsoNotConfiguredError,
     TokenExchangeFailedError,
 )
 from app.sso.redeem import Redeemed, redeem_code, refuse_code
-from app.text import StrictJsonError, load_json
 
 router = APIRouter(tags=["sign-in"])
 
@@ -58,7 +55,7 @@ MAX_CODE_CHARACTERS = 512
 )
 async def exchange_code(request: Request, opened: Opened, now: Now) -> Response:
     body = await read_body(request, max_bytes=MAX_BODY_BYTES)
-    secret = _parse_code(body, request.headers.get("content-type", ""))
+    secret = _parse_code(request, body)
     if opened.issuer is None:
         raise SsoNotConfiguredError
     redeemed = await redeem_code(
@@ -74,15 +71,10 @@ async def exchange_code(request: Request, opened: Opened, now: Now) -> Response:
     return _answer(opened, redeemed)
 
 
-def _parse_code(body: bytes, content_type: str) -> str:
+def _parse_code(request: Request, body: bytes) -> str:
     if not body:
         raise CodeMissingError
-    if content_type.partition(";")[0].strip().lower() != "application/json":
-        raise MediaTypeUnsupportedError(hint="Send application/json.")
-    try:
-        content = load_json(body)
-    except StrictJsonError as error:
-        raise JsonInvalidError(hint=f"The body is not JSON we accept: {error}.") from None
+    content = parse_json(request, body)
     code = content.get("code") if isinstance(content, dict) else None
     if code is None or code == "":
         raise CodeMissingError
