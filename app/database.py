@@ -5,6 +5,7 @@ begin or commit. Searching for `session.begin` lists every transaction of the se
 """
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -98,7 +99,13 @@ async def schema_is_current(sessions: Sessions) -> bool:
     """Whether every migration that this code needs has been applied."""
     async with sessions() as session, session.begin():
         applied = await session.run_sync(_applied_revision)
-    return applied == ScriptDirectory.from_config(alembic_config()).get_current_head()
+    return applied == _newest_revision()
+
+
+@cache
+def _newest_revision() -> str | None:
+    """Read from disk once: the code of a running process does not change."""
+    return ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
 def _applied_revision(connection: Connection) -> str | None:
