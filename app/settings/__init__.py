@@ -18,11 +18,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-MEBIBYTE = 1024 * 1024
-MIN_SECRET_CHARACTERS = 32
-MIN_DIFFERENT_CHARACTERS = 8
-EXAMPLE_WORDS = ("change", "example", "secret", "password", "your-", "test-")
+from app.settings.secrets import repeated_secrets, weak_secrets
 
+MEBIBYTE = 1024 * 1024
 SCHEMES = {
     "database_url": ("postgresql", "postgres", "postgresql+asyncpg"),
     "rate_limit_storage_uri": ("memory", "redis", "rediss"),
@@ -156,6 +154,15 @@ class Settings(BaseSettings):
     delivery_lease_seconds: int = Field(
         15, ge=1, description="After this long without a byte a running submission may be retried."
     )
+    webhook_require_v1: bool = Field(
+        default=False, description="Refuse webhooks that are signed only by X-Spark-Signature."
+    )
+    require_file_digests: bool = Field(
+        default=False, description="Refuse files that the signed metadata does not list."
+    )
+    inbox_retention_days: int = Field(
+        30, ge=1, description="How long deliveries and their signed text are kept."
+    )
     evidence_text_mode: Literal["placeholder", "raw"] = Field(
         "placeholder", description="What evidence_text holds: the document's id or the text itself."
     )
@@ -202,7 +209,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Self:
-        faults = [*self._weak_secrets(), *self._repeated_secrets()]
+        faults = [*weak_secrets(self._secrets()), *repeated_secrets(self._secrets())]
         if self.in_production:
             faults += self._missing_in_production()
         if faults:
@@ -220,22 +227,6 @@ class Settings(BaseSettings):
             for position, key in enumerate(self.internal_api_keys)
         }
         return single | keys
-
-    def _weak_secrets(self) -> Iterable[str]:
-        for name, secret in self._secrets().items():
-            if len(secret) < MIN_SECRET_CHARACTERS:
-                yield f"{name} must have at least {MIN_SECRET_CHARACTERS} characters"
-            elif len(set(secret)) < MIN_DIFFERENT_CHARACTERS or secret.lower().startswith(
-                EXAMPLE_WORDS
-            ):
-                yield f"{name} is an example, not a secret"
-
-    def _repeated_secrets(self) -> Iterable[str]:
-        owners: dict[str, str] = {}
-        for name, secret in self._secrets().items():
-            if secret in owners:
-                yield f"{name} must differ from {owners[secret]}"
-            owners[secret] = name
 
     def _missing_in_production(self) -> Iterable[str]:
         for name in _NEEDED_IN_PRODUCTION:
