@@ -5,7 +5,7 @@ is ours alone and carries no grants to the hosted data API's roles. Statements a
 classes give them typed columns.
 """
 
-from app.models.columns import PLATFORM, SPARK, Table
+from app.models.columns import PLATFORM, SCHOOL_SUBJECTS, SPARK, Table
 from app.models.evidence import ActivityEvent, EvidenceBlock, EvidenceDocument
 from app.models.learning import (
     CourseQuestTask,
@@ -14,19 +14,22 @@ from app.models.learning import (
     UserQuest,
     UserQuestTask,
     UserSkillXp,
+    UserSubjectXp,
     XpAward,
 )
 from app.models.people import LmsIntegration, LmsSession, SparkAuthCode, SsoReplay, User
-from app.models.submissions import IdempotencyKey, SubmissionRevision, Upload
+from app.models.submissions import IdempotencyKey, InboxDelivery, SubmissionRevision, Upload
 
 __all__ = [
     "PLATFORM",
+    "SCHOOL_SUBJECTS",
     "SPARK",
     "ActivityEvent",
     "CourseQuestTask",
     "EvidenceBlock",
     "EvidenceDocument",
     "IdempotencyKey",
+    "InboxDelivery",
     "LmsIntegration",
     "LmsSession",
     "Quest",
@@ -40,5 +43,6 @@ __all__ = [
     "UserQuest",
     "UserQuestTask",
     "UserSkillXp",
+    "UserSubjectXp",
     "XpAward",
 ]

@@ -12,6 +12,19 @@ SPARK = "spark"  # the schema that is ours alone
 PLATFORM = "spark"  # this LMS, in every `lms_platform`
 PLATFORMS = "'canvas', 'google_classroom', 'schoology', 'moodle', 'spark'"
 PILLARS = "'stem', 'wellness', 'communication', 'civics', 'art'"
+SCHOOL_SUBJECTS = (
+    "language_arts",
+    "math",
+    "science",
+    "social_studies",
+    "financial_literacy",
+    "health",
+    "pe",
+    "fine_arts",
+    "cte",
+    "digital_literacy",
+    "electives",
+)
 
 Id = Annotated[UUID, mapped_column(primary_key=True, server_default=func.gen_random_uuid())]
 OwnId = Annotated[UUID, mapped_column(primary_key=True)]

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.columns import (
     PILLARS,
+    SCHOOL_SUBJECTS,
     SPARK,
     Distribution,
     Id,
@@ -159,6 +160,22 @@ class UserSkillXp(Table):
     id: Mapped[Id]
     user_id: Mapped[UserId]
     pillar: Mapped[str]
+    xp_amount: Mapped[Zero]
+    updated_at: Mapped[Moment]
+
+
+class UserSubjectXp(Table):
+    """Diploma credit: what the tasks' `subject_xp_distribution` adds up to."""
+
+    __tablename__ = "user_subject_xp"
+    __table_args__ = (
+        one_of("school_subject", ", ".join(f"'{name}'" for name in SCHOOL_SUBJECTS)),
+        UniqueConstraint("user_id", "school_subject"),
+    )
+
+    id: Mapped[Id]
+    user_id: Mapped[UserId]
+    school_subject: Mapped[str]
     xp_amount: Mapped[Zero]
     updated_at: Mapped[Moment]
 

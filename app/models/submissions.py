@@ -1,4 +1,4 @@
-"""What arrived from Spark: messages, revisions, files."""
+"""What arrived from Spark: deliveries, messages, revisions, files."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -18,22 +18,61 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.columns import SPARK, Moment, OwnId, Table, UserId, one_of
+from app.models.columns import SPARK, Moment, OwnId, Table, UserId, Zero, one_of
+
+
+class InboxDelivery(Table):
+    """An authentic request of Spark and what it was answered; `code` is null for a success.
+
+    `message` is the signed text, null where the same text was handled before.
+    """
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        Index(None, "digest"),
+        Index(None, "received_at"),
+        Index(None, "spark_user_id", "spark_assignment_id"),
+        {"schema": SPARK},
+    )
+
+    id: Mapped[OwnId]
+    route: Mapped[str]
+    media_type: Mapped[str]
+    received_at: Mapped[datetime]
+    answered_at: Mapped[Moment]
+    replayed_at: Mapped[datetime | None]
+    status: Mapped[int]
+    code: Mapped[str | None]
+    digest: Mapped[bytes] = mapped_column(comment="SHA-256 of the signed text")
+    webhook_id: Mapped[str | None]
+    message: Mapped[bytes | None]
+    body_bytes: Mapped[int] = mapped_column(BigInteger)
+    file_count: Mapped[Zero]
+    user_id: Mapped[UserId | None] = mapped_column(index=True)
+    spark_user_id: Mapped[str | None] = mapped_column(String(255))
+    spark_assignment_id: Mapped[str | None] = mapped_column(String(255))
+    spark_course_id: Mapped[str | None] = mapped_column(String(255))
+    submission_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("spark.submission_revisions.id", ondelete="SET NULL"), index=True
+    )
 
 
 class IdempotencyKey(Table):
-    """A signed message that is being handled (leased by `owner`) or was (has a `response`)."""
+    """A key of a message that is being handled (leased by `owner`) or was (has a `response`).
+
+    It is a digest: of the signed bytes, or of the sender's own key for them.
+    """
 
     __tablename__ = "idempotency_keys"
     __table_args__ = ({"schema": SPARK},)
 
     key: Mapped[bytes] = mapped_column(primary_key=True)
-    user_id: Mapped[UserId] = mapped_column(index=True)
+    user_id: Mapped[UserId | None] = mapped_column(index=True)
     owner: Mapped[UUID]
     lease_until: Mapped[datetime]
     fingerprint: Mapped[bytes | None]
     response: Mapped[dict[str, Any] | None]
-    created_at: Mapped[Moment]
+    created_at: Mapped[Moment] = mapped_column(index=True)
 
 
 class SubmissionRevision(Table):
