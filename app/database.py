@@ -4,10 +4,12 @@ An act takes `Sessions` and opens `session.begin()` itself; helpers take the ses
 begin or commit. Searching for `session.begin` lists every transaction of the service.
 """
 
-from collections.abc import Callable
-from functools import cache
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from uuid import uuid4
 
 from alembic import command
@@ -16,7 +18,6 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
@@ -31,7 +32,6 @@ ALEMBIC_INI = Path(__file__).parent.parent / "alembic.ini"
 # What a database that cannot answer raises; a refused connection is no SQLAlchemy error.
 OUTAGES: tuple[type[Exception], ...] = (
     DBAPIError,
-    PoolTimeoutError,
     ConnectionError,
     TimeoutError,
 )
@@ -39,10 +39,21 @@ OUTAGES: tuple[type[Exception], ...] = (
 # Classes of SQLSTATE that no retry mends: data, integrity and syntax (PostgreSQL appendix A).
 OUR_FAULT = ("22", "23", "42")
 
+# After these the same transaction may succeed at once (PostgreSQL appendix A).
+WORTH_RETRYING = (
+    "40001",  # serialization failure
+    "40P01",  # deadlock
+    "57P01",  # the server ended the connection, on restart or on purpose
+)
+TRIES = 3
+
 # What an act works in: Core statements on one connection. An ORM session would cost more than the
 # statements themselves, and nothing here maps objects.
 Session = AsyncConnection
-Sessions = Callable[[], Session]
+Sessions = Callable[[], AbstractAsyncContextManager[Session]]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def create_engine(settings: Settings) -> AsyncEngine:
@@ -57,7 +68,6 @@ def create_engine(settings: Settings) -> AsyncEngine:
     options: dict[str, Any] = {
         "pool_size": settings.database_pool_size,
         "max_overflow": 0,
-        "pool_timeout": POOL_WAIT_SECONDS,
         "pool_pre_ping": True,
     }
     if settings.database_transaction_pooler:
@@ -76,6 +86,48 @@ def create_engine(settings: Settings) -> AsyncEngine:
     )
 
 
+def open_sessions(engine: AsyncEngine, *, at_once: int) -> Sessions:
+    """Sessions in the order they are asked for, `at_once` at most.
+
+    The pool alone wakes who waits in no order. Raises OverloadedError after POOL_WAIT_SECONDS.
+    """
+    turns = asyncio.Semaphore(at_once)
+
+    @asynccontextmanager
+    async def open_session() -> AsyncIterator[Session]:
+        try:
+            async with asyncio.timeout(POOL_WAIT_SECONDS):
+                await turns.acquire()
+        except TimeoutError:
+            raise OverloadedError from None
+        try:
+            async with engine.connect() as session:
+                yield session
+        finally:
+            turns.release()
+
+    return open_session
+
+
+def retried(act: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """Do an act again whose transaction was lost to another or to a cut connection: TRIES in all.
+
+    For acts that may be repeated: a connection cut during COMMIT leaves its outcome unknown.
+    """
+
+    @wraps(act)
+    async def tried(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(TRIES - 1):
+            try:
+                return await act(*args, **kwargs)
+            except DBAPIError as failure:
+                if not (failure.connection_invalidated or _sqlstate(failure) in WORTH_RETRYING):
+                    raise
+        return await act(*args, **kwargs)
+
+    return tried
+
+
 def connections_in_use(engine: AsyncEngine) -> int:
     """Of this process's pool; 0 where the pooler keeps the pool."""
     return engine.pool.checkedout() if isinstance(engine.pool, QueuePool) else 0
@@ -83,10 +135,11 @@ def connections_in_use(engine: AsyncEngine) -> int:
 
 def explain_outage(failure: Exception) -> ServiceError | None:
     """The answer for one of OUTAGES, without its text; None if the statement itself was wrong."""
-    if isinstance(failure, PoolTimeoutError):
-        return OverloadedError()
-    sqlstate = str(getattr(getattr(failure, "orig", None), "sqlstate", None) or "")
-    return None if sqlstate[:2] in OUR_FAULT else DatabaseUnavailableError()
+    return None if _sqlstate(failure)[:2] in OUR_FAULT else DatabaseUnavailableError()
+
+
+def _sqlstate(failure: Exception) -> str:
+    return str(getattr(getattr(failure, "orig", None), "sqlstate", None) or "")
 
 
 async def ping(sessions: Sessions) -> None:
