@@ -24,14 +24,15 @@ from app.api.problems import HANDLERS
 from app.api.spark.sso import router as spark_sso
 from app.api.spark.submission import router as spark_submission
 from app.api.spark.token import router as spark_token
-from app.database import connections_in_use, create_engine
+from app.database import connections_in_use, create_engine, open_sessions
+from app.deliveries.open import Gate
 from app.limits import Limits
 from app.logs import configure_logs
 from app.settings import Settings, SettingsError, load_settings
 from app.signing import TokenKey, token_key
 from app.sso.app_tokens import TokenIssuer
 from app.storage.bucket import open_bucket
-from app.submissions.receive import Intake
+from app.submissions.intake import Intake
 from app.submissions.spool import Spool
 
 ROUTERS = (
@@ -93,7 +94,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             " servers without them"
         )
     engine = create_engine(settings)
-    sessions = engine.connect
+    sessions = open_sessions(engine, at_once=settings.database_pool_size)
     failure_events = FailureEvents(sessions)
     limits = Limits(settings.rate_limit_storage_uri.get_secret_value())
     async with AsyncExitStack() as stack:
@@ -106,16 +107,19 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             bucket=bucket,
             intake=Intake(
                 settings=settings,
+                gate=Gate(
+                    settings,
+                    count_message=partial(
+                        limits.count_success,
+                        "/spark/webhook",
+                        "spark",
+                        per_minute=settings.rate_limit_webhook,
+                    ),
+                ),
                 sessions=sessions,
                 bucket=bucket,
                 spool=Spool(settings.spool_max_bytes),
                 slots=asyncio.Semaphore(settings.max_concurrent_uploads),
-                count_message=partial(
-                    limits.count_success,
-                    "/spark/webhook",
-                    "spark",
-                    per_minute=settings.rate_limit_webhook,
-                ),
             ),
             limits=limits,
             launch_keys=_keys(settings.spark_sso_secret, settings.spark_sso_secret_previous),

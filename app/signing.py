@@ -1,4 +1,4 @@
-"""Signatures: HMAC-SHA256 over a webhook's exact bytes (SECURITY D7), and HS256 tokens (RFC 7515).
+"""What our keys make: HMAC-SHA256 of bytes, and HS256 tokens (RFC 7515).
 
 A secret is its literal text: 64 hexadecimal characters are 64 key bytes, not 32. This is the one
 module that knows python-jose; it is given ready keys, so that neither a token's header nor a
@@ -15,7 +15,7 @@ from jose.backends.base import Key
 from jose.exceptions import JOSEError
 from pydantic import SecretStr
 
-from app.errors import SignatureMismatchError, SignatureMissingError
+from app.errors import SignatureMismatchError
 
 ALGORITHM = "HS256"
 TokenKey = Key  # verifies and signs HS256 and nothing else
@@ -24,22 +24,6 @@ TokenKey = Key  # verifies and signs HS256 and nothing else
 def sign(secret: SecretStr, content: bytes) -> str:
     """Lower-case hexadecimal, as `X-Spark-Signature` carries it."""
     return hmac.new(secret.get_secret_value().encode(), content, hashlib.sha256).hexdigest()
-
-
-def verify_signature(
-    content: bytes, signatures: Sequence[str], *, secrets: Sequence[SecretStr]
-) -> None:
-    """Returns if the one signature fits under one of the secrets, in constant time.
-
-    `signatures` are all values of the header: a repeated header is refused, because two readers
-    may each pick another one. Raises SignatureMissingError or SignatureMismatchError.
-    """
-    if not signatures:
-        raise SignatureMissingError
-    given = signatures[0].lower().encode("utf-8", "replace")
-    fits = [hmac.compare_digest(sign(secret, content).encode(), given) for secret in secrets]
-    if len(signatures) > 1 or not any(fits):
-        raise SignatureMismatchError
 
 
 def token_key(secret: SecretStr) -> TokenKey:

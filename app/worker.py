@@ -6,7 +6,9 @@ from typing import NoReturn
 import structlog
 
 from app.api.dependencies import Resources
+from app.deliveries.inbox import delete_old_deliveries
 from app.sso.expire import delete_expired
+from app.submissions.idempotency import delete_old_keys
 from app.submissions.uploads import sweep_uploads
 
 SWEEP_EVERY_SECONDS = 60
@@ -32,6 +34,10 @@ async def sweep(resources: Resources) -> dict[str, int]:
     removed = {
         "codes": await delete_expired(resources.sessions),
         "uploads": await sweep_uploads(resources.sessions, resources.bucket),
+        "deliveries": await delete_old_deliveries(
+            resources.sessions, days=resources.settings.inbox_retention_days
+        ),
+        "idempotency_keys": await delete_old_keys(resources.sessions),
     }
     if any(removed.values()):
         log.info("swept", **removed)

@@ -87,20 +87,7 @@ def unroutable_email(spark_user_id: str) -> str:
 
 
 async def _find_linked(session: Session, spark_user_id: str) -> Known | None:
-    found = await session.execute(
-        select(
-            User.id,
-            User.role,
-            User.deletion_status,
-            LmsIntegration.sync_enabled,
-            LmsIntegration.sync_status,
-        )
-        .join(LmsIntegration, LmsIntegration.user_id == User.id)
-        .where(
-            LmsIntegration.lms_platform == PLATFORM,
-            LmsIntegration.lms_user_id == spark_user_id,
-        )
-    )
+    found = await session.execute(_LINKED, {"spark_user_id": spark_user_id})
     return found.one_or_none()
 
 
@@ -112,6 +99,20 @@ def _refuse_inactive(known: Known) -> None:
 
 
 # Built once: building a statement costs more than running it.
+_LINKED = (
+    select(
+        User.id,
+        User.role,
+        User.deletion_status,
+        LmsIntegration.sync_enabled,
+        LmsIntegration.sync_status,
+    )
+    .join(LmsIntegration, LmsIntegration.user_id == User.id)
+    .where(
+        LmsIntegration.lms_platform == PLATFORM,
+        LmsIntegration.lms_user_id == bindparam("spark_user_id"),
+    )
+)
 _LINK = (
     update(LmsIntegration)
     .where(

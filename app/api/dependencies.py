@@ -19,8 +19,8 @@ from app.settings import Settings
 from app.signing import TokenKey
 from app.sso.app_tokens import TokenIssuer
 from app.storage.bucket import Bucket
+from app.submissions.intake import Intake
 from app.submissions.pace import keep_pace, read_all
-from app.submissions.receive import Intake
 from app.text import StrictJsonError, load_json
 
 

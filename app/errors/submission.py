@@ -98,6 +98,36 @@ class FileTypeNotAllowedError(BadRequestError):
     error = "File type {detected} not allowed"
 
 
+class FileDigestMismatchError(BadRequestError):
+    code, title = "file_digest_mismatch", "File differs from metadata"
+    error = "File does not match metadata"
+    hint = "Its bytes are not those whose sha256 and size were signed. Send the file again."
+
+
+class FileNotDeclaredError(BadRequestError):
+    code, title = "file_not_declared", "File not declared"
+    error = "File does not match metadata"
+    hint = "List every file with name, sha256 and size in `files` of the signed metadata."
+
+
+class FileMissingError(BadRequestError):
+    code, title = "file_missing", "Declared file missing"
+    error = "File does not match metadata"
+    hint = "`files` of the signed metadata lists a file that was not sent under that name."
+
+
+class FileDigestRequiredError(BadRequestError):
+    code, title = "file_digest_required", "File digest required"
+    error = "File does not match metadata"
+    hint = "List every file with name, sha256 and size in `files` of the signed metadata."
+
+
+class NotReplayableError(BadRequestError):
+    status, code, title = 409, "not_replayable", "Not replayable"
+    error = "Delivery cannot be replayed"
+    hint = "Its text or its files were not kept: the sender must send it again."
+
+
 class UrlNotAllowedError(BadRequestError):
     code, title, error = "url_not_allowed", "File URL not allowed", "Invalid file URL"
     hint = "Files by URL are not accepted yet: send them as multipart/form-data."
@@ -124,6 +154,7 @@ class StudentNotFoundError(MissingError):
 class RequestInProgressError(UnavailableError):
     status, code, title = 409, "request_in_progress", "Request in progress"
     error = "Request in progress"
+    hint = "Another request hands in the same message at this moment. Send it again later."
 
 
 class RequestStillRunningError(RequestInProgressError):
@@ -135,4 +166,7 @@ class RequestStillRunningError(RequestInProgressError):
 class IdempotencyConflictError(BadRequestError):
     status, code, title = 422, "idempotency_conflict", "Idempotency key reused"
     error = "Idempotency key reused with different content"
-    hint = "The same signed message was seen before with other files. Sign a new message."
+    hint = (
+        "The same signed message, webhook-id or Idempotency-Key was seen before with other content."
+        " Sign a new message, under a key of its own."
+    )

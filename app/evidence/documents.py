@@ -4,13 +4,13 @@ Every function runs in the caller's transaction. Blocks the student wrote are ne
 `replace_blocks` removes exactly the ids it is given and writes into free places.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.database import Session
@@ -59,57 +59,67 @@ def evidence_text(document_id: UUID) -> str:
     return f"Multi-format evidence document (Document ID: {document_id})"
 
 
+# Built once: building a statement costs more than running it.
+_NEW = insert(EvidenceDocument)
+_COMPLETE = _NEW.on_conflict_do_update(
+    index_elements=[EvidenceDocument.user_id, EvidenceDocument.task_id],
+    set_={
+        "status": _NEW.excluded.status,
+        "completed_at": _NEW.excluded.completed_at,
+        "updated_at": _NEW.excluded.completed_at,
+    },
+).returning(EvidenceDocument.id)
+_PLACES = select(EvidenceBlock.order_index).where(
+    EvidenceBlock.document_id == bindparam("document_id")
+)
+_WRITE = insert(EvidenceBlock)
+
+
 async def complete_document(
     session: Session, *, user_id: UUID, quest_id: UUID, task_id: UUID, now: datetime
 ) -> UUID:
     """The one document of this student and task, completed; made if it was missing."""
     completed = await session.execute(
-        insert(EvidenceDocument)
-        .values(
-            user_id=user_id,
-            quest_id=quest_id,
-            task_id=task_id,
-            status="completed",
-            completed_at=now,
-        )
-        .on_conflict_do_update(
-            index_elements=[EvidenceDocument.user_id, EvidenceDocument.task_id],
-            set_={"status": "completed", "completed_at": now, "updated_at": now},
-        )
-        .returning(EvidenceDocument.id)
+        _COMPLETE,
+        {
+            "user_id": user_id,
+            "quest_id": quest_id,
+            "task_id": task_id,
+            "status": "completed",
+            "completed_at": now,
+        },
     )
-    return completed.scalar_one()
+    document_id: UUID = completed.scalar_one()
+    return document_id
 
 
 async def replace_blocks(
     session: Session,
     document_id: UUID,
-    blocks: Sequence[Block],
+    blocks: Mapping[UUID, Block],
     *,
     old_ids: Sequence[UUID],
     user_id: UUID,
-) -> list[UUID]:
-    """Write `blocks` in place of the blocks `old_ids`; their new ids, in order."""
+) -> None:
+    """Write `blocks`, under their ids, in place of the blocks `old_ids`."""
     if old_ids:
         await session.execute(delete(EvidenceBlock).where(EvidenceBlock.id.in_(old_ids)))
-    kept = await session.execute(
-        select(EvidenceBlock.order_index).where(EvidenceBlock.document_id == document_id)
-    )
+    kept = await session.execute(_PLACES, {"document_id": document_id})
     places = _free_places(set(kept.scalars()))
-    rows = [
-        {
-            "document_id": document_id,
-            "block_type": block.block_type,
-            "content": block.content,
-            "order_index": next(places),
-            "uploaded_by_user_id": user_id,
-        }
-        for block in blocks
-    ]
-    written = await session.execute(
-        insert(EvidenceBlock).values(rows).returning(EvidenceBlock.order_index, EvidenceBlock.id)
+    await session.execute(
+        _WRITE,
+        [
+            {
+                "id": block_id,
+                "document_id": document_id,
+                "block_type": block.block_type,
+                "content": block.content,
+                "order_index": next(places),
+                "uploaded_by_user_id": user_id,
+            }
+            for block_id, block in blocks.items()
+        ],
     )
-    return [block_id for _, block_id in sorted(written.all())]
 
 
 def _free_places(taken: set[int]) -> Iterator[int]:

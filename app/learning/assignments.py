@@ -8,9 +8,10 @@ Assignment ids are not unique across courses, so a match counts only when it is 
     4. otherwise the sender must say which course is meant
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, bindparam, select
 
 from app.database import Session
 from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
@@ -19,12 +20,32 @@ from app.models import PLATFORM, Quest, UserQuest
 Match = Row[UUID, str | None, bool]
 
 
+# Built once: building a statement costs more than running it.
+_ENROLLED = (
+    select(UserQuest.id)
+    .where(
+        UserQuest.quest_id == Quest.id,
+        UserQuest.user_id == bindparam("user_id"),
+        UserQuest.is_active,
+    )
+    .exists()
+)
+_MATCHES = select(Quest.id, Quest.lms_course_id, _ENROLLED.label("enrolled")).where(
+    Quest.lms_platform == PLATFORM,
+    Quest.lms_assignment_id == bindparam("assignment_id"),
+    Quest.is_active,
+)
+
+
 async def resolve_assignment(
     session: Session, assignment_id: str, *, course_id: str | None, user_id: UUID
 ) -> UUID:
     """The quest. Raises AssignmentNotFoundError or AssignmentAmbiguousError."""
-    matches = await _matches(session, assignment_id, user_id)
-    candidates = [match for match in matches if course_id and match.lms_course_id == course_id]
+    found = await session.execute(_MATCHES, {"assignment_id": assignment_id, "user_id": user_id})
+    matches = found.all()
+    candidates: Sequence[Match] = [
+        match for match in matches if course_id and match.lms_course_id == course_id
+    ]
     if not candidates and not (course_id and await _is_known(session, course_id)):
         candidates = matches
     enrolled = [match for match in candidates if match.enrolled]
@@ -44,23 +65,3 @@ async def _is_known(session: Session, course_id: str) -> bool:
         .limit(1)
     )
     return found.one_or_none() is not None
-
-
-async def _matches(session: Session, assignment_id: str, user_id: UUID) -> list[Match]:
-    enrolled = (
-        select(UserQuest.id)
-        .where(
-            UserQuest.quest_id == Quest.id,
-            UserQuest.user_id == user_id,
-            UserQuest.is_active,
-        )
-        .exists()
-    )
-    found = await session.execute(
-        select(Quest.id, Quest.lms_course_id, enrolled.label("enrolled")).where(
-            Quest.lms_platform == PLATFORM,
-            Quest.lms_assignment_id == assignment_id,
-            Quest.is_active,
-        )
-    )
-    return list(found.all())

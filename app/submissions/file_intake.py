@@ -8,13 +8,17 @@ from uuid import UUID
 
 from app.database import OUTAGES
 from app.errors import (
+    FileDigestMismatchError,
     FileExpandsTooLargeError,
+    FileMissingError,
+    FileNotDeclaredError,
     FileProblem,
     FileTypeNotAllowedError,
     MetadataDuplicateError,
     ServiceError,
     StorageUnavailableError,
 )
+from app.submissions.declared import DeclaredFiles
 from app.submissions.idempotency import release_claim, renew_claim
 from app.submissions.multipart import FormPart
 from app.submissions.record import Work
@@ -43,36 +47,76 @@ async def form_files(
             yield part
 
 
+# Faults of one file: the others are looked at all the same, so that all are named (DESIGN R3).
+FILE_FAULTS = (
+    FileTypeNotAllowedError,
+    FileExpandsTooLargeError,
+    FileDigestMismatchError,
+    FileNotDeclaredError,
+)
+
+
+class FileFaults:
+    """What is wrong with the files of one form; the first fault is raised for all of them."""
+
+    def __init__(self) -> None:
+        self._faults: list[ServiceError] = []
+        self._problems: list[FileProblem] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._faults)
+
+    def add(self, file: str, fault: ServiceError) -> None:
+        self._faults.append(fault)
+        self._problems.append(FileProblem(file, fault.code, fault.error_text))
+
+    def check(self) -> None:
+        """Raises the first fault, with every file at fault in its `files`."""
+        if self._faults:
+            self._faults[0].files = self._problems
+            raise self._faults[0]
+
+
 class FileIntake:
     """What one delivery has stored so far: to be recorded, or to be given up."""
 
-    def __init__(self, destination: Destination, work: Work) -> None:
+    def __init__(
+        self,
+        destination: Destination,
+        work: Work,
+        declared: DeclaredFiles,
+    ) -> None:
         self._destination = destination
         self._work = work
+        self._declared = declared
         self._upload_ids: list[UUID] = []
         self._clock = asyncio.get_running_loop().time
         self._renewed_at = self._clock()
 
     async def store_all(self, files: AsyncIterable[NamedPart]) -> list[StoredFile]:
-        """Store each file; once one is refused, only look at the rest, so that all are named.
+        """Store each file; once one is refused, only look at the rest.
 
-        Raises the first refusal, with every file at fault in its `files`.
+        Raises the first of FILE_FAULTS, FileMissingError, or FileDigestRequiredError at once.
         """
         stored: list[StoredFile] = []
-        refusals: list[ServiceError] = []
-        problems: list[FileProblem] = []
+        faults = FileFaults()
         async for part in files:
+            name = part.filename or ""
             try:
-                if refusals:
-                    await inspect_file(self._watched(part))
+                self._work.entry.file_count += 1
+                self._declared.expect(name)
+                if faults:
+                    seen = await inspect_file(self._watched(part))
+                    self._declared.take(name, seen.sha256, seen.size_bytes)
                 else:
-                    stored.append(await self._store(part))
-            except (FileTypeNotAllowedError, FileExpandsTooLargeError) as refusal:
-                refusals.append(refusal)
-                problems.append(FileProblem(part.filename or "", refusal.code, refusal.error_text))
-        if refusals:
-            refusals[0].files = problems
-            raise refusals[0]
+                    file = await self._store(part)
+                    self._declared.take(name, file.sha256, file.size_bytes)
+                    stored.append(file)
+            except FILE_FAULTS as fault:
+                faults.add(name, fault)
+        for name in self._declared.missing():
+            faults.add(name, FileMissingError())
+        faults.check()
         return stored
 
     async def discard(self) -> None:
@@ -90,7 +134,7 @@ class FileIntake:
         """
         if not isinstance(failure, StorageUnavailableError):
             await self.discard()
-        with suppress(*OUTAGES):
+        with suppress(ServiceError, *OUTAGES):
             await release_claim(self._destination.sessions, self._work.claim)
 
     async def _store(self, part: NamedPart) -> StoredFile:
@@ -101,13 +145,17 @@ class FileIntake:
     def _watched(self, part: NamedPart) -> "_WatchedPart":
         return _WatchedPart(part, self)
 
-    async def renew_if_due(self) -> None:
+    async def note(self, chunk: bytes) -> None:
+        """Bytes arrived: count them, and renew the leases when they are due."""
+        self._work.entry.body_bytes += len(chunk)
         claim = self._work.claim
         due_after = claim.lease.total_seconds() / RENEWALS_PER_LEASE
         if self._clock() - self._renewed_at < due_after:
             return
         self._renewed_at = self._clock()
-        with suppress(*OUTAGES):  # recording asks again whether the message is still ours
+        with suppress(
+            ServiceError, *OUTAGES
+        ):  # recording asks again whether the message is still ours
             await renew_claim(self._destination.sessions, claim)
             await renew_uploads(
                 self._destination.sessions, self._upload_ids, lease=self._destination.lease
@@ -127,5 +175,5 @@ class _WatchedPart:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self.part:
-            await self.intake.renew_if_due()
+            await self.intake.note(chunk)
             yield chunk

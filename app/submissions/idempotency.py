@@ -1,106 +1,176 @@
-"""A signed message is handled once (SECURITY D13): its digest is a key with a lease.
+"""A message is handled once (SECURITY D13): each of its keys has one owner, then one answer.
 
-A key is claimed by one atomic statement. While its `owner` works, the lease is renewed; when the
-owner died, the lease runs out and the next delivery takes over. A finished key holds the answer.
+The digest of the signed bytes is always a key, the sender's own key another. Keys are claimed by
+one atomic statement. While their `owner` works, the lease is renewed; when the owner died, it runs
+out and the next delivery takes over. A finished key holds the answer.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import (
+    ARRAY,
+    Interval,
+    LargeBinary,
+    Uuid,
+    any_,
+    bindparam,
+    delete,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from app.database import Session, Sessions
 from app.models import IdempotencyKey
 
+KEPT = timedelta(days=30)
+
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to handle the message `key`, for whoever knows `owner`, renewed for `lease`."""
+    """The right to handle the message of these `keys`, for whoever knows `owner`, for `lease`.
 
-    key: bytes
+    The first key is the digest of the signed bytes.
+    """
+
+    keys: tuple[bytes, ...]
     owner: UUID
     lease: timedelta
 
 
 @dataclass(frozen=True)
 class Known:
-    """What this message was answered, and the fingerprint of its content."""
+    """What a message was answered, and the fingerprint of its content."""
 
     fingerprint: bytes
     response: dict[str, Any]
 
 
-async def find_known(session: Session, key: bytes) -> Known | None:
-    found = await session.execute(
-        select(IdempotencyKey.fingerprint, IdempotencyKey.response).where(
-            IdempotencyKey.key == key, IdempotencyKey.response.is_not(None)
-        )
+class RunningError(Exception):
+    """Somebody else handles the message at this moment."""
+
+
+class AnsweredError(Exception):
+    """The message was handled before, and `known` is its answer."""
+
+    def __init__(self, known: Known) -> None:
+        super().__init__()
+        self.known = known
+
+
+# Built once: building a statement costs more than running it.
+_KEYS = bindparam("keys", type_=ARRAY(LargeBinary))
+_OURS = (IdempotencyKey.key == any_(_KEYS)) & (IdempotencyKey.owner == bindparam("owner_id"))
+_LEASE_END = func.now() + bindparam("lease", type_=Interval)
+_NEW = insert(IdempotencyKey).from_select(
+    ["key", "owner", "lease_until"],
+    select(func.unnest(_KEYS), bindparam("owner_id", type_=Uuid), _LEASE_END),
+)
+_TAKE = _NEW.on_conflict_do_update(
+    index_elements=[IdempotencyKey.key],
+    set_={"owner": _NEW.excluded.owner, "lease_until": _NEW.excluded.lease_until},
+    where=IdempotencyKey.response.is_(None)
+    & ((IdempotencyKey.owner == _NEW.excluded.owner) | (IdempotencyKey.lease_until < func.now())),
+).returning(IdempotencyKey.key)
+_KNOWN = (
+    select(IdempotencyKey.fingerprint, IdempotencyKey.response)
+    .where(IdempotencyKey.key == any_(_KEYS), IdempotencyKey.response.is_not(None))
+    .order_by(IdempotencyKey.key == bindparam("first_key"))
+)
+_RENEW = update(IdempotencyKey).where(_OURS).values(lease_until=_LEASE_END)
+_RELEASE = (
+    update(IdempotencyKey)
+    .where(_OURS, IdempotencyKey.response.is_(None))
+    .values(lease_until=func.now())
+)
+_ANSWER = (
+    update(IdempotencyKey)
+    .where(_OURS)
+    .values(
+        user_id=bindparam("student"),
+        fingerprint=bindparam("content"),
+        response=bindparam("answer"),
     )
-    known = found.one_or_none()
-    return Known(known.fingerprint, known.response) if known else None
+)
 
 
-async def take_claim(session: Session, claim: Claim, *, user_id: UUID) -> bool:
-    """Whether the message is ours now: new, ours already, or left by an owner whose lease ran out.
+def keys_of(
+    digest: bytes, *, webhook_id: str | None, idempotency_key: str | None
+) -> tuple[bytes, ...]:
+    """The digest of the signed bytes, and the sender's own key if there is one (DESIGN R1)."""
+    if webhook_id is not None:
+        return (digest, hashlib.sha256(f"webhook-id:{webhook_id}".encode()).digest())
+    if idempotency_key is not None:
+        return (digest, hashlib.sha256(f"idempotency-key:{idempotency_key}".encode()).digest())
+    return (digest,)
 
-    Waits for a transaction that is just answering the same message.
+
+async def take_claim(session: Session, claim: Claim) -> None:
+    """Ours is what is new, ours already, or left by an owner whose lease ran out: all keys or none.
+
+    Waits for a transaction that is just answering the same message. Raises AnsweredError or
+    RunningError; then the transaction must not be committed.
     """
     taken = await session.execute(
-        insert(IdempotencyKey)
-        .values(
-            key=claim.key,
-            user_id=user_id,
-            owner=claim.owner,
-            lease_until=func.now() + claim.lease,
-        )
-        .on_conflict_do_update(
-            index_elements=[IdempotencyKey.key],
-            set_={"owner": claim.owner, "lease_until": func.now() + claim.lease},
-            where=IdempotencyKey.response.is_(None)
-            & ((IdempotencyKey.owner == claim.owner) | (IdempotencyKey.lease_until < func.now())),
-        )
-        .returning(IdempotencyKey.key)
+        _TAKE,
+        # In one order, so that two deliveries with the same keys cannot wait for each other.
+        {"keys": sorted(claim.keys), "owner_id": claim.owner, "lease": claim.lease},
     )
-    return taken.one_or_none() is not None
+    if len(taken.all()) == len(claim.keys):
+        return
+    known = await find_known(session, claim)
+    raise AnsweredError(known) if known else RunningError
 
 
-async def claim_message(sessions: Sessions, claim: Claim, *, user_id: UUID) -> bool:
-    """`take_claim` in a transaction of its own, for work that takes longer than one."""
-    async with sessions() as session, session.begin():
-        return await take_claim(session, claim, user_id=user_id)
+async def find_known(session: Session, claim: Claim) -> Known | None:
+    """The answer to the signed bytes, else the one under the sender's key."""
+    found = await session.execute(_KNOWN, {"keys": list(claim.keys), "first_key": claim.keys[0]})
+    known = found.all()
+    return Known(*known[-1]) if known else None
 
 
 async def renew_claim(sessions: Sessions, claim: Claim) -> None:
     async with sessions() as session, session.begin():
         await session.execute(
-            update(IdempotencyKey)
-            .where(IdempotencyKey.key == claim.key, IdempotencyKey.owner == claim.owner)
-            .values(lease_until=func.now() + claim.lease)
+            _RENEW, {"keys": list(claim.keys), "owner_id": claim.owner, "lease": claim.lease}
         )
 
 
 async def release_claim(sessions: Sessions, claim: Claim) -> None:
     """Give up without an answer: the next delivery need not wait for the lease."""
     async with sessions() as session, session.begin():
-        await session.execute(
-            update(IdempotencyKey)
-            .where(
-                IdempotencyKey.key == claim.key,
-                IdempotencyKey.owner == claim.owner,
-                IdempotencyKey.response.is_(None),
-            )
-            .values(lease_until=func.now())
-        )
+        await session.execute(_RELEASE, {"keys": list(claim.keys), "owner_id": claim.owner})
 
 
 async def answer_claim(
-    session: Session, claim: Claim, *, fingerprint: bytes, response: dict[str, Any]
+    session: Session,
+    claim: Claim,
+    *,
+    user_id: UUID,
+    fingerprint: bytes,
+    response: dict[str, Any],
 ) -> None:
     await session.execute(
-        update(IdempotencyKey)
-        .where(IdempotencyKey.key == claim.key, IdempotencyKey.owner == claim.owner)
-        .values(fingerprint=fingerprint, response=response)
+        _ANSWER,
+        {
+            "keys": list(claim.keys),
+            "owner_id": claim.owner,
+            "student": user_id,
+            "content": fingerprint,
+            "answer": response,
+        },
     )
+
+
+async def delete_old_keys(sessions: Sessions) -> int:
+    """How many were deleted. A message repeated after that is recognised by its content alone."""
+    async with sessions() as session, session.begin():
+        deleted = await session.execute(
+            delete(IdempotencyKey).where(IdempotencyKey.created_at < func.now() - KEPT)
+        )
+    return deleted.rowcount

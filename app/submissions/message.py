@@ -1,53 +1,26 @@
-"""The signed JSON of a submission (CONTRACT 7.2): one model validates it and makes its schema.
-
-`open_message` is the only way in: it verifies the signature over the exact bytes before it looks
-at any of them. Free text is cleaned; identifiers that would need cleaning are refused.
-"""
+"""The signed JSON of a submission (CONTRACT 7.2): one model validates it and makes its schema."""
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from app.deliveries.authenticate import FRESH
+from app.deliveries.payload import FreeText, Identifier, MomentText, list_faults, read_payload
 from app.errors import (
+    BadRequestError,
     FieldInvalidError,
-    FieldMissingError,
-    JsonInvalidError,
     TimestampInFutureError,
     TimestampTooOldError,
     UrlNotAllowedError,
 )
-from app.signing import verify_signature
-from app.text import StrictJsonError, clean_text, identifier_text, load_json
 
-FRESH = timedelta(seconds=300)
-YEARS = range(2000, 2101)
+LATEST_RETRY = timedelta(days=7)  # a message whose attempt is signed with its own time (D8)
 MAX_GRADE = Decimal("999.99")
-MOMENT = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}(?::\d{2})?)(\.\d{1,9})?([Zz]|[+-]\d{2}:?\d{2})?"
-)
-
-
-def _moment(value: object) -> datetime:
-    """ISO 8601 with an offset; without one it is UTC, as the predecessor read it."""
-    parts = MOMENT.fullmatch(value) if isinstance(value, str) else None
-    if parts is None:
-        raise ValueError("it must be ISO 8601, for example 2026-11-23T14:30:00Z")
-    day, time, fraction, offset = parts.groups()
-    try:
-        moment = datetime.fromisoformat(
-            f"{day}T{time}{(fraction or '')[:7]}{(offset or 'Z').upper()}"
-        )
-    except ValueError:  # its own text repeats the value
-        raise ValueError("there is no such moment") from None
-    if moment.year not in YEARS:
-        raise ValueError("its year must be between 2000 and 2100")
-    return moment.astimezone(UTC)
 
 
 def _grade(value: object) -> object:
@@ -64,15 +37,25 @@ def _grade(value: object) -> object:
     return number.quantize(Decimal("0.01"))
 
 
-def _text(value: object) -> object:
-    return clean_text(value) if isinstance(value, str) else value
+class DeclaredFile(BaseModel):
+    """A file as the sender signed for it."""
 
+    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
 
-Identifier = Annotated[
-    str,
-    Field(min_length=1, max_length=255),
-    BeforeValidator(identifier_text, json_schema_input_type=str | int),
-]
+    name: FreeText = Field(
+        title="Name", description="The file name of its part.", examples=["rain-gauge.jpg"]
+    )
+    sha256: str = Field(
+        title="SHA-256",
+        description="Of the file's bytes, in hexadecimal.",
+        pattern="^[0-9A-Fa-f]{64}$",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    size: int = Field(title="Size", description="In bytes.", ge=0, examples=[482113])
+
+    @property
+    def digest(self) -> bytes:
+        return bytes.fromhex(self.sha256)
 
 
 class SubmissionPayload(BaseModel):
@@ -96,17 +79,18 @@ class SubmissionPayload(BaseModel):
         description="Send it: assignment ids may repeat in other courses.",
         examples=["test_course_001"],
     )
-    submission_text: Annotated[str | None, BeforeValidator(_text)] = Field(
+    submission_text: FreeText | None = Field(
         None,
         title="Submission text",
         description="What the student wrote; at most 1 MiB of UTF-8. Required if there is no file.",
         examples=["Rain fell on four of seven days."],
     )
-    submitted_at: Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str)] = Field(
+    submitted_at: MomentText = Field(
         title="Submitted at",
         description=(
-            "ISO 8601 with `Z` or an offset (none means UTC), at most 300 s from now."
-            " Sign a retry again with a fresh time."
+            "When the student handed in: ISO 8601 with `Z` or an offset (none means UTC)."
+            " At most 300 s from now under `X-Spark-Signature`, so sign a retry again with a fresh"
+            " time; up to 7 days ago under `webhook-signature`."
         ),
         examples=["2026-11-23T14:30:00Z"],
     )
@@ -118,6 +102,15 @@ class SubmissionPayload(BaseModel):
         description="0 to 999.99, a number or its text. Kept with the submission, never shown.",
         examples=[95.5],
     )
+    files: list[DeclaredFile] | None = Field(
+        None,
+        title="Declared files",
+        description=(
+            "The files of a multipart request, so that the signature covers them: each must be"
+            " listed and fit. Required with files under `webhook-signature`."
+        ),
+        max_length=1000,
+    )
     submission_files: list[Any] | None = Field(
         None,
         title="File URLs",
@@ -128,10 +121,14 @@ class SubmissionPayload(BaseModel):
 
 @dataclass(frozen=True)
 class Message:
-    """An authentic, valid submission, and the digest of the bytes that were signed."""
+    """An authentic, valid submission, and the digest of the bytes that were signed.
+
+    `has_own_time` says that the attempt's own time was signed and found fresh (v1).
+    """
 
     payload: SubmissionPayload
     digest: bytes
+    has_own_time: bool
 
     @property
     def text(self) -> str | None:
@@ -154,45 +151,39 @@ class Message:
         )
         return hashlib.sha256(content.encode()).digest()
 
+    def check_fresh(self, *, now: datetime) -> None:
+        """Raises TimestampTooOldError or TimestampInFutureError."""
+        oldest = now - (LATEST_RETRY if self.has_own_time else FRESH)
+        if self.payload.submitted_at < oldest:
+            raise TimestampTooOldError(hint=LATE_RETRY_HINT if self.has_own_time else None)
+        if self.payload.submitted_at > now + FRESH:
+            raise TimestampInFutureError
 
-def open_message(
-    raw: bytes, signatures: Sequence[str], *, secrets: Sequence[SecretStr], max_text_bytes: int
-) -> Message:
-    """Raises SignatureMismatchError first, then whatever is wrong with the content."""
-    verify_signature(raw, signatures, secrets=secrets)
-    payload = _parse(raw)
+
+LATE_RETRY_HINT = f"submitted_at may be {LATEST_RETRY.days} days old."
+
+
+def read_message(raw: bytes, *, digest: bytes, has_own_time: bool, max_text_bytes: int) -> Message:
+    """What authentic bytes say. Raises JsonInvalidError, FieldMissingError or FieldInvalidError,
+    or UrlNotAllowedError.
+    """
+    payload = read_payload(raw, SubmissionPayload)
+    for fault in _faults(payload, max_text_bytes):
+        raise fault
+    return Message(payload, digest, has_own_time)
+
+
+def list_message_faults(raw: bytes, *, max_text_bytes: int) -> list[BadRequestError]:
+    """Every fault of which `read_message` raises the first."""
+    faults = list_faults(raw, SubmissionPayload)
+    return faults or list(_faults(read_payload(raw, SubmissionPayload), max_text_bytes))
+
+
+def _faults(payload: SubmissionPayload, max_text_bytes: int) -> Sequence[BadRequestError]:
+    faults: list[BadRequestError] = []
     if len((payload.submission_text or "").encode()) > max_text_bytes:
-        raise FieldInvalidError(
-            name="submission_text", hint=f"It may have {max_text_bytes} bytes of UTF-8."
-        )
+        hint = f"It may have {max_text_bytes} bytes of UTF-8."
+        faults.append(FieldInvalidError(name="submission_text", hint=hint))
     if payload.submission_files:
-        raise UrlNotAllowedError
-    return Message(payload, hashlib.sha256(raw).digest())
-
-
-def check_fresh(message: Message, *, now: datetime) -> None:
-    if message.payload.submitted_at < now - FRESH:
-        raise TimestampTooOldError
-    if message.payload.submitted_at > now + FRESH:
-        raise TimestampInFutureError
-
-
-def _parse(raw: bytes) -> SubmissionPayload:
-    try:
-        content = load_json(raw)
-    except StrictJsonError as error:
-        raise JsonInvalidError(hint=f"The body is not JSON we accept: {error}.") from None
-    if not isinstance(content, dict):
-        raise JsonInvalidError(hint="The body must be one JSON object.")
-    try:
-        return SubmissionPayload.model_validate(content)
-    except ValidationError as error:
-        raise _first_fault(error, content) from None
-
-
-def _first_fault(error: ValidationError, content: dict[str, Any]) -> Exception:
-    fault = error.errors(include_input=False, include_url=False)[0]
-    name = str(fault["loc"][0])
-    if content.get(name) is None:
-        return FieldMissingError(name=name)
-    return FieldInvalidError(name=name, hint=fault["msg"].removeprefix("Value error, "))
+        faults.append(UrlNotAllowedError())
+    return faults

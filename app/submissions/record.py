@@ -4,17 +4,19 @@ Everything is in it: the claim of the message, enrolment and tasks, document and
 completion, XP, the revision with its files, the activity event and the answer a repetition gets.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Boolean, bindparam, case
 from sqlalchemy.dialects.postgresql import insert
 
 from app.activity import record_event
-from app.database import Session, Sessions
-from app.errors import IdempotencyConflictError, RequestStillRunningError
+from app.database import Session, Sessions, retried
+from app.deliveries.inbox import Entry, keep_delivery
+from app.errors import IdempotencyConflictError
 from app.evidence.documents import (
     Block,
     EvidenceFile,
@@ -27,33 +29,28 @@ from app.evidence.documents import (
 from app.learning.enrolment import Task, enrol, first_task, settle_enrolment
 from app.learning.experience import award_xp
 from app.models import QuestTaskCompletion
-from app.submissions.idempotency import Claim, Known, answer_claim, find_known, take_claim
+from app.submissions.admit import admit
+from app.submissions.idempotency import Claim, Known, answer_claim, take_claim
 from app.submissions.message import Message
-from app.submissions.revisions import (
-    Revision,
-    add_revision,
-    find_current,
-    list_files,
-    remember_blocks,
-)
+from app.submissions.revisions import Revision, add_revision, find_current, list_files
 from app.submissions.uploads import StoredFile, commit_uploads
 
 
 @dataclass(frozen=True)
 class Work:
-    """Whose submission it is, for which quest, and who handles it, when.
+    """Who handles a message, when, and where its outcome is kept.
 
-    `clock` counts seconds and was at `began` when the request came.
+    The message's age is judged at `fresh_at`; None takes one of any age. `elapsed` gives the
+    seconds since it came.
     """
 
-    user_id: UUID
-    quest_id: UUID
     claim: Claim
+    entry: Entry
     now: datetime
+    fresh_at: datetime | None
     new_id: Callable[[], UUID]
     raw_evidence_text: bool
-    clock: Callable[[], float]
-    began: float
+    elapsed: Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -67,16 +64,16 @@ class HandedIn:
     def fingerprint(self) -> bytes:
         return self.message.fingerprint([file.sha256 for file in self.files])
 
-    @property
-    def blocks(self) -> list[Block]:
+    def blocks(self, new_id: Callable[[], UUID]) -> dict[UUID, Block]:
         """Text first, unless blank; then the files in the order they came."""
         texts = [text_block(self.message.text)] if self.message.text else []
-        return texts + [
+        files = [
             file_block(
                 EvidenceFile(file.pointer, file.filename, file.content_type, file.size_bytes)
             )
             for file in self.files
         ]
+        return {new_id(): block for block in (*texts, *files)}
 
 
 @dataclass(frozen=True)
@@ -88,155 +85,190 @@ class Recorded:
     keeps_files: bool = False
 
 
+@retried
 async def record_submission(sessions: Sessions, handed_in: HandedIn, *, work: Work) -> Recorded:
     """Atomic; any number of repetitions, at once or later, gives one completion and one award.
 
-    Raises RequestStillRunningError when another handler has taken the message over, and what
-    `replay` raises when that one has answered it.
+    Raises RunningError or AnsweredError when the message is another handler's, and what `admit`
+    raises.
     """
-    fingerprint = handed_in.fingerprint
+    message = handed_in.message
     async with sessions() as session, session.begin():
-        if not await take_claim(session, work.claim, user_id=work.user_id):
-            return replay(await find_known(session, work.claim.key), fingerprint=fingerprint)
+        await take_claim(session, work.claim)
+        place = await admit(session, message, now=work.fresh_at)
+        work.entry.user_id = place.user_id
         user_quest_id = await enrol(
-            session, user_id=work.user_id, quest_id=work.quest_id, now=work.now
+            session, user_id=place.user_id, quest_id=place.quest_id, now=work.now
         )
         task = await first_task(
-            session, user_quest_id, assignment_id=handed_in.message.payload.spark_assignment_id
+            session, user_quest_id, assignment_id=message.payload.spark_assignment_id
         )
-        current = await find_current(session, user_id=work.user_id, task_id=task.id)
-        if current is not None and current.fingerprint == fingerprint:
-            recorded = Recorded(await _answer(session, current, task, is_duplicate=True))
+        current = await find_current(session, user_id=place.user_id, task_id=task.id)
+        if current is not None and current.fingerprint == handed_in.fingerprint:
+            files = await list_files(session, current.id)
+            recorded = Recorded(_answer(current, task, files=files, is_duplicate=True))
         else:
-            body = await _add(session, handed_in, work=work, task=task, before=current)
+            student = _Student(session, place.user_id, task)
+            body = await _add(student, handed_in, work=work, before=current)
             await settle_enrolment(session, user_quest_id, now=work.now)
             recorded = Recorded(body, keeps_files=True)
-        await answer_claim(session, work.claim, fingerprint=fingerprint, response=recorded.body)
+        await answer_claim(
+            session,
+            work.claim,
+            user_id=place.user_id,
+            fingerprint=handed_in.fingerprint,
+            response=recorded.body,
+        )
+        await keep_delivery(session, work.entry, submission_id=_submission_id(recorded))
     return recorded
 
 
-def replay(known: Known | None, *, fingerprint: bytes) -> Recorded:
+@retried
+async def record_replay(
+    sessions: Sessions, known: Known, *, fingerprint: bytes, work: Work
+) -> Recorded:
     """The stored answer of a message that was handled; it pays nothing again.
 
-    Raises IdempotencyConflictError if the same signed bytes came with other files.
+    Raises IdempotencyConflictError if the same bytes or the same key came with other content.
     """
-    if known is None:
-        raise RequestStillRunningError
     if known.fingerprint != fingerprint:
         raise IdempotencyConflictError
-    return Recorded(known.response | {"duplicate": True, "xp_awarded": 0}, is_replay=True)
+    recorded = Recorded(known.response | {"duplicate": True, "xp_awarded": 0}, is_replay=True)
+    work.entry.is_repeated = True
+    async with sessions() as session, session.begin():
+        await keep_delivery(session, work.entry, submission_id=_submission_id(recorded))
+    return recorded
+
+
+def _submission_id(recorded: Recorded) -> UUID:
+    return UUID(recorded.body["submission_id"])
+
+
+@dataclass(frozen=True)
+class _Student:
+    """Inside the transaction: whose copy of which task it is about."""
+
+    session: Session
+    user_id: UUID
+    task: Task
 
 
 async def _add(
-    session: Session, handed_in: HandedIn, *, work: Work, task: Task, before: Revision | None
+    student: _Student, handed_in: HandedIn, *, work: Work, before: Revision | None
 ) -> dict[str, Any]:
     """A new revision with its text and files, the completion, and XP if it is the first."""
+    session, user_id, task = student.session, student.user_id, student.task
     is_latest = before is None or before.submitted_at <= handed_in.message.payload.submitted_at
     document_id = await complete_document(
-        session, user_id=work.user_id, quest_id=task.quest_id, task_id=task.id, now=work.now
+        session, user_id=user_id, quest_id=task.quest_id, task_id=task.id, now=work.now
     )
     completion_id = await _complete_task(
-        session, handed_in, document_id, work=work, task=task, is_latest=is_latest
+        student, handed_in, document_id, work=work, is_latest=is_latest
     )
-    revision = await add_revision(
-        session,
-        handed_in.message,
-        revision_id=work.new_id(),
+    # Evidence shows the latest revision instead of the one before; what the student wrote stays.
+    blocks = handed_in.blocks(work.new_id) if is_latest else {}
+    draft = Revision(
+        id=work.new_id(),
         completion_id=completion_id,
-        user_id=work.user_id,
+        number=0,
         fingerprint=handed_in.fingerprint,
+        submitted_at=handed_in.message.payload.submitted_at,
+        block_ids=list(blocks),
     )
+    revision = await add_revision(session, handed_in.message, draft, user_id=user_id)
     await commit_uploads(session, handed_in.files, submission_id=revision.id)
     if is_latest:
-        await _show(session, handed_in, revision, document_id=document_id, before=before)
+        old_ids = before.block_ids if before else ()
+        await replace_blocks(session, document_id, blocks, old_ids=old_ids, user_id=user_id)
     paid = await award_xp(
         session,
         task,
         award_id=work.new_id(),
-        user_id=work.user_id,
+        user_id=user_id,
         completion_id=completion_id,
         now=work.now,
     )
-    await _record_success(session, handed_in, revision, work=work)
-    return await _answer(session, revision, task, xp_awarded=paid)
+    await _record_success(student, handed_in, revision, work=work)
+    files = [file.facts for file in handed_in.files]
+    return _answer(revision, task, files=files, xp_awarded=paid)
 
 
-async def _show(
-    session: Session,
-    handed_in: HandedIn,
-    revision: Revision,
-    *,
-    document_id: UUID,
-    before: Revision | None,
-) -> None:
-    """Evidence shows this revision instead of the one before; what the student wrote stays."""
-    block_ids = await replace_blocks(
-        session,
-        document_id,
-        handed_in.blocks,
-        old_ids=before.block_ids if before else (),
-        user_id=revision.user_id,
-    )
-    await remember_blocks(session, revision.id, block_ids)
+# Built once: building a statement costs more than running it.
+_NEW = insert(QuestTaskCompletion).values(
+    {
+        name: bindparam(name)
+        for name in (
+            "id",
+            "user_id",
+            "quest_id",
+            "task_id",
+            "user_quest_task_id",
+            "evidence_text",
+            "completed_at",
+        )
+    }
+)
+_COMPLETE = _NEW.on_conflict_do_update(
+    index_elements=[QuestTaskCompletion.user_id, QuestTaskCompletion.task_id],
+    set_={
+        "evidence_text": case(
+            (bindparam("is_latest", type_=Boolean), _NEW.excluded.evidence_text),
+            else_=QuestTaskCompletion.evidence_text,
+        ),
+        "updated_at": bindparam("now"),
+    },
+).returning(QuestTaskCompletion.id)
 
 
 async def _complete_task(
-    session: Session,
-    handed_in: HandedIn,
-    document_id: UUID,
-    *,
-    work: Work,
-    task: Task,
-    is_latest: bool,
+    student: _Student, handed_in: HandedIn, document_id: UUID, *, work: Work, is_latest: bool
 ) -> UUID:
     """The one completion of this student and task; a later revision leaves its time as it was."""
-    evidence = handed_in.message.text if work.raw_evidence_text else evidence_text(document_id)
-    shown = {"evidence_text": evidence} if is_latest else {}
-    completed = await session.execute(
-        insert(QuestTaskCompletion)
-        .values(
-            id=work.new_id(),
-            user_id=work.user_id,
-            quest_id=task.quest_id,
-            task_id=task.id,
-            user_quest_task_id=task.id,
-            evidence_text=evidence,
-            completed_at=handed_in.message.payload.submitted_at,
-        )
-        .on_conflict_do_update(
-            index_elements=[QuestTaskCompletion.user_id, QuestTaskCompletion.task_id],
-            set_=shown | {"updated_at": work.now},
-        )
-        .returning(QuestTaskCompletion.id)
+    completed = await student.session.execute(
+        _COMPLETE,
+        {
+            "id": work.new_id(),
+            "user_id": student.user_id,
+            "quest_id": student.task.quest_id,
+            "task_id": student.task.id,
+            "user_quest_task_id": student.task.id,
+            "evidence_text": (
+                handed_in.message.text if work.raw_evidence_text else evidence_text(document_id)
+            ),
+            "completed_at": handed_in.message.payload.submitted_at,
+            "is_latest": is_latest,
+            "now": work.now,
+        },
     )
-    return completed.scalar_one()
+    completion_id: UUID = completed.scalar_one()
+    return completion_id
 
 
 async def _record_success(
-    session: Session, handed_in: HandedIn, revision: Revision, *, work: Work
+    student: _Student, handed_in: HandedIn, revision: Revision, *, work: Work
 ) -> None:
     payload = handed_in.message.payload
     await record_event(
-        session,
+        student.session,
         "spark_webhook_success",
-        user_id=work.user_id,
+        user_id=student.user_id,
         session_id=revision.id,
         data={
             "spark_assignment_id": payload.spark_assignment_id,
             "spark_course_id": payload.spark_course_id,
-            "quest_id": str(work.quest_id),
+            "quest_id": str(student.task.quest_id),
             "file_count": len(handed_in.files),
-            "processing_time_ms": round((work.clock() - work.began) * 1000),
+            "processing_time_ms": round(work.elapsed() * 1000),
         },
-        page_url="/spark/webhook/submission",
+        page_url=work.entry.route,
     )
 
 
-async def _answer(
-    session: Session,
+def _answer(
     revision: Revision,
     task: Task,
     *,
+    files: Sequence[Mapping[str, object]],
     xp_awarded: int = 0,
     is_duplicate: bool = False,
 ) -> dict[str, Any]:
@@ -250,5 +282,5 @@ async def _answer(
         "quest_id": str(task.quest_id),
         "task_id": str(task.id),
         "xp_awarded": xp_awarded,
-        "files": await list_files(session, revision.id),
+        "files": files,
     }

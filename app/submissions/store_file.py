@@ -106,10 +106,18 @@ async def store_file(part: NamedPart, destination: Destination, *, upload_id: UU
     )
 
 
-async def inspect_file(part: NamedPart) -> bytes:
-    """Check a file without keeping it; its SHA-256. Raises what `store_file` raises of the type."""
+@dataclass(frozen=True)
+class Inspected:
+    """A file that was looked at and not kept."""
+
+    sha256: bytes
+    size_bytes: int
+
+
+async def inspect_file(part: NamedPart) -> Inspected:
+    """Check a file without keeping it. Raises what `store_file` raises of the type."""
     passage = _Passage(part)
     await passage.open()
     async for _ in passage.checked():
         pass
-    return passage.sha256
+    return Inspected(passage.sha256, passage.size_bytes)

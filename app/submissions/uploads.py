@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.database import Session, Sessions
@@ -32,6 +32,15 @@ class StoredFile:
     content_type: str
     size_bytes: int
     sha256: bytes
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """As the answer of a submission names it."""
+        return file_facts(self.filename, self.size_bytes, self.content_type, self.sha256)
+
+
+def file_facts(name: str, size: int, content_type: str, sha256: bytes) -> dict[str, object]:
+    return {"name": name, "size": size, "content_type": content_type, "sha256": sha256.hex()}
 
 
 async def register_upload(
@@ -59,26 +68,44 @@ async def renew_uploads(
         )
 
 
+_COMMIT = (
+    update(Upload)
+    .where(Upload.id == bindparam("upload_id"), Upload.state == "pending")
+    .values(
+        {
+            name: bindparam(f"new_{name}")
+            for name in (
+                "submission_id",
+                "position",
+                "filename",
+                "content_type",
+                "size_bytes",
+                "sha256",
+            )
+        }
+        | {"state": "committed"}
+    )
+)
+
+
 async def commit_uploads(
     session: Session, files: Sequence[StoredFile], *, submission_id: UUID
 ) -> None:
     """Make the files part of the submission. Raises StorageUnavailableError if one was swept."""
     for position, file in enumerate(files):
         committed = await session.execute(
-            update(Upload)
-            .where(Upload.id == file.upload_id, Upload.state == "pending")
-            .values(
-                state="committed",
-                submission_id=submission_id,
-                position=position,
-                filename=file.filename,
-                content_type=file.content_type,
-                size_bytes=file.size_bytes,
-                sha256=file.sha256,
-            )
-            .returning(Upload.id)
+            _COMMIT,
+            {
+                "upload_id": file.upload_id,
+                "new_submission_id": submission_id,
+                "new_position": position,
+                "new_filename": file.filename,
+                "new_content_type": file.content_type,
+                "new_size_bytes": file.size_bytes,
+                "new_sha256": file.sha256,
+            },
         )
-        if committed.one_or_none() is None:
+        if not committed.rowcount:
             raise StorageUnavailableError(hint="The upload took too long. Send it again.")
 
 

@@ -140,7 +140,6 @@ def test_no_mistake_is_accepted(mistake: Mistake) -> None:
             mistake.headers,
             secrets=[SECRET, PREVIOUS],
             require_v1=False,
-            now=NOW,
         )
 
 

@@ -1,17 +1,15 @@
 """The submission webhook: hand the request to `submissions.receive`, answer what it recorded."""
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Security
-from fastapi.security import APIKeyHeader
 from starlette.responses import JSONResponse, Response
 
 from app import metrics
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.problems import problems
-from app.api.spark.schemas import SubmissionAnswer
-from app.clock import new_id
+from app.api.spark.delivery import SIGNATURE_HEADERS, DryRun, read_delivery
+from app.api.spark.schemas import DryRunAnswer, DryRunProblem, SubmissionAnswer
 from app.errors import (
     AccountInactiveError,
     AssignmentAmbiguousError,
@@ -22,7 +20,11 @@ from app.errors import (
     DatabaseUnavailableError,
     FieldInvalidError,
     FieldMissingError,
+    FileDigestMismatchError,
+    FileDigestRequiredError,
     FileExpandsTooLargeError,
+    FileMissingError,
+    FileNotDeclaredError,
     FileTooLargeError,
     FileTypeNotAllowedError,
     IdempotencyConflictError,
@@ -34,6 +36,7 @@ from app.errors import (
     MultipartTruncatedError,
     OverloadedError,
     RateLimitedError,
+    RequestInProgressError,
     RequestStillRunningError,
     SignatureMismatchError,
     SignatureMissingError,
@@ -48,7 +51,8 @@ from app.errors import (
     WebhookNotConfiguredError,
 )
 from app.submissions.message import SubmissionPayload
-from app.submissions.receive import Delivery, receive_submission
+from app.submissions.receive import receive_submission
+from app.submissions.rehearse import Rehearsal, rehearse_submission
 
 router = APIRouter(tags=["submission"])
 
@@ -56,24 +60,19 @@ DESCRIPTION = """\
 Send JSON, or multipart/form-data with the same object as text in a field named `metadata` and any
 number of file parts, in any order and under any names.
 
-Sign exactly the bytes that are sent: the whole JSON body, or the value of `metadata`. Send the
-lower-case hexadecimal HMAC-SHA256 under the webhook secret (its literal text) in
-`X-Spark-Signature`.
+Sign exactly the bytes that are sent: the whole JSON body, or the value of `metadata`. There are two
+ways. `X-Spark-Signature` is the lower-case hexadecimal HMAC-SHA256 under the webhook secret (its
+literal text); `submitted_at` must then be fresh, so sign a retry again. Standard Webhooks
+(`webhook-id`, `webhook-timestamp`, `webhook-signature`) sign each attempt with its own time, so a
+message may be retried for 7 days under one `webhook-id`; files must then be listed in `files`. If
+the signature does not fit, `hint` names the mistake when it is a known one.
 
 The same content again is a duplicate and changes nothing; other content for the same assignment is
 a new revision under the same `completion_id`. Any answer but 2xx means that nothing was kept:
-after 408, 409, 429 and 5xx send it again (with a fresh `submitted_at` when 5 minutes have passed),
-after another 4xx change the request first."""
+after 408, 409, 429 and 5xx send it again, after another 4xx change the request first. An
+`Idempotency-Key` (or the `webhook-id`) belongs to one message for 30 days.
 
-signature_header = APIKeyHeader(
-    name="X-Spark-Signature",
-    scheme_name="sparkSignature",
-    description=(
-        "Lower-case hexadecimal HMAC-SHA256 of the raw JSON body, or of the raw bytes of the"
-        " `metadata` field, under the webhook secret as literal text."
-    ),
-    auto_error=False,
-)
+With `?dry_run=true` everything is checked, every problem is listed, and nothing is kept."""
 
 
 def _form_schema() -> dict[str, Any]:
@@ -116,8 +115,8 @@ REQUEST_BODY = {
     name="submit",
     summary="Hand in homework",
     description=DESCRIPTION,
-    response_model=SubmissionAnswer,
-    dependencies=[Security(signature_header)],
+    response_model=SubmissionAnswer | DryRunAnswer,
+    dependencies=[Security(header) for header in SIGNATURE_HEADERS],
     openapi_extra={"requestBody": REQUEST_BODY},
     responses=problems(
         SignatureMissingError,
@@ -134,6 +133,10 @@ REQUEST_BODY = {
         MultipartInvalidError,
         MultipartTruncatedError,
         TooManyFilesError,
+        FileDigestMismatchError,
+        FileDigestRequiredError,
+        FileMissingError,
+        FileNotDeclaredError,
         FileTypeNotAllowedError,
         AssignmentNotFoundError,
         AssignmentAmbiguousError,
@@ -149,25 +152,20 @@ REQUEST_BODY = {
         RateLimitedError,
         SubmissionFailedError,
         WebhookNotConfiguredError,
+        RequestInProgressError,
         RequestStillRunningError,
         StorageUnavailableError,
         DatabaseUnavailableError,
         OverloadedError,
     ),
 )
-async def submit(request: Request, opened: Opened, now: Now, request_id: RequestId) -> Response:
-    recorded = await receive_submission(
-        opened.intake,
-        Delivery(
-            body=request.stream(),
-            length=_content_length(request),
-            content_type=_content_type(request),
-            signatures=tuple(request.headers.getlist("x-spark-signature")),
-            now=now,
-            began=asyncio.get_running_loop().time(),
-            new_id=new_id,
-        ),
-    )
+async def submit(
+    request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False
+) -> Response:
+    delivery = read_delivery(request, now=now)
+    if dry_run:
+        return _describe(await rehearse_submission(opened.intake, delivery), request_id)
+    recorded = await receive_submission(opened.intake, delivery)
     if recorded.keeps_files:
         metrics.UPLOAD_BYTES.inc(sum(file["size"] for file in recorded.body["files"]))
     return JSONResponse(
@@ -176,21 +174,17 @@ async def submit(request: Request, opened: Opened, now: Now, request_id: Request
     )
 
 
-def _content_length(request: Request) -> int | None:
-    """As announced; the HTTP parser has refused what is no number."""
-    value = request.headers.get("content-length")
-    return None if value is None else int(value)
-
-
-def _content_type(request: Request) -> str:
-    """The one Content-Type, if it is one we read. Raises MediaTypeUnsupportedError."""
-    values = request.headers.getlist("content-type")
-    kind, _, parameters = (values[0] if len(values) == 1 else "").partition(";")
-    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    is_json = kind.strip().lower() == "application/json" and charset in ("", "utf-8", "utf8")
-    is_form = kind.strip().lower() == "multipart/form-data"
-    if "content-encoding" in request.headers or not (is_json or is_form):
-        raise MediaTypeUnsupportedError(
-            hint="Send application/json in UTF-8 or multipart/form-data, without Content-Encoding."
+def _describe(rehearsal: Rehearsal, request_id: str) -> Response:
+    problems = [
+        DryRunProblem(
+            code=problem.fault.code,
+            error=problem.fault.error_text,
+            hint=problem.fault.hint_text,
+            file=problem.file,
         )
-    return values[0]
+        for problem in rehearsal.problems
+    ]
+    answer = DryRunAnswer(
+        status="dry_run", would=rehearsal.would, problems=problems, request_id=request_id
+    )
+    return JSONResponse(answer.model_dump(exclude_none=True))

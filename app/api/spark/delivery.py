@@ -1,0 +1,92 @@
+"""A request to a webhook, as the capabilities read it; its body is not read here."""
+
+import re
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Query, Request
+from fastapi.security import APIKeyHeader
+
+from app.clock import new_id, stopwatch
+from app.deliveries.authenticate import SignatureHeaders
+from app.deliveries.delivery import Delivery
+from app.errors import FieldInvalidError, MediaTypeUnsupportedError
+
+DryRun = Annotated[
+    bool, Query(description="Check everything, list every problem, and keep nothing.")
+]
+
+
+def _header(name: str, scheme: str, description: str) -> APIKeyHeader:
+    return APIKeyHeader(name=name, scheme_name=scheme, description=description, auto_error=False)
+
+
+SIGNATURE_HEADERS = (
+    _header(
+        "X-Spark-Signature",
+        "sparkSignature",
+        "Lower-case hexadecimal HMAC-SHA256 of the raw JSON body, or of the raw bytes of the"
+        " `metadata` field, under the webhook secret as literal text.",
+    ),
+    _header(
+        "webhook-signature",
+        "standardWebhooks",
+        "Standard Webhooks: `v1,` and the base64 HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.`"
+        " and the same bytes. Send all three headers. The key is the webhook secret as literal"
+        " text: give a library `whsec_` and the base64 of that text.",
+    ),
+)
+
+IDEMPOTENCY_KEY = re.compile(r"[ -~]{1,255}")
+
+
+def read_delivery(request: Request, *, now: datetime) -> Delivery:
+    """Raises MediaTypeUnsupportedError, or FieldInvalidError for the Idempotency-Key."""
+    header = request.headers.getlist
+    return Delivery(
+        route=request.url.path,
+        body=request.stream(),
+        length=_content_length(request),
+        content_type=_content_type(request),
+        signatures=SignatureHeaders(
+            spark=tuple(header("x-spark-signature")),
+            webhook_id=tuple(header("webhook-id")),
+            webhook_timestamp=tuple(header("webhook-timestamp")),
+            webhook_signature=tuple(header("webhook-signature")),
+        ),
+        idempotency_key=_idempotency_key(request),
+        now=now,
+        elapsed=stopwatch(),
+        new_id=new_id,
+    )
+
+
+def _idempotency_key(request: Request) -> str | None:
+    values = request.headers.getlist("idempotency-key")
+    if not values:
+        return None
+    if len(values) > 1 or not IDEMPOTENCY_KEY.fullmatch(values[0]):
+        raise FieldInvalidError(
+            name="Idempotency-Key", hint="Send it once, with 1 to 255 printable ASCII characters."
+        )
+    return values[0]
+
+
+def _content_length(request: Request) -> int | None:
+    """As announced; the HTTP parser has refused what is no number."""
+    value = request.headers.get("content-length")
+    return None if value is None else int(value)
+
+
+def _content_type(request: Request) -> str:
+    """The one Content-Type, if it is one we read. Raises MediaTypeUnsupportedError."""
+    values = request.headers.getlist("content-type")
+    kind, _, parameters = (values[0] if len(values) == 1 else "").partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+    is_json = kind.strip().lower() == "application/json" and charset in ("", "utf-8", "utf8")
+    is_form = kind.strip().lower() == "multipart/form-data"
+    if "content-encoding" in request.headers or not (is_json or is_form):
+        raise MediaTypeUnsupportedError(
+            hint="Send application/json in UTF-8 or multipart/form-data, without Content-Encoding."
+        )
+    return values[0]

@@ -1,0 +1,179 @@
+"""The inbox: every authentic delivery with what it was answered, so that it can be explained and
+processed again.
+
+A success is written in the transaction of its act, a refusal in one of its own. The signed text is
+personal data: `delete_old_deliveries` ends its life, and so does erasing the student.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from app.database import OUTAGES, Session, Sessions
+from app.deliveries.authenticate import FRESH
+from app.errors import NotFoundError, ServiceError
+from app.models import InboxDelivery
+
+JSON = "application/json"
+
+
+@dataclass
+class Entry:
+    """A delivery on its way into the inbox; what is learned of it on the way is added.
+
+    `text` is exactly what was signed; `digest` its SHA-256. `is_repeated` says that the same text
+    was handled before, so that it need not be kept twice. Keeping an entry again, under its id,
+    gives it the outcome of a replay.
+    """
+
+    id: UUID
+    route: str
+    media_type: str
+    received_at: datetime
+    text: bytes
+    webhook_id: str | None
+    body_bytes: int = 0
+    file_count: int = 0
+    user_id: UUID | None = None
+    spark_user_id: str | None = None
+    spark_assignment_id: str | None = None
+    spark_course_id: str | None = None
+    is_repeated: bool = False
+    digest: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.digest = hashlib.sha256(self.text).digest()
+
+    @property
+    def is_json(self) -> bool:
+        return self.media_type == JSON
+
+
+_KEEP = insert(InboxDelivery)
+_KEEP = _KEEP.on_conflict_do_update(
+    index_elements=[InboxDelivery.id],
+    set_={
+        "status": _KEEP.excluded.status,
+        "code": _KEEP.excluded.code,
+        "user_id": _KEEP.excluded.user_id,
+        "submission_id": _KEEP.excluded.submission_id,
+        "replayed_at": func.now(),
+    },
+)
+_SEEN_IN_TIME = select(
+    select(InboxDelivery.id)
+    .where(
+        InboxDelivery.digest == bindparam("digest"),
+        InboxDelivery.received_at.between(bindparam("earliest"), bindparam("latest")),
+    )
+    .exists()
+)
+
+
+_SAME = InboxDelivery.__table__.alias("same")
+_TEXT = (
+    select(_SAME.c.message)
+    .where(_SAME.c.digest == InboxDelivery.digest, _SAME.c.message.is_not(None))
+    .limit(1)
+    .scalar_subquery()
+)
+_GET = select(
+    InboxDelivery.id,
+    InboxDelivery.route,
+    InboxDelivery.media_type,
+    InboxDelivery.received_at,
+    func.coalesce(_TEXT, b"").label("text"),
+    InboxDelivery.webhook_id,
+    InboxDelivery.body_bytes,
+    InboxDelivery.file_count,
+).where(InboxDelivery.id == bindparam("delivery_id"))
+
+
+async def keep_delivery(
+    session: Session,
+    entry: Entry,
+    *,
+    status: int = 200,
+    code: str | None = None,
+    submission_id: UUID | None = None,
+) -> None:
+    """Write it with its outcome."""
+    await session.execute(
+        _KEEP,
+        {
+            "id": entry.id,
+            "route": entry.route,
+            "media_type": entry.media_type,
+            "received_at": entry.received_at,
+            "status": status,
+            "code": code,
+            "digest": entry.digest,
+            "webhook_id": entry.webhook_id,
+            "message": None if entry.is_repeated else entry.text,
+            "body_bytes": entry.body_bytes,
+            "file_count": entry.file_count,
+            "user_id": entry.user_id,
+            "spark_user_id": entry.spark_user_id,
+            "spark_assignment_id": entry.spark_assignment_id,
+            "spark_course_id": entry.spark_course_id,
+            "submission_id": submission_id,
+        },
+    )
+
+
+@asynccontextmanager
+async def remember_refusal(sessions: Sessions, entry: Entry) -> AsyncIterator[None]:
+    """Keep a delivery whose handling fails, with why. While the database is down, nothing is."""
+    try:
+        yield
+    except OUTAGES:
+        raise
+    except Exception as failure:
+        status, code = _outcome(failure)
+        with suppress(ServiceError, *OUTAGES):
+            async with sessions() as session, session.begin():
+                await keep_delivery(session, entry, status=status, code=code)
+        raise
+
+
+def _outcome(failure: Exception) -> tuple[int, str]:
+    kind = type(failure) if isinstance(failure, ServiceError) else ServiceError
+    return kind.status, kind.code
+
+
+async def was_seen_in_time(session: Session, digest: bytes, *, said_at: datetime) -> bool:
+    """Whether this very text arrived before, when the time it names was fresh (SECURITY D8)."""
+    seen = await session.execute(
+        _SEEN_IN_TIME, {"digest": digest, "earliest": said_at - FRESH, "latest": said_at + FRESH}
+    )
+    return bool(seen.scalar_one())
+
+
+async def get_delivery(sessions: Sessions, delivery_id: UUID) -> Entry:
+    """As it arrived; `text` is empty once it is not kept any more. Raises NotFoundError.
+
+    A text that came several times may be kept with another delivery of it.
+    """
+    async with sessions() as session, session.begin():
+        found = await session.execute(_GET, {"delivery_id": delivery_id})
+        delivery = found.mappings().one_or_none()
+    if delivery is None:
+        raise NotFoundError
+    return Entry(**delivery)
+
+
+async def delete_old_deliveries(sessions: Sessions, *, days: int) -> int:
+    """How many were deleted."""
+    async with sessions() as session, session.begin():
+        deleted = await session.execute(
+            delete(InboxDelivery).where(
+                InboxDelivery.received_at < func.now() - timedelta(days=days)
+            )
+        )
+    return deleted.rowcount

@@ -1,0 +1,98 @@
+"""The signed JSON of a webhook, as one model of the caller's says it must be.
+
+Free text is cleaned; identifiers that would need cleaning are refused. A refusal names the field,
+never its value.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from app.errors import BadRequestError, FieldInvalidError, FieldMissingError, JsonInvalidError
+from app.text import StrictJsonError, clean_text, identifier_text, load_json
+
+YEARS = range(2000, 2101)
+MOMENT = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}(?::\d{2})?)(\.\d{1,9})?([Zz]|[+-]\d{2}:?\d{2})?"
+)
+
+Payload = TypeVar("Payload", bound=BaseModel)
+
+
+def _moment(value: object) -> datetime:
+    """ISO 8601 with an offset; without one it is UTC, as the predecessor read it."""
+    parts = MOMENT.fullmatch(value) if isinstance(value, str) else None
+    if parts is None:
+        raise ValueError("it must be ISO 8601, for example 2026-11-23T14:30:00Z")
+    day, time, fraction, offset = parts.groups()
+    try:
+        moment = datetime.fromisoformat(
+            f"{day}T{time}{(fraction or '')[:7]}{(offset or 'Z').upper()}"
+        )
+    except ValueError:  # its own text repeats the value
+        raise ValueError("there is no such moment") from None
+    if moment.year not in YEARS:
+        raise ValueError("its year must be between 2000 and 2100")
+    return moment.astimezone(UTC)
+
+
+def _text(value: object) -> object:
+    return clean_text(value) if isinstance(value, str) else value
+
+
+Identifier = Annotated[
+    str,
+    Field(min_length=1, max_length=255),
+    BeforeValidator(identifier_text, json_schema_input_type=str | int),
+]
+FreeText = Annotated[str, BeforeValidator(_text)]
+MomentText = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str)]
+
+
+def read_payload(raw: bytes, model: type[Payload]) -> Payload:
+    """Raises JsonInvalidError, FieldMissingError or FieldInvalidError, for the first fault."""
+    content = _load(raw)
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise next(iter(_faults(error, content))) from None
+
+
+def list_faults(raw: bytes, model: type[BaseModel]) -> list[BadRequestError]:
+    """Every fault that `read_payload` would raise one of."""
+    try:
+        content = _load(raw)
+        model.model_validate(content)
+    except JsonInvalidError as fault:
+        return [fault]
+    except ValidationError as error:
+        return list(_faults(error, content))
+    return []
+
+
+def _load(raw: bytes) -> dict[str, Any]:
+    try:
+        content = load_json(raw)
+    except StrictJsonError as error:
+        raise JsonInvalidError(hint=f"The body is not JSON we accept: {error}.") from None
+    if not isinstance(content, dict):
+        raise JsonInvalidError(hint="The body must be one JSON object.")
+    return content
+
+
+def _faults(error: ValidationError, content: dict[str, Any]) -> Iterable[BadRequestError]:
+    for fault in error.errors(include_input=False, include_url=False):
+        name = _place(fault)
+        if content.get(name) is None and len(fault["loc"]) == 1:
+            yield FieldMissingError(name=name)
+        else:
+            yield FieldInvalidError(name=name, hint=fault["msg"].removeprefix("Value error, "))
+
+
+def _place(fault: ErrorDetails) -> str:
+    """Where it is, as a path: `files.0.sha256`."""
+    return ".".join(str(step) for step in fault["loc"])

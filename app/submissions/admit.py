@@ -1,0 +1,59 @@
+"""Whether a message may be handed in, by whom and for what."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from app.accounts.students import get_student
+from app.database import Session, Sessions, retried
+from app.deliveries.inbox import was_seen_in_time
+from app.errors import TimestampTooOldError
+from app.learning.assignments import resolve_assignment
+from app.submissions.idempotency import Claim, take_claim
+from app.submissions.message import Message
+
+
+@dataclass(frozen=True)
+class Place:
+    """Whose submission it is, and for which quest."""
+
+    user_id: UUID
+    quest_id: UUID
+
+
+@retried
+async def claim_submission(
+    sessions: Sessions, message: Message, claim: Claim, *, now: datetime | None
+) -> Place:
+    """Claim a message whose files take longer than a transaction. Raises what `take_claim` and
+    `admit` raise; then nothing is claimed.
+    """
+    async with sessions() as session, session.begin():
+        await take_claim(session, claim)
+        return await admit(session, message, now=now)
+
+
+async def admit(session: Session, message: Message, *, now: datetime | None) -> Place:
+    """Reads only. Judged by the moment `now`; None admits a message of any age.
+
+    Raises TimestampTooOldError, TimestampInFutureError, StudentNotFoundError, AccountInactiveError,
+    AssignmentNotFoundError or AssignmentAmbiguousError.
+    """
+    if now is not None:
+        await check_time(session, message, now=now)
+    payload = message.payload
+    user_id = await get_student(session, payload.spark_user_id)
+    quest_id = await resolve_assignment(
+        session, payload.spark_assignment_id, course_id=payload.spark_course_id, user_id=user_id
+    )
+    return Place(user_id, quest_id)
+
+
+async def check_time(session: Session, message: Message, *, now: datetime) -> None:
+    """A stale message that arrived in time before is no replay but a retry (SECURITY D8)."""
+    try:
+        message.check_fresh(now=now)
+    except TimestampTooOldError:
+        said_at = message.payload.submitted_at
+        if not await was_seen_in_time(session, message.digest, said_at=said_at):
+            raise

@@ -1,0 +1,134 @@
+"""What receiving a submission needs, and how much of a body it takes."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from app import metrics
+from app.database import Sessions
+from app.deliveries.authenticate import check_headers
+from app.deliveries.delivery import Delivery
+from app.deliveries.inbox import Entry
+from app.deliveries.open import Gate, beside_if_large
+from app.deliveries.whole_body import WholeBody
+from app.errors import BodyTooLargeError, MetadataMissingError, OverloadedError
+from app.settings import Settings
+from app.storage.bucket import Bucket
+from app.submissions.declared import DeclaredFiles
+from app.submissions.file_intake import form_files, is_metadata
+from app.submissions.idempotency import Claim, keys_of
+from app.submissions.message import Message, read_message
+from app.submissions.multipart import FormPart, MultipartLimits, parse_boundary, read_parts
+from app.submissions.pace import keep_pace
+from app.submissions.spool import Spool, SpooledPart, SpoolShare
+from app.submissions.store_file import NamedPart
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Opened once per process."""
+
+    settings: Settings
+    gate: Gate
+    sessions: Sessions
+    bucket: Bucket
+    spool: Spool
+    slots: asyncio.Semaphore
+
+
+def begin_body(intake: Intake, delivery: Delivery) -> WholeBody:
+    """The body, at a pace; nothing of it is read yet.
+
+    Raises WebhookNotConfiguredError, SignatureMissingError, SignatureMismatchError or
+    BodyTooLargeError where that is plain already.
+    """
+    settings = intake.settings
+    intake.gate.check_configured()
+    check_headers(delivery.signatures, require_v1=settings.webhook_require_v1)
+    limit = settings.max_json_bytes if delivery.is_json else settings.max_body_bytes
+    if delivery.length is not None and delivery.length > limit:
+        raise BodyTooLargeError
+    paced = keep_pace(
+        delivery.body,
+        idle_seconds=settings.body_idle_seconds,
+        min_bytes_per_second=settings.body_min_bytes_per_second,
+    )
+    return WholeBody(paced, None if delivery.is_json else delivery.length)
+
+
+@asynccontextmanager
+async def upload_slot(intake: Intake) -> AsyncIterator[None]:
+    """One of the few uploads at once. Raises OverloadedError when there is none."""
+    if intake.slots.locked():
+        raise OverloadedError
+    async with intake.slots:
+        with metrics.UPLOADS_RUNNING.track_inprogress():
+            yield
+
+
+@asynccontextmanager
+async def open_form(
+    intake: Intake, delivery: Delivery, body: WholeBody
+) -> AsyncIterator[tuple[bytes, AsyncIterable[NamedPart]]]:
+    """The raw metadata, which the signature covers, and the files, in the order they come.
+
+    Raises MetadataMissingError, and what reading a form raises.
+    """
+    limits = form_limits(intake.settings)
+    parts = read_parts(body, boundary=parse_boundary(delivery.content_type), limits=limits)
+    with intake.spool.open() as share:
+        async with aclosing(parts):
+            early, raw = await _read_metadata(parts, share, intake.settings.max_json_bytes)
+            yield raw, form_files(early, parts)
+
+
+async def _read_metadata(
+    parts: AsyncGenerator[FormPart, None], share: SpoolShare, max_bytes: int
+) -> tuple[list[SpooledPart], bytes]:
+    early: list[SpooledPart] = []
+    async for part in parts:
+        if is_metadata(part):
+            return early, await part.read(max_bytes)
+        if part.filename:
+            early.append(await share.keep(part))
+    raise MetadataMissingError
+
+
+async def read_entry(intake: Intake, entry: Entry, *, has_own_time: bool) -> Message:
+    """What a delivery says; its entry learns whom and what it is about."""
+    message = await beside_if_large(
+        read_message,
+        entry.text,
+        digest=entry.digest,
+        has_own_time=has_own_time,
+        max_text_bytes=intake.settings.max_text_bytes,
+    )
+    entry.spark_user_id = message.payload.spark_user_id
+    entry.spark_assignment_id = message.payload.spark_assignment_id
+    entry.spark_course_id = message.payload.spark_course_id
+    return message
+
+
+def claim_of(intake: Intake, entry: Entry, owner: UUID, *, idempotency_key: str | None) -> Claim:
+    keys = keys_of(entry.digest, webhook_id=entry.webhook_id, idempotency_key=idempotency_key)
+    return Claim(keys, owner, timedelta(seconds=intake.settings.delivery_lease_seconds))
+
+
+def form_limits(settings: Settings) -> MultipartLimits:
+    return MultipartLimits(
+        max_parts=settings.max_parts,
+        max_files=settings.max_files,
+        max_body_bytes=settings.max_body_bytes,
+        max_file_bytes=settings.max_file_bytes,
+        max_total_file_bytes=settings.max_total_file_bytes,
+        max_field_bytes=settings.max_json_bytes,
+    )
+
+
+def declared_files(settings: Settings, message: Message) -> DeclaredFiles:
+    """A signature with its own time covers the files, or there must be none (SECURITY D7)."""
+    required = settings.require_file_digests or message.has_own_time
+    return DeclaredFiles(message.payload.files, required=required)

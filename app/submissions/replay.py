@@ -1,0 +1,51 @@
+"""Processing a kept delivery again, for an operator (DESIGN R9): as it arrived, however late."""
+
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from app.deliveries.inbox import get_delivery, remember_refusal
+from app.errors import ContentMissingError, NotReplayableError
+from app.submissions.idempotency import find_known
+from app.submissions.intake import Intake, claim_of, read_entry
+from app.submissions.receive import record_once
+from app.submissions.record import HandedIn, Recorded, Work, record_replay
+
+
+async def replay_delivery(
+    intake: Intake,
+    delivery_id: UUID,
+    *,
+    now: datetime,
+    new_id: Callable[[], UUID],
+    elapsed: Callable[[], float],
+) -> Recorded:
+    """The inbox keeps the new outcome in place of the old one. What was recorded already stays.
+
+    Raises NotFoundError; NotReplayableError, if its text is not kept, or files of it that were
+    never stored; or what handing in raises.
+    """
+    entry = await get_delivery(intake.sessions, delivery_id)
+    claim = claim_of(intake, entry, new_id(), idempotency_key=None)
+    async with intake.sessions() as session, session.begin():
+        known = await find_known(session, claim)
+    if not entry.text or (known is None and not entry.is_json):
+        raise NotReplayableError
+    work = Work(
+        claim=claim,
+        entry=entry,
+        now=now,
+        fresh_at=None,
+        new_id=new_id,
+        raw_evidence_text=intake.settings.evidence_text_mode == "raw",
+        elapsed=elapsed,
+    )
+    async with remember_refusal(intake.sessions, entry):
+        message = await read_entry(intake, entry, has_own_time=entry.webhook_id is not None)
+        if known is not None:
+            return await record_replay(
+                intake.sessions, known, fingerprint=known.fingerprint, work=work
+            )
+        if message.text is None:
+            raise ContentMissingError
+        return await record_once(intake, HandedIn(message, ()), work=work)
