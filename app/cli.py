@@ -11,6 +11,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -31,6 +32,8 @@ from app.main import create_app, open_resources
 from app.play_spark import try_it
 from app.serve import Server
 from app.settings import Settings, SettingsError, load_settings
+from app.submissions.reconcile import Report
+from app.submissions.reconcile import reconcile as reconcile_files
 from app.worker import run_worker
 from app.worker import sweep as sweep_once
 
@@ -69,6 +72,26 @@ def sweep() -> None:
     with _servers(LOCAL) as settings:
         removed = asyncio.run(_sweep(settings))
     typer.echo(", ".join(f"{kind}: {count} removed" for kind, count in removed.items()))
+
+
+@commands.command()
+def reconcile(
+    *,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Remove what nobody owns; without it, only say so.")
+    ] = False,
+) -> None:
+    """Compare the bucket with its rows and say what differs. Fails when a file is missing."""
+    with _servers(LOCAL) as settings:
+        report = asyncio.run(_reconcile(settings, delete=delete))
+    removable = report.unfinished + report.orphans
+    typer.echo(f"objects: {report.objects}, rows: {report.rows}, not ours: {report.foreign}")
+    typer.echo(f"unfinished, uploads that nobody will end: {report.unfinished}")
+    typer.echo(f"orphans, objects without a row: {report.orphans}")
+    typer.echo(f"missing, rows without an object: {report.missing}")
+    typer.echo(f"deleted: {report.deleted}" if delete else f"--delete would remove {removable}")
+    if report.missing:
+        _refuse(f"{report.missing} committed files are not in the bucket: restore them.")
 
 
 @commands.command()
@@ -179,6 +202,18 @@ async def _work(settings: Settings) -> None:
 async def _sweep(settings: Settings) -> dict[str, int]:
     async with open_resources(settings) as resources:
         return await sweep_once(resources)
+
+
+async def _reconcile(settings: Settings, *, delete: bool) -> Report:
+    """Prints each finding as it is made."""
+    async with open_resources(settings) as resources:
+        return await reconcile_files(
+            resources.sessions,
+            resources.bucket,
+            before=utc_now() - timedelta(seconds=settings.upload_lease_seconds),
+            delete=delete,
+            tell=lambda kind, name: typer.echo(f"{kind} {name}"),
+        )
 
 
 async def _seed(settings: Settings) -> None:

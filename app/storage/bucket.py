@@ -9,6 +9,8 @@ not exist. Every failure is StorageUnavailableError, and says nothing of what S3
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aioboto3
@@ -30,6 +32,23 @@ LINK_SECONDS = 300
 PARTS_IN_FLIGHT = 4  # in this process: bounds the copies that are held while sending
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ListedObject:
+    """An object as a listing shows it."""
+
+    object_key: str
+    modified_at: datetime
+
+
+@dataclass(frozen=True)
+class ListedUpload:
+    """A multipart upload that was neither completed nor aborted."""
+
+    object_key: str
+    upload_id: str
+    started_at: datetime
 
 
 class Bucket:
@@ -154,6 +173,43 @@ class Bucket:
             await self.ping()
         except StorageUnavailableError:
             await _within(CALL_SECONDS, self._client.create_bucket(Bucket=self._name))
+
+    async def exists(self, object_key: str) -> bool:
+        """By listing: of all keys that begin with it, the key itself is the first."""
+        listed = await _within(
+            CALL_SECONDS,
+            self._client.list_objects_v2(Bucket=self._name, Prefix=object_key, MaxKeys=1),
+        )
+        return any(item["Key"] == object_key for item in listed.get("Contents", []))
+
+    async def objects(self, *, after: str = "") -> AsyncIterator[list[ListedObject]]:
+        """Whose keys are greater than `after`, in pages of up to 1000, other people's included."""
+        start: dict[str, Any] = {"StartAfter": after}
+        while True:
+            page = await _within(
+                CALL_SECONDS, self._client.list_objects_v2(Bucket=self._name, **start)
+            )
+            found = page.get("Contents", [])
+            yield [ListedObject(item["Key"], item["LastModified"]) for item in found]
+            if not page["IsTruncated"]:
+                return
+            start = {"ContinuationToken": page["NextContinuationToken"]}
+
+    async def unfinished_uploads(self) -> AsyncIterator[list[ListedUpload]]:
+        """In pages, other people's included."""
+        start: dict[str, Any] = {}
+        while True:
+            page = await _within(
+                CALL_SECONDS, self._client.list_multipart_uploads(Bucket=self._name, **start)
+            )
+            found = page.get("Uploads", [])
+            yield [ListedUpload(item["Key"], item["UploadId"], item["Initiated"]) for item in found]
+            if not page["IsTruncated"]:
+                return
+            start = {  # SeaweedFS lists by upload id and has no marker of keys
+                "KeyMarker": page.get("NextKeyMarker", ""),
+                "UploadIdMarker": page["NextUploadIdMarker"],
+            }
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from app.settings import Settings
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
-    from types_aiobotocore_s3.type_defs import MultipartUploadTypeDef
+    from types_aiobotocore_s3.type_defs import MultipartUploadTypeDef, ObjectIdentifierTypeDef
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class Stores:
 
     async def _object_keys(self) -> set[str]:
         async with self._s3() as s3:
-            found = await s3.list_objects_v2(Bucket=self.variables["S3_BUCKET"])
-        return {item["Key"] for item in found.get("Contents", [])}
+            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self.variables["S3_BUCKET"])
+            return {item["Key"] async for page in pages for item in page.get("Contents", [])}
 
     def has_a_part(self) -> bool:
         """Whether a part of an unfinished upload has arrived."""
@@ -99,23 +99,60 @@ class Stores:
             found = await s3.list_multipart_uploads(Bucket=self.variables["S3_BUCKET"])
         return found.get("Uploads", [])
 
-    def put(self, object_key: str, content: bytes) -> None:
-        asyncio.run(self._put(object_key, content))
+    def put(self, *object_keys: str, content: bytes) -> None:
+        """Objects of the same content."""
+        asyncio.run(self._put(object_keys, content))
 
-    async def _put(self, object_key: str, content: bytes) -> None:
+    async def _put(self, object_keys: Sequence[str], content: bytes) -> None:
+        bucket, turns = self.variables["S3_BUCKET"], asyncio.Semaphore(10)
+
+        async def put(object_key: str) -> None:
+            async with turns:
+                await s3.put_object(Bucket=bucket, Key=object_key, Body=content)
+
         async with self._s3() as s3:
-            await s3.put_object(Bucket=self.variables["S3_BUCKET"], Key=object_key, Body=content)
+            await asyncio.gather(*(put(object_key) for object_key in object_keys))
+
+    def begin_upload(self, object_key: str) -> None:
+        """A multipart upload that stays unfinished, with one part."""
+        asyncio.run(self._begin_upload(object_key))
+
+    async def _begin_upload(self, object_key: str) -> None:
+        bucket = self.variables["S3_BUCKET"]
+        async with self._s3() as s3:
+            begun = await s3.create_multipart_upload(Bucket=bucket, Key=object_key)
+            await s3.upload_part(
+                Bucket=bucket,
+                Key=object_key,
+                UploadId=begun["UploadId"],
+                PartNumber=1,
+                Body=b"rain",
+            )
 
     async def _make_bucket(self) -> None:
         async with self._s3() as s3:
             await s3.create_bucket(Bucket=self.variables["S3_BUCKET"])
 
     async def _drop_bucket(self) -> None:
+        async with self._s3() as s3:
+            await s3.delete_bucket(Bucket=self.variables["S3_BUCKET"])
+
+    def empty_bucket(self) -> None:
+        asyncio.run(self._empty_bucket())
+
+    async def _empty_bucket(self) -> None:
         bucket = self.variables["S3_BUCKET"]
         async with self._s3() as s3:
-            for key in await self._object_keys():
-                await s3.delete_object(Bucket=bucket, Key=key)
-            await s3.delete_bucket(Bucket=bucket)
+            keys = list(await self._object_keys())
+            for start in range(0, len(keys), 1000):  # the most of one call
+                objects: list[ObjectIdentifierTypeDef] = [
+                    {"Key": key} for key in keys[start : start + 1000]
+                ]
+                await s3.delete_objects(Bucket=bucket, Delete={"Objects": objects})
+            for upload in await self._unfinished_uploads():
+                await s3.abort_multipart_upload(
+                    Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                )
 
 
 @contextmanager
@@ -141,6 +178,7 @@ def own_stores(settings: Settings) -> Iterator[Stores]:
         try:
             yield stores
         finally:
+            stores.empty_bucket()
             asyncio.run(stores._drop_bucket())
 
 

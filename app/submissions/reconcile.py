@@ -1,0 +1,149 @@
+"""Compare the bucket with its rows, in both directions (SECURITY D12).
+
+The sweep removes what has a row. Here is found what has none, as after a PUT that reached the
+store when its upload was already swept; and rows whose object is gone, which nothing can mend.
+
+Nothing is locked, and nothing that lives is hit: a row is committed before the first byte, under
+a key that is used once. So whoever has no row *after* it was listed never gets one, and a row
+that was committed *before* the store was asked has its object there. Memory is that of one page.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import bindparam, select
+
+from app.database import Sessions
+from app.models import Upload
+from app.storage.bucket import Bucket
+
+ROWS_PER_PAGE = 1000
+A_UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+OUR_KEY = re.compile(rf"{A_UUID}/{A_UUID}\.[a-z0-9]+")
+
+Kind = Literal["unfinished", "orphan", "missing"]
+Tell = Callable[[Kind, str], None]
+
+_STATES = select(Upload.object_key, Upload.state).where(
+    Upload.object_key.in_(bindparam("keys", expanding=True))
+)
+_COMMITTED = (
+    select(Upload.object_key, Upload.id)
+    .where(Upload.state == "committed", Upload.object_key > bindparam("after"))
+    .order_by(Upload.object_key)
+    .limit(ROWS_PER_PAGE)
+)
+
+
+@dataclass
+class Report:
+    """What was seen and found, counted; `foreign` keys are not of our form and never touched."""
+
+    objects: int = 0
+    rows: int = 0
+    foreign: int = 0
+    unfinished: int = 0
+    orphans: int = 0
+    missing: int = 0
+    deleted: int = 0
+
+
+async def reconcile(
+    sessions: Sessions, bucket: Bucket, *, before: datetime, delete: bool, tell: Tell
+) -> Report:
+    """Report all, and with `delete` remove what has no row and is from `before` that moment.
+
+    `tell` hears each finding at once: its kind, and its key or, of a missing file, its upload's
+    id. Repeatable; what failed half-way is found again. Raises StorageUnavailableError.
+    """
+    comparison = _Comparison(sessions, bucket, before=before, delete=delete, tell=tell)
+    await comparison.find_unfinished()  # first: removing an orphan ends its uploads as well
+    await comparison.find_orphans()
+    await comparison.find_missing()
+    return comparison.report
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    sessions: Sessions
+    bucket: Bucket
+    before: datetime
+    delete: bool
+    tell: Tell
+    report: Report = field(default_factory=Report)
+
+    async def find_unfinished(self) -> None:
+        """Uploads to the store that nobody will end: the sweep ends those whose row remains."""
+        async for page in self.bucket.unfinished_uploads():
+            ours = [upload for upload in page if OUR_KEY.fullmatch(upload.object_key)]
+            self.report.foreign += len(page) - len(ours)
+            old = [upload for upload in ours if upload.started_at < self.before]
+            states = await self._states([upload.object_key for upload in old])
+            for upload in old:
+                if states.get(upload.object_key) not in {"pending", "deleting"}:
+                    self.report.unfinished += 1
+                    self.tell("unfinished", upload.object_key)
+                    if self.delete:
+                        await self.bucket.abort_upload(upload.object_key, upload.upload_id)
+                        self.report.deleted += 1
+
+    async def find_orphans(self) -> None:
+        async for page in self.bucket.objects():
+            ours = [item for item in page if OUR_KEY.fullmatch(item.object_key)]
+            self.report.objects += len(page)
+            self.report.foreign += len(page) - len(ours)
+            old = [item.object_key for item in ours if item.modified_at < self.before]
+            states = await self._states(old)
+            for object_key in old:
+                if object_key not in states and await self._is_orphan(object_key):
+                    self.report.orphans += 1
+                    self.tell("orphan", object_key)
+                    if self.delete:
+                        await self.bucket.delete(object_key)
+                        self.report.deleted += 1
+
+    async def find_missing(self) -> None:
+        """The store lists in the order of bytes; of keys that are ours so does every collation.
+
+        Should they differ after all, it costs questions and is no finding.
+        """
+        after = ""
+        while absent := await self._committed(after):
+            self.report.rows += len(absent)
+            last = next(reversed(absent))
+            async for page in self.bucket.objects(after=after):
+                for item in page:
+                    absent.pop(item.object_key, None)
+                if any(item.object_key >= last for item in page):
+                    break
+            for object_key, upload_id in absent.items():
+                if await self._is_missing(object_key):
+                    self.report.missing += 1
+                    self.tell("missing", str(upload_id))
+            after = last
+
+    async def _is_orphan(self, object_key: str) -> bool:
+        """Asked again: an upload may have been discarded since, and both are gone."""
+        return await self.bucket.exists(object_key) and not await self._states([object_key])
+
+    async def _is_missing(self, object_key: str) -> bool:
+        """Asked again: a file that is being removed loses its state before its object."""
+        if await self.bucket.exists(object_key):
+            return False
+        return await self._states([object_key]) == {object_key: "committed"}
+
+    async def _states(self, object_keys: Sequence[str]) -> dict[str, str]:
+        """Of those that have a row."""
+        async with self.sessions() as session, session.begin():
+            found = await session.execute(_STATES, {"keys": object_keys})
+            return {row.object_key: row.state for row in found}
+
+    async def _committed(self, after: str) -> dict[str, UUID]:
+        """The next page of committed keys, in order, with their uploads' ids."""
+        async with self.sessions() as session, session.begin():
+            found = await session.execute(_COMMITTED, {"after": after})
+            return {row.object_key: row.id for row in found}
