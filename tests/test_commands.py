@@ -56,6 +56,11 @@ def test_what_try_it_prints_works_as_printed(serving: Serving) -> None:
     assert _sh(f"curl -sS -o /dev/null -w '%{{http_code}}' '{link[1]}'") == "302"
     commands = re.findall(r"^(?:echo .*)?curl (?:.*\\\n)*.*$", serving.output, re.MULTILINE)
     assert len(commands) == 2
+    words = re.search(r"put '(\S+)' \(quoted\) behind the address", serving.output)
+    assert words
+    for command in commands:
+        checked = _sh(re.sub(r"(\S+/submission)", rf"'\1{words[1]}'", command))
+        assert '"would":"create"' in checked
     as_json, with_file = map(_sh, commands)
     assert '"status":"success"' in as_json
     assert '"files":[{"name":"report.txt"' in with_file

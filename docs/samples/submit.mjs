@@ -38,8 +38,8 @@ function sign(id, content) {
   return { 'webhook-id': id, 'webhook-timestamp': time, 'webhook-signature': `v1,${mac}` };
 }
 
-// From Node 20 on the files are read while they are sent. This is Node's own FormData: that of the
-// package form-data cannot be given to fetch.
+// This is Node's own FormData: that of the package form-data cannot be given to fetch. It may take
+// as much memory as the files, which is at most 200 MiB.
 async function makeForm(content) {
   const form = new FormData();
   form.append('metadata', content); // first: a wrong signature is answered before the files travel
