@@ -21,8 +21,9 @@ class WebhookNotConfiguredError(UnavailableError):
 class SignatureMissingError(UnauthorizedError):
     code, title, error = "signature_missing", "Signature missing", "Missing signature"
     hint = (
-        "Send X-Spark-Signature: the lower-case hex HMAC-SHA256 of the raw body"
-        " (multipart: of the raw bytes of the metadata field)."
+        "Send webhook-id, webhook-timestamp and webhook-signature (Standard Webhooks), or"
+        " X-Spark-Signature: the lower-case hex HMAC-SHA256 of the raw body (multipart: of the raw"
+        " bytes of the metadata field)."
     )
 
 

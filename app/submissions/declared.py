@@ -1,12 +1,9 @@
 """The files a sender signed for (DEFECTS 54): each that is sent must be one of them."""
 
+from collections import Counter
 from collections.abc import Sequence
 
-from app.errors import (
-    FileDigestMismatchError,
-    FileDigestRequiredError,
-    FileNotDeclaredError,
-)
+from app.errors import FileDigestMismatchError, FileDigestRequiredError, FileNotDeclaredError
 from app.submissions.message import DeclaredFile
 
 
@@ -14,32 +11,31 @@ class DeclaredFiles:
     """What is declared and did not come yet. Without a declaration, `required` forbids any file."""
 
     def __init__(self, files: Sequence[DeclaredFile] | None, *, required: bool) -> None:
-        self._missing = None if files is None else list(files)
+        self._is_declared = files is not None
         self._required = required
+        self._names = Counter(file.name for file in files or ())
+        self._contents = Counter((file.name, file.digest, file.size) for file in files or ())
 
     def expect(self, name: str) -> None:
-        """Before its bytes. Raises FileDigestRequiredError or FileNotDeclaredError."""
-        if self._missing is None:
+        """A file begins. Raises FileDigestRequiredError or FileNotDeclaredError."""
+        if not self._is_declared:
             if self._required:
                 raise FileDigestRequiredError
-        elif all(file.name != name for file in self._missing):
+        elif self._names[name] == 0:
             raise FileNotDeclaredError
+        else:
+            self._names[name] -= 1
 
-    def take(self, name: str, sha256: bytes, size_bytes: int) -> None:
-        """After its bytes. Files of one name may come in any order.
+    def check(self, name: str, sha256: bytes, size_bytes: int) -> None:
+        """It has come whole. Files of one name may come in any order.
 
-        Raises FileDigestMismatchError, or FileNotDeclaredError for one too many.
+        Raises FileDigestMismatchError.
         """
-        named = [file for file in self._missing or () if file.name == name]
-        fitting = [file for file in named if (file.digest, file.size) == (sha256, size_bytes)]
-        if self._missing is None:
-            return
-        if not named:
-            raise FileNotDeclaredError
-        self._missing.remove((fitting or named)[0])
-        if not fitting:
+        content = (name, sha256, size_bytes)
+        if self._is_declared and self._contents[content] == 0:
             raise FileDigestMismatchError
+        self._contents[content] -= 1
 
     def missing(self) -> list[str]:
         """Names of the files that were declared and did not come."""
-        return [file.name for file in self._missing or ()]
+        return list(self._names.elements())

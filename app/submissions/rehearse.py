@@ -21,7 +21,7 @@ from app.errors import (
     ServiceError,
 )
 from app.learning.assignments import resolve_assignment
-from app.learning.enrolment import find_enrolment, first_task
+from app.learning.enrolment import find_enrolment
 from app.submissions.admit import check_time
 from app.submissions.declared import DeclaredFiles
 from app.submissions.file_intake import FILE_FAULTS
@@ -37,7 +37,7 @@ from app.submissions.intake import (
 )
 from app.submissions.message import Message, list_message_faults
 from app.submissions.pace import read_all
-from app.submissions.revisions import Revision, find_current
+from app.submissions.revisions import Revision, find_standing
 from app.submissions.store_file import NamedPart, inspect_file
 
 Would = Literal["create", "revise", "duplicate", "refuse"]
@@ -143,7 +143,7 @@ async def _inspect(
             try:
                 declared.expect(name)
                 seen = await inspect_file(part)
-                declared.take(name, seen.sha256, seen.size_bytes)
+                declared.check(name, seen.sha256, seen.size_bytes)
                 digests.append(seen.sha256)
             except FILE_FAULTS as fault:
                 rehearsal.add(fault, file=name)
@@ -167,6 +167,11 @@ async def _find_before(session: Session, message: Message, rehearsal: Rehearsal)
         )
         enrolment = await find_enrolment(session, user_id=user_id, quest_id=quest_id)
         if enrolment is not None:
-            task = await first_task(session, enrolment, assignment_id=payload.spark_assignment_id)
-            return await find_current(session, user_id=user_id, task_id=task.id)
+            standing = await find_standing(
+                session,
+                enrolment,
+                user_id=user_id,
+                assignment_id=payload.spark_assignment_id,
+            )
+            return standing.current
     return None

@@ -27,7 +27,9 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.CheckConstraint(
-            "school_subject in ('language_arts', 'math', 'science', 'social_studies', 'financial_literacy', 'health', 'pe', 'fine_arts', 'cte', 'digital_literacy', 'electives')",
+            "school_subject in ('language_arts', 'math', 'science', 'social_studies',"
+            " 'financial_literacy', 'health', 'pe', 'fine_arts', 'cte',"
+            " 'digital_literacy', 'electives')",
             name=op.f("ck_user_subject_xp_school_subject"),
         ),
         sa.ForeignKeyConstraint(

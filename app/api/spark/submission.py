@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from app import metrics
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.problems import problems
-from app.api.spark.delivery import SIGNATURE_HEADERS, DryRun, read_delivery
+from app.api.spark.delivery import SIGNATURE_HEADERS, WEBHOOK_PARAMETERS, DryRun, read_delivery
 from app.api.spark.schemas import DryRunAnswer, DryRunProblem, SubmissionAnswer
 from app.errors import (
     AccountInactiveError,
@@ -117,7 +117,7 @@ REQUEST_BODY = {
     description=DESCRIPTION,
     response_model=SubmissionAnswer | DryRunAnswer,
     dependencies=[Security(header) for header in SIGNATURE_HEADERS],
-    openapi_extra={"requestBody": REQUEST_BODY},
+    openapi_extra={"parameters": WEBHOOK_PARAMETERS, "requestBody": REQUEST_BODY},
     responses=problems(
         SignatureMissingError,
         SignatureMismatchError,
