@@ -29,7 +29,7 @@ class Entry:
 
     `text` is exactly what was signed; `digest` its SHA-256. `is_repeated` says that the same text
     was handled before, so that it need not be kept twice. Keeping an entry again, under its id,
-    gives it the outcome of a replay.
+    gives it the outcome of a replay; `was_answered` says that it was recorded already.
     """
 
     id: UUID
@@ -45,6 +45,7 @@ class Entry:
     spark_assignment_id: str | None = None
     spark_course_id: str | None = None
     is_repeated: bool = False
+    was_answered: bool = False
     digest: bytes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,8 +62,9 @@ _KEEP = _KEEP.on_conflict_do_update(
     set_={
         "status": _KEEP.excluded.status,
         "code": _KEEP.excluded.code,
-        "user_id": _KEEP.excluded.user_id,
-        "submission_id": _KEEP.excluded.submission_id,
+        # Whose it is and what it became stays known, whatever a replay comes to.
+        "user_id": func.coalesce(_KEEP.excluded.user_id, InboxDelivery.user_id),
+        "submission_id": func.coalesce(_KEEP.excluded.submission_id, InboxDelivery.submission_id),
         "replayed_at": func.now(),
     },
 )
@@ -92,6 +94,7 @@ _GET = select(
     InboxDelivery.webhook_id,
     InboxDelivery.body_bytes,
     InboxDelivery.file_count,
+    InboxDelivery.submission_id.is_not(None).label("was_answered"),
 ).where(InboxDelivery.id == bindparam("delivery_id"))
 
 

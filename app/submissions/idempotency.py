@@ -45,8 +45,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Known:
-    """What a message was answered, and the fingerprint of its content."""
+    """What a message of this student was answered, and the fingerprint of its content.
 
+    `has_same_text` is false where it was found by the sender's own key alone.
+    """
+
+    user_id: UUID
+    has_same_text: bool
     fingerprint: bytes
     response: dict[str, Any]
 
@@ -77,10 +82,16 @@ _TAKE = _NEW.on_conflict_do_update(
     where=IdempotencyKey.response.is_(None)
     & ((IdempotencyKey.owner == _NEW.excluded.owner) | (IdempotencyKey.lease_until < func.now())),
 ).returning(IdempotencyKey.key)
+_SAME_TEXT = IdempotencyKey.key == bindparam("first_key")
 _KNOWN = (
-    select(IdempotencyKey.fingerprint, IdempotencyKey.response)
+    select(
+        IdempotencyKey.user_id,
+        _SAME_TEXT,
+        IdempotencyKey.fingerprint,
+        IdempotencyKey.response,
+    )
     .where(IdempotencyKey.key == any_(_KEYS), IdempotencyKey.response.is_not(None))
-    .order_by(IdempotencyKey.key == bindparam("first_key"))
+    .order_by(_SAME_TEXT)
 )
 _RENEW = update(IdempotencyKey).where(_OURS).values(lease_until=_LEASE_END)
 _RELEASE = (

@@ -67,11 +67,7 @@ async def receive_submission(intake: Intake, delivery: Delivery) -> Recorded:
 async def _receive_json(intake: Intake, delivery: Delivery, body: WholeBody) -> Recorded:
     raw = await read_all(body, max_bytes=intake.settings.max_json_bytes)
     async with _received(intake, delivery, raw, body) as received:
-        if received.message.text is None:
-            raise ContentMissingError
-        if received.message.payload.files:
-            raise FileMissingError
-        return await record_once(intake, HandedIn(received.message, ()), work=received.work)
+        return await record_text(intake, received.message, work=received.work)
 
 
 async def _receive_form(intake: Intake, delivery: Delivery, body: WholeBody) -> Recorded:
@@ -113,7 +109,7 @@ async def _record_form(
     try:
         place = await _in_turn(claim, work.claim)
     except AnsweredError as answered:
-        fingerprint = await _fingerprint(answered.known, message, files)
+        fingerprint = await _fingerprint(answered.known, received, files)
         return await record_replay(
             intake.sessions, answered.known, fingerprint=fingerprint, work=work
         )
@@ -121,16 +117,23 @@ async def _record_form(
     return await _take_in(intake, received, user_id=place.user_id, files=files)
 
 
-async def _fingerprint(known: Known, message: Message, files: AsyncIterable[NamedPart]) -> bytes:
+async def _fingerprint(known: Known, received: Received, files: AsyncIterable[NamedPart]) -> bytes:
     """Of a known message: by the digests that were signed if they fit, else by reading the files
     (DESIGN R1).
     """
+    message, entry = received.message, received.work.entry
     declared = message.payload.files
     if declared is not None:
         fingerprint = message.fingerprint([file.digest for file in declared])
         if fingerprint == known.fingerprint:
             return fingerprint
-    return message.fingerprint([(await inspect_file(part)).sha256 async for part in files])
+    digests: list[bytes] = []
+    async for part in files:
+        seen = await inspect_file(part)
+        entry.file_count += 1
+        entry.body_bytes += seen.size_bytes
+        digests.append(seen.sha256)
+    return message.fingerprint(digests)
 
 
 async def _take_in(
@@ -152,6 +155,17 @@ async def _take_in(
     if not recorded.keeps_files:
         await file_intake.discard()
     return recorded
+
+
+async def record_text(intake: Intake, message: Message, *, work: Work) -> Recorded:
+    """Record a message that comes alone. Raises ContentMissingError, FileMissingError, and what
+    `record_once` raises.
+    """
+    if message.text is None:
+        raise ContentMissingError
+    if message.payload.files:
+        raise FileMissingError
+    return await record_once(intake, HandedIn(message, ()), work=work)
 
 
 async def record_once(intake: Intake, handed_in: HandedIn, *, work: Work) -> Recorded:

@@ -119,7 +119,8 @@ async def record_replay(
     if known.fingerprint != fingerprint:
         raise IdempotencyConflictError
     recorded = Recorded(known.response | {"duplicate": True, "xp_awarded": 0}, is_replay=True)
-    work.entry.is_repeated = True
+    work.entry.user_id = known.user_id
+    work.entry.is_repeated = known.has_same_text
     async with sessions() as session, session.begin():
         await keep_delivery(session, work.entry, submission_id=_submission_id(recorded))
     return recorded

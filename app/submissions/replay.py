@@ -5,11 +5,11 @@ from datetime import datetime
 from uuid import UUID
 
 from app.deliveries.inbox import get_delivery, remember_refusal
-from app.errors import ContentMissingError, NotReplayableError
+from app.errors import NotReplayableError
 from app.submissions.idempotency import find_known
 from app.submissions.intake import Intake, claim_of, read_entry
-from app.submissions.receive import record_once
-from app.submissions.record import HandedIn, Recorded, Work, record_replay
+from app.submissions.receive import record_text
+from app.submissions.record import Recorded, Work, record_replay
 
 
 async def replay_delivery(
@@ -22,15 +22,13 @@ async def replay_delivery(
 ) -> Recorded:
     """The inbox keeps the new outcome in place of the old one. What was recorded already stays.
 
-    Raises NotFoundError; NotReplayableError, if its text is not kept, or files of it that were
-    never stored; or what handing in raises.
+    A form is only answered again. Raises NotFoundError; NotReplayableError, if its text or its
+    answer is not kept; or what handing in raises.
     """
     entry = await get_delivery(intake.sessions, delivery_id)
-    claim = claim_of(intake, entry, new_id(), idempotency_key=None)
-    async with intake.sessions() as session, session.begin():
-        known = await find_known(session, claim)
-    if not entry.text or (known is None and not entry.is_json):
+    if not entry.text:
         raise NotReplayableError
+    claim = claim_of(intake, entry, new_id(), idempotency_key=None)
     work = Work(
         claim=claim,
         entry=entry,
@@ -40,12 +38,16 @@ async def replay_delivery(
         raw_evidence_text=intake.settings.evidence_text_mode == "raw",
         elapsed=elapsed,
     )
+    if not entry.is_json:
+        return await _answer_again(intake, work)
     async with remember_refusal(intake.sessions, entry):
         message = await read_entry(intake, entry, has_own_time=entry.webhook_id is not None)
-        if known is not None:
-            return await record_replay(
-                intake.sessions, known, fingerprint=known.fingerprint, work=work
-            )
-        if message.text is None:
-            raise ContentMissingError
-        return await record_once(intake, HandedIn(message, ()), work=work)
+        return await record_text(intake, message, work=work)
+
+
+async def _answer_again(intake: Intake, work: Work) -> Recorded:
+    async with intake.sessions() as session, session.begin():
+        known = await find_known(session, work.claim)
+    if known is None or not work.entry.was_answered:
+        raise NotReplayableError
+    return await record_replay(intake.sessions, known, fingerprint=known.fingerprint, work=work)

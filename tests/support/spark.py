@@ -1,8 +1,9 @@
 """Plays Spark against the service under test: signs launch tokens and submissions as it does."""
 
+import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from pydantic import SecretStr
 from app.signing import sign, sign_token, token_key
 from tests.support.bodies import BOUNDARY, Part, form
 from tests.support.canaries import CANARIES
+from tests.support.webhooks import library
 
 PERSONAL = ("email", "given_name", "family_name")
 SUBMISSION = "/spark/webhook/submission"
@@ -101,6 +103,36 @@ class Spark:
         CANARIES.release(signature)
         return signature
 
+    def sign_v1(
+        self, raw: bytes, *, webhook_id: str | None = None, at: datetime | None = None
+    ) -> dict[str, str]:
+        """The three headers of Standard Webhooks, made by its own library; `at` is now."""
+        webhook_id = webhook_id or f"msg_{secrets.token_hex(12)}"
+        at = at or datetime.now(tz=UTC)
+        signature = library(self.webhook_secret).sign(webhook_id, at, raw.decode())
+        CANARIES.release(signature)
+        return {
+            "webhook-id": webhook_id,
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": signature,
+        }
+
+    async def post(
+        self,
+        content: bytes,
+        headers: Mapping[str, str],
+        *,
+        media_type: str = "application/json",
+        **query: str,
+    ) -> httpx.Response:
+        """Any body under any signature; a form's media type is FORM."""
+        return await self.browser.post(
+            SUBMISSION,
+            content=content,
+            headers={"Content-Type": media_type} | dict(headers),
+            params=query,
+        )
+
     async def submit(
         self, payload: dict[str, Any] | bytes, *, signature: str | None = None
     ) -> httpx.Response:
@@ -147,3 +179,20 @@ def submission(student: SignedIn, assignment: Assignment, **changes: Any) -> dic
         "submitted_at": datetime.now(tz=UTC).isoformat(),
     } | changes
     return {name: value for name, value in payload.items() if value is not ...}
+
+
+def encoded(payload: dict[str, Any]) -> bytes:
+    """The bytes to sign and to send."""
+    return json.dumps(payload).encode()
+
+
+def declared(*files: Part) -> list[dict[str, Any]]:
+    """How signed metadata lists these files."""
+    return [
+        {
+            "name": file.filename,
+            "sha256": hashlib.sha256(file.content).hexdigest(),
+            "size": len(file.content),
+        }
+        for file in files
+    ]

@@ -1,6 +1,7 @@
 """What is kept of a student: rows in the database and objects in the bucket, seen from outside."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,10 @@ from app.models import (
     EvidenceBlock,
     EvidenceDocument,
     IdempotencyKey,
+    InboxDelivery,
     QuestTaskCompletion,
     SubmissionRevision,
+    Table,
     Upload,
     UserSkillXp,
     XpAward,
@@ -88,13 +91,50 @@ async def uploads_of(sessions: Sessions, user_id: str) -> list[Row[Any]]:
 
 
 async def expire_leases(sessions: Sessions, user_id: str) -> None:
-    """As if the leases of this student's uploads and messages had run out."""
+    """As if the leases of this student's uploads, and of all running messages, had run out."""
     past = func.now() - func.make_interval(0, 0, 0, 0, 1)
     async with sessions() as session, session.begin():
-        for table in (Upload, IdempotencyKey):
-            await session.execute(
-                update(table).where(table.user_id == user_id).values(lease_until=past)
+        await session.execute(
+            update(Upload).where(Upload.user_id == user_id).values(lease_until=past)
+        )
+        await session.execute(  # nobody's yet: whose a message is, is kept with its answer
+            update(IdempotencyKey).where(IdempotencyKey.response.is_(None)).values(lease_until=past)
+        )
+
+
+async def is_claimed(sessions: Sessions, raw: bytes) -> bool:
+    """Whether somebody handles the message of these signed bytes at this moment."""
+    async with sessions() as session, session.begin():
+        found = await session.execute(
+            select(IdempotencyKey.key).where(
+                IdempotencyKey.key == hashlib.sha256(raw).digest(),
+                IdempotencyKey.response.is_(None),
+                IdempotencyKey.lease_until > func.now(),
             )
+        )
+        return found.one_or_none() is not None
+
+
+async def deliveries_of(sessions: Sessions, raw: bytes) -> list[Row[Any]]:
+    """What the inbox keeps of these signed bytes, in the order they came."""
+    async with sessions() as session, session.begin():
+        found = await session.execute(
+            select(InboxDelivery)
+            .where(InboxDelivery.digest == hashlib.sha256(raw).digest())
+            .order_by(InboxDelivery.received_at, InboxDelivery.id)
+        )
+        return list(found.all())
+
+
+async def count_everything(sessions: Sessions) -> dict[str, int]:
+    """How many rows every table has."""
+    async with sessions() as session, session.begin():
+        return {
+            table.fullname: (
+                await session.execute(select(func.count()).select_from(table))
+            ).scalar_one()
+            for table in Table.metadata.sorted_tables
+        }
 
 
 async def object_keys(settings: Settings, user_id: str) -> list[str]:
