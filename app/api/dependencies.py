@@ -13,6 +13,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from app.activity import FailureEvents
 from app.clock import utc_now
 from app.database import Sessions
+from app.deliveries.pace import keep_pace, read_all
 from app.errors import CredentialsInvalidError, JsonInvalidError, MediaTypeUnsupportedError
 from app.limits import Limits
 from app.settings import Settings
@@ -20,7 +21,6 @@ from app.signing import TokenKey
 from app.sso.app_tokens import TokenIssuer
 from app.storage.bucket import Bucket
 from app.submissions.intake import Intake
-from app.submissions.pace import keep_pace, read_all
 from app.text import StrictJsonError, load_json
 
 

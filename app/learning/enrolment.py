@@ -8,15 +8,16 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, case, func, null, select, true, union_all, update
+from sqlalchemy import Uuid, bindparam, case, func, null, or_, select, true, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.database import Session
-from app.models import CourseQuestTask, QuestTaskCompletion, UserQuest, UserQuestTask
+from app.learning.task_copies import copies_for
+from app.models import QuestTaskCompletion, UserQuest, UserQuestTask
 
 
 class Task(NamedTuple):
-    """A student's own copy of a task, in the columns of FIRST_TASK."""
+    """A student's own copy of a task, in the columns of THE_TASK."""
 
     task_id: UUID
     quest_id: UUID
@@ -25,25 +26,12 @@ class Task(NamedTuple):
     subject_xp_distribution: Any
 
 
-_OWNER = ("user_id", "quest_id", "user_quest_id")
-_COPIED = (
-    "title",
-    "description",
-    "pillar",
-    "xp_value",
-    "order_index",
-    "is_required",
-    "diploma_subjects",
-    "subject_xp_distribution",
-)
-_TEMPLATE: Any = CourseQuestTask.__table__.c
-
 # Built once: building a statement costs more than running it.
 _NOW = bindparam("now", type_=UserQuest.completed_at.type)
 _FIND = select(UserQuest.id).where(
     UserQuest.user_id == bindparam("user_id"), UserQuest.quest_id == bindparam("quest_id")
 )
-_LOCKED = _FIND.with_for_update().cte("locked")
+_LOCKED = _FIND.with_for_update(key_share=True).cte("locked")
 _MADE = (
     insert(UserQuest)
     .from_select(
@@ -60,30 +48,17 @@ _MADE = (
         index_elements=[UserQuest.user_id, UserQuest.quest_id],
         set_={"quest_id": UserQuest.quest_id},
     )
-    .returning(UserQuest.id)
+    .returning(UserQuest.id, UserQuest.user_id, UserQuest.quest_id)
     .cte("made")
 )
-_COPY_TASKS = (
-    insert(UserQuestTask)
-    .from_select(
-        [*_OWNER, "source_task_id", *_COPIED],
-        select(
-            bindparam("user_id", type_=Uuid),
-            _TEMPLATE.quest_id,
-            _MADE.c.id,
-            _TEMPLATE.id,
-            *(_TEMPLATE[column] for column in _COPIED),
-        )
-        .join_from(CourseQuestTask, _MADE, true())
-        .where(_TEMPLATE.quest_id == bindparam("quest_id", type_=Uuid)),
-    )
-    .on_conflict_do_nothing()
-    .cte("copied")
+_ENROL = union_all(select(_LOCKED.c.id), select(_MADE.c.id)).add_cte(
+    copies_for(_MADE).cte("copied")
 )
-_ENROL = union_all(select(_LOCKED.c.id), select(_MADE.c.id)).add_cte(_COPY_TASKS)
-# Lowest order, then oldest, then lowest id. Tasks the student added come last, wherever they stand:
-# a one-assignment quest is not about them.
-FIRST_TASK = (
+# The copy of `:template_id`; without one the first task of the quest, by lowest order, then oldest,
+# then lowest id. Tasks the student added come last, wherever they stand: a one-assignment quest is
+# not about them.
+_TEMPLATE_ID = bindparam("template_id", type_=Uuid)
+THE_TASK = (
     select(
         UserQuestTask.id.label("task_id"),
         UserQuestTask.quest_id,
@@ -91,7 +66,10 @@ FIRST_TASK = (
         func.coalesce(UserQuestTask.xp_value, 100).label("xp_value"),
         UserQuestTask.subject_xp_distribution,
     )
-    .where(UserQuestTask.user_quest_id == bindparam("user_quest_id"))
+    .where(
+        UserQuestTask.user_quest_id == bindparam("user_quest_id"),
+        or_(_TEMPLATE_ID.is_(None), UserQuestTask.source_task_id == _TEMPLATE_ID),
+    )
     .order_by(
         UserQuestTask.is_manual,
         UserQuestTask.order_index,

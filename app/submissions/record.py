@@ -7,16 +7,18 @@ completion, XP, the revision with its files, the activity event and the answer a
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from app.activity import record_event
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import Entry, keep_delivery
-from app.errors import IdempotencyConflictError
+from app.errors import AssignmentNotFoundError, IdempotencyConflictError
 from app.evidence.documents import Block, EvidenceFile, delete_blocks, file_block, text_block
 from app.learning.enrolment import Task, enrol, settle_enrolment
-from app.submissions.admit import admit
+from app.learning.task_copies import copy_missing_tasks
+from app.submissions.admit import Place, admit
 from app.submissions.idempotency import Claim, Known, answer_claim, take_claim
 from app.submissions.message import Message
 from app.submissions.revisions import Revision, Standing, find_standing, list_files
@@ -84,13 +86,10 @@ async def record_submission(sessions: Sessions, handed_in: HandedIn, *, work: Wo
         await take_claim(session, work.claim)
         place = await admit(session, handed_in.message, now=work.fresh_at)
         user_id = work.entry.user_id = place.user_id
-        user_quest_id = await enrol(session, user_id=user_id, quest_id=place.quest_id, now=work.now)
-        standing = await find_standing(
-            session,
-            user_quest_id,
-            user_id=user_id,
-            assignment_id=handed_in.message.payload.spark_assignment_id,
+        user_quest_id = await enrol(
+            session, user_id=user_id, quest_id=place.match.quest_id, now=work.now
         )
+        standing = await _stand(session, handed_in.message, place, user_quest_id)
         current = standing.current
         if current is not None and current.fingerprint == handed_in.fingerprint:
             recorded = await _duplicate(session, standing.task, current)
@@ -124,6 +123,25 @@ async def record_replay(
     async with sessions() as session, session.begin():
         await keep_delivery(session, work.entry, submission_id=_submission_id(recorded))
     return recorded
+
+
+async def _stand(session: Session, message: Message, place: Place, user_quest_id: UUID) -> Standing:
+    """The student's own copy of the task is made if the template came after the enrolment.
+
+    Raises AssignmentNotFoundError for a quest without tasks.
+    """
+    template_id = place.match.template_id
+    find = partial(find_standing, session, user_quest_id, user_id=place.user_id)
+    standing = await find(template_id=template_id)
+    if standing is None:
+        await copy_missing_tasks(session, user_quest_id, template_id=template_id)
+        standing = await find(template_id=template_id)
+    if standing is None:
+        raise AssignmentNotFoundError(
+            assignment_id=message.payload.spark_assignment_id,
+            hint="The quest of this assignment has no tasks.",
+        )
+    return standing
 
 
 def _submission_id(recorded: Recorded) -> UUID:

@@ -13,9 +13,8 @@ from uuid import UUID
 from sqlalchemy import bindparam, desc, select, true
 
 from app.database import Session
-from app.errors import AssignmentNotFoundError
 from app.evidence.documents import kept_places
-from app.learning.enrolment import FIRST_TASK, Task
+from app.learning.enrolment import THE_TASK, Task
 from app.models import QuestTaskCompletion, SubmissionRevision, Upload
 from app.submissions.uploads import file_facts
 
@@ -43,7 +42,7 @@ class Standing:
 
 
 # Built once: building a statement costs more than running it.
-_TASK = FIRST_TASK.cte("task")
+_TASK = THE_TASK.cte("task")
 _CURRENT = (
     select(
         SubmissionRevision.id,
@@ -68,15 +67,16 @@ _STANDING = select(
 
 
 async def find_standing(
-    session: Session, user_quest_id: UUID, *, user_id: UUID, assignment_id: str
-) -> Standing:
-    """With the first task of the enrolment. Raises AssignmentNotFoundError if there is none."""
-    found = await session.execute(_STANDING, {"user_quest_id": user_quest_id, "user_id": user_id})
+    session: Session, user_quest_id: UUID, *, user_id: UUID, template_id: UUID | None
+) -> Standing | None:
+    """With the copy of a template task, or with the enrolment's first task if none is named."""
+    found = await session.execute(
+        _STANDING,
+        {"user_quest_id": user_quest_id, "user_id": user_id, "template_id": template_id},
+    )
     row = found.one_or_none()
     if row is None:
-        raise AssignmentNotFoundError(
-            assignment_id=assignment_id, hint="The quest of this assignment has no tasks."
-        )
+        return None
     places, split = row[0], 1 + len(Task._fields)
     current = Revision(*row[split:]) if row[split] else None
     return Standing(Task(*row[1:split]), current, places or ())

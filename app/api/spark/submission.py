@@ -10,6 +10,7 @@ from app.api.dependencies import Now, Opened, RequestId
 from app.api.problems import problems
 from app.api.spark.delivery import SIGNATURE_HEADERS, WEBHOOK_PARAMETERS, DryRun, read_delivery
 from app.api.spark.schemas import DryRunAnswer, DryRunProblem, SubmissionAnswer
+from app.deliveries.rehearsal import Rehearsal
 from app.errors import (
     AccountInactiveError,
     AssignmentAmbiguousError,
@@ -52,7 +53,7 @@ from app.errors import (
 )
 from app.submissions.message import SubmissionPayload
 from app.submissions.receive import receive_submission
-from app.submissions.rehearse import Rehearsal, rehearse_submission
+from app.submissions.rehearse import rehearse_submission
 
 router = APIRouter(tags=["submission"])
 
