@@ -34,7 +34,11 @@ class InboxDelivery(Table):
         # Lists are newest first, and ids are in the order of time.
         Index(None, "spark_user_id", "id"),
         Index(None, "spark_assignment_id", "id"),
-        Index("ix_deliveries_refused", "id", postgresql_where=text("code is not null")),
+        Index(
+            "ix_deliveries_refused",
+            *("id", "spark_assignment_id"),
+            postgresql_where=text("code is not null"),
+        ),
         Index(None, "code", "id", postgresql_where=text("code is not null")),
         {"schema": SPARK},
     )

@@ -98,7 +98,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_deliveries_refused",
         "deliveries",
-        ["id"],
+        ["id", "spark_assignment_id"],
         unique=False,
         schema="spark",
         postgresql_where=sa.text("code is not null"),

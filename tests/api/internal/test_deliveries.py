@@ -26,6 +26,9 @@ MEMBERS = {
 }
 
 
+Items = list[dict[str, Any]]
+
+
 class Operator:
     """Asks with a service key."""
 
@@ -33,19 +36,21 @@ class Operator:
         self._browser = browser
         self._key = key
 
-    async def get(self, path: str = "", **query: object) -> httpx.Response:
-        params = {name: str(value) for name, value in query.items()}
-        return await self._browser.get(DELIVERIES + path, params=params, headers=self._key)
+    async def get(self, path: str) -> httpx.Response:
+        return await self._browser.get(DELIVERIES + path, headers=self._key)
 
-    async def page(self, **query: object) -> dict[str, Any]:
-        answer = await self.get(**query)
+    async def list(self, **query: str | int) -> httpx.Response:
+        return await self._browser.get(DELIVERIES, params=query, headers=self._key)
+
+    async def page(self, **query: str | int) -> dict[str, Any]:
+        answer = await self.list(**query)
         assert answer.status_code == 200, answer.text
         body: dict[str, Any] = answer.json()
         assert body.keys() == {"items", "next_cursor"}
         return body
 
-    async def items(self, **query: object) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = (await self.page(**query))["items"]
+    async def items(self, **query: str | int) -> Items:
+        items: Items = (await self.page(**query))["items"]
         return items
 
     async def replay(self, delivery_id: str) -> httpx.Response:
@@ -176,7 +181,7 @@ async def test_a_full_last_page_is_the_last(
     ],
 )
 async def test_what_no_list_is_asked_is_invalid(operator: Operator, name: str, value: str) -> None:
-    problem = assert_problem(await operator.get(**{name: value}), 400, "field_invalid")
+    problem = assert_problem(await operator.list(**{name: value}), 400, "field_invalid")
     assert problem["error"] == f"Invalid field: {name}"
 
 
@@ -191,8 +196,8 @@ async def test_a_forged_cursor_is_invalid(
     changed = str((int(cursor[0]) + 1) % 10) + cursor[1:]
     moved = uuid4().hex + cursor[32:]
     for forged in (changed, moved, other.replace("-", "") + "0" * 16):
-        assert_problem(await operator.get(cursor=forged), 400, "field_invalid")
-    assert (await operator.get(cursor=cursor)).status_code == 200
+        assert_problem(await operator.list(cursor=forged), 400, "field_invalid")
+    assert (await operator.list(cursor=cursor)).status_code == 200
 
 
 # ---------------------------------------------------------------------------- replayable, replay
