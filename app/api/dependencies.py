@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import SecretStr
 
 from app.activity import FailureEvents
 from app.clock import utc_now
@@ -37,6 +38,8 @@ class Resources:
     issuer: TokenIssuer | None
     app_token_keys: Sequence[TokenKey]
     failure_events: FailureEvents
+    address_key: SecretStr
+    cursor_key: SecretStr
     connections_in_use: Callable[[], int]
 
 

@@ -9,7 +9,8 @@ from app import metrics
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.problems import problems
 from app.api.spark.delivery import SIGNATURE_HEADERS, WEBHOOK_PARAMETERS, DryRun, read_delivery
-from app.api.spark.schemas import DryRunAnswer, DryRunProblem, SubmissionAnswer
+from app.api.spark.schemas import DryRunAnswer, DryRunProblem
+from app.api.submission_answer import SubmissionAnswer, answer_submission
 from app.deliveries.rehearsal import Rehearsal
 from app.errors import (
     AccountInactiveError,
@@ -169,10 +170,7 @@ async def submit(
     recorded = await receive_submission(opened.intake, delivery)
     if recorded.keeps_files:
         metrics.UPLOAD_BYTES.inc(sum(file["size"] for file in recorded.body["files"]))
-    return JSONResponse(
-        recorded.body | {"request_id": request_id},
-        headers={"Idempotent-Replayed": "true"} if recorded.is_replay else None,
-    )
+    return answer_submission(recorded, request_id)
 
 
 def _describe(rehearsal: Rehearsal, request_id: str) -> Response:
