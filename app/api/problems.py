@@ -19,6 +19,7 @@ from app.database import OUTAGES, explain_outage
 from app.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
+    CourseSyncFailedError,
     FieldInvalidError,
     HeaderTooLargeError,
     JsonInvalidError,
@@ -27,6 +28,7 @@ from app.errors import (
     NotFoundError,
     RateLimitedError,
     RequestInvalidError,
+    RosterFailedError,
     ServiceError,
     SignInFailedError,
     SubmissionFailedError,
@@ -50,6 +52,8 @@ UNEXPECTED: dict[str, type[ServiceError]] = {
     "/spark/sso": SignInFailedError,
     "/spark/token": TokenExchangeFailedError,
     "/spark/webhook/submission": SubmissionFailedError,
+    "/spark/webhook/course": CourseSyncFailedError,
+    "/spark/webhook/roster": RosterFailedError,
 }
 
 
