@@ -76,5 +76,6 @@ def subject_xp(distribution: object) -> Mapping[str, int]:
     return {
         name: xp
         for name, xp in sorted(named.items())
-        if name in SCHOOL_SUBJECTS and type(xp) is int and xp > 0
+        # No task is worth a million: a slip must not keep homework out or overflow the totals.
+        if name in SCHOOL_SUBJECTS and type(xp) is int and 0 < xp < 1_000_000
     }

@@ -11,7 +11,7 @@ from app.database import Session, Sessions, retried
 from app.deliveries.inbox import was_seen_in_time
 from app.errors import TimestampTooOldError
 from app.learning.assignments import Match, choose_match, matches_for
-from app.submissions.idempotency import Claim, take_claim
+from app.submissions.idempotency import Claim, take_claim, was_claimed_in_time
 from app.submissions.message import Message
 
 
@@ -69,10 +69,16 @@ async def admit(session: Session, message: Message, *, now: datetime | None) -> 
 
 
 async def check_time(session: Session, message: Message, *, now: datetime) -> None:
-    """A stale message that arrived in time before is no replay but a retry (SECURITY D8)."""
+    """A stale message that arrived in time before is no replay but a retry (SECURITY D8).
+
+    A delivery that was killed left no row in the inbox, but perhaps its claim.
+    """
     try:
         message.check_fresh(now=now)
     except TimestampTooOldError:
-        said_at = message.payload.submitted_at
-        if not await was_seen_in_time(session, message.digest, said_at=said_at):
+        digest, said_at = message.digest, message.payload.submitted_at
+        if not (
+            await was_seen_in_time(session, digest, said_at=said_at)
+            or await was_claimed_in_time(session, digest, said_at=said_at)
+        ):
             raise

@@ -7,7 +7,7 @@ out and the next delivery takes over. A finished key holds the answer.
 
 import hashlib
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from app.database import Session, Sessions
+from app.deliveries.authenticate import FRESH
 from app.models import IdempotencyKey
 
 KEPT = timedelta(days=30)
@@ -93,6 +94,14 @@ _KNOWN = (
     .where(IdempotencyKey.key == any_(_KEYS), IdempotencyKey.response.is_not(None))
     .order_by(_SAME_TEXT)
 )
+_CLAIMED_IN_TIME = select(
+    select(IdempotencyKey.key)
+    .where(
+        IdempotencyKey.key == bindparam("digest"),
+        IdempotencyKey.created_at.between(bindparam("earliest"), bindparam("latest")),
+    )
+    .exists()
+)
 _RENEW = update(IdempotencyKey).where(_OURS).values(lease_until=_LEASE_END)
 _RELEASE = (
     update(IdempotencyKey)
@@ -143,6 +152,15 @@ async def find_known(session: Session, claim: Claim) -> Known | None:
     found = await session.execute(_KNOWN, {"keys": list(claim.keys), "first_key": claim.keys[0]})
     known = found.all()
     return Known(*known[-1]) if known else None
+
+
+async def was_claimed_in_time(session: Session, digest: bytes, *, said_at: datetime) -> bool:
+    """Whether somebody began to handle these signed bytes when the time they name was fresh."""
+    claimed = await session.execute(
+        _CLAIMED_IN_TIME,
+        {"digest": digest, "earliest": said_at - FRESH, "latest": said_at + FRESH},
+    )
+    return bool(claimed.scalar_one())
 
 
 async def renew_claim(sessions: Sessions, claim: Claim) -> None:

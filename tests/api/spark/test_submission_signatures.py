@@ -6,13 +6,14 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from app.database import Sessions
-from app.models import InboxDelivery
+from app.models import IdempotencyKey, InboxDelivery
 from app.settings import Settings
 from app.signing import sign
 from tests.support.bodies import Part, form
@@ -415,6 +416,33 @@ async def test_p094_a_form_that_came_in_time_before_is_continued_with_its_files(
     await arrived(sessions, raw, said_at)
     answer = await spark.send_form(body, signature=spark.sign(raw))
     assert [file["name"] for file in answer.json()["files"]] == ["gauge.png"]
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(0, 200), (-301, 400), (301, 400)])
+async def test_p094_p165_a_form_that_was_killed_in_time_is_continued_after_the_window(
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+    sessions: Sessions,
+    *,
+    seconds: int,
+    status: int,
+) -> None:
+    """Nothing but its claim is left, whose lease ran out."""
+    raw, said_at = stale(student, assignment)
+    claimed_at = said_at + timedelta(seconds=seconds)
+    async with sessions() as session, session.begin():
+        await session.execute(
+            insert(IdempotencyKey).values(
+                key=hashlib.sha256(raw).digest(),
+                owner=uuid4(),
+                lease_until=claimed_at,
+                created_at=claimed_at,
+            )
+        )
+    body = form(Part("metadata", raw), PICTURE)
+    answer = await spark.send_form(body, signature=spark.sign(raw))
+    assert answer.status_code == status, answer.text
 
 
 async def test_p094_other_bytes_do_not_profit_from_a_message_that_came_in_time(
