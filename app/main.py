@@ -16,7 +16,9 @@ from app.api.dependencies import Resources
 from app.api.docs import create_docs_router
 from app.api.edge import Edge, LastResort
 from app.api.health import router as health
+from app.api.internal.activity import router as internal_activity
 from app.api.internal.completions import router as internal_completions
+from app.api.internal.platforms import router as internal_platforms
 from app.api.internal.sessions import router as internal_sessions
 from app.api.linger import Linger
 from app.api.observed import router as observed
@@ -41,6 +43,8 @@ ROUTERS = (
     spark_submission,
     internal_completions,
     internal_sessions,
+    internal_activity,
+    internal_platforms,
     health,
     observed,
 )
