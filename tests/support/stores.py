@@ -34,6 +34,10 @@ class Stores:
     def rows(self, statement: str) -> list[dict[str, Any]]:
         return asyncio.run(_execute(self.variables["DATABASE_URL"], statement))
 
+    async def execute(self, statement: str) -> list[dict[str, Any]]:
+        """As `rows`, for tests that have an event loop."""
+        return await _execute(self.variables["DATABASE_URL"], statement)
+
     def count(self, table: str) -> int:
         found: int = self.rows(f"SELECT count(*) AS found FROM {table}")[0]["found"]  # noqa: S608 - a table's name
         return found

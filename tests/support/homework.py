@@ -1,0 +1,76 @@
+"""One piece of homework that can be sent again and again, and what has to be kept of it."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+from app.learning.sample_course import ASSIGNMENT_ID, COURSE_ID
+from app.signing import sign
+from tests.support.bodies import Part, form
+from tests.support.invariants import Answered
+from tests.support.spark import FORM, SUBMISSION
+
+
+@dataclass(frozen=True)
+class Homework:
+    """A signed request for the sample course: JSON, or a form if it has files."""
+
+    spark_user_id: str
+    text: str
+    message: bytes
+    signature: str
+    files: tuple[Part, ...] = ()
+
+    @property
+    def content_type(self) -> str:
+        return FORM if self.files else "application/json"
+
+    @property
+    def body(self) -> bytes:
+        return form(Part("metadata", self.message), *self.files) if self.files else self.message
+
+    @property
+    def head(self) -> list[str]:
+        """Its header lines, for a plain socket."""
+        return [
+            f"Content-Type: {self.content_type}",
+            f"Content-Length: {len(self.body)}",
+            f"X-Spark-Signature: {self.signature}",
+        ]
+
+    async def send(self, client: httpx.AsyncClient, url: str = "") -> httpx.Response:
+        headers = {"Content-Type": self.content_type, "X-Spark-Signature": self.signature}
+        return await client.post(url + SUBMISSION, content=self.body, headers=headers)
+
+    def answered(self, body: dict[str, Any]) -> Answered:
+        digests = tuple(hashlib.sha256(file.content).hexdigest() for file in self.files)
+        return Answered(self.spark_user_id, self.message, self.text, digests, body)
+
+
+def write_homework(
+    webhook_secret: SecretStr, spark_user_id: str, files: Sequence[Part] = ()
+) -> Homework:
+    """Of this moment, with a text that nobody else has."""
+    text = f"It rained on four days. {secrets.token_hex(8)}"
+    content = {
+        "spark_user_id": spark_user_id,
+        "spark_assignment_id": ASSIGNMENT_ID,
+        "spark_course_id": COURSE_ID,
+        "submission_text": text,
+        "submitted_at": datetime.now(tz=UTC).isoformat(),
+    }
+    message = json.dumps(content).encode()
+    return Homework(spark_user_id, text, message, sign(webhook_secret, message), tuple(files))
+
+
+def note(size: int) -> Part:
+    """A text file of so many bytes, like no other."""
+    content = secrets.token_hex(size // 2 + 1)[:size].encode()
+    return Part("file", content, filename=f"notes-{secrets.token_hex(3)}.txt")
