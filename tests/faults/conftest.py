@@ -43,7 +43,7 @@ def settings_of_stores(settings: Settings, stores: Stores) -> Settings:
     )
 
 
-@dataclass
+@dataclass(eq=False)
 class Faulty:
     """A service whose database and store are behind proxies, and what it has answered."""
 
@@ -77,15 +77,19 @@ class Faulty:
         await self.database.restore()
         await self.store.restore()
 
+    async def expire_uploads(self) -> None:
+        """As if their leases had run out."""
+        await self.stores.execute(
+            "UPDATE spark.uploads SET lease_until = now() - interval '1 second'"
+            " WHERE state <> 'committed'"
+        )
+
     async def assert_invariants(self) -> None:
         """After one sweep, when all leases have ended."""
         await self.restore()
-        await self.stores.execute(EXPIRE_UPLOADS)
+        await self.expire_uploads()
         await sweep(self.running.app.state.resources)
         assert await find_faults(self.stores, self.answered) == NO_FAULTS
-
-
-EXPIRE_UPLOADS = "UPDATE spark.uploads SET lease_until = now() - interval '1 second'"
 
 
 @asynccontextmanager
@@ -107,9 +111,7 @@ async def run_faulty(
             "database_url": SecretStr(through.render_as_string(hide_password=False)),
             "s3_endpoint_url": f"http://127.0.0.1:{store.port}",
         }
-        elsewhere = await stack.enter_async_context(
-            run_elsewhere(settings, **addresses | changes)
-        )
+        elsewhere = await stack.enter_async_context(run_elsewhere(settings, **addresses | changes))
         yield Faulty(elsewhere.running, elsewhere.spark, stores, database, store)
 
 
@@ -124,3 +126,4 @@ async def faulty(service: Faulty) -> AsyncIterator[Faulty]:
     """One service for a whole file: each test also shows that it got over the last one's fault."""
     yield service
     await service.restore()
+    await service.stores.abort_unfinished()  # what a failed test left

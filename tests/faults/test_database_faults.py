@@ -35,7 +35,7 @@ async def assert_unavailable(answering: Awaitable[httpx.Response]) -> None:
     answer = await answering
     assert_problem(answer, 503, "database_unavailable")
     assert 0 < int(answer.headers["retry-after"]) <= 10
-    assert time.monotonic() - began < 14
+    assert time.monotonic() - began < 10
 
 
 async def assert_recovers(faulty: Faulty) -> None:
@@ -46,7 +46,7 @@ async def assert_recovers(faulty: Faulty) -> None:
         return all((await checks(faulty)).values())
 
     await eventually(is_ready)
-    assert time.monotonic() - began < 14
+    assert time.monotonic() - began < 10
 
 
 # ---------------------------------------------------------------------------- down
@@ -66,6 +66,16 @@ async def test_a_service_whose_database_comes_later_needs_no_restart(
         await faulty.assert_invariants()
 
 
+async def fill_pool(faulty: Faulty, *, connections: int) -> None:
+    """So many requests at once, so that so many connections stay open."""
+    homework = [await faulty.write() for _ in range(connections)]
+    async with hold(faulty.stores) as holder:
+        sending = [asyncio.create_task(faulty.send(each)) for each in homework]
+        await holder.wait_for(connections)
+        await holder.release()
+        assert {(await each).status_code for each in sending} == {200}
+
+
 async def refuse(faulty: Faulty) -> None:
     await faulty.database.refuse()
 
@@ -74,17 +84,29 @@ async def hang(faulty: Faulty) -> None:
     faulty.database.hang()
 
 
-@pytest.mark.parametrize("fault", [refuse, hang])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        refuse,
+        pytest.param(
+            hang,
+            marks=pytest.mark.xfail(
+                strict=True,
+                reason="12 s: the ping of a pooled connection has the statement's 10 s, and its"
+                " closing 2 s",
+            ),
+        ),
+    ],
+)
 async def test_a_database_that_goes_away_is_named_and_missed_for_seconds(
     faulty: Faulty, fault: Callable[[Faulty], Awaitable[None]]
 ) -> None:
-    """SECURITY promise 21."""
+    """SECURITY promise 21, with connections in the pool that do not know yet."""
     homework = [await faulty.write(), await faulty.write([note(2000)])]
-    assert (await faulty.send(await faulty.write())).status_code == 200
+    await fill_pool(faulty, connections=4)
     await fault(faulty)
-    refused = [assert_unavailable(faulty.send(each)) for each in homework]
-    (found, *_) = await asyncio.gather(checks(faulty), *refused)
-    assert found == {"database": False, "schema": False, "storage": True}
+    await asyncio.gather(*(assert_unavailable(faulty.send(each)) for each in homework))
+    assert await checks(faulty) == {"database": False, "schema": False, "storage": True}
     assert (await faulty.client.get("/healthz")).status_code == 200
     await faulty.database.restore()
     await assert_recovers(faulty)
@@ -216,11 +238,17 @@ async def tries(stores: Stores) -> int:
     return int(found[0]["last_value"])
 
 
-SQLSTATES = pytest.mark.parametrize("sqlstate", ["40001", "40P01"], ids=["serialization", "deadlock"])
+NOT_TRIED_AGAIN = pytest.mark.xfail(
+    strict=True, reason="a transaction that lost a conflict is answered 503 at its first try"
+)
+SQLSTATES = pytest.mark.parametrize(
+    "sqlstate", ["40001", "40P01"], ids=["serialization", "deadlock"]
+)
 
 
 @pytest.mark.parametrize("times", [1, 2])
 @SQLSTATES
+@NOT_TRIED_AGAIN
 @pytest.mark.parametrize("row", ["P174"])
 @FORMS
 async def test_a_transaction_that_lost_a_conflict_is_tried_again(
@@ -236,6 +264,7 @@ async def test_a_transaction_that_lost_a_conflict_is_tried_again(
 
 
 @SQLSTATES
+@NOT_TRIED_AGAIN
 @pytest.mark.parametrize("row", ["P174"])
 @FORMS
 async def test_a_transaction_that_always_loses_is_given_up_after_three_tries(
@@ -249,6 +278,7 @@ async def test_a_transaction_that_always_loses_is_given_up_after_three_tries(
     await faulty.assert_invariants()
 
 
+@NOT_TRIED_AGAIN
 @pytest.mark.parametrize("row", ["P174"])
 async def test_a_real_deadlock_is_survived(faulty: Faulty, row: str) -> None:
     """The service holds the enrolment and wants the last table; the other holds it and wants both."""
@@ -273,20 +303,25 @@ async def test_a_real_deadlock_is_survived(faulty: Faulty, row: str) -> None:
 # ---------------------------------------------------------------------------- failover
 
 
+@pytest.mark.xfail(
+    strict=True, reason="a connection that may only read stays in the pool, and fails for ever"
+)
 @pytest.mark.parametrize("row", ["P175"])
-@FORMS
 async def test_a_read_only_server_after_a_failover_is_left_again(
-    faulty: Faulty, settings: Settings, files: tuple[Part, ...], row: str
+    settings: Settings, settings_of_stores: Settings, stores: Stores, row: str
 ) -> None:
     """Connections stay as they were opened: who keeps one that cannot write never recovers."""
-    homework = await faulty.write(files)
-    found = await faulty.stores.execute("SELECT current_database() AS name")
-    alter = f"ALTER DATABASE {found[0]['name']}"
-    await execute(settings, f"{alter} SET default_transaction_read_only = on")
-    faulty.database.cut()
-    try:
-        await assert_unavailable(faulty.send(homework))
-    finally:
-        await execute(settings, f"{alter} RESET default_transaction_read_only")
-    assert (await faulty.send(homework)).status_code == 200
-    await faulty.assert_invariants()
+    (found,) = await stores.execute("SELECT current_database() AS name")
+    alter = f"ALTER DATABASE {found['name']}"
+    async with run_faulty(settings_of_stores, stores) as faulty:
+        homework = [await faulty.write(), await faulty.write([note(2000)])]
+        await execute(settings, f"{alter} SET default_transaction_read_only = on")
+        faulty.database.cut()
+        try:
+            for each in homework:
+                await assert_unavailable(faulty.send(each))
+        finally:
+            await execute(settings, f"{alter} RESET default_transaction_read_only")
+        for each in homework:
+            assert (await faulty.send(each)).status_code == 200
+        await faulty.assert_invariants()

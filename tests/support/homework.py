@@ -1,12 +1,15 @@
 """One piece of homework that can be sent again and again, and what has to be kept of it."""
 
+import asyncio
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
@@ -37,17 +40,36 @@ class Homework:
         return form(Part("metadata", self.message), *self.files) if self.files else self.message
 
     @property
-    def head(self) -> list[str]:
-        """Its header lines, for a plain socket."""
-        return [
+    def request(self) -> bytes:
+        """Head and body as they go over a plain socket; its answer ends the connection."""
+        body = self.body
+        head = (
+            f"POST {SUBMISSION} HTTP/1.1",
+            "Host: spark.test",
+            "Connection: close",
             f"Content-Type: {self.content_type}",
-            f"Content-Length: {len(self.body)}",
+            f"Content-Length: {len(body)}",
             f"X-Spark-Signature: {self.signature}",
-        ]
+        )
+        return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
     async def send(self, client: httpx.AsyncClient, url: str = "") -> httpx.Response:
         headers = {"Content-Type": self.content_type, "X-Spark-Signature": self.signature}
         return await client.post(url + SUBMISSION, content=self.body, headers=headers)
+
+    async def send_once(self, url: str) -> tuple[int, dict[str, Any]]:
+        """Over a connection of its own. Raises OSError or EOFError when there is no whole answer."""
+        address = urlsplit(url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        try:
+            writer.write(self.request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", head)
+            assert length, head
+            body = await reader.readexactly(int(length[1]))
+            return int(head.split(maxsplit=2)[1]), json.loads(body)
+        finally:
+            writer.transport.abort()
 
     def answered(self, body: dict[str, Any]) -> Answered:
         digests = tuple(hashlib.sha256(file.content).hexdigest() for file in self.files)

@@ -103,6 +103,15 @@ class Stores:
             found = await s3.list_multipart_uploads(Bucket=self.variables["S3_BUCKET"])
         return found.get("Uploads", [])
 
+    async def abort_unfinished(self) -> None:
+        """Every multipart upload of the bucket."""
+        bucket = self.variables["S3_BUCKET"]
+        async with self._s3() as s3:
+            for upload in await self._unfinished_uploads():
+                await s3.abort_multipart_upload(
+                    Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                )
+
     def put(self, object_key: str, content: bytes) -> None:
         asyncio.run(self._put(object_key, content))
 
