@@ -14,9 +14,8 @@ import psutil
 import pytest
 
 from tests.faults.conftest import Faulty
-from tests.support.bodies import Part, form
+from tests.support.bodies import Part
 from tests.support.homework import Homework, note
-from tests.support.spark import FORM, SUBMISSION
 from tests.support.stored import eventually
 
 LEAVERS, AT_ONCE = 500, 20
@@ -40,21 +39,6 @@ def reset(client: socket.socket) -> None:
     """Not an orderly end: what a crashed sender, or its network, leaves."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
-
-
-def request_of(homework: Homework, *, metadata_last: bool = False) -> bytes:
-    """Head and body as they go over the wire."""
-    metadata = Part("metadata", homework.message)
-    parts = [*homework.files, metadata] if metadata_last else [metadata, *homework.files]
-    body = form(*parts)
-    head = (
-        f"POST {SUBMISSION} HTTP/1.1",
-        "Host: spark.test",
-        f"Content-Type: {FORM}",
-        f"Content-Length: {len(body)}",
-        f"X-Spark-Signature: {homework.signature}",
-    )
-    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
 
 # Where a request is cut: behind these bytes of it, and so many more.
@@ -101,7 +85,7 @@ async def test_a_reset_leaves_nothing(
 ) -> None:
     homework = await faulty.write([typed(2_000_000)])
     async with plain_socket(faulty) as client:
-        await send(client, cut(request_of(homework, metadata_last=metadata_last), place))
+        await send(client, cut(homework.request_with(metadata_last=metadata_last), place))
         reset(client)
     await assert_nothing_is_kept(faulty, homework)
     assert (await faulty.send(homework)).status_code == 200
@@ -113,7 +97,7 @@ async def test_a_connection_half_closed_in_the_body_is_over(faulty: Faulty, row:
     """No answer, or that the body is cut short."""
     homework = await faulty.write([typed(2_000_000)])
     async with plain_socket(faulty) as client:
-        await send(client, cut(request_of(homework), "file"))
+        await send(client, cut(homework.request, "file"))
         client.shutdown(socket.SHUT_WR)
         async with asyncio.timeout(10):
             answer = await asyncio.get_running_loop().sock_recv(client, 1000)
@@ -157,7 +141,7 @@ async def test_five_hundred_that_leave_leave_nothing_open(faulty: Faulty, row: s
     """By reset and by an orderly end, at every place, files before and after the metadata."""
     homework = await faulty.write([typed(100_000)])
     requests = [
-        cut(request_of(homework, metadata_last=last), place)
+        cut(homework.request_with(metadata_last=last), place)
         for place in PLACES
         for last in (False, True)
     ]
@@ -197,7 +181,7 @@ async def test_five_hundred_that_leave_leave_nothing_open(faulty: Faulty, row: s
 async def test_two_hundred_slow_connections_stop_nobody(faulty: Faulty, row: str) -> None:
     """A byte of their headers now and then. To close them is the work of the proxy in front."""
     homework = await faulty.write([note(2000)])
-    head = request_of(homework)
+    head = homework.request
     slow = [await asyncio.open_connection(*address_of(faulty)) for _ in range(SLOW)]
     try:
         for position in range(3):

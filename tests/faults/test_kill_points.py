@@ -135,6 +135,7 @@ async def start_warm(forks: Forks, client: httpx.AsyncClient, load: Load) -> For
 
 def of_stores(settings: Settings, stores: Stores) -> Settings:
     from pydantic import SecretStr
+
     return settings.model_copy(
         update={
             "database_url": SecretStr(stores.variables["DATABASE_URL"]),

@@ -37,12 +37,20 @@ class Homework:
 
     @property
     def body(self) -> bytes:
-        return form(Part("metadata", self.message), *self.files) if self.files else self.message
+        return self.body_with()
+
+    def body_with(self, *, metadata_last: bool = False) -> bytes:
+        metadata = Part("metadata", self.message)
+        parts = [*self.files, metadata] if metadata_last else [metadata, *self.files]
+        return form(*parts) if self.files else self.message
 
     @property
     def request(self) -> bytes:
+        return self.request_with()
+
+    def request_with(self, *, metadata_last: bool = False) -> bytes:
         """Head and body as they go over a plain socket; its answer ends the connection."""
-        body = self.body
+        body = self.body_with(metadata_last=metadata_last)
         head = (
             f"POST {SUBMISSION} HTTP/1.1",
             "Host: spark.test",
@@ -57,12 +65,14 @@ class Homework:
         headers = {"Content-Type": self.content_type, "X-Spark-Signature": self.signature}
         return await client.post(url + SUBMISSION, content=self.body, headers=headers)
 
-    async def send_once(self, url: str) -> tuple[int, dict[str, Any]]:
+    async def send_once(
+        self, url: str, *, metadata_last: bool = False
+    ) -> tuple[int, dict[str, Any]]:
         """Over a connection of its own. Raises OSError or EOFError when there is no whole answer."""
         address = urlsplit(url)
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
         try:
-            writer.write(self.request)
+            writer.write(self.request_with(metadata_last=metadata_last))
             head = await reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"content-length: (\d+)", head)
             assert length, head
