@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -94,7 +95,7 @@ class Faulty:
 
 @asynccontextmanager
 async def run_faulty(
-    settings: Settings, stores: Stores, *, database_is_there: bool = True, **changes: object
+    settings: Settings, stores: Stores, *, database_is_there: bool = True, **changes: Any
 ) -> AsyncIterator[Faulty]:
     """`changes` are to the service's settings."""
     assert settings.database_url

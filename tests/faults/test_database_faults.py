@@ -278,21 +278,24 @@ async def test_a_transaction_that_always_loses_is_given_up_after_three_tries(
     await faulty.assert_invariants()
 
 
+ENROLMENT = (
+    "UPDATE user_quests SET is_active = is_active WHERE user_id ="
+    " (SELECT user_id FROM lms_integrations WHERE lms_user_id = '{}')"
+)
+
+
 @NOT_TRIED_AGAIN
 @pytest.mark.parametrize("row", ["P174"])
 async def test_a_real_deadlock_is_survived(faulty: Faulty, row: str) -> None:
-    """The service holds the enrolment and wants the last table; the other holds it and wants both."""
+    """The service holds the enrolment and wants the last table; the other the reverse."""
     first = await faulty.write()
     assert (await faulty.send(first)).status_code == 200
     again = faulty.write_more(first.spark_user_id)
     async with hold(faulty.stores) as holder:
         sending = asyncio.create_task(faulty.send(again))
         await holder.wait_for()
-        await holder.execute(  # Postgres ends the one that began to wait first
-            "UPDATE user_quests SET is_active = is_active WHERE user_id ="
-            " (SELECT user_id FROM lms_integrations"
-            f" WHERE lms_user_id = '{first.spark_user_id}')"
-        )
+        # Postgres ends the one that began to wait first.
+        await holder.execute(ENROLMENT.format(first.spark_user_id))
         await holder.release()
         answer = await sending
     assert answer.status_code == 200, answer.text

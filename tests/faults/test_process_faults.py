@@ -1,11 +1,11 @@
-"""The process ends, or its parts fail (FAULTS L, P266, P267): by signal, by kill, by a full disk."""
+"""The process ends, or parts of it fail (FAULTS L, P160, P266, P267)."""
 
 import asyncio
 import json
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,14 +22,14 @@ from tests.support.bodies import Part
 from tests.support.canaries import CANARIES
 from tests.support.fault_proxy import ALWAYS, Act, Aim
 from tests.support.forked import Forked, Forks, open_forks
-from tests.support.homework import Homework, note, write_homework
+from tests.support.homework import Homework, note, sign_in, write_homework
 from tests.support.invariants import NO_FAULTS, Answered, find_faults
 from tests.support.locks import hold
 from tests.support.processes import environment
-from tests.support.spark import Spark
 from tests.support.stored import eventually
 from tests.support.stores import Stores
 
+MEBIBYTE = 1024 * 1024
 STRACE = shutil.which("strace")
 SOAK = "SOAK" in os.environ
 
@@ -50,22 +50,27 @@ async def forks(leased: Settings, tmp_path: Path) -> AsyncIterator[Forks]:
         yield opened
 
 
+class Writer:
+    """Writes the homework of new students, who sign in at the process they are told of."""
+
+    def __init__(self, client: httpx.AsyncClient, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+
+    async def write(self, serving: Forked, files: Sequence[Part] = ()) -> Homework:
+        assert self._settings.spark_webhook_secret
+        student = await sign_in(self._client, serving.url, self._settings)
+        return write_homework(self._settings.spark_webhook_secret, student, files)
+
+
 @pytest.fixture
-async def spark(leased: Settings) -> AsyncIterator[Spark]:
-    """One that is told each time which process it talks to."""
-    assert leased.spark_sso_secret
-    assert leased.spark_webhook_secret
+async def writer(leased: Settings) -> AsyncIterator[Writer]:
     async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
-        yield Spark(client, leased.spark_sso_secret, leased.spark_webhook_secret)
+        yield Writer(client, leased)
 
 
-async def write(spark: Spark, serving: Forked, files: tuple[Part, ...]) -> Homework:
-    """Homework of a new student."""
-    claims = spark.claims()
-    token = spark.launch_token(**claims)
-    answer = await spark.browser.get(f"{serving.url}/spark/sso", params={"token": token})
-    assert answer.status_code == 302, answer.text
-    return write_homework(spark.webhook_secret, str(claims["sub"]), files)
+def notes(count: int) -> list[Part]:
+    return [note(2000) for _ in range(count)]
 
 
 async def until_answered(homework: Homework, serving: Forked) -> Answered:
@@ -90,7 +95,7 @@ async def assert_invariants(stores: Stores, leased: Settings, answered: list[Ans
 
 
 async def trace(serving: Forked, *options: str) -> asyncio.subprocess.Process:
-    """strace beside a running service; it says so when it is attached to every thread."""
+    """Strace beside a running service; it says so when it is attached to every thread."""
     process = await asyncio.create_subprocess_exec(
         *(str(STRACE), "-f", "-p", str(serving.pid), "-e", "trace=write", *options),
         stdout=asyncio.subprocess.DEVNULL,
@@ -109,36 +114,35 @@ async def count_writes(serving: Forked, homework: Homework, log: Path) -> int:
     assert status == 200
     process.terminate()
     await process.communicate()
-    written = [line for line in log.read_text().splitlines() if line.startswith(f"{serving.pid} ")]
-    (last,) = [number for number, line in enumerate(written, 1) if '"HTTP/1.1 200' in line]
-    return last
+    return answer_among(log, serving.pid)
+
+
+def answer_among(log: Path, thread: int) -> int:
+    """The number of the answer among this thread's writes."""
+    written = [line for line in log.read_text().splitlines() if line.startswith(f"{thread} ")]
+    (number,) = [number for number, line in enumerate(written, 1) if '"HTTP/1.1 200' in line]
+    return number
 
 
 @pytest.mark.skipif(STRACE is None, reason="strace is not installed")
 @pytest.mark.parametrize("row", ["P190"])
-@pytest.mark.parametrize("files", [(), (2000, 2000)], ids=["json", "form"])
+@pytest.mark.parametrize("files", [0, 2], ids=["json", "form"])
 async def test_a_kill_at_any_write_is_repeated_without_loss(
-    forks: Forks,
-    spark: Spark,
-    stores: Stores,
-    leased: Settings,
-    tmp_path: Path,
-    files: tuple[int, ...],
-    row: str,
+    forks: Forks, writer: Writer, stores: Stores, leased: Settings, files: int, row: str
 ) -> None:
     """The last write is the answer: a kill there comes between commit and answer."""
     answered = []
     serving = await forks.start()
-    warm = await write(spark, serving, tuple(map(note, files)))
+    warm = await writer.write(serving, notes(files))
     answered.append(await until_answered(warm, serving))
-    counted = await write(spark, serving, tuple(map(note, files)))
-    last = await count_writes(serving, counted, tmp_path / "writes")
+    counted = await writer.write(serving, notes(files))
+    last = await count_writes(serving, counted, forks.folder / "writes")
     answered.append(await until_answered(counted, serving))
     step = 1 if SOAK else last // 3
     for number in [*range(last - 2, 0, -step), last - 1, last]:
-        warm = await write(spark, serving, tuple(map(note, files)))
+        warm = await writer.write(serving, notes(files))
         answered.append(await until_answered(warm, serving))
-        homework = await write(spark, serving, tuple(map(note, files)))
+        homework = await writer.write(serving, notes(files))
         process = await trace(serving, "-e", f"inject=write:signal=KILL:when={number}")
         with pytest.raises((OSError, EOFError)):
             await homework.send_once(serving.url)
@@ -150,14 +154,14 @@ async def test_a_kill_at_any_write_is_repeated_without_loss(
 
 @pytest.mark.parametrize("row", ["P267"])
 async def test_a_kill_while_files_are_on_disk_leaves_none_of_them(
-    forks: Forks, spark: Spark, stores: Stores, leased: Settings, tmp_path: Path, row: str
+    forks: Forks, writer: Writer, stores: Stores, leased: Settings, tmp_path: Path, row: str
 ) -> None:
     """Files before their metadata wait on disk, without a name."""
     serving = await forks.start()
-    homework = await write(spark, serving, (note(400_000),))
+    homework = await writer.write(serving, [note(400_000)])
     spooled = homework.request_with(metadata_last=True)[:300_000]
-    async with connected(serving) as writer:
-        writer.write(spooled)
+    async with connected(serving) as sender:
+        sender.write(spooled)
         await eventually(lambda: holds_a_temporary_file(serving))
         serving.kill()
         await serving.wait_until_gone()
@@ -169,26 +173,29 @@ async def test_a_kill_while_files_are_on_disk_leaves_none_of_them(
 @asynccontextmanager
 async def connected(serving: Forked) -> AsyncIterator[asyncio.StreamWriter]:
     address = urlsplit(serving.url)
-    _, writer = await asyncio.open_connection(address.hostname, address.port)
+    _, sender = await asyncio.open_connection(address.hostname, address.port)
     try:
-        yield writer
+        yield sender
     finally:
-        writer.transport.abort()
+        sender.transport.abort()
 
 
 async def holds_a_temporary_file(serving: Forked) -> bool:
-    open_files = Path(f"/proc/{serving.pid}/fd")
-    return any("/temporary/" in os.readlink(link) for link in open_files.iterdir())
+    return any("/temporary/" in target for target in open_files(serving.pid))
+
+
+def open_files(pid: int) -> list[str]:
+    return [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
 
 
 @pytest.mark.parametrize("row", ["P266"])
 async def test_a_full_disk_is_an_overload_and_passes(
-    forks: Forks, spark: Spark, stores: Stores, leased: Settings, row: str
+    forks: Forks, writer: Writer, stores: Stores, leased: Settings, row: str
 ) -> None:
     """A limit on the size of files, set from outside, refuses the bytes as a full disk does."""
     serving = await forks.start()
-    homework = await write(spark, serving, (note(300_000),))
-    text = await write(spark, serving, ())
+    homework = await writer.write(serving, [note(300_000)])
+    text = await writer.write(serving)
     process = psutil.Process(serving.pid)
     unlimited = process.rlimit(psutil.RLIMIT_FSIZE)
     process.rlimit(psutil.RLIMIT_FSIZE, (100_000, unlimited[1]))
@@ -213,14 +220,14 @@ async def test_a_full_disk_is_an_overload_and_passes(
 )
 async def test_a_second_signal_does_not_cut_off_running_work(
     forks: Forks,
-    spark: Spark,
+    writer: Writer,
     stores: Stores,
     leased: Settings,
     signals: tuple[signal.Signals, ...],
     row: str,
 ) -> None:
     serving = await forks.start()
-    homework = await write(spark, serving, (note(2000),))
+    homework = await writer.write(serving, [note(2000)])
     async with hold(stores) as holder:
         sending = asyncio.create_task(homework.send_once(serving.url))
         await holder.wait_for()
@@ -237,11 +244,11 @@ async def test_a_second_signal_does_not_cut_off_running_work(
 
 @pytest.mark.parametrize("row", ["P192"])
 async def test_a_hangup_loses_nothing_that_was_answered(
-    forks: Forks, spark: Spark, stores: Stores, leased: Settings, row: str
+    forks: Forks, writer: Writer, stores: Stores, leased: Settings, row: str
 ) -> None:
     serving = await forks.start()
-    answered = [await until_answered(await write(spark, serving, (note(2000),)), serving)]
-    homework = await write(spark, serving, (note(2000),))
+    answered = [await until_answered(await writer.write(serving, [note(2000)]), serving)]
+    homework = await writer.write(serving, [note(2000)])
     async with hold(stores) as holder:
         sending = asyncio.create_task(homework.send_once(serving.url))
         await holder.wait_for()
@@ -295,3 +302,28 @@ async def test_a_worker_whose_pass_fails_unexpectedly_says_so_once_and_goes_on(
     worker.cancel()
     await asyncio.wait([worker])
     await faulty.assert_invariants()
+
+
+# ---------------------------------------------------------------------------- two processes
+
+
+@pytest.mark.parametrize("row", ["P160"])
+async def test_twenty_identical_forms_at_two_processes_leave_one_set_of_objects(
+    forks: Forks, writer: Writer, stores: Stores, leased: Settings, row: str
+) -> None:
+    both = [await forks.start(), await forks.start()]
+    homework = await writer.write(both[0], [note(10 * MEBIBYTE)])
+    answers = await asyncio.gather(
+        *(homework.send_once(both[number % 2].url) for number in range(20))
+    )
+    assert {status for status, _ in answers} <= {200, 409, 503}
+    answered = [homework.answered(body) for status, body in answers if status == 200]
+    answered += [await until_answered(homework, serving) for serving in both]
+    assert len(await stores.execute(OBJECTS.format(homework.spark_user_id))) == 1
+    await assert_invariants(stores, leased, answered)
+
+
+OBJECTS = (
+    "SELECT u.id FROM spark.uploads u JOIN lms_integrations l ON l.user_id = u.user_id"
+    " WHERE l.lms_user_id = '{}' AND u.state = 'committed'"
+)

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +15,6 @@ from app.errors import StorageUnavailableError
 from app.settings import Settings
 from app.worker import sweep
 from tests.faults.conftest import Faulty, run_faulty
-from tests.support.bodies import Part
 from tests.support.canaries import CANARIES
 from tests.support.fault_proxy import ALWAYS, Act, Aim
 from tests.support.homework import note
@@ -195,7 +195,9 @@ async def misled(settings: Settings, stores: Stores, fault: str) -> AsyncIterato
 
     SeaweedFS makes a missing bucket; others answer as the proxy does here.
     """
-    changes = {"aws_secret_access_key": SecretStr(WRONG_KEY)} if fault == "key" else {}
+    changes: dict[str, Any] = (
+        {"aws_secret_access_key": SecretStr(WRONG_KEY)} if fault == "key" else {}
+    )
     async with run_faulty(settings, stores, **changes) as faulty:
         if fault == "bucket":
             missing = Aim(Act.ANSWER, b" /", times=ALWAYS, status=404, code="NoSuchBucket")

@@ -101,8 +101,10 @@ class FaultProxy:
         return self._port
 
     @property
-    def connections(self) -> int:
-        return len(self._connections)
+    def ports_to_server(self) -> set[int]:
+        """Its own ends of the connections to the server."""
+        ends = [each.server.get_extra_info("sockname") for each in self._connections]
+        return {end[1] for end in ends if end}
 
     async def restore(self) -> None:
         """Everything passes again, at the same port; what hung goes on."""

@@ -45,7 +45,7 @@ class Forks:
 
     def __init__(self, parent: asyncio.subprocess.Process, folder: Path) -> None:
         self._parent = parent
-        self._folder = folder
+        self.folder = folder
         self._turn = asyncio.Lock()
         self._started: list[Forked] = []
 
@@ -54,7 +54,7 @@ class Forks:
         assert self._parent.stdin
         assert self._parent.stdout
         async with self._turn:
-            log = self._folder / f"serve-{len(self._started)}.log"
+            log = self.folder / f"serve-{len(self._started)}.log"
             log.touch()
             self._parent.stdin.write(f"{log}\n".encode())
             pid = int(await self._parent.stdout.readline())
@@ -93,7 +93,7 @@ async def open_forks(variables: dict[str, str], folder: Path) -> AsyncIterator[F
 
 def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the killed leave no zombies
-    from app.cli import commands
+    from app.cli import commands  # noqa: PLC0415 - here, where children share what it loads
 
     for line in sys.stdin:
         pid = os.fork()

@@ -15,6 +15,8 @@ import httpx
 from pydantic import SecretStr
 
 from app.learning.sample_course import ASSIGNMENT_ID, COURSE_ID
+from app.play_spark import launch_token
+from app.settings import Settings
 from app.signing import sign
 from tests.support.bodies import Part, form
 from tests.support.invariants import Answered
@@ -68,7 +70,7 @@ class Homework:
     async def send_once(
         self, url: str, *, metadata_last: bool = False
     ) -> tuple[int, dict[str, Any]]:
-        """Over a connection of its own. Raises OSError or EOFError when there is no whole answer."""
+        """On a connection of its own. Raises OSError or EOFError if no whole answer comes."""
         address = urlsplit(url)
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
         try:
@@ -106,3 +108,13 @@ def note(size: int) -> Part:
     """A text file of so many bytes, like no other."""
     content = secrets.token_hex(size // 2 + 1)[:size].encode()
     return Part("file", content, filename=f"notes-{secrets.token_hex(3)}.txt")
+
+
+async def sign_in(client: httpx.AsyncClient, url: str, settings: Settings) -> str:
+    """A new student's Spark id."""
+    assert settings.spark_sso_secret
+    student = f"student_{secrets.token_hex(6)}"
+    token = launch_token(settings.spark_sso_secret, student, now=datetime.now(tz=UTC))
+    answer = await client.get(f"{url}/spark/sso", params={"token": token})
+    assert answer.status_code == 302, answer.text
+    return student

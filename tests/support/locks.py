@@ -30,7 +30,7 @@ class Holder:
     async def wait_for(self, waiting: int = 1) -> list[int]:
         """Until so many backends wait for a lock; who they are."""
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while len(found := await self.waiting()) < waiting:
+            while len(found := await self.waiting()) < waiting:  # noqa: ASYNC110 - it happens elsewhere
                 await asyncio.sleep(0.02)
         return found
 

@@ -5,8 +5,8 @@ For tests whose service is another process; everything here is its own short eve
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +129,15 @@ class Stores:
             for key in await self._object_keys():
                 await s3.delete_object(Bucket=bucket, Key=key)
             await s3.delete_bucket(Bucket=bucket)
+
+    @asynccontextmanager
+    async def with_bucket(self) -> AsyncIterator[None]:
+        """Its bucket, made now and gone afterwards."""
+        await self._make_bucket()
+        try:
+            yield
+        finally:
+            await self._drop_bucket()
 
 
 @contextmanager
