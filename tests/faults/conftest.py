@@ -125,6 +125,7 @@ async def service(settings_of_stores: Settings, stores: Stores) -> AsyncIterator
 @pytest.fixture
 async def faulty(service: Faulty) -> AsyncIterator[Faulty]:
     """One service for a whole file: each test also shows that it got over the last one's fault."""
+    service.answered.clear()
     yield service
     await service.restore()
     await service.stores.abort_unfinished()  # what a failed test left

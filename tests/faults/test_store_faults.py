@@ -212,6 +212,7 @@ SILENT = pytest.mark.xfail(
 
 
 @pytest.mark.parametrize("row", ["P184"])
+@pytest.mark.parametrize("alert", [False, pytest.param(True, marks=SILENT, id="alert")])
 @pytest.mark.parametrize("fault", ["key", "bucket"])
 async def test_a_store_that_is_set_up_wrongly_is_told_to_the_operator(
     settings_of_stores: Settings, stores: Stores, *, fault: str, alert: bool, row: str

@@ -52,11 +52,14 @@ async def find_faults(stores: Stores, answered: Sequence[Answered]) -> Faults:
     faults = Faults()
     engine = create_async_engine(stores.variables["DATABASE_URL"], poolclass=NullPool)
     async with engine.connect() as database, _open_s3(stores) as s3:
-        objects = await _digests(s3, stores.variables["S3_BUCKET"])
+        keys = await _object_keys(s3, stores.variables["S3_BUCKET"])
         unfinished = await _unfinished_keys(s3, stores.variables["S3_BUCKET"])
         uploads = await _rows(database, "SELECT * FROM spark.uploads ORDER BY position")
         revisions = {row["id"]: row for row in await _rows(database, REVISIONS)}
-        faults.lost += _lost(answered, revisions, uploads, objects)
+        promised = {each.body["submission_id"] for each in answered}
+        read = [row["object_key"] for row in uploads if str(row["submission_id"]) in promised]
+        digests = await _digests(s3, stores.variables["S3_BUCKET"], keys.intersection(read))
+        faults.lost += _lost(answered, revisions, uploads, digests)
         faults.lost += [
             f"blocks of revision {row['id']} are not shown"
             for row in await _rows(database, NOT_SHOWN)
@@ -64,7 +67,7 @@ async def find_faults(stores: Stores, answered: Sequence[Answered]) -> Faults:
         faults.doubled += _doubled_answers(answered)
         for what, statement in ONCE.items():
             faults.doubled += [f"{what}: {row}" for row in await _rows(database, statement)]
-        faults.orphans += _orphans(uploads, objects, unfinished)
+        faults.orphans += _orphans(uploads, keys, unfinished)
     return faults
 
 
@@ -182,11 +185,11 @@ def _doubled_answers(answered: Iterable[Answered]) -> Iterable[str]:
 
 
 def _orphans(
-    uploads: Sequence[dict[str, Any]], objects: dict[str, str], unfinished: Iterable[str]
+    uploads: Sequence[dict[str, Any]], keys: set[str], unfinished: Iterable[str]
 ) -> Iterable[str]:
     committed = {row["object_key"] for row in uploads if row["state"] == "committed"}
-    yield from (f"object without a row: {key}" for key in objects.keys() - committed)
-    yield from (f"row without an object: {key}" for key in committed - objects.keys())
+    yield from (f"object without a row: {key}" for key in keys - committed)
+    yield from (f"row without an object: {key}" for key in committed - keys)
     yield from (f"unfinished upload to the store: {key}" for key in unfinished)
     for row in uploads:
         if row["state"] != "committed":
@@ -215,10 +218,13 @@ async def _open_s3(stores: Stores) -> "AsyncIterator[S3Client]":
         yield client
 
 
-async def _digests(s3: "S3Client", bucket: str) -> dict[str, str]:
-    """The SHA-256 of every object, read from the store."""
+async def _object_keys(s3: "S3Client", bucket: str) -> set[str]:
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
-    keys = [item["Key"] async for page in pages for item in page.get("Contents", [])]
+    return {item["Key"] async for page in pages for item in page.get("Contents", [])}
+
+
+async def _digests(s3: "S3Client", bucket: str, keys: set[str]) -> dict[str, str]:
+    """The SHA-256 of each object, read from the store."""
     turn = asyncio.Semaphore(READERS)
 
     async def digest(key: str) -> str:
