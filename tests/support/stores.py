@@ -5,8 +5,8 @@ For tests whose service is another process; everything here is its own short eve
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,10 @@ class Stores:
 
     def rows(self, statement: str) -> list[dict[str, Any]]:
         return asyncio.run(_execute(self.variables["DATABASE_URL"], statement))
+
+    async def execute(self, statement: str) -> list[dict[str, Any]]:
+        """As `rows`, for tests that have an event loop."""
+        return await _execute(self.variables["DATABASE_URL"], statement)
 
     def count(self, table: str) -> int:
         found: int = self.rows(f"SELECT count(*) AS found FROM {table}")[0]["found"]  # noqa: S608 - a table's name
@@ -99,6 +103,15 @@ class Stores:
             found = await s3.list_multipart_uploads(Bucket=self.variables["S3_BUCKET"])
         return found.get("Uploads", [])
 
+    async def abort_unfinished(self) -> None:
+        """Every multipart upload of the bucket."""
+        bucket = self.variables["S3_BUCKET"]
+        async with self._s3() as s3:
+            for upload in await self._unfinished_uploads():
+                await s3.abort_multipart_upload(
+                    Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                )
+
     def put(self, *object_keys: str, content: bytes) -> None:
         """Objects of the same content."""
         asyncio.run(self._put(object_keys, content))
@@ -149,10 +162,17 @@ class Stores:
                     {"Key": key} for key in keys[start : start + 1000]
                 ]
                 await s3.delete_objects(Bucket=bucket, Delete={"Objects": objects})
-            for upload in await self._unfinished_uploads():
-                await s3.abort_multipart_upload(
-                    Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                )
+        await self.abort_unfinished()
+
+    @asynccontextmanager
+    async def with_bucket(self) -> AsyncIterator[None]:
+        """Its bucket, made now and gone afterwards."""
+        await self._make_bucket()
+        try:
+            yield
+        finally:
+            await self._empty_bucket()
+            await self._drop_bucket()
 
 
 @contextmanager
