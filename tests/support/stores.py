@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aioboto3
+from aiobotocore.config import AioConfig
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -77,6 +78,7 @@ class Stores:
             region_name="us-east-1",
             aws_access_key_id=self.variables["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.variables["AWS_SECRET_ACCESS_KEY"],
+            config=AioConfig(signature_version="s3v4", s3={"addressing_style": "path"}),
         )
 
     async def _object_keys(self) -> set[str]:
@@ -141,6 +143,15 @@ class Stores:
                 PartNumber=1,
                 Body=b"rain",
             )
+
+    def link_to_put(self, object_key: str) -> str:
+        """Where anybody may PUT this object for a few minutes, its content unsigned."""
+        return asyncio.run(self._link_to_put(object_key))
+
+    async def _link_to_put(self, object_key: str) -> str:
+        target = {"Bucket": self.variables["S3_BUCKET"], "Key": object_key}
+        async with self._s3() as s3:
+            return await s3.generate_presigned_url("put_object", Params=target)
 
     async def _make_bucket(self) -> None:
         async with self._s3() as s3:
