@@ -8,12 +8,13 @@ not exist. Every failure is StorageUnavailableError, and says nothing of what S3
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import aioboto3
+import structlog
 from aiobotocore.config import AioConfig
 from aiohttp import ClientError as HttpError
 from botocore.exceptions import BotoCoreError, ClientError
@@ -33,6 +34,8 @@ LINK_SECONDS = 300
 
 T = TypeVar("T")
 
+log = structlog.get_logger()
+
 
 @dataclass(frozen=True)
 class ListedObject:
@@ -49,6 +52,10 @@ class ListedUpload:
     object_key: str
     upload_id: str
     started_at: datetime
+
+
+class UploadGoneError(StorageUnavailableError):
+    """The multipart upload was aborted or completed by somebody else."""
 
 
 class Bucket:
@@ -83,7 +90,10 @@ class Bucket:
                 Bucket=self._name, Key=object_key, ContentType=content_type
             ),
         )
-        return created["UploadId"]
+        upload_id = created["UploadId"]
+        if created["ResponseMetadata"].get("RetryAttempts"):  # the first answer may have been lost
+            await self._abort_others(object_key, upload_id)
+        return upload_id
 
     async def begin_part(
         self, object_key: str, upload_id: str, *, number: int, body: PartBody
@@ -133,22 +143,26 @@ class Bucket:
         )
 
     async def abort_upload(self, object_key: str, upload_id: str) -> None:
-        await _within(
-            CALL_SECONDS,
-            self._client.abort_multipart_upload(
-                Bucket=self._name, Key=object_key, UploadId=upload_id
-            ),
-        )
+        """Repeatable: what is gone already is aborted."""
+        with suppress(UploadGoneError):
+            await _within(
+                CALL_SECONDS,
+                self._client.abort_multipart_upload(
+                    Bucket=self._name, Key=object_key, UploadId=upload_id
+                ),
+            )
 
     async def delete(self, object_key: str) -> None:
         """Remove the object and any unfinished upload of its key. Repeatable."""
         await _within(CALL_SECONDS, self._client.delete_object(Bucket=self._name, Key=object_key))
-        unfinished = await _within(
-            CALL_SECONDS,
-            self._client.list_multipart_uploads(Bucket=self._name, Prefix=object_key),
-        )
-        for upload in unfinished.get("Uploads", []):
-            await self.abort_upload(object_key, upload["UploadId"])
+        await self._abort_others(object_key, "")
+
+    async def _abort_others(self, object_key: str, upload_id: str) -> None:
+        """Every unfinished upload of this key but the one."""
+        async for page in self.unfinished_uploads(prefix=object_key):
+            for upload in page:
+                if upload.upload_id != upload_id:
+                    await self.abort_upload(object_key, upload.upload_id)
 
     async def link(self, object_key: str, *, content_type: str, filename: str) -> str:
         """A signed link for LINK_SECONDS that downloads the object as this file."""
@@ -203,12 +217,13 @@ class Bucket:
                 return
             start = {"ContinuationToken": page["NextContinuationToken"]}
 
-    async def unfinished_uploads(self) -> AsyncIterator[list[ListedUpload]]:
-        """In pages, other people's included."""
+    async def unfinished_uploads(self, *, prefix: str = "") -> AsyncIterator[list[ListedUpload]]:
+        """Whose keys begin with `prefix`, in pages, other people's included."""
         start: dict[str, Any] = {}
         while True:
             page = await _within(
-                CALL_SECONDS, self._client.list_multipart_uploads(Bucket=self._name, **start)
+                CALL_SECONDS,
+                self._client.list_multipart_uploads(Bucket=self._name, Prefix=prefix, **start),
             )
             found = page.get("Uploads", [])
             yield [ListedUpload(item["Key"], item["UploadId"], item["Initiated"]) for item in found]
@@ -266,5 +281,12 @@ async def _within(seconds: float, call: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout(seconds):
             return await call
-    except (BotoCoreError, ClientError, HttpError, OSError) as failure:
+    except ClientError as refusal:
+        code = refusal.response["Error"]["Code"]
+        if code == "NoSuchUpload":
+            raise UploadGoneError from refusal
+        # Wrong keys or a missing bucket do not pass by themselves: somebody has to hear of it.
+        log.error("storage_refused", code=code)  # noqa: TRY400
+        raise StorageUnavailableError from refusal
+    except (BotoCoreError, HttpError, OSError) as failure:
         raise StorageUnavailableError from failure

@@ -84,20 +84,7 @@ async def hang(faulty: Faulty) -> None:
     faulty.database.hang()
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        refuse,
-        pytest.param(
-            hang,
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="12 s: the ping of a pooled connection has the statement's 10 s, and its"
-                " closing 2 s",
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("fault", [refuse, hang])
 async def test_a_database_that_goes_away_is_named_and_missed_for_seconds(
     faulty: Faulty, fault: Callable[[Faulty], Awaitable[None]]
 ) -> None:
@@ -238,9 +225,6 @@ async def tries(stores: Stores) -> int:
     return int(found[0]["last_value"])
 
 
-NOT_TRIED_AGAIN = pytest.mark.xfail(
-    strict=True, reason="a transaction that lost a conflict is answered 503 at its first try"
-)
 SQLSTATES = pytest.mark.parametrize(
     "sqlstate", ["40001", "40P01"], ids=["serialization", "deadlock"]
 )
@@ -248,7 +232,6 @@ SQLSTATES = pytest.mark.parametrize(
 
 @pytest.mark.parametrize("times", [1, 2])
 @SQLSTATES
-@NOT_TRIED_AGAIN
 @pytest.mark.parametrize("row", ["P174"])
 @FORMS
 async def test_a_transaction_that_lost_a_conflict_is_tried_again(
@@ -264,7 +247,6 @@ async def test_a_transaction_that_lost_a_conflict_is_tried_again(
 
 
 @SQLSTATES
-@NOT_TRIED_AGAIN
 @pytest.mark.parametrize("row", ["P174"])
 @FORMS
 async def test_a_transaction_that_always_loses_is_given_up_after_three_tries(
@@ -284,7 +266,6 @@ ENROLMENT = (
 )
 
 
-@NOT_TRIED_AGAIN
 @pytest.mark.parametrize("row", ["P174"])
 async def test_a_real_deadlock_is_survived(faulty: Faulty, row: str) -> None:
     """The service holds the enrolment and wants the last table; the other the reverse."""
@@ -306,9 +287,6 @@ async def test_a_real_deadlock_is_survived(faulty: Faulty, row: str) -> None:
 # ---------------------------------------------------------------------------- failover
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a connection that may only read stays in the pool, and fails for ever"
-)
 @pytest.mark.parametrize("row", ["P175"])
 async def test_a_read_only_server_after_a_failover_is_left_again(
     settings: Settings, settings_of_stores: Settings, stores: Stores, row: str
