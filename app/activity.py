@@ -49,11 +49,12 @@ async def record_event(
 
 @dataclass(frozen=True)
 class FailureEvent:
-    """A failed request; of nobody in particular."""
+    """A failed request; of nobody in particular. `address_hash` tells its senders apart."""
 
     event_type: str
     error_type: str
     error_message: str
+    address_hash: str
     page_url: str
 
 
@@ -108,6 +109,10 @@ def _row(event: FailureEvent) -> dict[str, Any]:
         "session_id": uuid4(),
         "event_type": event.event_type,
         "event_category": CATEGORY,
-        "event_data": {"error_type": event.error_type, "error_message": event.error_message},
+        "event_data": {
+            "error_type": event.error_type,
+            "error_message": event.error_message,
+            "address_hash": event.address_hash,
+        },
         "page_url": event.page_url,
     }

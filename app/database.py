@@ -16,8 +16,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
@@ -68,7 +68,6 @@ def create_engine(settings: Settings) -> AsyncEngine:
     options: dict[str, Any] = {
         "pool_size": settings.database_pool_size,
         "max_overflow": 0,
-        "pool_pre_ping": True,
     }
     if settings.database_transaction_pooler:
         # Prepared statements belong to a server connection that the next transaction may not get.
@@ -78,12 +77,22 @@ def create_engine(settings: Settings) -> AsyncEngine:
             "prepared_statement_name_func": lambda: f"__spark_{uuid4()}__",
         }
         options = {"poolclass": NullPool}
-    return create_async_engine(
+    engine = create_async_engine(
         settings.database_url.get_secret_value(),
         connect_args=connect_args,
         hide_parameters=True,
         **options,
     )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: Any, *_: object) -> None:
+    """The pool takes another one. Asking the server itself (`pool_pre_ping`) costs three round
+    trips; asyncpg knows when the server has hung up.
+    """
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def open_sessions(engine: AsyncEngine, *, at_once: int) -> Sessions:

@@ -10,7 +10,7 @@ import time
 
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import Storage
-from limits.aio.strategies import MovingWindowRateLimiter
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from limits.storage import storage_from_string
 from slowapi import Limiter
@@ -34,7 +34,8 @@ class Limits:
         )
         if not isinstance(storage, Storage):
             raise TypeError("RATE_LIMIT_STORAGE_URI names no asynchronous store")
-        self._successes = MovingWindowRateLimiter(storage)
+        # A moving window would look at every user's hits, in a thread, at every hit.
+        self._successes = SlidingWindowCounterRateLimiter(storage)
 
     def count_failure(self, bucket: str, address: str, *, per_minute: int) -> None:
         """Raises RateLimitedError from the first failure past the limit."""

@@ -17,6 +17,7 @@ from app.api.docs import create_docs_router
 from app.api.edge import Edge, LastResort
 from app.api.health import router as health
 from app.api.internal.completions import router as internal_completions
+from app.api.internal.deliveries import router as internal_deliveries
 from app.api.internal.sessions import router as internal_sessions
 from app.api.linger import Linger
 from app.api.observed import router as observed
@@ -29,7 +30,7 @@ from app.deliveries.open import Gate
 from app.limits import Limits
 from app.logs import configure_logs
 from app.settings import Settings, SettingsError, load_settings
-from app.signing import TokenKey, token_key
+from app.signing import TokenKey, derive_key, token_key
 from app.sso.app_tokens import TokenIssuer
 from app.storage.bucket import open_bucket
 from app.submissions.intake import Intake
@@ -40,6 +41,7 @@ ROUTERS = (
     spark_token,
     spark_submission,
     internal_completions,
+    internal_deliveries,
     internal_sessions,
     health,
     observed,
@@ -97,6 +99,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     sessions = open_sessions(engine, at_once=settings.database_pool_size)
     failure_events = FailureEvents(sessions)
     limits = Limits(settings.rate_limit_storage_uri.get_secret_value())
+    own_secret = settings.jwt_secret_key or settings.spark_webhook_secret
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
         bucket = await stack.enter_async_context(open_bucket(settings))
@@ -126,6 +129,8 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             issuer=_issuer(settings),
             app_token_keys=_keys(settings.jwt_secret_key, settings.jwt_secret_key_previous),
             failure_events=failure_events,
+            address_key=derive_key(own_secret, "address of a failure"),
+            cursor_key=derive_key(own_secret, "cursor of a list"),
             connections_in_use=partial(connections_in_use, engine),
         )
 

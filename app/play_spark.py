@@ -72,4 +72,6 @@ echo 'Rain fell on four of seven days.' | curl -sS {webhook} \\
   -H 'X-Spark-Signature: {form_signature}' \\
   --form-string 'metadata={form.decode()}' \\
   -F 'file=@-;filename=report.txt'
+
+  To check either and keep nothing, put '?dry_run=true' (quoted) behind the address.
 """

@@ -7,6 +7,7 @@ secret that looks like JSON can choose how to verify (SECURITY section 2).
 
 import hashlib
 import hmac
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -24,6 +25,11 @@ TokenKey = Key  # verifies and signs HS256 and nothing else
 def sign(secret: SecretStr, content: bytes) -> str:
     """Lower-case hexadecimal, as `X-Spark-Signature` carries it."""
     return hmac.new(secret.get_secret_value().encode(), content, hashlib.sha256).hexdigest()
+
+
+def derive_key(secret: SecretStr | None, purpose: str) -> SecretStr:
+    """A key for one purpose alone; without a secret one that lives as long as this process."""
+    return SecretStr(sign(secret, purpose.encode()) if secret else secrets.token_hex(32))
 
 
 def token_key(secret: SecretStr) -> TokenKey:

@@ -20,7 +20,7 @@ async def test_what_waits_at_the_end_is_written_before_leaving(sessions: Session
     events = FailureEvents(sessions)
     async with events.writing():
         for number in range(250):
-            events.put(FailureEvent("spark_sso_failed", str(number), "Test", path))
+            events.put(FailureEvent("spark_sso_failed", str(number), "Test", "0" * 16, path))
     async with sessions() as session, session.begin():
         found = await session.execute(
             select(ActivityEvent.event_data).where(ActivityEvent.page_url == path)
@@ -32,6 +32,6 @@ async def test_what_waits_at_the_end_is_written_before_leaving(sessions: Session
 async def test_a_full_queue_drops_and_counts(sessions: Sessions) -> None:
     events, before = FailureEvents(sessions), _dropped()
     for _ in range(QUEUE_EVENTS + 3):  # nobody writes yet
-        events.put(FailureEvent("spark_sso_failed", "flood", "Test", "/flood"))
+        events.put(FailureEvent("spark_sso_failed", "flood", "Test", "0" * 16, "/flood"))
     assert events.waiting == QUEUE_EVENTS
     assert _dropped() == before + 3

@@ -6,13 +6,17 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from uuid import uuid4
 
 import httpx
 import psutil
 import pytest
 
 from app.settings import Settings
+from app.signing import sign
 from tests.support.checkout import Checkout, Serving, make_checkout, wait_until
+from tests.support.sender import Sender
+from tests.support.spark import SUBMISSION
 from tests.support.stores import Stores, own_stores
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -56,6 +60,11 @@ def test_what_try_it_prints_works_as_printed(serving: Serving) -> None:
     assert _sh(f"curl -sS -o /dev/null -w '%{{http_code}}' '{link[1]}'") == "302"
     commands = re.findall(r"^(?:echo .*)?curl (?:.*\\\n)*.*$", serving.output, re.MULTILINE)
     assert len(commands) == 2
+    words = re.search(r"put '(\S+)' \(quoted\) behind the address", serving.output)
+    assert words
+    for command in commands:
+        checked = _sh(re.sub(r"(\S+/submission)", rf"'\1{words[1]}'", command))
+        assert '"would":"create"' in checked
     as_json, with_file = map(_sh, commands)
     assert '"status":"success"' in as_json
     assert '"files":[{"name":"report.txt"' in with_file
@@ -135,7 +144,10 @@ def test_migrate_seed_and_sweep_may_be_repeated(checkout: Checkout, stores: Stor
     said = {
         "migrate": "The schema is up to date.\n",
         "seed": "The sample course is there.\n",
-        "sweep": "codes: 0 removed, uploads: 0 removed\n",
+        "sweep": (
+            "codes: 0 removed, uploads: 0 removed,"
+            " deliveries: 0 removed, idempotency_keys: 0 removed\n"
+        ),
     }
     for command, words in said.items():
         done = checkout.run(command, **stores.variables)
@@ -146,6 +158,54 @@ def test_migrate_seed_and_sweep_may_be_repeated(checkout: Checkout, stores: Stor
 def test_migrate_needs_no_file_storage(checkout: Checkout, stores: Stores) -> None:
     done = checkout.run("migrate", DATABASE_URL=stores.variables["DATABASE_URL"])
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_refused_homework_is_replayed_once_its_course_is_there(
+    checkout: Checkout, settings: Settings
+) -> None:
+    with own_stores(settings) as stores:
+        variables = stores.variables | checkout.secrets
+        with checkout.serve(**variables) as serving:
+            student = _hand_in_too_early(Sender(serving.url, variables))
+        [delivery] = stores.rows("SELECT id, code FROM spark.deliveries")
+        assert delivery["code"] == "assignment_not_found"
+
+        refused = checkout.run("replay", str(delivery["id"]), **variables)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        said, hint = refused.stderr.splitlines()
+        assert said == "assignment_not_found: Quest not found for assignment: too_early"
+        assert hint == "Sync the course first, then send the submission again."
+
+        stores.rows("UPDATE quests SET lms_assignment_id = 'too_early'")
+        for outcome in ("success", "success, nothing has changed"):
+            done = checkout.run("replay", str(delivery["id"]), **variables)
+            [completion] = stores.rows("SELECT id FROM quest_task_completions")
+            words = f"{outcome}\ncompletion {completion['id']}, revision 1\n"
+            assert (done.returncode, done.stdout, done.stderr) == (0, words, "")
+        [kept] = stores.rows("SELECT code, spark_user_id, replayed_at FROM spark.deliveries")
+        assert (kept["code"], kept["spark_user_id"]) == (None, student)
+        assert kept["replayed_at"]
+
+
+def _hand_in_too_early(spark: Sender) -> str:
+    """Homework for an assignment that is not known yet, of this student."""
+    student = spark.sign_in()
+    message = spark.message(student, spark_assignment_id="too_early", submission_text="Rain fell.")
+    answer = httpx.post(
+        f"{spark.url}{SUBMISSION}",
+        content=message,
+        headers={
+            "Content-Type": "application/json",
+            "X-Spark-Signature": sign(spark.webhook_secret, message),
+        },
+    )
+    assert answer.status_code == 400
+    return student
+
+
+def test_an_unknown_delivery_is_named_in_a_sentence(checkout: Checkout, stores: Stores) -> None:
+    done = checkout.run("replay", str(uuid4()), **stores.variables)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "not_found: Not found\n")
 
 
 def test_a_contract_that_was_changed_by_hand_is_noticed_and_mended() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.old_clients import needs_node, needs_php, run_node, run_php
+from tests.support.old_clients import run_node, run_php
+from tests.support.programs import needs_node, needs_php
 
 Client = Callable[..., Awaitable[dict[str, Any]]]
 

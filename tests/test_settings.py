@@ -2,12 +2,15 @@
 
 import re
 import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from standardwebhooks import Webhook
 
 from app.contract import describe_settings, example_environment
+from app.deliveries.authenticate import authenticate
 from app.settings import (
     Settings,
     SettingsError,
@@ -15,6 +18,7 @@ from app.settings import (
 )
 from app.signing import sign
 from tests.support.checkout import PROJECT
+from tests.support.webhooks import v1_showing
 
 SECRETS = ("SPARK_SSO_SECRET", "SPARK_WEBHOOK_SECRET", "JWT_SECRET_KEY", "INTERNAL_API_KEYS")
 NAMES = [name.upper() for name in Settings.model_fields]
@@ -226,11 +230,19 @@ def test_the_secret_of_the_guide_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         load_settings()
 
 
-def test_the_vector_of_the_guide_is_right() -> None:
+def test_the_vectors_of_the_guide_are_right() -> None:
     guide = (PROJECT / "docs/guide.md").read_text()
     (secret,) = re.findall(r"secret `([^`]+)`", guide)
     (body,) = re.findall(r"body `([^`]+)`", guide)
-    assert sign(SecretStr(secret), body.encode()) in guide
+    (webhook_id,) = re.findall(r"`webhook-id: ([^`]+)`", guide)
+    (timestamp,) = re.findall(r"`webhook-timestamp: ([^`]+)`", guide)
+    (for_libraries,) = re.findall(r"`(whsec_[^`]+)`", guide)
+    signed_at = datetime.fromtimestamp(int(timestamp), tz=UTC)
+    signature = Webhook(for_libraries).sign(webhook_id, signed_at, body)
+    shown = set(re.findall(r"`([^`\n]+)`", guide))
+    assert shown >= {sign(SecretStr(secret), body.encode()), signature}
+    headers = v1_showing(signature, webhook_id=webhook_id, timestamp=timestamp)
+    authenticate(body.encode(), headers, secrets=[SecretStr(secret)], require_v1=True)
 
 
 def test_origins_are_what_browsers_send() -> None:

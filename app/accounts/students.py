@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Row, bindparam, func, insert, select, update
@@ -17,8 +18,17 @@ from app.database import Session
 from app.errors import AccountInactiveError, AccountLinkForbiddenError, StudentNotFoundError
 from app.models import PLATFORM, LmsIntegration, User
 
-Known = Row[UUID, str, str, bool, str]
 Owner = Row[UUID, str, str, str]  # the last, a Spark id, is None where there is no link
+
+
+class Known(NamedTuple):
+    """A user who is linked to Spark, in the columns of LINKED."""
+
+    user_id: UUID
+    role: str
+    deletion_status: str
+    sync_enabled: bool
+    sync_status: str
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ async def find_or_create_account(
         if known.role != "student":
             raise AccountLinkForbiddenError
         _refuse_inactive(known)
-        return Account(known.id)  # made active again just now
+        return Account(known.user_id)  # made active again just now
     owner = await _linkable_owner(session, student, allowed=link_by_email)
     if owner is None:
         await _create(session, student, new_user_id)
@@ -72,12 +82,15 @@ async def find_or_create_account(
 
 async def get_student(session: Session, spark_user_id: str) -> UUID:
     """The user of this Spark student. Raises StudentNotFoundError or AccountInactiveError."""
-    known = await _find_linked(session, spark_user_id)
+    return check_student(await _find_linked(session, spark_user_id), spark_user_id=spark_user_id)
+
+
+def check_student(known: Known | None, *, spark_user_id: str) -> UUID:
+    """The user in a row of LINKED. Raises as `get_student`."""
     if known is None:
         raise StudentNotFoundError(spark_user_id=spark_user_id)
     _refuse_inactive(known)
-    user_id: UUID = known.id
-    return user_id
+    return known.user_id
 
 
 def unroutable_email(spark_user_id: str) -> str:
@@ -87,8 +100,9 @@ def unroutable_email(spark_user_id: str) -> str:
 
 
 async def _find_linked(session: Session, spark_user_id: str) -> Known | None:
-    found = await session.execute(_LINKED, {"spark_user_id": spark_user_id})
-    return found.one_or_none()
+    found = await session.execute(LINKED, {"spark_user_id": spark_user_id})
+    known = found.one_or_none()
+    return Known(*known) if known else None
 
 
 def _refuse_inactive(known: Known) -> None:
@@ -99,9 +113,9 @@ def _refuse_inactive(known: Known) -> None:
 
 
 # Built once: building a statement costs more than running it.
-_LINKED = (
+LINKED = (
     select(
-        User.id,
+        User.id.label("user_id"),
         User.role,
         User.deletion_status,
         LmsIntegration.sync_enabled,

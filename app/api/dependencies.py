@@ -9,10 +9,12 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import SecretStr
 
 from app.activity import FailureEvents
 from app.clock import utc_now
 from app.database import Sessions
+from app.deliveries.pace import keep_pace, read_all
 from app.errors import CredentialsInvalidError, JsonInvalidError, MediaTypeUnsupportedError
 from app.limits import Limits
 from app.settings import Settings
@@ -20,7 +22,6 @@ from app.signing import TokenKey
 from app.sso.app_tokens import TokenIssuer
 from app.storage.bucket import Bucket
 from app.submissions.intake import Intake
-from app.submissions.pace import keep_pace, read_all
 from app.text import StrictJsonError, load_json
 
 
@@ -37,6 +38,8 @@ class Resources:
     issuer: TokenIssuer | None
     app_token_keys: Sequence[TokenKey]
     failure_events: FailureEvents
+    address_key: SecretStr
+    cursor_key: SecretStr
     connections_in_use: Callable[[], int]
 
 

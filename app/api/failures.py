@@ -1,9 +1,11 @@
 """What a failed request leaves behind: a count for its address, a metric, an activity event.
 
-Event types are those of CONTRACT 9.1. Events name no person and look nobody up (DESIGN R23); they
-wait in a bounded queue, so that a flood of bad requests costs no database time.
+Event types are those of CONTRACT 9.1. Events name no person and look nobody up (DESIGN R23), and
+keep of the address a keyed hash (SECURITY promise 7). They wait in a bounded queue, so that a flood
+of bad requests costs no database time.
 """
 
+from pydantic import SecretStr
 from starlette.requests import Request
 
 from app import metrics
@@ -28,9 +30,11 @@ from app.errors import (
     TimestampTooOldError,
     UnauthorizedError,
 )
+from app.signing import sign
 
 SSO, TOKEN, WEBHOOK = "/spark/sso", "/spark/token", "/spark/webhook/submission"
 SERVER_ERRORS = 500
+ADDRESS_HASH_DIGITS = 16
 
 # The setting that limits a route's failures per address. Of webhooks only failed authentication
 # counts, because a 429 makes old senders drop homework (DESIGN R14).
@@ -101,7 +105,21 @@ def _enqueue(request: Request, path: str, error: ServiceError) -> None:
     event_type, invalid, unexpected = OTHERS[path]
     other = (event_type, unexpected if error.status >= SERVER_ERRORS else invalid)
     event = EVENTS[path].get(type(error), other)
-    if event is not None:
-        request.app.state.resources.failure_events.put(
-            FailureEvent(*event, error_message=error.title, page_url=path)
+    if event is None:
+        return
+    resources = request.app.state.resources
+    event_type, error_type = event
+    resources.failure_events.put(
+        FailureEvent(
+            event_type=event_type,
+            error_type=error_type,
+            error_message=error.title,
+            address_hash=_hash(request.state.client_address, resources.address_key),
+            page_url=path,
         )
+    )
+
+
+def _hash(address: str, key: SecretStr) -> str:
+    """Addresses are few enough to try them all: only the key makes it one-way."""
+    return sign(key, address.encode())[:ADDRESS_HASH_DIGITS]

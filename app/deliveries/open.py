@@ -7,11 +7,13 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from pydantic import SecretStr
 
-from app.deliveries.authenticate import Authentic, authenticate
+from app.deliveries.authenticate import Authentic, authenticate, check_headers
 from app.deliveries.delivery import Delivery
 from app.deliveries.diagnose import diagnose
 from app.deliveries.inbox import Entry
-from app.errors import SignatureMismatchError, WebhookNotConfiguredError
+from app.deliveries.pace import keep_pace, read_all
+from app.deliveries.whole_body import WholeBody
+from app.errors import BodyTooLargeError, SignatureMismatchError, WebhookNotConfiguredError
 from app.settings import Settings
 
 THREAD_BYTES = 64 * 1024  # what is larger is hashed and parsed beside the event loop
@@ -42,6 +44,33 @@ class Gate:
         """Raises WebhookNotConfiguredError."""
         if self.settings.spark_webhook_secret is None:
             raise WebhookNotConfiguredError
+
+
+def begin_body(gate: Gate, delivery: Delivery) -> WholeBody:
+    """The body, at a pace; nothing of it is read yet.
+
+    Raises WebhookNotConfiguredError, SignatureMissingError, SignatureMismatchError or
+    BodyTooLargeError where that is plain already.
+    """
+    settings = gate.settings
+    gate.check_configured()
+    check_headers(delivery.signatures, require_v1=settings.webhook_require_v1)
+    limit = settings.max_json_bytes if delivery.is_json else settings.max_body_bytes
+    if delivery.length is not None and delivery.length > limit:
+        raise BodyTooLargeError
+    paced = keep_pace(
+        delivery.body,
+        idle_seconds=settings.body_idle_seconds,
+        min_bytes_per_second=settings.body_min_bytes_per_second,
+    )
+    return WholeBody(paced, None if delivery.is_json else delivery.length)
+
+
+async def open_json(gate: Gate, delivery: Delivery) -> tuple[Entry, Authentic]:
+    """Read a JSON body and `open_delivery` it. Raises BodyTooLargeError, BodyTimeoutError too."""
+    body = begin_body(gate, delivery)
+    raw = await read_all(body, max_bytes=gate.settings.max_json_bytes)
+    return await open_delivery(gate, delivery, raw, read_whole=body.read_whole)
 
 
 async def open_delivery(

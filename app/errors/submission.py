@@ -1,5 +1,6 @@
 """Signatures, forms, files, and whose homework it is."""
 
+from app.errors.edge import FieldMissingError, JsonInvalidError
 from app.errors.kinds import (
     BadRequestError,
     MissingError,
@@ -7,6 +8,28 @@ from app.errors.kinds import (
     UnauthorizedError,
     UnavailableError,
 )
+
+
+class CourseSyncFailedError(ServiceError):
+    error = "Course sync failed"
+
+
+class RosterFailedError(ServiceError):
+    error = "Roster update failed"
+
+
+class CourseFieldMissingError(FieldMissingError):
+    error = "Missing spark_course_id or course_title"
+
+
+class RequestBodyMissingError(JsonInvalidError):
+    error = "Missing request body"
+
+
+class CourseNotFoundError(BadRequestError):
+    code, title = "course_not_found", "Course not found"
+    error = "Course not found: {spark_course_id}"
+    hint = "Sync the course first, then send the roster again."
 
 
 class SubmissionFailedError(ServiceError):
@@ -21,8 +44,9 @@ class WebhookNotConfiguredError(UnavailableError):
 class SignatureMissingError(UnauthorizedError):
     code, title, error = "signature_missing", "Signature missing", "Missing signature"
     hint = (
-        "Send X-Spark-Signature: the lower-case hex HMAC-SHA256 of the raw body"
-        " (multipart: of the raw bytes of the metadata field)."
+        "Send webhook-id, webhook-timestamp and webhook-signature (Standard Webhooks), or"
+        " X-Spark-Signature: the lower-case hex HMAC-SHA256 of the raw body (multipart: of the raw"
+        " bytes of the metadata field)."
     )
 
 

@@ -1,17 +1,30 @@
 """A student's evidence document for a task, and its blocks in the shapes of CONTRACT 12.
 
-Every function runs in the caller's transaction. Blocks the student wrote are never touched:
-`replace_blocks` removes exactly the ids it is given and writes into free places.
+Blocks the student wrote are never touched: exactly the ids of the revision before are removed, and
+free places are written into.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from itertools import count
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    ScalarSelect,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    column,
+    delete,
+    func,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from app.database import Session
 from app.models import EvidenceBlock, EvidenceDocument
@@ -54,77 +67,87 @@ def file_block(file: EvidenceFile) -> Block:
             return Block("document", facts | {"title": file.filename})
 
 
-def evidence_text(document_id: UUID) -> str:
+def evidence_text(document_id: ColumnElement[UUID]) -> ColumnElement[str]:
     """What the main app's readers parse to find the blocks (CONTRACT 12)."""
-    return f"Multi-format evidence document (Document ID: {document_id})"
+    return func.concat("Multi-format evidence document (Document ID: ", document_id, ")")
 
 
-# Built once: building a statement costs more than running it.
-_NEW = insert(EvidenceDocument)
-_COMPLETE = _NEW.on_conflict_do_update(
-    index_elements=[EvidenceDocument.user_id, EvidenceDocument.task_id],
-    set_={
-        "status": _NEW.excluded.status,
-        "completed_at": _NEW.excluded.completed_at,
-        "updated_at": _NEW.excluded.completed_at,
-    },
-).returning(EvidenceDocument.id)
-_PLACES = select(EvidenceBlock.order_index).where(
-    EvidenceBlock.document_id == bindparam("document_id")
+# Pieces of a statement that completes a task. The one document of `:user_id` and `:task_id` is
+# completed at `:now`, and made if it was missing; `:blocks` are written into it.
+_NEW = insert(EvidenceDocument).values(
+    {name: bindparam(name) for name in ("user_id", "quest_id", "task_id")}
+    | {"status": "completed", "completed_at": bindparam("now")}
 )
-_WRITE = insert(EvidenceBlock)
-
-
-async def complete_document(
-    session: Session, *, user_id: UUID, quest_id: UUID, task_id: UUID, now: datetime
-) -> UUID:
-    """The one document of this student and task, completed; made if it was missing."""
-    completed = await session.execute(
-        _COMPLETE,
-        {
-            "user_id": user_id,
-            "quest_id": quest_id,
-            "task_id": task_id,
-            "status": "completed",
-            "completed_at": now,
+DOCUMENT = (
+    _NEW.on_conflict_do_update(
+        index_elements=[EvidenceDocument.user_id, EvidenceDocument.task_id],
+        set_={
+            "status": _NEW.excluded.status,
+            "completed_at": _NEW.excluded.completed_at,
+            "updated_at": _NEW.excluded.completed_at,
         },
     )
-    document_id: UUID = completed.scalar_one()
-    return document_id
+    .returning(EvidenceDocument.id)
+    .cte("document")
+)
+_BLOCK = (
+    func.jsonb_to_recordset(bindparam("blocks", type_=JSONB))
+    .table_valued(
+        column("id", Uuid),
+        column("block_type", Text),
+        column("content", JSONB),
+        column("order_index", Integer),
+    )
+    .render_derived("block", with_types=True)
+)
+BLOCKS = (
+    insert(EvidenceBlock)
+    .from_select(
+        ["id", "document_id", "block_type", "content", "order_index", "uploaded_by_user_id"],
+        select(
+            _BLOCK.c.id,
+            DOCUMENT.c.id,
+            _BLOCK.c.block_type,
+            _BLOCK.c.content,
+            _BLOCK.c.order_index,
+            bindparam("user_id", type_=Uuid),
+        ).join_from(_BLOCK, DOCUMENT, true()),
+    )
+    .cte("blocks")
+)
 
 
-async def replace_blocks(
-    session: Session,
-    document_id: UUID,
-    blocks: Mapping[UUID, Block],
-    *,
-    old_ids: Sequence[UUID],
-    user_id: UUID,
-) -> None:
-    """Write `blocks`, under their ids, in place of the blocks `old_ids`."""
-    if old_ids:
-        await session.execute(delete(EvidenceBlock).where(EvidenceBlock.id.in_(old_ids)))
-    kept = await session.execute(_PLACES, {"document_id": document_id})
-    places = _free_places(set(kept.scalars()))
-    await session.execute(
-        _WRITE,
-        [
-            {
-                "id": block_id,
-                "document_id": document_id,
-                "block_type": block.block_type,
-                "content": block.content,
-                "order_index": next(places),
-                "uploaded_by_user_id": user_id,
-            }
-            for block_id, block in blocks.items()
-        ],
+def kept_places(
+    user_id: ColumnElement[Any], task_id: ColumnElement[Any], old_ids: ColumnElement[Any]
+) -> ScalarSelect[Any]:
+    """An array of the places in the document that its blocks other than `old_ids` hold."""
+    return (
+        select(func.array_agg(EvidenceBlock.order_index))
+        .join(EvidenceDocument, EvidenceDocument.id == EvidenceBlock.document_id)
+        .where(
+            EvidenceDocument.user_id == user_id,
+            EvidenceDocument.task_id == task_id,
+            (EvidenceBlock.id == any_(old_ids)).is_not(true()),
+        )
+        .scalar_subquery()
     )
 
 
-def _free_places(taken: set[int]) -> Iterator[int]:
-    place = 0
-    while True:
-        if place not in taken:
-            yield place
-        place += 1
+def place_blocks(blocks: Mapping[UUID, Block], *, kept: Sequence[int]) -> list[dict[str, Any]]:
+    """The blocks as `:blocks`, each in the first place that nobody holds."""
+    taken = set(kept)
+    free = (place for place in count() if place not in taken)
+    return [
+        {
+            "id": str(block_id),
+            "block_type": block.block_type,
+            "content": block.content,
+            "order_index": place,
+        }
+        for (block_id, block), place in zip(blocks.items(), free, strict=False)
+    ]
+
+
+async def delete_blocks(session: Session, block_ids: Sequence[UUID]) -> None:
+    if block_ids:
+        await session.execute(delete(EvidenceBlock).where(EvidenceBlock.id.in_(block_ids)))

@@ -1,67 +1,120 @@
-"""Which quest a Spark assignment means (CONTRACT 8.5).
+"""Which work a Spark assignment means (CONTRACT 8.5).
 
-Assignment ids are not unique across courses, so a match counts only when it is the only one:
+There are two models: a course that was synced has a template task for each assignment; before that
+there was one quest for each assignment. What was synced is looked at first. Assignment ids are not
+unique across courses, so a match counts only when it is the only one:
 
     1. the course is given and known: that course only, even if the assignment is not in it
-    2. exactly one match in all courses
+    2. exactly one match in the student's own organisations; who has none belongs to all
     3. several, and the student is actively enrolled in exactly one of them
     4. otherwise the sender must say which course is meant
 """
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    null,
+    or_,
+    select,
+    true,
+    union_all,
+)
 
 from app.database import Session
 from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
-from app.models import PLATFORM, Quest, UserQuest
+from app.learning.organisations import is_own
+from app.models import PLATFORM, Quest, SparkAssignment, SparkCourse, UserQuest
 
-Match = Row[UUID, str | None, bool]
+
+class Match(NamedTuple):
+    """Work that an assignment may mean: of a template task, or of a quest's first one."""
+
+    quest_id: UUID
+    template_id: UUID | None
+    course_id: str | None
+    is_own: bool
+    is_enrolled: bool
 
 
-# Built once: building a statement costs more than running it.
-_ENROLLED = (
-    select(UserQuest.id)
-    .where(
-        UserQuest.quest_id == Quest.id,
-        UserQuest.user_id == bindparam("user_id"),
-        UserQuest.is_active,
+def matches_for(user_id: ColumnElement[Any]) -> CompoundSelect[Any]:
+    """Every Match of the assignment `:assignment_id`, for statements that need more."""
+    enrolled = (
+        select(UserQuest.id)
+        .where(UserQuest.quest_id == Quest.id, UserQuest.user_id == user_id, UserQuest.is_active)
+        .correlate_except(UserQuest)
+        .exists()
     )
-    .exists()
-)
-_MATCHES = select(Quest.id, Quest.lms_course_id, _ENROLLED.label("enrolled")).where(
-    Quest.lms_platform == PLATFORM,
-    Quest.lms_assignment_id == bindparam("assignment_id"),
-    Quest.is_active,
-)
+    synced = (
+        select(
+            Quest.id.label("quest_id"),
+            SparkAssignment.task_id.label("template_id"),
+            SparkCourse.spark_course_id.label("course_id"),
+            is_own(SparkCourse.spark_org_id, user_id).label("is_own"),
+            enrolled.label("is_enrolled"),
+        )
+        .select_from(SparkAssignment)
+        .join(SparkCourse, SparkCourse.id == SparkAssignment.course_id)
+        .join(Quest, Quest.id == SparkCourse.quest_id)
+        .where(
+            SparkCourse.lms_platform == PLATFORM,
+            SparkAssignment.spark_assignment_id == bindparam("assignment_id"),
+            Quest.is_active,
+        )
+    )
+    single = select(
+        Quest.id, cast(null(), Uuid), cast(Quest.lms_course_id, Text), true(), enrolled
+    ).where(
+        Quest.lms_platform == PLATFORM,
+        Quest.lms_assignment_id == bindparam("assignment_id"),
+        Quest.is_active,
+    )
+    return union_all(synced, single)
+
+
+_MATCHES = matches_for(bindparam("user_id", type_=Uuid))
 
 
 async def resolve_assignment(
     session: Session, assignment_id: str, *, course_id: str | None, user_id: UUID
-) -> UUID:
-    """The quest. Raises AssignmentNotFoundError or AssignmentAmbiguousError."""
+) -> Match:
+    """Raises AssignmentNotFoundError or AssignmentAmbiguousError."""
     found = await session.execute(_MATCHES, {"assignment_id": assignment_id, "user_id": user_id})
-    matches = found.all()
-    candidates: Sequence[Match] = [
-        match for match in matches if course_id and match.lms_course_id == course_id
-    ]
+    matches = [Match(*match) for match in found]
+    return await choose_match(session, matches, assignment_id, course_id=course_id)
+
+
+async def choose_match(
+    session: Session, matches: Sequence[Match], assignment_id: str, *, course_id: str | None
+) -> Match:
+    """The one that is meant. Raises as `resolve_assignment`."""
+    candidates = [match for match in matches if course_id and match.course_id == course_id]
     if not candidates and not (course_id and await _is_known(session, course_id)):
-        candidates = matches
-    enrolled = [match for match in candidates if match.enrolled]
+        candidates = list(matches)
+    candidates = [match for match in candidates if match.template_id] or candidates
     if not candidates:
         raise AssignmentNotFoundError(assignment_id=assignment_id)
-    for few in (candidates, enrolled):
+    own = [match for match in candidates if match.is_own]
+    enrolled = [match for match in own if match.is_enrolled]
+    for few in (own, enrolled):
         if len(few) == 1:
-            quest_id, _, _ = few[0]
-            return quest_id
+            return few[0]
     raise AssignmentAmbiguousError(assignment_id=assignment_id)
 
 
 async def _is_known(session: Session, course_id: str) -> bool:
-    found = await session.execute(
-        select(Quest.id)
-        .where(Quest.lms_platform == PLATFORM, Quest.lms_course_id == course_id)
-        .limit(1)
+    synced = select(SparkCourse.quest_id).where(
+        SparkCourse.lms_platform == PLATFORM, SparkCourse.spark_course_id == course_id
     )
-    return found.one_or_none() is not None
+    single = select(Quest.id).where(
+        Quest.lms_platform == PLATFORM, Quest.lms_course_id == course_id
+    )
+    found = await session.execute(select(or_(synced.exists(), single.exists())))
+    return bool(found.scalar_one())

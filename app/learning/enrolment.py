@@ -4,77 +4,72 @@ Every function runs in the caller's transaction. `enrol` locks the enrolment's r
 writing for one student and quest takes turns from there on.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, case, func, null, select, update
+from sqlalchemy import Uuid, bindparam, case, func, null, or_, select, true, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.database import Session
-from app.errors import AssignmentNotFoundError
-from app.models import CourseQuestTask, QuestTaskCompletion, UserQuest, UserQuestTask
+from app.learning.task_copies import copies_for
+from app.models import QuestTaskCompletion, UserQuest, UserQuestTask
 
 
-@dataclass(frozen=True)
-class Task:
-    """A student's own copy of a task."""
+class Task(NamedTuple):
+    """A student's own copy of a task, in the columns of THE_TASK."""
 
-    id: UUID
+    task_id: UUID
     quest_id: UUID
     pillar: str
     xp_value: int
     subject_xp_distribution: Any
 
 
-_OWNER = ("user_id", "quest_id", "user_quest_id")
-_COPIED = (
-    "title",
-    "description",
-    "pillar",
-    "xp_value",
-    "order_index",
-    "is_required",
-    "diploma_subjects",
-    "subject_xp_distribution",
-)
-_TEMPLATE: Any = CourseQuestTask.__table__.c
-
 # Built once: building a statement costs more than running it.
+_NOW = bindparam("now", type_=UserQuest.completed_at.type)
 _FIND = select(UserQuest.id).where(
     UserQuest.user_id == bindparam("user_id"), UserQuest.quest_id == bindparam("quest_id")
 )
-_LOCK = _FIND.with_for_update()
-_ENROL = (
+_LOCKED = _FIND.with_for_update(key_share=True).cte("locked")
+_MADE = (
     insert(UserQuest)
-    .on_conflict_do_update(  # changes nothing, and locks the row
+    .from_select(
+        ["user_id", "quest_id", "started_at", "last_picked_up_at", "personalization_completed"],
+        select(
+            bindparam("user_id", type_=Uuid),
+            bindparam("quest_id", type_=Uuid),
+            _NOW,
+            _NOW,
+            true(),
+        ).where(~select(_LOCKED).exists()),
+    )
+    .on_conflict_do_update(  # changes nothing, and locks the row that a twin has made
         index_elements=[UserQuest.user_id, UserQuest.quest_id],
         set_={"quest_id": UserQuest.quest_id},
     )
-    .returning(UserQuest.id)
+    .returning(UserQuest.id, UserQuest.user_id, UserQuest.quest_id)
+    .cte("made")
 )
-_COPY_TASKS = (
-    insert(UserQuestTask)
-    .from_select(
-        [*_OWNER, "source_task_id", *_COPIED],
-        select(
-            *(bindparam(name, type_=Uuid) for name in _OWNER),
-            _TEMPLATE.id,
-            *(_TEMPLATE[column] for column in _COPIED),
-        ).where(_TEMPLATE.quest_id == bindparam("quest_id", type_=Uuid)),
-    )
-    .on_conflict_do_nothing()
+_ENROL = union_all(select(_LOCKED.c.id), select(_MADE.c.id)).add_cte(
+    copies_for(_MADE).cte("copied")
 )
-_FIRST_TASK = (
+# The copy of `:template_id`; without one the first task of the quest, by lowest order, then oldest,
+# then lowest id. Tasks the student added come last, wherever they stand: a one-assignment quest is
+# not about them.
+_TEMPLATE_ID = bindparam("template_id", type_=Uuid)
+THE_TASK = (
     select(
-        UserQuestTask.id,
+        UserQuestTask.id.label("task_id"),
         UserQuestTask.quest_id,
         UserQuestTask.pillar,
         func.coalesce(UserQuestTask.xp_value, 100).label("xp_value"),
         UserQuestTask.subject_xp_distribution,
     )
-    .where(UserQuestTask.user_quest_id == bindparam("user_quest_id"))
+    .where(
+        UserQuestTask.user_quest_id == bindparam("user_quest_id"),
+        or_(_TEMPLATE_ID.is_(None), UserQuestTask.source_task_id == _TEMPLATE_ID),
+    )
     .order_by(
         UserQuestTask.is_manual,
         UserQuestTask.order_index,
@@ -97,7 +92,6 @@ _OPEN_TASK = (
     )
     .exists()
 )
-_NOW = bindparam("now", type_=UserQuest.completed_at.type)
 _SETTLE = (
     update(UserQuest)
     .where(
@@ -123,32 +117,9 @@ async def find_enrolment(session: Session, *, user_id: UUID, quest_id: UUID) -> 
 
 async def enrol(session: Session, *, user_id: UUID, quest_id: UUID, now: datetime) -> UUID:
     """The enrolment, locked; made if it was missing, with every template task copied once."""
-    names = {"user_id": user_id, "quest_id": quest_id}
-    locked = await session.execute(_LOCK, names)
-    enrolment: UUID | None = locked.scalar_one_or_none()
-    if enrolment is not None:
-        return enrolment
-    made = await session.execute(
-        _ENROL,
-        names | {"started_at": now, "last_picked_up_at": now, "personalization_completed": True},
-    )
-    user_quest_id: UUID = made.scalar_one()
-    await session.execute(_COPY_TASKS, names | {"user_quest_id": user_quest_id})
+    enrolled = await session.execute(_ENROL, {"user_id": user_id, "quest_id": quest_id, "now": now})
+    user_quest_id: UUID = enrolled.scalar_one()
     return user_quest_id
-
-
-async def first_task(session: Session, user_quest_id: UUID, *, assignment_id: str) -> Task:
-    """The task a one-assignment quest is about: lowest order, then oldest, then lowest id.
-
-    Tasks the student added come last, wherever they stand: the assignment is not about them.
-    """
-    found = await session.execute(_FIRST_TASK, {"user_quest_id": user_quest_id})
-    task = found.one_or_none()
-    if task is None:
-        raise AssignmentNotFoundError(
-            assignment_id=assignment_id, hint="The quest of this assignment has no tasks."
-        )
-    return Task(*task)
 
 
 async def settle_enrolment(session: Session, user_quest_id: UUID, *, now: datetime) -> None:

@@ -1,96 +1,75 @@
 """XP: a task pays a student once; the ledger's unique key says so, the totals follow it."""
 
 from collections.abc import Mapping
-from datetime import datetime
-from uuid import UUID
 
-from sqlalchemy import ARRAY, Integer, Text, bindparam, column, func, select, true
+from sqlalchemy import ARRAY, CTE, Integer, Text, Uuid, bindparam, column, func, select, true
 from sqlalchemy.dialects.postgresql import insert
 
-from app.database import Session
-from app.learning.enrolment import Task
 from app.models import SCHOOL_SUBJECTS, UserSkillXp, UserSubjectXp, XpAward
 
-# Built once: building a statement costs more than running it.
-_PAID = (
-    insert(XpAward)
-    .values(
-        {
-            name: bindparam(name)
-            for name in ("id", "user_id", "task_id", "completion_id", "pillar", "xp_amount")
-        }
-    )
-    .on_conflict_do_nothing()
-    .returning(XpAward.user_id, XpAward.pillar, XpAward.xp_amount)
-    .cte("paid")
-)
-_SKILL = insert(UserSkillXp).from_select(
-    ["user_id", "pillar", "xp_amount"],
-    select(_PAID.c.user_id, _PAID.c.pillar, _PAID.c.xp_amount),
-)
+# Of one task: a slip of the pen must not keep homework out, nor overflow the totals.
+MAX_SUBJECT_XP = 1_000_000
+
 _SUBJECTS = (
     func.unnest(
-        bindparam("subjects", type_=ARRAY(Text)), bindparam("amounts", type_=ARRAY(Integer))
+        bindparam("subjects", type_=ARRAY(Text)), bindparam("subject_xp", type_=ARRAY(Integer))
     )
     .table_valued(column("subject", Text), column("amount", Integer))
     .render_derived("subjects")
 )
-_SUBJECT = insert(UserSubjectXp).from_select(
-    ["user_id", "school_subject", "xp_amount"],
-    select(_PAID.c.user_id, _SUBJECTS.c.subject, _SUBJECTS.c.amount).select_from(
-        _PAID.join(_SUBJECTS, true())
-    ),
-)
-_AWARD = select(_PAID.c.xp_amount).add_cte(
-    _SKILL.on_conflict_do_update(
-        index_elements=[UserSkillXp.user_id, UserSkillXp.pillar],
-        set_={
-            "xp_amount": UserSkillXp.xp_amount + _SKILL.excluded.xp_amount,
-            "updated_at": bindparam("now"),
-        },
-    ).cte("skill"),
-    _SUBJECT.on_conflict_do_update(
-        index_elements=[UserSubjectXp.user_id, UserSubjectXp.school_subject],
-        set_={
-            "xp_amount": UserSubjectXp.xp_amount + _SUBJECT.excluded.xp_amount,
-            "updated_at": bindparam("now"),
-        },
-    ).cte("subject"),
-)
 
 
-async def award_xp(
-    session: Session,
-    task: Task,
-    *,
-    award_id: UUID,
-    user_id: UUID,
-    completion_id: UUID,
-    now: datetime,
-) -> int:
-    """What was paid now: the task's value at the first call, 0 at every other.
-
-    The first call also adds the task's diploma credit to the school subjects.
+def award(completion: CTE) -> tuple[CTE, CTE, CTE]:
+    """Pieces of a statement: what is paid now for this completion (no row if the task has paid
+    before), and how it adds up, by pillar and by school subject.
     """
-    subjects = _subject_xp(task.subject_xp_distribution)
-    paid = await session.execute(
-        _AWARD,
-        {
-            "id": award_id,
-            "user_id": user_id,
-            "task_id": task.id,
-            "completion_id": completion_id,
-            "pillar": task.pillar,
-            "xp_amount": task.xp_value,
-            "subjects": list(subjects),
-            "amounts": list(subjects.values()),
-            "now": now,
-        },
+    paid = (
+        insert(XpAward)
+        .from_select(
+            ["id", "user_id", "task_id", "completion_id", "pillar", "xp_amount"],
+            select(
+                bindparam("award_id", type_=Uuid),
+                bindparam("user_id", type_=Uuid),
+                bindparam("task_id", type_=Uuid),
+                completion.c.id,
+                bindparam("pillar", type_=Text),
+                bindparam("xp_value", type_=Integer),
+            ),
+        )
+        .on_conflict_do_nothing()
+        .returning(XpAward.user_id, XpAward.pillar, XpAward.xp_amount)
+        .cte("paid")
     )
-    return paid.scalar_one_or_none() or 0
+    by_pillar = insert(UserSkillXp).from_select(
+        ["user_id", "pillar", "xp_amount"],
+        select(paid.c.user_id, paid.c.pillar, paid.c.xp_amount),
+    )
+    by_subject = insert(UserSubjectXp).from_select(
+        ["user_id", "school_subject", "xp_amount"],
+        select(paid.c.user_id, _SUBJECTS.c.subject, _SUBJECTS.c.amount).join_from(
+            paid, _SUBJECTS, true()
+        ),
+    )
+    return (
+        paid,
+        by_pillar.on_conflict_do_update(
+            index_elements=[UserSkillXp.user_id, UserSkillXp.pillar],
+            set_={
+                "xp_amount": UserSkillXp.xp_amount + by_pillar.excluded.xp_amount,
+                "updated_at": bindparam("now"),
+            },
+        ).cte("by_pillar"),
+        by_subject.on_conflict_do_update(
+            index_elements=[UserSubjectXp.user_id, UserSubjectXp.school_subject],
+            set_={
+                "xp_amount": UserSubjectXp.xp_amount + by_subject.excluded.xp_amount,
+                "updated_at": bindparam("now"),
+            },
+        ).cte("by_subject"),
+    )
 
 
-def _subject_xp(distribution: object) -> Mapping[str, int]:
+def subject_xp(distribution: object) -> Mapping[str, int]:
     """What a distribution says in known subjects, in one order, so that two awards cannot lock
     each other out. Editors write subjects as they show them: `Language Arts`.
     """
@@ -100,6 +79,5 @@ def _subject_xp(distribution: object) -> Mapping[str, int]:
     return {
         name: xp
         for name, xp in sorted(named.items())
-        # No task is worth a million: a slip must not keep homework out or overflow the totals.
-        if name in SCHOOL_SUBJECTS and type(xp) is int and 0 < xp < 1_000_000
+        if name in SCHOOL_SUBJECTS and type(xp) is int and 0 < xp <= MAX_SUBJECT_XP
     }

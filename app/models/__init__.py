@@ -6,6 +6,7 @@ classes give them typed columns.
 """
 
 from app.models.columns import PLATFORM, SCHOOL_SUBJECTS, SPARK, Table
+from app.models.courses import SparkAssignment, SparkCourse
 from app.models.evidence import ActivityEvent, EvidenceBlock, EvidenceDocument
 from app.models.learning import (
     CourseQuestTask,
@@ -34,7 +35,9 @@ __all__ = [
     "LmsSession",
     "Quest",
     "QuestTaskCompletion",
+    "SparkAssignment",
     "SparkAuthCode",
+    "SparkCourse",
     "SsoReplay",
     "SubmissionRevision",
     "Table",

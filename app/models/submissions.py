@@ -31,7 +31,15 @@ class InboxDelivery(Table):
     __table_args__ = (
         Index(None, "digest"),
         Index(None, "received_at"),
-        Index(None, "spark_user_id", "spark_assignment_id"),
+        # Lists are newest first, and ids are in the order of time.
+        Index(None, "spark_user_id", "id"),
+        Index(None, "spark_assignment_id", "id"),
+        Index(
+            "ix_deliveries_refused",
+            *("id", "spark_assignment_id"),
+            postgresql_where=text("code is not null"),
+        ),
+        Index(None, "code", "id", postgresql_where=text("code is not null")),
         {"schema": SPARK},
     )
 

@@ -4,21 +4,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.accounts.students import get_student
+from sqlalchemy import select, true
+
+from app.accounts.students import LINKED, Known, check_student
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import was_seen_in_time
 from app.errors import TimestampTooOldError
-from app.learning.assignments import resolve_assignment
+from app.learning.assignments import Match, choose_match, matches_for
 from app.submissions.idempotency import Claim, take_claim, was_claimed_in_time
 from app.submissions.message import Message
 
 
 @dataclass(frozen=True)
 class Place:
-    """Whose submission it is, and for which quest."""
+    """Whose submission it is, and for which work."""
 
     user_id: UUID
-    quest_id: UUID
+    match: Match
+
+
+# One statement for both, because every submission asks: the student, and each match beside.
+_STUDENT = LINKED.cte("student")
+_MATCH = select(matches_for(_STUDENT.c.user_id).subquery()).lateral("match")
+_PLACE = select(_STUDENT, _MATCH).select_from(_STUDENT.outerjoin(_MATCH, true()))
 
 
 @retried
@@ -42,11 +50,22 @@ async def admit(session: Session, message: Message, *, now: datetime | None) -> 
     if now is not None:
         await check_time(session, message, now=now)
     payload = message.payload
-    user_id = await get_student(session, payload.spark_user_id)
-    quest_id = await resolve_assignment(
-        session, payload.spark_assignment_id, course_id=payload.spark_course_id, user_id=user_id
+    found = await session.execute(
+        _PLACE,
+        {
+            "spark_user_id": payload.spark_user_id,
+            "assignment_id": payload.spark_assignment_id,
+        },
     )
-    return Place(user_id, quest_id)
+    rows = found.all()
+    split = len(Known._fields)
+    known = Known(*rows[0][:split]) if rows else None
+    user_id = check_student(known, spark_user_id=payload.spark_user_id)
+    matches = [Match(*row[split:]) for row in rows if row.quest_id is not None]
+    match = await choose_match(
+        session, matches, payload.spark_assignment_id, course_id=payload.spark_course_id
+    )
+    return Place(user_id, match)
 
 
 async def check_time(session: Session, message: Message, *, now: datetime) -> None:

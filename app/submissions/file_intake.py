@@ -107,10 +107,10 @@ class FileIntake:
                 self._declared.expect(name)
                 if faults:
                     seen = await inspect_file(self._watched(part))
-                    self._declared.take(name, seen.sha256, seen.size_bytes)
+                    self._declared.check(name, seen.sha256, seen.size_bytes)
                 else:
                     file = await self._store(part)
-                    self._declared.take(name, file.sha256, file.size_bytes)
+                    self._declared.check(name, file.sha256, file.size_bytes)
                     stored.append(file)
             except FILE_FAULTS as fault:
                 faults.add(name, fault)

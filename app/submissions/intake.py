@@ -9,12 +9,11 @@ from uuid import UUID
 
 from app import metrics
 from app.database import Sessions
-from app.deliveries.authenticate import check_headers
+from app.deliveries.authenticate import Authentic
 from app.deliveries.delivery import Delivery
 from app.deliveries.inbox import Entry
-from app.deliveries.open import Gate, beside_if_large
-from app.deliveries.whole_body import WholeBody
-from app.errors import BodyTooLargeError, MetadataMissingError, OverloadedError
+from app.deliveries.open import Gate, begin_body, beside_if_large, open_delivery
+from app.errors import MetadataMissingError, OverloadedError
 from app.settings import Settings
 from app.storage.bucket import Bucket
 from app.submissions.declared import DeclaredFiles
@@ -22,7 +21,6 @@ from app.submissions.file_intake import form_files, is_metadata
 from app.submissions.idempotency import Claim, keys_of
 from app.submissions.message import Message, read_message
 from app.submissions.multipart import FormPart, MultipartLimits, parse_boundary, read_parts
-from app.submissions.pace import keep_pace
 from app.submissions.spool import Spool, SpooledPart, SpoolShare
 from app.submissions.store_file import NamedPart
 
@@ -39,50 +37,34 @@ class Intake:
     slots: asyncio.Semaphore
 
 
-def begin_body(intake: Intake, delivery: Delivery) -> WholeBody:
-    """The body, at a pace; nothing of it is read yet.
+@asynccontextmanager
+async def open_form(
+    intake: Intake, delivery: Delivery
+) -> AsyncIterator[tuple[Entry, Authentic, AsyncIterable[NamedPart]]]:
+    """The delivery, opened, and its files in the order they come.
 
-    Raises WebhookNotConfiguredError, SignatureMissingError, SignatureMismatchError or
-    BodyTooLargeError where that is plain already.
+    Raises OverloadedError, MetadataMissingError, and what reading a form and `open_delivery` raise.
     """
-    settings = intake.settings
-    intake.gate.check_configured()
-    check_headers(delivery.signatures, require_v1=settings.webhook_require_v1)
-    limit = settings.max_json_bytes if delivery.is_json else settings.max_body_bytes
-    if delivery.length is not None and delivery.length > limit:
-        raise BodyTooLargeError
-    paced = keep_pace(
-        delivery.body,
-        idle_seconds=settings.body_idle_seconds,
-        min_bytes_per_second=settings.body_min_bytes_per_second,
-    )
-    return WholeBody(paced, None if delivery.is_json else delivery.length)
+    body = begin_body(intake.gate, delivery)
+    limits = form_limits(intake.settings)
+    parts = read_parts(body, boundary=parse_boundary(delivery.content_type), limits=limits)
+    with intake.spool.open() as share:
+        async with _upload_slot(intake), aclosing(parts):
+            early, raw = await _read_metadata(parts, share, intake.settings.max_json_bytes)
+            entry, authentic = await open_delivery(
+                intake.gate, delivery, raw, read_whole=body.read_whole
+            )
+            yield entry, authentic, form_files(early, parts)
 
 
 @asynccontextmanager
-async def upload_slot(intake: Intake) -> AsyncIterator[None]:
+async def _upload_slot(intake: Intake) -> AsyncIterator[None]:
     """One of the few uploads at once. Raises OverloadedError when there is none."""
     if intake.slots.locked():
         raise OverloadedError
     async with intake.slots:
         with metrics.UPLOADS_RUNNING.track_inprogress():
             yield
-
-
-@asynccontextmanager
-async def open_form(
-    intake: Intake, delivery: Delivery, body: WholeBody
-) -> AsyncIterator[tuple[bytes, AsyncIterable[NamedPart]]]:
-    """The raw metadata, which the signature covers, and the files, in the order they come.
-
-    Raises MetadataMissingError, and what reading a form raises.
-    """
-    limits = form_limits(intake.settings)
-    parts = read_parts(body, boundary=parse_boundary(delivery.content_type), limits=limits)
-    with intake.spool.open() as share:
-        async with aclosing(parts):
-            early, raw = await _read_metadata(parts, share, intake.settings.max_json_bytes)
-            yield raw, form_files(early, parts)
 
 
 async def _read_metadata(

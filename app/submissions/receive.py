@@ -14,10 +14,10 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
+from app.deliveries.authenticate import Authentic
 from app.deliveries.delivery import Delivery
-from app.deliveries.inbox import remember_refusal
-from app.deliveries.open import open_delivery
-from app.deliveries.whole_body import WholeBody
+from app.deliveries.inbox import Entry, remember_refusal
+from app.deliveries.open import open_json
 from app.errors import (
     ContentMissingError,
     FileMissingError,
@@ -29,15 +29,12 @@ from app.submissions.file_intake import FileIntake
 from app.submissions.idempotency import AnsweredError, Claim, Known, RunningError
 from app.submissions.intake import (
     Intake,
-    begin_body,
     claim_of,
     declared_files,
     open_form,
     read_entry,
-    upload_slot,
 )
 from app.submissions.message import Message
-from app.submissions.pace import read_all
 from app.submissions.record import HandedIn, Recorded, Work, record_replay, record_submission
 from app.submissions.store_file import Destination, NamedPart, inspect_file
 
@@ -57,33 +54,22 @@ class Received:
 
 async def receive_submission(intake: Intake, delivery: Delivery) -> Recorded:
     """Raises the errors of section "submission" in `errors`; then nothing has changed."""
-    body = begin_body(intake, delivery)
     if delivery.is_json:
-        return await _receive_json(intake, delivery, body)
-    async with upload_slot(intake):
-        return await _receive_form(intake, delivery, body)
-
-
-async def _receive_json(intake: Intake, delivery: Delivery, body: WholeBody) -> Recorded:
-    raw = await read_all(body, max_bytes=intake.settings.max_json_bytes)
-    async with _received(intake, delivery, raw, body) as received:
-        return await record_text(intake, received.message, work=received.work)
-
-
-async def _receive_form(intake: Intake, delivery: Delivery, body: WholeBody) -> Recorded:
+        entry, authentic = await open_json(intake.gate, delivery)
+        async with _received(intake, delivery, entry, authentic) as received:
+            return await record_text(intake, received.message, work=received.work)
     async with (
-        open_form(intake, delivery, body) as (raw, files),
-        _received(intake, delivery, raw, body) as received,
+        open_form(intake, delivery) as (entry, authentic, files),
+        _received(intake, delivery, entry, authentic) as received,
     ):
         return await _record_form(intake, received, files)
 
 
 @asynccontextmanager
 async def _received(
-    intake: Intake, delivery: Delivery, raw: bytes, body: WholeBody
+    intake: Intake, delivery: Delivery, entry: Entry, authentic: Authentic
 ) -> AsyncIterator[Received]:
-    """The message, if it is authentic; whatever goes wrong from here on is kept in the inbox."""
-    entry, authentic = await open_delivery(intake.gate, delivery, raw, read_whole=body.read_whole)
+    """The message of an authentic delivery; whatever goes wrong with it is kept in the inbox."""
     async with remember_refusal(intake.sessions, entry):
         authentic.check_fresh(now=delivery.now)
         message = await read_entry(intake, entry, has_own_time=authentic.has_own_time)

@@ -7,33 +7,23 @@ completion, XP, the revision with its files, the activity event and the answer a
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
-
-from sqlalchemy import Boolean, bindparam, case
-from sqlalchemy.dialects.postgresql import insert
 
 from app.activity import record_event
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import Entry, keep_delivery
-from app.errors import IdempotencyConflictError
-from app.evidence.documents import (
-    Block,
-    EvidenceFile,
-    complete_document,
-    evidence_text,
-    file_block,
-    replace_blocks,
-    text_block,
-)
-from app.learning.enrolment import Task, enrol, first_task, settle_enrolment
-from app.learning.experience import award_xp
-from app.models import QuestTaskCompletion
-from app.submissions.admit import admit
+from app.errors import AssignmentNotFoundError, IdempotencyConflictError
+from app.evidence.documents import Block, EvidenceFile, delete_blocks, file_block, text_block
+from app.learning.enrolment import Task, enrol, settle_enrolment
+from app.learning.task_copies import copy_missing_tasks
+from app.submissions.admit import Place, admit
 from app.submissions.idempotency import Claim, Known, answer_claim, take_claim
 from app.submissions.message import Message
-from app.submissions.revisions import Revision, add_revision, find_current, list_files
+from app.submissions.revisions import Revision, Standing, find_standing, list_files
 from app.submissions.uploads import StoredFile, commit_uploads
+from app.submissions.write import Draft, Written, write_revision
 
 
 @dataclass(frozen=True)
@@ -92,30 +82,24 @@ async def record_submission(sessions: Sessions, handed_in: HandedIn, *, work: Wo
     Raises RunningError or AnsweredError when the message is another handler's, and what `admit`
     raises.
     """
-    message = handed_in.message
     async with sessions() as session, session.begin():
         await take_claim(session, work.claim)
-        place = await admit(session, message, now=work.fresh_at)
-        work.entry.user_id = place.user_id
+        place = await admit(session, handed_in.message, now=work.fresh_at)
+        user_id = work.entry.user_id = place.user_id
         user_quest_id = await enrol(
-            session, user_id=place.user_id, quest_id=place.quest_id, now=work.now
+            session, user_id=user_id, quest_id=place.match.quest_id, now=work.now
         )
-        task = await first_task(
-            session, user_quest_id, assignment_id=message.payload.spark_assignment_id
-        )
-        current = await find_current(session, user_id=place.user_id, task_id=task.id)
+        standing = await _stand(session, handed_in.message, place, user_quest_id)
+        current = standing.current
         if current is not None and current.fingerprint == handed_in.fingerprint:
-            files = await list_files(session, current.id)
-            recorded = Recorded(_answer(current, task, files=files, is_duplicate=True))
+            recorded = await _duplicate(session, standing.task, current)
         else:
-            student = _Student(session, place.user_id, task)
-            body = await _add(student, handed_in, work=work, before=current)
+            recorded = await _add(session, handed_in, standing, user_id=user_id, work=work)
             await settle_enrolment(session, user_quest_id, now=work.now)
-            recorded = Recorded(body, keeps_files=True)
         await answer_claim(
             session,
             work.claim,
-            user_id=place.user_id,
+            user_id=user_id,
             fingerprint=handed_in.fingerprint,
             response=recorded.body,
         )
@@ -141,123 +125,83 @@ async def record_replay(
     return recorded
 
 
+async def _stand(session: Session, message: Message, place: Place, user_quest_id: UUID) -> Standing:
+    """The student's own copy of the task is made if the template came after the enrolment.
+
+    Raises AssignmentNotFoundError for a quest without tasks.
+    """
+    template_id = place.match.template_id
+    find = partial(find_standing, session, user_quest_id, user_id=place.user_id)
+    standing = await find(template_id=template_id)
+    if standing is None:
+        await copy_missing_tasks(session, user_quest_id, template_id=template_id)
+        standing = await find(template_id=template_id)
+    if standing is None:
+        raise AssignmentNotFoundError(
+            assignment_id=message.payload.spark_assignment_id,
+            hint="The quest of this assignment has no tasks.",
+        )
+    return standing
+
+
 def _submission_id(recorded: Recorded) -> UUID:
     return UUID(recorded.body["submission_id"])
 
 
-@dataclass(frozen=True)
-class _Student:
-    """Inside the transaction: whose copy of which task it is about."""
-
-    session: Session
-    user_id: UUID
-    task: Task
+async def _duplicate(session: Session, task: Task, current: Revision) -> Recorded:
+    """The content is there already, and nothing changes."""
+    body = _answer(
+        task,
+        Written(current.completion_id, current.number, xp_awarded=0),
+        revision_id=current.id,
+        files=await list_files(session, current.id),
+    )
+    return Recorded(body | {"duplicate": True})
 
 
 async def _add(
-    student: _Student, handed_in: HandedIn, *, work: Work, before: Revision | None
-) -> dict[str, Any]:
-    """A new revision with its text and files, the completion, and XP if it is the first."""
-    session, user_id, task = student.session, student.user_id, student.task
-    is_latest = before is None or before.submitted_at <= handed_in.message.payload.submitted_at
-    document_id = await complete_document(
-        session, user_id=user_id, quest_id=task.quest_id, task_id=task.id, now=work.now
-    )
-    completion_id = await _complete_task(
-        student, handed_in, document_id, work=work, is_latest=is_latest
-    )
-    # Evidence shows the latest revision instead of the one before; what the student wrote stays.
-    blocks = handed_in.blocks(work.new_id) if is_latest else {}
-    draft = Revision(
+    session: Session, handed_in: HandedIn, standing: Standing, *, user_id: UUID, work: Work
+) -> Recorded:
+    """A new revision with its text and files, the completion, and XP if it is the first.
+
+    Evidence shows the latest revision instead of the one before; what the student wrote stays.
+    """
+    message, before = handed_in.message, standing.current
+    is_latest = before is None or before.submitted_at <= message.payload.submitted_at
+    draft = Draft(
         id=work.new_id(),
-        completion_id=completion_id,
-        number=0,
-        fingerprint=handed_in.fingerprint,
-        submitted_at=handed_in.message.payload.submitted_at,
-        block_ids=list(blocks),
-    )
-    revision = await add_revision(session, handed_in.message, draft, user_id=user_id)
-    await commit_uploads(session, handed_in.files, submission_id=revision.id)
-    if is_latest:
-        old_ids = before.block_ids if before else ()
-        await replace_blocks(session, document_id, blocks, old_ids=old_ids, user_id=user_id)
-    paid = await award_xp(
-        session,
-        task,
+        completion_id=work.new_id(),
         award_id=work.new_id(),
         user_id=user_id,
-        completion_id=completion_id,
-        now=work.now,
+        message=message,
+        fingerprint=handed_in.fingerprint,
+        blocks=handed_in.blocks(work.new_id) if is_latest else {},
+        is_latest=is_latest,
+        raw_text=message.text if work.raw_evidence_text else None,
     )
-    await _record_success(student, handed_in, revision, work=work)
+    if before is not None and is_latest:
+        await delete_blocks(session, before.block_ids)
+    written = await write_revision(session, draft, standing, now=work.now)
+    await commit_uploads(session, handed_in.files, submission_id=draft.id)
+    await _record_success(session, handed_in, draft, standing.task, work=work)
     files = [file.facts for file in handed_in.files]
-    return _answer(revision, task, files=files, xp_awarded=paid)
-
-
-# Built once: building a statement costs more than running it.
-_NEW = insert(QuestTaskCompletion).values(
-    {
-        name: bindparam(name)
-        for name in (
-            "id",
-            "user_id",
-            "quest_id",
-            "task_id",
-            "user_quest_task_id",
-            "evidence_text",
-            "completed_at",
-        )
-    }
-)
-_COMPLETE = _NEW.on_conflict_do_update(
-    index_elements=[QuestTaskCompletion.user_id, QuestTaskCompletion.task_id],
-    set_={
-        "evidence_text": case(
-            (bindparam("is_latest", type_=Boolean), _NEW.excluded.evidence_text),
-            else_=QuestTaskCompletion.evidence_text,
-        ),
-        "updated_at": bindparam("now"),
-    },
-).returning(QuestTaskCompletion.id)
-
-
-async def _complete_task(
-    student: _Student, handed_in: HandedIn, document_id: UUID, *, work: Work, is_latest: bool
-) -> UUID:
-    """The one completion of this student and task; a later revision leaves its time as it was."""
-    completed = await student.session.execute(
-        _COMPLETE,
-        {
-            "id": work.new_id(),
-            "user_id": student.user_id,
-            "quest_id": student.task.quest_id,
-            "task_id": student.task.id,
-            "user_quest_task_id": student.task.id,
-            "evidence_text": (
-                handed_in.message.text if work.raw_evidence_text else evidence_text(document_id)
-            ),
-            "completed_at": handed_in.message.payload.submitted_at,
-            "is_latest": is_latest,
-            "now": work.now,
-        },
-    )
-    completion_id: UUID = completed.scalar_one()
-    return completion_id
+    body = _answer(standing.task, written, revision_id=draft.id, files=files)
+    return Recorded(body, keeps_files=True)
 
 
 async def _record_success(
-    student: _Student, handed_in: HandedIn, revision: Revision, *, work: Work
+    session: Session, handed_in: HandedIn, draft: Draft, task: Task, *, work: Work
 ) -> None:
     payload = handed_in.message.payload
     await record_event(
-        student.session,
+        session,
         "spark_webhook_success",
-        user_id=student.user_id,
-        session_id=revision.id,
+        user_id=draft.user_id,
+        session_id=draft.id,
         data={
             "spark_assignment_id": payload.spark_assignment_id,
             "spark_course_id": payload.spark_course_id,
-            "quest_id": str(student.task.quest_id),
+            "quest_id": str(task.quest_id),
             "file_count": len(handed_in.files),
             "processing_time_ms": round(work.elapsed() * 1000),
         },
@@ -266,22 +210,17 @@ async def _record_success(
 
 
 def _answer(
-    revision: Revision,
-    task: Task,
-    *,
-    files: Sequence[Mapping[str, object]],
-    xp_awarded: int = 0,
-    is_duplicate: bool = False,
+    task: Task, written: Written, *, revision_id: UUID, files: Sequence[Mapping[str, object]]
 ) -> dict[str, Any]:
     """The body of CONTRACT 7.5; the edge adds the request's id."""
     return {
         "status": "success",
-        "completion_id": str(revision.completion_id),
-        "submission_id": str(revision.id),
-        "revision": revision.number,
-        "duplicate": is_duplicate,
+        "completion_id": str(written.completion_id),
+        "submission_id": str(revision_id),
+        "revision": written.number,
+        "duplicate": False,
         "quest_id": str(task.quest_id),
-        "task_id": str(task.id),
-        "xp_awarded": xp_awarded,
+        "task_id": str(task.task_id),
+        "xp_awarded": written.xp_awarded,
         "files": files,
     }

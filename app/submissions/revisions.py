@@ -5,21 +5,21 @@ keep their text and files.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, desc, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import bindparam, desc, select, true
 
 from app.database import Session
+from app.evidence.documents import kept_places
+from app.learning.enrolment import THE_TASK, Task
 from app.models import QuestTaskCompletion, SubmissionRevision, Upload
-from app.submissions.message import Message
 from app.submissions.uploads import file_facts
 
 
-@dataclass(frozen=True)
-class Revision:
+class Revision(NamedTuple):
     """`block_ids` are the evidence blocks that show it: the next one replaces exactly these."""
 
     id: UUID
@@ -30,7 +30,19 @@ class Revision:
     block_ids: Sequence[UUID]
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Where a student stands with a task: the current revision, and the places in the evidence
+    document that other blocks hold.
+    """
+
+    task: Task
+    current: Revision | None
+    kept_places: Sequence[int]
+
+
 # Built once: building a statement costs more than running it.
+_TASK = THE_TASK.cte("task")
 _CURRENT = (
     select(
         SubmissionRevision.id,
@@ -43,69 +55,31 @@ _CURRENT = (
     .join(QuestTaskCompletion, QuestTaskCompletion.id == SubmissionRevision.completion_id)
     .where(
         QuestTaskCompletion.user_id == bindparam("user_id"),
-        QuestTaskCompletion.task_id == bindparam("task_id"),
+        QuestTaskCompletion.task_id == _TASK.c.task_id,
     )
     .order_by(desc(SubmissionRevision.submitted_at), desc(SubmissionRevision.revision))
     .limit(1)
+    .lateral("current")
 )
-_LAST = (
-    select(func.coalesce(func.max(SubmissionRevision.revision), 0))
-    .where(SubmissionRevision.completion_id == bindparam("completion_id"))
-    .scalar_subquery()
-)
-_ADD = (
-    insert(SubmissionRevision)
-    .values(
-        {
-            name: bindparam(name)
-            for name in (
-                "id",
-                "completion_id",
-                "user_id",
-                "spark_assignment_id",
-                "spark_course_id",
-                "submission_text",
-                "grade",
-                "fingerprint",
-                "submitted_at",
-                "block_ids",
-            )
-        }
-        | {"revision": _LAST + 1}
+_STANDING = select(
+    kept_places(bindparam("user_id"), _TASK.c.task_id, _CURRENT.c.block_ids), _TASK, _CURRENT
+).select_from(_TASK.outerjoin(_CURRENT, true()))
+
+
+async def find_standing(
+    session: Session, user_quest_id: UUID, *, user_id: UUID, template_id: UUID | None
+) -> Standing | None:
+    """With the copy of a template task, or with the enrolment's first task if none is named."""
+    found = await session.execute(
+        _STANDING,
+        {"user_quest_id": user_quest_id, "user_id": user_id, "template_id": template_id},
     )
-    .returning(SubmissionRevision.revision)
-)
-
-
-async def find_current(session: Session, *, user_id: UUID, task_id: UUID) -> Revision | None:
-    found = await session.execute(_CURRENT, {"user_id": user_id, "task_id": task_id})
-    current = found.one_or_none()
-    return Revision(*current) if current else None
-
-
-async def add_revision(
-    session: Session, message: Message, draft: Revision, *, user_id: UUID
-) -> Revision:
-    """The draft with its number, from 1 on. The caller holds the enrolment's lock, so numbers do
-    not collide.
-    """
-    payload = message.payload
-    added = await session.execute(
-        _ADD,
-        {
-            "id": draft.id,
-            "completion_id": draft.completion_id,
-            "user_id": user_id,
-            "spark_assignment_id": payload.spark_assignment_id,
-            "spark_course_id": payload.spark_course_id,
-            "submission_text": payload.submission_text,
-            "grade": payload.grade,
-            "fingerprint": draft.fingerprint,
-            "submitted_at": draft.submitted_at,
-            "block_ids": list(draft.block_ids),
-        },
-    )
-    return replace(draft, number=added.scalar_one())
+    row = found.one_or_none()
+    if row is None:
+        return None
+    places, split = row[0], 1 + len(Task._fields)
+    current = Revision(*row[split:]) if row[split] else None
+    return Standing(Task(*row[1:split]), current, places or ())
 
 
 async def list_files(session: Session, revision_id: UUID) -> list[dict[str, object]]:

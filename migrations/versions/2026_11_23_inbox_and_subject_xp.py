@@ -27,7 +27,9 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.CheckConstraint(
-            "school_subject in ('language_arts', 'math', 'science', 'social_studies', 'financial_literacy', 'health', 'pe', 'fine_arts', 'cte', 'digital_literacy', 'electives')",
+            "school_subject in ('language_arts', 'math', 'science', 'social_studies',"
+            " 'financial_literacy', 'health', 'pe', 'fine_arts', 'cte',"
+            " 'digital_literacy', 'electives')",
             name=op.f("ck_user_subject_xp_school_subject"),
         ),
         sa.ForeignKeyConstraint(
@@ -76,6 +78,14 @@ def upgrade() -> None:
         schema="spark",
     )
     op.create_index(
+        op.f("ix_deliveries_code_id"),
+        "deliveries",
+        ["code", "id"],
+        unique=False,
+        schema="spark",
+        postgresql_where=sa.text("code is not null"),
+    )
+    op.create_index(
         op.f("ix_deliveries_digest"), "deliveries", ["digest"], unique=False, schema="spark"
     )
     op.create_index(
@@ -86,9 +96,24 @@ def upgrade() -> None:
         schema="spark",
     )
     op.create_index(
-        op.f("ix_deliveries_spark_user_id_spark_assignment_id"),
+        "ix_deliveries_refused",
         "deliveries",
-        ["spark_user_id", "spark_assignment_id"],
+        ["id", "spark_assignment_id"],
+        unique=False,
+        schema="spark",
+        postgresql_where=sa.text("code is not null"),
+    )
+    op.create_index(
+        op.f("ix_deliveries_spark_assignment_id_id"),
+        "deliveries",
+        ["spark_assignment_id", "id"],
+        unique=False,
+        schema="spark",
+    )
+    op.create_index(
+        op.f("ix_deliveries_spark_user_id_id"),
+        "deliveries",
+        ["spark_user_id", "id"],
         unique=False,
         schema="spark",
     )
@@ -125,13 +150,24 @@ def downgrade() -> None:
     )
     op.drop_index(op.f("ix_deliveries_user_id"), table_name="deliveries", schema="spark")
     op.drop_index(op.f("ix_deliveries_submission_id"), table_name="deliveries", schema="spark")
+    op.drop_index(op.f("ix_deliveries_spark_user_id_id"), table_name="deliveries", schema="spark")
     op.drop_index(
-        op.f("ix_deliveries_spark_user_id_spark_assignment_id"),
+        op.f("ix_deliveries_spark_assignment_id_id"), table_name="deliveries", schema="spark"
+    )
+    op.drop_index(
+        "ix_deliveries_refused",
         table_name="deliveries",
         schema="spark",
+        postgresql_where=sa.text("code is not null"),
     )
     op.drop_index(op.f("ix_deliveries_received_at"), table_name="deliveries", schema="spark")
     op.drop_index(op.f("ix_deliveries_digest"), table_name="deliveries", schema="spark")
+    op.drop_index(
+        op.f("ix_deliveries_code_id"),
+        table_name="deliveries",
+        schema="spark",
+        postgresql_where=sa.text("code is not null"),
+    )
     op.drop_table("deliveries", schema="spark")
     op.drop_table("user_subject_xp")
     # ### end Alembic commands ###

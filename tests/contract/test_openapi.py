@@ -99,7 +99,10 @@ def test_every_operation_states_its_caller(app: FastAPI) -> None:
     internal = dict(_operations(internal_contract(app)))
     assert all(operation["security"] == [{"serviceKey": []}] for operation in internal.values())
     public = {name: op["security"] for name, op in _operations(public_contract(app))}
-    assert public.pop("post /spark/webhook/submission") == [{"sparkSignature": []}]
+    assert public.pop("post /spark/webhook/submission") == [
+        {"sparkSignature": []},
+        {"standardWebhooks": []},
+    ]
     assert {name for name, security in public.items() if not security} == {
         "get /spark/sso",
         "post /spark/sso",

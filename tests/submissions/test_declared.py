@@ -33,7 +33,7 @@ def come(declared: DeclaredFiles, files: Sequence[File]) -> list[type[ServiceErr
     for name, content in files:
         try:
             declared.expect(name)
-            declared.take(name, hashlib.sha256(content).digest(), len(content))
+            declared.check(name, hashlib.sha256(content).digest(), len(content))
         except ServiceError as fault:
             faults.append(type(fault))
     return faults

@@ -53,7 +53,7 @@ class Sender:
     """Spark, with the secrets of a service that runs elsewhere."""
 
     def __init__(self, url: str, variables: dict[str, str]) -> None:
-        self._url = url
+        self.url = url
         self._sso_secret = SecretStr(variables["SPARK_SSO_SECRET"])
         self.webhook_secret = SecretStr(variables["SPARK_WEBHOOK_SECRET"])
 
@@ -61,7 +61,7 @@ class Sender:
         """A new student's Spark id."""
         student = f"student_{secrets.token_hex(6)}"
         token = launch_token(self._sso_secret, student, now=datetime.now(tz=UTC))
-        answer = httpx.get(f"{self._url}/spark/sso", params={"token": token}, trust_env=False)
+        answer = httpx.get(f"{self.url}/spark/sso", params={"token": token}, trust_env=False)
         assert "code" in parse_qs(urlsplit(answer.headers["location"]).query)
         return student
 
@@ -76,7 +76,7 @@ class Sender:
         return json.dumps(content).encode()
 
     def begin(self, message: bytes, files: Sequence[LargeFile]) -> "Upload":
-        return Upload(self._url, message, signature=sign(self.webhook_secret, message), files=files)
+        return Upload(self.url, message, signature=sign(self.webhook_secret, message), files=files)
 
 
 class Upload:

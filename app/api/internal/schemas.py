@@ -1,10 +1,13 @@
-"""What the main app reads."""
+"""What the main app and an operator read."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
+
+from app.api.paging import CURSOR_EXAMPLE, PageQuery
+from app.text import identifier_text
 
 UUID_EXAMPLE = "0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"
 LINK_EXAMPLE = "https://files.example.org/evidence-files/0193b5a2/7f3c.png?X-Amz-Signature=…"
@@ -104,3 +107,125 @@ class Active(BaseModel):
     sid: UUID = Field(description="The session.", examples=[UUID_EXAMPLE])
     user_id: UUID = Field(description="The student.", examples=[UUID_EXAMPLE])
     exp: int = Field(description="When the token runs out, Unix seconds.", examples=[1795404874])
+
+
+SparkId = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(identifier_text)]
+
+
+class DeliveryQuery(PageQuery):
+    """Which deliveries; several filters narrow together."""
+
+    spark_user_id: SparkId | None = Field(
+        None, title="Spark user id", description="Of this student.", examples=["student_42"]
+    )
+    spark_assignment_id: SparkId | None = Field(
+        None,
+        title="Spark assignment id",
+        description="For this assignment.",
+        examples=["test_assignment_001"],
+    )
+    code: str | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        pattern="^[a-z_]+$",
+        title="Code",
+        description="Refused with this code.",
+        examples=["assignment_not_found"],
+    )
+    status: Literal["success", "refused"] | None = Field(
+        None, title="Status", description="Its outcome.", examples=["refused"]
+    )
+
+
+class DeliveryAnswer(BaseModel):
+    """An authentic request of Spark, and what became of it."""
+
+    id: UUID = Field(title="Delivery id", description="The delivery.", examples=[UUID_EXAMPLE])
+    route: str = Field(
+        title="Route", description="Where it came.", examples=["/spark/webhook/submission"]
+    )
+    media_type: str = Field(
+        title="Media type", description="Of its body.", examples=["application/json"]
+    )
+    received_at: datetime = Field(
+        title="Received at", description="When it came.", examples=[MOMENT_EXAMPLE]
+    )
+    answered_at: datetime = Field(
+        title="Answered at",
+        description="When its first outcome was kept.",
+        examples=[MOMENT_EXAMPLE],
+    )
+    replayed_at: datetime | None = Field(
+        title="Replayed at",
+        description="When it was last processed again; then the outcome is that of the replay.",
+        examples=[MOMENT_EXAMPLE],
+    )
+    status: int = Field(
+        ge=200,
+        le=599,
+        title="Status",
+        description="The HTTP status of its outcome.",
+        examples=[200],
+    )
+    code: str | None = Field(
+        max_length=64,
+        title="Code",
+        description="Why it was refused; null for a success.",
+        examples=["assignment_not_found"],
+    )
+    webhook_id: str | None = Field(
+        title="Webhook id",
+        description="Its `webhook-id`, if it was signed by Standard Webhooks.",
+        examples=["msg_2Lh9KRb0pzN4LePd3XiA4v12Axj"],
+    )
+    body_bytes: int = Field(
+        ge=0, title="Body bytes", description="Of its signed text and its files.", examples=[214]
+    )
+    file_count: int = Field(
+        ge=0, title="File count", description="Files that came with it.", examples=[0]
+    )
+    user_id: UUID | None = Field(
+        title="User id",
+        description="The student, where that was settled.",
+        examples=[UUID_EXAMPLE],
+    )
+    spark_user_id: str | None = Field(
+        max_length=255,
+        title="Spark user id",
+        description="As it says; null if it could not be read.",
+        examples=["student_42"],
+    )
+    spark_assignment_id: str | None = Field(
+        max_length=255,
+        title="Spark assignment id",
+        description="As it says.",
+        examples=["test_assignment_001"],
+    )
+    spark_course_id: str | None = Field(
+        max_length=255,
+        title="Spark course id",
+        description="As it says.",
+        examples=["test_course_001"],
+    )
+    submission_id: UUID | None = Field(
+        title="Submission id",
+        description="The handing-in it is part of; null while it was only refused.",
+        examples=[UUID_EXAMPLE],
+    )
+    replayable: bool = Field(
+        title="Replayable",
+        description="Its text is kept, and its files if it had any. If not, Spark must send again.",
+        examples=[True],
+    )
+
+
+class DeliveryList(BaseModel):
+    """A page of deliveries, newest first."""
+
+    items: list[DeliveryAnswer] = Field(title="Items", description="At most `limit`.")
+    next_cursor: str | None = Field(
+        title="Next cursor",
+        description="Send it as `cursor` for the next page; null on the last one.",
+        examples=[CURSOR_EXAMPLE],
+    )

@@ -39,6 +39,34 @@ SIGNATURE_HEADERS = (
 
 IDEMPOTENCY_KEY = re.compile(r"[ -~]{1,255}")
 
+# What a webhook reads besides its signature; documented here, read by `read_delivery`.
+WEBHOOK_PARAMETERS = [
+    {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": {"type": "string", "maxLength": 255, "examples": [example]},
+    }
+    for name, description, example in (
+        (
+            "webhook-id",
+            "Standard Webhooks: the message's own id, the same on every retry.",
+            "msg_0193b5a27a5c",
+        ),
+        (
+            "webhook-timestamp",
+            "Standard Webhooks: when this attempt was signed, in Unix seconds, at most 300 s away.",
+            "1795444200",
+        ),
+        (
+            "Idempotency-Key",
+            "For senders that sign with X-Spark-Signature: the same on every retry.",
+            "submission-42-essay-1",
+        ),
+    )
+]
+
 
 def read_delivery(request: Request, *, now: datetime) -> Delivery:
     """Raises MediaTypeUnsupportedError, or FieldInvalidError for the Idempotency-Key."""

@@ -8,8 +8,10 @@ from starlette.responses import JSONResponse, Response
 from app import metrics
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.problems import problems
-from app.api.spark.delivery import SIGNATURE_HEADERS, DryRun, read_delivery
-from app.api.spark.schemas import DryRunAnswer, DryRunProblem, SubmissionAnswer
+from app.api.spark.delivery import SIGNATURE_HEADERS, WEBHOOK_PARAMETERS, DryRun, read_delivery
+from app.api.spark.schemas import DryRunAnswer, DryRunProblem
+from app.api.submission_answer import SubmissionAnswer, answer_submission
+from app.deliveries.rehearsal import Rehearsal
 from app.errors import (
     AccountInactiveError,
     AssignmentAmbiguousError,
@@ -52,7 +54,7 @@ from app.errors import (
 )
 from app.submissions.message import SubmissionPayload
 from app.submissions.receive import receive_submission
-from app.submissions.rehearse import Rehearsal, rehearse_submission
+from app.submissions.rehearse import rehearse_submission
 
 router = APIRouter(tags=["submission"])
 
@@ -117,7 +119,7 @@ REQUEST_BODY = {
     description=DESCRIPTION,
     response_model=SubmissionAnswer | DryRunAnswer,
     dependencies=[Security(header) for header in SIGNATURE_HEADERS],
-    openapi_extra={"requestBody": REQUEST_BODY},
+    openapi_extra={"parameters": WEBHOOK_PARAMETERS, "requestBody": REQUEST_BODY},
     responses=problems(
         SignatureMissingError,
         SignatureMismatchError,
@@ -168,10 +170,7 @@ async def submit(
     recorded = await receive_submission(opened.intake, delivery)
     if recorded.keeps_files:
         metrics.UPLOAD_BYTES.inc(sum(file["size"] for file in recorded.body["files"]))
-    return JSONResponse(
-        recorded.body | {"request_id": request_id},
-        headers={"Idempotent-Replayed": "true"} if recorded.is_replay else None,
-    )
+    return answer_submission(recorded, request_id)
 
 
 def _describe(rehearsal: Rehearsal, request_id: str) -> Response:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
+from app.deliveries.pace import GRACE_SECONDS, keep_pace, read_all
 from app.errors import BodyTimeoutError, BodyTooLargeError
-from app.submissions.pace import GRACE_SECONDS, keep_pace, read_all
 from tests.support.bodies import arrive
 
 

@@ -1,0 +1,120 @@
+"""The inbox for an operator: which deliveries came, what became of them, and once more."""
+
+from functools import partial
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from app.api.dependencies import Now, Opened, RequestId, require_service_key
+from app.api.internal.schemas import DeliveryAnswer, DeliveryList, DeliveryQuery
+from app.api.paging import read_page
+from app.api.problems import problems
+from app.api.submission_answer import SubmissionAnswer, answer_submission
+from app.clock import new_id, stopwatch
+from app.deliveries.read_inbox import Wanted, describe_delivery, list_deliveries
+from app.errors import (
+    AccountInactiveError,
+    AssignmentAmbiguousError,
+    AssignmentNotFoundError,
+    ContentMissingError,
+    CredentialsInvalidError,
+    DatabaseUnavailableError,
+    FieldInvalidError,
+    FieldMissingError,
+    FileMissingError,
+    IdempotencyConflictError,
+    JsonInvalidError,
+    NotFoundError,
+    NotReplayableError,
+    OverloadedError,
+    RequestInProgressError,
+    RequestStillRunningError,
+    ServiceError,
+    StudentNotFoundError,
+    UrlNotAllowedError,
+)
+from app.submissions.replay import replay_delivery
+
+router = APIRouter(
+    prefix="/internal/v1/deliveries",
+    tags=["deliveries"],
+    dependencies=[Depends(require_service_key)],
+)
+
+PROBLEMS = (
+    CredentialsInvalidError,
+    FieldInvalidError,
+    DatabaseUnavailableError,
+    OverloadedError,
+    ServiceError,
+)
+
+
+@router.get(
+    "",
+    name="listDeliveries",
+    summary="List deliveries",
+    description=(
+        "What Spark sent with a right signature and what it was answered, newest first. Filters"
+        " narrow it together. Deliveries are kept 30 days by default."
+    ),
+    responses=problems(*PROBLEMS),
+)
+async def read_deliveries(query: Annotated[DeliveryQuery, Query()], opened: Opened) -> DeliveryList:
+    wanted = Wanted(query.spark_user_id, query.spark_assignment_id, query.code, query.status)
+    page = await read_page(
+        query,
+        partial(list_deliveries, opened.sessions, wanted),
+        name=router.prefix,
+        key=opened.cursor_key,
+    )
+    return DeliveryList.model_validate(page, from_attributes=True)
+
+
+@router.get(
+    "/{delivery_id}",
+    name="getDelivery",
+    summary="Read a delivery",
+    description="What became of it, without what it says.",
+    responses=problems(NotFoundError, *PROBLEMS),
+)
+async def read_delivery(delivery_id: UUID, opened: Opened) -> DeliveryAnswer:
+    delivery = await describe_delivery(opened.sessions, delivery_id)
+    return DeliveryAnswer.model_validate(delivery, from_attributes=True)
+
+
+@router.post(
+    "/{delivery_id}/replay",
+    name="replayDelivery",
+    summary="Process a delivery again",
+    description=(
+        "As it arrived, however late, for example after its course was synced. Answers as the"
+        " webhook would; the delivery keeps the new outcome. What was recorded before stays, so"
+        " repeating it changes nothing. Files that were never stored cannot be replayed."
+    ),
+    response_model=SubmissionAnswer,
+    responses=problems(
+        NotFoundError,
+        NotReplayableError,
+        JsonInvalidError,
+        FieldMissingError,
+        ContentMissingError,
+        FileMissingError,
+        UrlNotAllowedError,
+        AssignmentNotFoundError,
+        AssignmentAmbiguousError,
+        StudentNotFoundError,
+        AccountInactiveError,
+        IdempotencyConflictError,
+        RequestInProgressError,
+        RequestStillRunningError,
+        *PROBLEMS,
+    ),
+)
+async def replay(delivery_id: UUID, opened: Opened, now: Now, request_id: RequestId) -> Response:
+    recorded = await replay_delivery(
+        opened.intake, delivery_id, now=now, new_id=new_id, elapsed=stopwatch()
+    )
+    return answer_submission(recorded, request_id)

@@ -1,0 +1,150 @@
+"""The commands: `python -m app --help`.
+
+Without a DATABASE_URL or an S3_ENDPOINT_URL they use embedded servers, kept under `.local/`, and
+bring those up to date first. Servers that the settings name are left as they are.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+from typing import Annotated
+
+import typer
+from typing_extensions import override
+
+from app.cli import stored
+from app.cli.servers import LOCAL, PROJECT, read_settings, refuse, servers, use_local_secrets
+from app.clock import utc_now
+from app.contract import stale_files
+from app.demo import Demo, DemoFailedError
+from app.logs import configure_logs
+from app.main import create_app, open_resources
+from app.play_spark import try_it
+from app.serve import Server
+from app.settings import Settings
+from app.worker import run_worker
+
+commands = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # it prints local variables, secrets among them
+)
+commands.add_typer(stored.commands)
+
+
+@commands.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8000,
+) -> None:
+    """Serve web and worker in one process."""
+    configure_logs()
+    with _listen(host, port) as listener, servers(LOCAL) as settings:
+        _Announced(settings, host=host, port=port).run([listener])
+
+
+@commands.command()
+def worker() -> None:
+    """Run only the worker loop, until a signal ends it."""
+    configure_logs()
+    with servers(LOCAL) as settings:
+        asyncio.run(_work(settings))
+
+
+@commands.command()
+def demo() -> None:
+    """Play one student's homework through a service of its own, and check what comes back."""
+    configure_logs(logging.WARNING)
+    with servers(LOCAL / "demo") as settings:
+        server = _Demonstrated(settings, host="127.0.0.1", port=0)
+        server.run()
+    typer.echo(server.demo.table())
+    if server.failure:
+        refuse(f"The demo failed. {server.failure}")
+    typer.echo("  Everything came back as it was handed in.")
+
+
+@commands.command("try-it")
+def print_try_it(
+    base_url: Annotated[str, typer.Option(help="Where the service is.")] = "http://127.0.0.1:8000",
+) -> None:
+    """Print a fresh sign-in link and signed curl commands."""
+    use_local_secrets(LOCAL)
+    typer.echo(try_it(read_settings(), base_url, now=utc_now()))
+
+
+@commands.command()
+def openapi(
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Compare; write nothing.")] = False,
+) -> None:
+    """Write what is generated: openapi/, .env.example and docs/settings.md."""
+    stale = stale_files(PROJECT)
+    for path, content in stale.items():
+        typer.echo(f"{path.relative_to(PROJECT)} {'is out of date' if check else 'written'}")
+        if not check:
+            path.write_text(content)
+    if stale and check:
+        refuse("Run `make openapi` and commit what it writes.")
+
+
+class _Announced(Server):
+    """Says where it is, and how to try it."""
+
+    def __init__(self, settings: Settings, *, host: str, port: int) -> None:
+        super().__init__(create_app(settings), host=host, port=port)
+        self._settings = settings
+
+    @override
+    async def on_serving(self) -> None:
+        typer.echo(f"Serving on {self.base_url}")
+        if not self._settings.in_production:
+            typer.echo(try_it(self._settings, self.base_url, now=utc_now()))
+
+
+class _Demonstrated(Server):
+    """Serves until its demo is over."""
+
+    def __init__(self, settings: Settings, *, host: str, port: int) -> None:
+        super().__init__(create_app(settings), host=host, port=port)
+        self._settings = settings
+        self.demo = Demo()
+        self.failure = "It was interrupted."
+
+    @override
+    async def on_serving(self) -> None:
+        playing = asyncio.create_task(self._play())
+        while not (playing.done() or self.should_exit):
+            await asyncio.wait([playing], timeout=0.1)
+        playing.cancel()
+        self.should_exit = True
+
+    async def _play(self) -> None:
+        try:
+            await self.demo.play(self.base_url, self._settings)
+            self.failure = ""
+        except DemoFailedError as failure:
+            self.failure = str(failure)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, somebody has to hear of it
+            self.failure = type(failure).__name__
+
+
+async def _work(settings: Settings) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with open_resources(settings) as resources:
+        worker = asyncio.create_task(run_worker(resources))
+        await stopping.wait()
+        worker.cancel()
+        await asyncio.wait([worker])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Before anything is started, so that a taken port is told at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        refuse(f"The service cannot listen on {host}, port {port}: {error}.")

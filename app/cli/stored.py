@@ -1,0 +1,106 @@
+"""Commands about what is kept: the schema, what was abandoned, what arrived."""
+
+import asyncio
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from app.cli.servers import LOCAL, refuse, seed_database, servers
+from app.clock import new_id, stopwatch, utc_now
+from app.database import migrate as migrate_database
+from app.errors import ServiceError
+from app.main import open_resources
+from app.settings import Settings
+from app.submissions.reconcile import Report
+from app.submissions.reconcile import reconcile as reconcile_files
+from app.submissions.record import Recorded
+from app.submissions.replay import replay_delivery
+from app.worker import sweep as sweep_once
+
+commands = typer.Typer()
+
+
+@commands.command()
+def sweep() -> None:
+    """Remove once what was abandoned, and say how much."""
+    with servers(LOCAL) as settings:
+        removed = asyncio.run(_sweep(settings))
+    typer.echo(", ".join(f"{kind}: {count} removed" for kind, count in removed.items()))
+
+
+@commands.command()
+def reconcile(
+    *,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Remove what nobody owns; without it, only say so.")
+    ] = False,
+) -> None:
+    """Compare the bucket with its rows and say what differs. Fails when a file is missing."""
+    with servers(LOCAL) as settings:
+        report = asyncio.run(_reconcile(settings, delete=delete))
+    removable = report.unfinished + report.orphans
+    typer.echo(f"objects: {report.objects}, rows: {report.rows}, not ours: {report.foreign}")
+    typer.echo(f"unfinished, uploads that nobody will end: {report.unfinished}")
+    typer.echo(f"orphans, objects without a row: {report.orphans}")
+    typer.echo(f"missing, rows without an object: {report.missing}")
+    typer.echo(f"deleted: {report.deleted}" if delete else f"--delete would remove {removable}")
+    if report.missing:
+        refuse(f"{report.missing} committed files are not in the bucket: restore them.")
+
+
+@commands.command()
+def replay(
+    delivery: Annotated[UUID, typer.Argument(help="Its id, as the list of deliveries has it.")],
+) -> None:
+    """Process a delivery of the inbox again and say what became of it. Fails when it is refused."""
+    with servers(LOCAL) as settings:
+        recorded = asyncio.run(_replay(settings, delivery))
+    body = recorded.body
+    typer.echo(f"{body['status']}{', nothing has changed' if body['duplicate'] else ''}")
+    typer.echo(f"completion {body['completion_id']}, revision {body['revision']}")
+
+
+@commands.command()
+def migrate() -> None:
+    """Bring the database schema up to date. Safe to repeat and to run twice at once."""
+    with servers(LOCAL, s3=False) as settings:
+        migrate_database(settings)
+    typer.echo("The schema is up to date.")
+
+
+@commands.command()
+def seed() -> None:
+    """Add the sample course of the integration guide, unless it is there."""
+    with servers(LOCAL, s3=False) as settings:
+        asyncio.run(seed_database(settings))
+    typer.echo("The sample course is there.")
+
+
+async def _sweep(settings: Settings) -> dict[str, int]:
+    async with open_resources(settings) as resources:
+        return await sweep_once(resources)
+
+
+async def _reconcile(settings: Settings, *, delete: bool) -> Report:
+    """Prints each finding as it is made."""
+    async with open_resources(settings) as resources:
+        return await reconcile_files(
+            resources.sessions,
+            resources.bucket,
+            before=utc_now() - timedelta(seconds=settings.upload_lease_seconds),
+            delete=delete,
+            tell=lambda kind, name: typer.echo(f"{kind} {name}"),
+        )
+
+
+async def _replay(settings: Settings, delivery_id: UUID) -> Recorded:
+    async with open_resources(settings) as resources:
+        try:
+            return await replay_delivery(
+                resources.intake, delivery_id, now=utc_now(), new_id=new_id, elapsed=stopwatch()
+            )
+        except ServiceError as problem:
+            hint = f"\n{problem.hint_text}" if problem.hint_text else ""
+            refuse(f"{problem.code}: {problem.error_text}{hint}")

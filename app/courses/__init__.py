@@ -1,0 +1,1 @@
+"""What Spark says about its courses: their assignments, and who takes part."""

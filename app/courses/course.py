@@ -1,0 +1,92 @@
+"""The signed JSON of a course (CONTRACT 8.1): its whole current state."""
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from app.deliveries.payload import FreeText, Identifier, MomentText
+
+MAX_ASSIGNMENTS = 1000
+
+
+class CourseAssignment(BaseModel):
+    """One assignment; its place in the list is its place in the course."""
+
+    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
+
+    spark_assignment_id: Identifier = Field(
+        title="Spark assignment id",
+        description="Unique in its course. An integer is read as its decimal text.",
+        examples=["essay_1"],
+    )
+    title: FreeText = Field(
+        title="Title",
+        description="Shown as the task.",
+        min_length=1,
+        max_length=500,
+        examples=["Measure a week of rain"],
+    )
+    description: FreeText | None = Field(
+        None, title="Description", description="Shown with the task.", examples=["Every morning."]
+    )
+    due_date: MomentText | None = Field(
+        None,
+        title="Due date",
+        description="ISO 8601 with `Z` or an offset (none means UTC).",
+        examples=["2026-12-01T23:59:00Z"],
+    )
+
+
+class CoursePayload(BaseModel):
+    """A course with all its assignments. Unknown fields are ignored."""
+
+    model_config = ConfigDict(strict=True, hide_input_in_errors=True, title="Course")
+
+    spark_org_id: Identifier | None = Field(
+        None,
+        title="Spark organisation id",
+        description="Course ids are unique in their organisation.",
+        examples=["24"],
+    )
+    spark_course_id: Identifier = Field(
+        title="Spark course id",
+        description="The course. An integer is read as its decimal text.",
+        examples=["weather_101"],
+    )
+    course_title: FreeText = Field(
+        title="Course title",
+        description="The quest's title.",
+        min_length=1,
+        max_length=500,
+        examples=["Weather"],
+    )
+    course_description: FreeText | None = Field(
+        None,
+        title="Course description",
+        description="The quest's description.",
+        examples=["Wind, water and warmth."],
+    )
+    assignments: list[CourseAssignment] | None = Field(
+        None,
+        title="Assignments",
+        description=(
+            "All of them, in order: those that are missing are retired. Absent or empty leaves the"
+            " assignments as they are."
+        ),
+        max_length=MAX_ASSIGNMENTS,
+    )
+
+    @field_validator("course_title")
+    @classmethod
+    def _some_title(cls, title: str) -> str:
+        if title.isspace():
+            raise ValueError("it is blank")
+        return title
+
+    @field_validator("assignments")
+    @classmethod
+    def _each_once(cls, items: list[CourseAssignment] | None) -> list[CourseAssignment] | None:
+        seen: set[str] = set()
+        for place, item in enumerate(items or ()):
+            if item.spark_assignment_id in seen:
+                raise ValueError(f"item {place} repeats a spark_assignment_id")
+            seen.add(item.spark_assignment_id)
+        return items

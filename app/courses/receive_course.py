@@ -1,0 +1,61 @@
+"""A course from Spark, from its first byte to its answer (CONTRACT 8.1)."""
+
+from app.courses.course import CoursePayload
+from app.courses.sync import Synced, rehearse_sync, sync_course
+from app.database import Sessions
+from app.deliveries.delivery import Delivery
+from app.deliveries.inbox import remember_refusal
+from app.deliveries.open import Gate, beside_if_large, open_json
+from app.deliveries.payload import list_faults, read_payload
+from app.deliveries.rehearsal import Rehearsal
+from app.errors import (
+    BadRequestError,
+    CourseFieldMissingError,
+    FieldMissingError,
+    RequestBodyMissingError,
+)
+
+
+async def receive_course(gate: Gate, sessions: Sessions, delivery: Delivery) -> Synced:
+    """Raises what `open_json` and `read_course` raise, TimestampTooOldError or
+    TimestampInFutureError; then nothing has changed.
+    """
+    entry, authentic = await open_json(gate, delivery)
+    async with remember_refusal(sessions, entry):
+        authentic.check_fresh(now=delivery.now)
+        course = await beside_if_large(read_course, entry.text)
+        entry.spark_course_id = course.spark_course_id
+        return await sync_course(sessions, course, entry, now=delivery.now, new_id=delivery.new_id)
+
+
+async def rehearse_course(gate: Gate, sessions: Sessions, delivery: Delivery) -> Rehearsal:
+    """Raises only what comes before the signature is verified, RateLimitedError, and outages."""
+    entry, authentic = await open_json(gate, delivery)
+    rehearsal = Rehearsal()
+    with rehearsal.going_on():
+        authentic.check_fresh(now=delivery.now)
+    rehearsal.add(*await beside_if_large(_list_faults, entry.text))
+    if not rehearsal.problems:
+        synced = await rehearse_sync(
+            sessions, read_course(entry.text), now=delivery.now, new_id=delivery.new_id
+        )
+        rehearsal.would = "create" if synced.is_new else "revise"
+    return rehearsal
+
+
+def read_course(raw: bytes) -> CoursePayload:
+    """Raises JsonInvalidError, FieldMissingError or FieldInvalidError, for the first fault."""
+    if not raw:
+        raise RequestBodyMissingError
+    try:
+        return read_payload(raw, CoursePayload)
+    except FieldMissingError:
+        raise CourseFieldMissingError from None
+
+
+def _list_faults(raw: bytes) -> list[BadRequestError]:
+    faults = list_faults(raw, CoursePayload) if raw else [RequestBodyMissingError()]
+    return [
+        CourseFieldMissingError() if isinstance(fault, FieldMissingError) else fault
+        for fault in faults
+    ]

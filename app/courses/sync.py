@@ -1,0 +1,256 @@
+"""The transaction: a course becomes a quest, its assignments template tasks, and both follow Spark.
+
+The course's row is locked first, so two messages at once end as one of them entirely. Students who
+are enrolled get new tasks, and untouched ones follow; nothing with work in it is deleted.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from app.activity import record_event
+from app.courses.course import CourseAssignment, CoursePayload
+from app.database import Session, Sessions, retried
+from app.deliveries.inbox import Entry, keep_delivery
+from app.learning.task_copies import follow_templates
+from app.models import PLATFORM, CourseQuestTask, Quest, SparkAssignment, SparkCourse
+
+PILLAR, XP = "stem", 100  # CONTRACT 8.3
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What a sync did: tasks by what became of them, and students' copies that were made."""
+
+    quest_id: UUID
+    is_new: bool
+    created: int
+    updated: int
+    retired: int
+
+    @property
+    def task_count(self) -> int:
+        return self.created + self.updated
+
+
+class _UndoneError(Exception):
+    """Ends the transaction of a rehearsal."""
+
+    def __init__(self, synced: Synced) -> None:
+        super().__init__()
+        self.synced = synced
+
+
+async def rehearse_sync(
+    sessions: Sessions, course: CoursePayload, *, now: datetime, new_id: Callable[[], UUID]
+) -> Synced:
+    """What a sync would do; everything is undone."""
+    try:
+        async with sessions() as session, session.begin():
+            raise _UndoneError(await _sync(session, course, now=now, new_id=new_id))
+    except _UndoneError as undone:
+        return undone.synced
+
+
+@retried
+async def sync_course(
+    sessions: Sessions,
+    course: CoursePayload,
+    entry: Entry,
+    *,
+    now: datetime,
+    new_id: Callable[[], UUID],
+) -> Synced:
+    """Atomic; the same state again changes nothing."""
+    async with sessions() as session, session.begin():
+        synced = await _sync(session, course, now=now, new_id=new_id)
+        await record_event(
+            session,
+            "spark_course_sync_success",
+            user_id=None,
+            session_id=entry.id,
+            data={
+                "spark_org_id": course.spark_org_id,
+                "spark_course_id": course.spark_course_id,
+                "quest_id": str(synced.quest_id),
+                "task_count": synced.task_count,
+                "retired_count": synced.retired,
+            },
+            page_url=entry.route,
+        )
+        await keep_delivery(session, entry)
+    return synced
+
+
+async def _sync(
+    session: Session, course: CoursePayload, *, now: datetime, new_id: Callable[[], UUID]
+) -> Synced:
+    course_id, quest_id = await _lock_course(session, course, now=now)
+    is_new = quest_id is None
+    quest_id = quest_id or new_id()
+    await _write_quest(session, course, course_id, quest_id=quest_id, now=now)
+    assignments = course.assignments or []
+    known = await _find_tasks(session, course_id)
+    tasks = {
+        item.spark_assignment_id: known.get(item.spark_assignment_id) or new_id()
+        for item in assignments
+    }
+    await _write_tasks(session, assignments, tasks, quest_id=quest_id, now=now)
+    await _map_tasks(session, assignments, tasks, course_id=course_id, now=now)
+    retired = await _retire_others(session, list(tasks), course_id=course_id, now=now)
+    await follow_templates(session, quest_id, now=now)
+    created = len(tasks.keys() - known.keys())
+    return Synced(quest_id, is_new, created, len(tasks) - created, retired)
+
+
+_NEW = insert(SparkCourse)
+_LOCK = _NEW.on_conflict_do_update(
+    index_elements=[
+        SparkCourse.lms_platform,
+        SparkCourse.spark_org_id,
+        SparkCourse.spark_course_id,
+    ],
+    set_={"synced_at": _NEW.excluded.synced_at},
+).returning(SparkCourse.id, SparkCourse.quest_id)
+
+
+async def _lock_course(
+    session: Session, course: CoursePayload, *, now: datetime
+) -> tuple[UUID, UUID | None]:
+    """The course, and its quest if it has one."""
+    locked = await session.execute(
+        _LOCK,
+        {
+            "lms_platform": PLATFORM,
+            "spark_org_id": course.spark_org_id or "",
+            "spark_course_id": course.spark_course_id,
+            "synced_at": now,
+        },
+    )
+    course_id, quest_id = locked.one()
+    return course_id, quest_id
+
+
+async def _write_quest(
+    session: Session, course: CoursePayload, course_id: UUID, *, quest_id: UUID, now: datetime
+) -> None:
+    shown = {
+        "title": course.course_title,
+        "description": course.course_description,
+        "is_active": True,
+        "updated_at": now,
+    }
+    await session.execute(
+        insert(Quest)
+        .values(
+            id=quest_id,
+            quest_type="course",
+            is_public=False,
+            lms_platform=PLATFORM,
+            lms_course_id=course.spark_course_id,
+            **shown,
+        )
+        .on_conflict_do_update(index_elements=[Quest.id], set_=shown)
+    )
+    await session.execute(
+        update(SparkCourse).where(SparkCourse.id == course_id).values(quest_id=quest_id)
+    )
+
+
+async def _find_tasks(session: Session, course_id: UUID) -> dict[str, UUID]:
+    """The template of each assignment that the course has had."""
+    found = await session.execute(
+        select(SparkAssignment.spark_assignment_id, SparkAssignment.task_id).where(
+            SparkAssignment.course_id == course_id
+        )
+    )
+    return {row.spark_assignment_id: row.task_id for row in found}
+
+
+async def _write_tasks(
+    session: Session,
+    assignments: Sequence[CourseAssignment],
+    tasks: dict[str, UUID],
+    *,
+    quest_id: UUID,
+    now: datetime,
+) -> None:
+    """What the main app set on a task, its pillar and XP, stays."""
+    new = insert(CourseQuestTask)
+    written = new.on_conflict_do_update(
+        index_elements=[CourseQuestTask.id],
+        set_={
+            column: new.excluded[column]
+            for column in ("title", "description", "order_index", "is_required", "updated_at")
+        },
+    )
+    rows: list[dict[str, Any]] = [
+        {
+            "id": tasks[item.spark_assignment_id],
+            "quest_id": quest_id,
+            "title": item.title,
+            "description": item.description,
+            "pillar": PILLAR,
+            "xp_value": XP,
+            "order_index": place,
+            "is_required": True,
+            "updated_at": now,
+        }
+        for place, item in enumerate(assignments)
+    ]
+    if rows:
+        await session.execute(written, rows)
+
+
+async def _map_tasks(
+    session: Session,
+    assignments: Sequence[CourseAssignment],
+    tasks: dict[str, UUID],
+    *,
+    course_id: UUID,
+    now: datetime,
+) -> None:
+    new = insert(SparkAssignment)
+    mapped = new.on_conflict_do_update(
+        index_elements=[SparkAssignment.course_id, SparkAssignment.spark_assignment_id],
+        set_={"due_date": new.excluded.due_date, "retired_at": None, "updated_at": now},
+    )
+    rows = [
+        {
+            "course_id": course_id,
+            "spark_assignment_id": item.spark_assignment_id,
+            "task_id": tasks[item.spark_assignment_id],
+            "due_date": item.due_date,
+        }
+        for item in assignments
+    ]
+    if rows:
+        await session.execute(mapped, rows)
+
+
+async def _retire_others(
+    session: Session, kept: Sequence[str], *, course_id: UUID, now: datetime
+) -> int:
+    """Nobody has to hand in what Spark no longer names. An empty list retires nothing."""
+    if not kept:
+        return 0
+    retired = await session.execute(
+        update(SparkAssignment)
+        .where(
+            SparkAssignment.course_id == course_id,
+            SparkAssignment.spark_assignment_id.not_in(kept),
+            SparkAssignment.retired_at.is_(None),
+        )
+        .values(retired_at=now, updated_at=now)
+        .returning(SparkAssignment.task_id)
+    )
+    task_ids = list(retired.scalars())
+    await session.execute(
+        update(CourseQuestTask).where(CourseQuestTask.id.in_(task_ids)).values(is_required=False)
+    )
+    return len(task_ids)

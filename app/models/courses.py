@@ -1,0 +1,50 @@
+"""What Spark calls its courses and assignments, and what they are here."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.columns import SPARK, Id, Moment, Platform, QuestId, Table
+
+
+class SparkCourse(Table):
+    """A course that was synced, and its quest. `spark_org_id` is empty where Spark names none."""
+
+    __tablename__ = "courses"
+    __table_args__ = (
+        UniqueConstraint("lms_platform", "spark_org_id", "spark_course_id"),
+        Index(None, "spark_course_id"),
+        {"schema": SPARK},
+    )
+
+    id: Mapped[Id]
+    lms_platform: Mapped[Platform]
+    spark_org_id: Mapped[str] = mapped_column(String(255), server_default=text("''"))
+    spark_course_id: Mapped[str] = mapped_column(String(255))
+    quest_id: Mapped[QuestId | None] = mapped_column(unique=True)
+    created_at: Mapped[Moment]
+    synced_at: Mapped[Moment]
+
+
+class SparkAssignment(Table):
+    """An assignment of a course, and its template task; retired when Spark no longer names it."""
+
+    __tablename__ = "assignments"
+    __table_args__ = (
+        UniqueConstraint("course_id", "spark_assignment_id"),
+        Index(None, "spark_assignment_id"),
+        {"schema": SPARK},
+    )
+
+    id: Mapped[Id]
+    course_id: Mapped[UUID] = mapped_column(ForeignKey("spark.courses.id", ondelete="CASCADE"))
+    spark_assignment_id: Mapped[str] = mapped_column(String(255))
+    task_id: Mapped[UUID] = mapped_column(
+        ForeignKey("course_quest_tasks.id", ondelete="CASCADE"), unique=True
+    )
+    due_date: Mapped[datetime | None]
+    retired_at: Mapped[datetime | None]
+    created_at: Mapped[Moment]
+    updated_at: Mapped[Moment]

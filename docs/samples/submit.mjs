@@ -1,0 +1,89 @@
+// Hands homework in at Optio. Copy it and change what you need: Node 18 or newer, no packages.
+//
+//   node submit.mjs [--dry-run] STUDENT COURSE ASSIGNMENT TEXT [FILE ...]
+//
+// OPTIO_URL and OPTIO_WEBHOOK_SECRET come from the environment. Prints Optio's answer and exits
+// with 0, or says what to change and exits with 1.
+import { createHash, createHmac, randomUUID } from 'node:crypto';
+import * as fs from 'node:fs';
+import { basename } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const { OPTIO_URL, OPTIO_WEBHOOK_SECRET } = process.env;
+const ATTEMPTS = 8; // in some two minutes; your job queue may go on for 7 days
+
+const args = process.argv.slice(2);
+const dryRun = args[0] === '--dry-run' && args.shift() === '--dry-run';
+const [student, course, assignment, text, ...paths] = args;
+if (!OPTIO_URL || !OPTIO_WEBHOOK_SECRET || text === undefined) {
+  console.error('Set OPTIO_URL and OPTIO_WEBHOOK_SECRET, then:');
+  console.error('node submit.mjs [--dry-run] STUDENT COURSE ASSIGNMENT TEXT [FILE ...]');
+  process.exit(2);
+}
+
+async function describe(path) {
+  const hash = createHash('sha256');
+  let size = 0;
+  for await (const chunk of fs.createReadStream(path)) {
+    hash.update(chunk);
+    size += chunk.length;
+  }
+  return { name: basename(path), sha256: hash.digest('hex'), size };
+}
+
+// The key is the secret as literal text. The id stays, the time is that of this attempt.
+function sign(id, content) {
+  const time = `${Math.floor(Date.now() / 1000)}`;
+  const mac = createHmac('sha256', OPTIO_WEBHOOK_SECRET).update(`${id}.${time}.${content}`).digest('base64');
+  return { 'webhook-id': id, 'webhook-timestamp': time, 'webhook-signature': `v1,${mac}` };
+}
+
+// This is Node's own FormData: that of the package form-data cannot be given to fetch. It may take
+// as much memory as the files, which is at most 200 MiB.
+async function makeForm(content) {
+  const form = new FormData();
+  form.append('metadata', content); // first: a wrong signature is answered before the files travel
+  for (const [index, path] of paths.entries()) {
+    const blob = fs.openAsBlob ? await fs.openAsBlob(path) : new Blob([await fs.promises.readFile(path)]);
+    form.append(`file${index}`, blob, basename(path));
+  }
+  return form;
+}
+
+async function send(id, content) {
+  const headers = sign(id, content);
+  if (paths.length === 0) headers['Content-Type'] = 'application/json'; // FormData sets its own
+  const url = new URL(`/spark/webhook/submission${dryRun ? '?dry_run=true' : ''}`, OPTIO_URL);
+  const body = paths.length === 0 ? content : await makeForm(content);
+  try {
+    const response = await fetch(url, { method: 'POST', headers, body, redirect: 'manual' });
+    const retryAfter = Number(response.headers.get('retry-after'));
+    return { status: response.status, retryAfter, text: await response.text() };
+  } catch (error) { // no answer: it may have arrived all the same, so the same id goes again
+    return { status: 0, text: `${error.cause ?? error}` };
+  }
+}
+
+async function deliver(id, content) {
+  for (let attempt = 1; ; attempt += 1) {
+    const answer = await send(id, content);
+    const again = answer.status === 0 || [408, 409, 429].includes(answer.status) || answer.status >= 500;
+    if (!again || attempt === ATTEMPTS) return answer;
+    await sleep(1000 * (answer.retryAfter || 2 ** (attempt - 1) + Math.random()));
+  }
+}
+
+// Keep both with your job, so that a retry is the same message.
+const id = `msg_${randomUUID()}`;
+const content = JSON.stringify({
+  spark_user_id: student, spark_course_id: course, spark_assignment_id: assignment,
+  submission_text: text, submitted_at: new Date().toISOString(),
+  files: await Promise.all(paths.map(describe)),
+});
+const answer = await deliver(id, content);
+let said = { code: 'no_answer_of_optio', error: answer.text };
+try { said = JSON.parse(answer.text); } catch { /* a proxy's words, or the network's */ }
+if (answer.status === 200) console.log(answer.text);
+else console.error(`${answer.status} ${said.code}: ${said.error}\n${said.hint ?? ''}`);
+for (const { file, code } of said.errors ?? []) console.error(`${file}: ${code}`);
+process.exitCode = answer.status === 200 && said.would !== 'refuse' ? 0 : 1;
