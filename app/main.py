@@ -16,12 +16,15 @@ from app.api.dependencies import Resources
 from app.api.docs import create_docs_router
 from app.api.edge import Edge, LastResort
 from app.api.health import router as health
+from app.api.internal.activity import router as internal_activity
 from app.api.internal.completions import router as internal_completions
 from app.api.internal.deliveries import router as internal_deliveries
+from app.api.internal.platforms import router as internal_platforms
 from app.api.internal.sessions import router as internal_sessions
 from app.api.linger import Linger
 from app.api.observed import router as observed
 from app.api.problems import HANDLERS
+from app.api.spark.course import router as spark_course
 from app.api.spark.sso import router as spark_sso
 from app.api.spark.submission import router as spark_submission
 from app.api.spark.token import router as spark_token
@@ -40,9 +43,12 @@ ROUTERS = (
     spark_sso,
     spark_token,
     spark_submission,
+    spark_course,
     internal_completions,
     internal_deliveries,
     internal_sessions,
+    internal_activity,
+    internal_platforms,
     health,
     observed,
 )

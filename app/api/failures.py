@@ -32,7 +32,11 @@ from app.errors import (
 )
 from app.signing import sign
 
-SSO, TOKEN, WEBHOOK = "/spark/sso", "/spark/token", "/spark/webhook/submission"
+SSO, TOKEN = "/spark/sso", "/spark/token"
+SUBMISSION, COURSE, ROSTER = (
+    f"/spark/webhook/{name}" for name in ("submission", "course", "roster")
+)
+WEBHOOKS = (SUBMISSION, COURSE, ROSTER)
 SERVER_ERRORS = 500
 ADDRESS_HASH_DIGITS = 16
 
@@ -41,7 +45,9 @@ ADDRESS_HASH_DIGITS = 16
 LIMITS = {
     SSO: "rate_limit_sso",
     TOKEN: "rate_limit_token",
-    WEBHOOK: "rate_limit_webhook_failures",
+    SUBMISSION: "rate_limit_webhook_failures",
+    COURSE: "rate_limit_course_failures",
+    ROSTER: "rate_limit_course_failures",
 }
 
 # (event_type, error_type); the last two of a route are for other 4xx and for the unexpected.
@@ -57,7 +63,7 @@ EVENTS: dict[str, dict[type[ServiceError], tuple[str, str] | None]] = {
         CodeAlreadyRedeemedError: None,  # written where the code's owner is known
         CodeExpiredError: None,
     },
-    WEBHOOK: {
+    SUBMISSION: {
         SignatureMissingError: ("spark_webhook_failed", "missing_signature"),
         SignatureMismatchError: ("spark_webhook_invalid_signature", "invalid_signature"),
         TimestampTooOldError: ("spark_webhook_replay_attack", "old_timestamp"),
@@ -67,11 +73,15 @@ EVENTS: dict[str, dict[type[ServiceError], tuple[str, str] | None]] = {
         AssignmentNotFoundError: ("spark_webhook_failed", "quest_not_found"),
         AssignmentAmbiguousError: ("spark_webhook_failed", "quest_not_found"),
     },
+    COURSE: {SignatureMismatchError: ("spark_webhook_invalid_signature", "invalid_signature")},
+    ROSTER: {SignatureMismatchError: ("spark_webhook_invalid_signature", "invalid_signature")},
 }
 OTHERS = {
     SSO: ("spark_sso_failed", "validation_error", "user_creation_error"),
     TOKEN: ("spark_token_exchange_failed", "invalid_code", "exchange_error"),
-    WEBHOOK: ("spark_webhook_failed", "invalid_data", "processing_error"),
+    SUBMISSION: ("spark_webhook_failed", "invalid_data", "processing_error"),
+    COURSE: ("spark_course_sync_failed", "invalid_data", "processing_error"),
+    ROSTER: ("spark_roster_failed", "invalid_data", "processing_error"),
 }
 
 
@@ -87,7 +97,7 @@ def note_failure(request: Request, error: ServiceError) -> ServiceError:
 
 def _limited(request: Request, path: str, error: ServiceError) -> ServiceError:
     setting = LIMITS.get(path)
-    counts = isinstance(error, UnauthorizedError) or path != WEBHOOK
+    counts = isinstance(error, UnauthorizedError) or path not in WEBHOOKS
     already = isinstance(error, RateLimitedError)
     if setting is None or not counts or already or error.status >= SERVER_ERRORS:
         return error

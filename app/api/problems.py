@@ -5,7 +5,7 @@ classes document each operation, so the contract names exactly what is raised.
 """
 
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -19,6 +19,7 @@ from app.database import OUTAGES, explain_outage
 from app.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
+    CourseSyncFailedError,
     FieldInvalidError,
     HeaderTooLargeError,
     JsonInvalidError,
@@ -27,6 +28,7 @@ from app.errors import (
     NotFoundError,
     RateLimitedError,
     RequestInvalidError,
+    RosterFailedError,
     ServiceError,
     SignInFailedError,
     SubmissionFailedError,
@@ -50,7 +52,13 @@ UNEXPECTED: dict[str, type[ServiceError]] = {
     "/spark/sso": SignInFailedError,
     "/spark/token": TokenExchangeFailedError,
     "/spark/webhook/submission": SubmissionFailedError,
+    "/spark/webhook/course": CourseSyncFailedError,
+    "/spark/webhook/roster": RosterFailedError,
 }
+
+
+# Routes whose old clients read `success` (CONTRACT 9.2).
+SAY_SUCCESS = ("/internal/v1/activity",)
 
 
 class FileFault(BaseModel):
@@ -78,6 +86,9 @@ class Problem(BaseModel):
         description="The text that older clients show; always a string.",
         examples=["Invalid signature"],
     )
+    success: Literal[False] | None = Field(
+        None, description="On the routes whose old clients read it.", examples=[False]
+    )
     hint: str | None = Field(
         None,
         description="What to do.",
@@ -95,7 +106,7 @@ class Problem(BaseModel):
     )
 
 
-def render(error: ServiceError, request_id: str) -> Response:
+def render(error: ServiceError, request: Request) -> Response:
     """The response for a failure. Holds nothing of the exception but what `errors` wrote."""
     retry_after = (
         error.retry_after_seconds if isinstance(error, RateLimitedError) else error.retry_after
@@ -107,10 +118,11 @@ def render(error: ServiceError, request_id: str) -> Response:
         detail=error.error_text,
         code=error.code,
         error=error.error_text,
+        success=False if request.url.path in SAY_SUCCESS else None,
         hint=error.hint_text,
         errors=[FileFault(file=f.file, code=f.code, detail=f.detail) for f in error.files] or None,
         retry_after=retry_after,
-        request_id=request_id,
+        request_id=request_id_of(request),
     )
     headers = {"Retry-After": str(retry_after)} if retry_after else {}
     if isinstance(error, UnauthorizedError):
@@ -134,7 +146,7 @@ async def on_service_error(request: Request, error: ServiceError) -> Response:
     if wants_page(request):
         portal_url = request.app.state.resources.settings.spark_portal_url
         return render_page(answered, request_id_of(request), portal_url=portal_url)
-    return render(answered, request_id_of(request))
+    return render(answered, request)
 
 
 async def on_outage(request: Request, error: Exception) -> Response:
@@ -147,7 +159,7 @@ async def on_outage(request: Request, error: Exception) -> Response:
 async def on_http_exception(request: Request, error: HTTPException) -> Response:
     """What the router itself says: unknown path or method."""
     kinds: dict[int, type[ServiceError]] = {404: NotFoundError, 405: MethodNotAllowedError}
-    return render(kinds.get(error.status_code, RequestInvalidError)(), request_id_of(request))
+    return render(kinds.get(error.status_code, RequestInvalidError)(), request)
 
 
 async def on_validation_error(request: Request, error: RequestValidationError) -> Response:

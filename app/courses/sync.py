@@ -25,9 +25,10 @@ PILLAR, XP = "stem", 100  # CONTRACT 8.3
 
 @dataclass(frozen=True)
 class Synced:
-    """What a sync did: tasks by what became of them, and students' copies that were made."""
+    """What a sync did: tasks by what became of them."""
 
     quest_id: UUID
+    title: str
     is_new: bool
     created: int
     updated: int
@@ -105,7 +106,7 @@ async def _sync(
     retired = await _retire_others(session, list(tasks), course_id=course_id, now=now)
     await follow_templates(session, quest_id, now=now)
     created = len(tasks.keys() - known.keys())
-    return Synced(quest_id, is_new, created, len(tasks) - created, retired)
+    return Synced(quest_id, course.course_title, is_new, created, len(tasks) - created, retired)
 
 
 _NEW = insert(SparkCourse)

@@ -57,7 +57,7 @@ _CLAIMED = (
     )
 )
 _USERS = bindparam("user_ids", type_=ARRAY(Uuid))
-_QUEST = bindparam("quest_id", type_=Uuid)
+_QUEST = bindparam("of_quest", type_=Uuid)
 _ENROL_CLAIMED = _enrol(_CLAIMED)
 _ENROL_STUDENTS = _enrol(
     select(func.unnest(_USERS).label("user_id"), _QUEST.label("quest_id")).distinct()
@@ -110,7 +110,7 @@ async def enrol_students(
 ) -> int:
     """How many enrolments are new or active again."""
     enrolled = await session.execute(
-        _ENROL_STUDENTS, {"user_ids": list(user_ids), "quest_id": quest_id, "now": now}
+        _ENROL_STUDENTS, {"user_ids": list(user_ids), "of_quest": quest_id, "now": now}
     )
     count: int = enrolled.scalar_one()
     return count
@@ -120,7 +120,7 @@ async def drop_students(
     session: Session, user_ids: Sequence[UUID], *, quest_id: UUID, now: datetime
 ) -> int:
     """How many were enrolled. Sessions of those without any other course are revoked."""
-    dropped = await session.execute(_DROP, {"user_ids": list(user_ids), "quest_id": quest_id})
+    dropped = await session.execute(_DROP, {"user_ids": list(user_ids), "of_quest": quest_id})
     gone = list(dropped.scalars())
     await session.execute(_REVOKE, {"user_ids": gone, "now": now})
     return len(gone)

@@ -7,8 +7,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.models import SCHOOL_SUBJECTS, UserSkillXp, UserSubjectXp, XpAward
 
-# Of one task: a slip of the pen must not keep homework out, nor overflow the totals.
-MAX_SUBJECT_XP = 1_000_000
+# No task is worth as much: a slip must not keep homework out or overflow the totals.
+SLIP = 1_000_000
 
 _SUBJECTS = (
     func.unnest(
@@ -79,5 +79,5 @@ def subject_xp(distribution: object) -> Mapping[str, int]:
     return {
         name: xp
         for name, xp in sorted(named.items())
-        if name in SCHOOL_SUBJECTS and type(xp) is int and 0 < xp <= MAX_SUBJECT_XP
+        if name in SCHOOL_SUBJECTS and type(xp) is int and 0 < xp < SLIP
     }

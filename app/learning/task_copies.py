@@ -60,7 +60,7 @@ _COPY_MISSING = copies_for(
     select(UserQuest).where(UserQuest.id == bindparam("user_quest_id")).cte("enrolment"),
     of=or_(_TEMPLATE.id == _TEMPLATE_ID, _TEMPLATE_ID.is_(None) & CURRENT),
 )
-_ACTIVE = select(UserQuest).where(UserQuest.quest_id == bindparam("quest_id"), UserQuest.is_active)
+_ACTIVE = select(UserQuest).where(UserQuest.quest_id == bindparam("of_quest"), UserQuest.is_active)
 _COPY_TO_ALL = copies_for(_ACTIVE.cte("enrolments"))
 # Untouched is a copy that was neither handed in nor worked on.
 _UNTOUCHED = (
@@ -83,7 +83,7 @@ _FOLLOW = (
     update(UserQuestTask)
     .where(
         UserQuestTask.source_task_id == CourseQuestTask.id,
-        CourseQuestTask.quest_id == bindparam("quest_id"),
+        CourseQuestTask.quest_id == bindparam("of_quest"),
         SparkAssignment.task_id == CourseQuestTask.id,
         _UNTOUCHED,
         or_(
@@ -112,5 +112,5 @@ async def copy_missing_tasks(
 
 async def follow_templates(session: Session, quest_id: UUID, *, now: datetime) -> None:
     """Active enrolments get the tasks that were added; untouched copies follow their template."""
-    await session.execute(_COPY_TO_ALL, {"quest_id": quest_id})
-    await session.execute(_FOLLOW, {"quest_id": quest_id, "now": now})
+    await session.execute(_COPY_TO_ALL, {"of_quest": quest_id})
+    await session.execute(_FOLLOW, {"of_quest": quest_id, "now": now})

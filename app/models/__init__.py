@@ -7,7 +7,7 @@ classes give them typed columns.
 
 from app.models.columns import PLATFORM, SCHOOL_SUBJECTS, SPARK, Table
 from app.models.courses import SparkAssignment, SparkCourse
-from app.models.evidence import ActivityEvent, EvidenceBlock, EvidenceDocument
+from app.models.evidence import LMS_EVENTS, ActivityEvent, EvidenceBlock, EvidenceDocument
 from app.models.learning import (
     CourseQuestTask,
     Quest,
@@ -22,6 +22,7 @@ from app.models.people import LmsIntegration, LmsSession, SparkAuthCode, SsoRepl
 from app.models.submissions import IdempotencyKey, InboxDelivery, SubmissionRevision, Upload
 
 __all__ = [
+    "LMS_EVENTS",
     "PLATFORM",
     "SCHOOL_SUBJECTS",
     "SPARK",

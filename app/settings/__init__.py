@@ -123,6 +123,10 @@ class Settings(BaseSettings):
     sso_link_by_email: bool = Field(
         default=True, description="A first sign-in may link to a plain, unlinked student account."
     )
+    sso_enrol_all: bool = Field(
+        default=False,
+        description="Without a `courses` claim enrol in all courses of the organisation.",
+    )
     code_reuse_revokes_session: bool = Field(
         default=True,
         description="Redeeming a code twice revokes the session of the first exchange.",
@@ -178,6 +182,9 @@ class Settings(BaseSettings):
     rate_limit_token: int = Field(10, ge=1, description="Failed exchanges per address, a minute.")
     rate_limit_webhook: int = Field(6000, ge=1, description="Signed webhooks, a minute.")
     rate_limit_webhook_failures: int = Field(100, ge=1, description="Refused ones per address.")
+    rate_limit_course_failures: int = Field(
+        50, ge=1, description="Refused course and roster webhooks per address, each a minute."
+    )
 
     @field_validator("allowed_origins", "allowed_hosts", "internal_api_keys", mode="before")
     @classmethod

@@ -1,13 +1,18 @@
 """The click in Spark becomes a one-time code: one transaction."""
 
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
 from app.accounts.students import Student, find_or_create_account
 from app.activity import record_event
-from app.database import Sessions
+from app.database import OUTAGES, Sessions
+from app.errors import ServiceError
+from app.learning.course_enrolment import enrol_in_courses
 from app.sso.authorization_codes import IssuedCode, issue_code
 from app.sso.launch_token import LaunchClaims
+
+FAILURES: tuple[type[Exception], ...] = (ServiceError, *OUTAGES)
 
 
 async def sign_in(
@@ -18,7 +23,7 @@ async def sign_in(
     now: datetime,
     new_user_id: UUID,
     link_by_email: bool,
-) -> None:
+) -> UUID:
     """Find or make the account and issue `code` for it; on any error nothing has happened.
 
     Raises AccountInactiveError, AccountLinkForbiddenError or LaunchTokenReplayedError.
@@ -49,3 +54,30 @@ async def sign_in(
                 },
                 page_url="/spark/sso",
             )
+    return account.user_id
+
+
+async def enrol_claimed(
+    sessions: Sessions, account_id: UUID, claims: LaunchClaims, *, enrol_all: bool, now: datetime
+) -> None:
+    """Enrol in exactly the courses that are claimed; without a claim in all, or in none.
+
+    Whatever goes wrong is an event and never the end of a sign-in.
+    """
+    courses = claims.courses
+    if not courses and not (courses is None and enrol_all):
+        return
+    try:
+        async with sessions() as session, session.begin():
+            await enrol_in_courses(session, account_id, courses, now=now)
+    except FAILURES as failure:
+        with suppress(*FAILURES):
+            async with sessions() as session, session.begin():
+                await record_event(
+                    session,
+                    "spark_enrolment_failed",
+                    user_id=account_id,
+                    session_id=account_id,
+                    data={"error_type": "enrolment_error", "error_message": type(failure).__name__},
+                    page_url="/spark/sso",
+                )

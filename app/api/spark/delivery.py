@@ -10,7 +10,22 @@ from fastapi.security import APIKeyHeader
 from app.clock import new_id, stopwatch
 from app.deliveries.authenticate import SignatureHeaders
 from app.deliveries.delivery import Delivery
-from app.errors import FieldInvalidError, MediaTypeUnsupportedError
+from app.errors import (
+    BodyTimeoutError,
+    BodyTooLargeError,
+    DatabaseUnavailableError,
+    FieldInvalidError,
+    FieldMissingError,
+    JsonInvalidError,
+    MediaTypeUnsupportedError,
+    OverloadedError,
+    RateLimitedError,
+    SignatureMismatchError,
+    SignatureMissingError,
+    TimestampInFutureError,
+    TimestampTooOldError,
+    WebhookNotConfiguredError,
+)
 
 DryRun = Annotated[
     bool, Query(description="Check everything, list every problem, and keep nothing.")
@@ -38,6 +53,23 @@ SIGNATURE_HEADERS = (
 )
 
 IDEMPOTENCY_KEY = re.compile(r"[ -~]{1,255}")
+
+WEBHOOK_PROBLEMS = (
+    SignatureMissingError,
+    SignatureMismatchError,
+    JsonInvalidError,
+    FieldMissingError,
+    FieldInvalidError,
+    TimestampTooOldError,
+    TimestampInFutureError,
+    BodyTimeoutError,
+    BodyTooLargeError,
+    MediaTypeUnsupportedError,
+    RateLimitedError,
+    WebhookNotConfiguredError,
+    DatabaseUnavailableError,
+    OverloadedError,
+)
 
 # What a webhook reads besides its signature; documented here, read by `read_delivery`.
 WEBHOOK_PARAMETERS = [
@@ -68,14 +100,14 @@ WEBHOOK_PARAMETERS = [
 ]
 
 
-def read_delivery(request: Request, *, now: datetime) -> Delivery:
+def read_delivery(request: Request, *, now: datetime, takes_forms: bool = False) -> Delivery:
     """Raises MediaTypeUnsupportedError, or FieldInvalidError for the Idempotency-Key."""
     header = request.headers.getlist
     return Delivery(
         route=request.url.path,
         body=request.stream(),
         length=_content_length(request),
-        content_type=_content_type(request),
+        content_type=_content_type(request, takes_forms=takes_forms),
         signatures=SignatureHeaders(
             spark=tuple(header("x-spark-signature")),
             webhook_id=tuple(header("webhook-id")),
@@ -106,15 +138,16 @@ def _content_length(request: Request) -> int | None:
     return None if value is None else int(value)
 
 
-def _content_type(request: Request) -> str:
+def _content_type(request: Request, *, takes_forms: bool) -> str:
     """The one Content-Type, if it is one we read. Raises MediaTypeUnsupportedError."""
     values = request.headers.getlist("content-type")
     kind, _, parameters = (values[0] if len(values) == 1 else "").partition(";")
     charset = parameters.strip().lower().removeprefix("charset=").strip('"')
     is_json = kind.strip().lower() == "application/json" and charset in ("", "utf-8", "utf8")
-    is_form = kind.strip().lower() == "multipart/form-data"
+    is_form = takes_forms and kind.strip().lower() == "multipart/form-data"
     if "content-encoding" in request.headers or not (is_json or is_form):
+        form = " or multipart/form-data" if takes_forms else ""
         raise MediaTypeUnsupportedError(
-            hint="Send application/json in UTF-8 or multipart/form-data, without Content-Encoding."
+            hint=f"Send application/json in UTF-8{form}, without Content-Encoding."
         )
     return values[0]

@@ -31,7 +31,7 @@ from app.errors import (
 )
 from app.sso.authorization_codes import new_code
 from app.sso.launch_token import verify_launch_token
-from app.sso.sign_in import sign_in
+from app.sso.sign_in import enrol_claimed, sign_in
 
 router = APIRouter(tags=["sign-in"])
 
@@ -167,7 +167,7 @@ async def _redirect(opened: Resources, token: str | None, now: datetime) -> Resp
         "/spark/sso", claims.spark_user_id, per_minute=settings.rate_limit_sso
     )
     code = new_code()
-    await sign_in(
+    user_id = await sign_in(
         opened.sessions,
         claims,
         code=code,
@@ -175,6 +175,7 @@ async def _redirect(opened: Resources, token: str | None, now: datetime) -> Resp
         new_user_id=new_id(),
         link_by_email=settings.sso_link_by_email,
     )
+    await enrol_claimed(opened.sessions, user_id, claims, enrol_all=settings.sso_enrol_all, now=now)
     return RedirectResponse(
         f"{settings.frontend_url}/auth/callback?code={code.secret}", status_code=302
     )

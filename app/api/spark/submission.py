@@ -3,25 +3,25 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Security
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from app import metrics
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.problems import problems
-from app.api.spark.delivery import SIGNATURE_HEADERS, WEBHOOK_PARAMETERS, DryRun, read_delivery
-from app.api.spark.schemas import DryRunAnswer, DryRunProblem
+from app.api.spark.delivery import (
+    SIGNATURE_HEADERS,
+    WEBHOOK_PARAMETERS,
+    WEBHOOK_PROBLEMS,
+    DryRun,
+    read_delivery,
+)
+from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
 from app.api.submission_answer import SubmissionAnswer, answer_submission
-from app.deliveries.rehearsal import Rehearsal
 from app.errors import (
     AccountInactiveError,
     AssignmentAmbiguousError,
     AssignmentNotFoundError,
-    BodyTimeoutError,
-    BodyTooLargeError,
     ContentMissingError,
-    DatabaseUnavailableError,
-    FieldInvalidError,
-    FieldMissingError,
     FileDigestMismatchError,
     FileDigestRequiredError,
     FileExpandsTooLargeError,
@@ -30,27 +30,18 @@ from app.errors import (
     FileTooLargeError,
     FileTypeNotAllowedError,
     IdempotencyConflictError,
-    JsonInvalidError,
-    MediaTypeUnsupportedError,
     MetadataDuplicateError,
     MetadataMissingError,
     MultipartInvalidError,
     MultipartTruncatedError,
-    OverloadedError,
-    RateLimitedError,
     RequestInProgressError,
     RequestStillRunningError,
-    SignatureMismatchError,
-    SignatureMissingError,
     StorageUnavailableError,
     StudentNotFoundError,
     SubmissionFailedError,
-    TimestampInFutureError,
-    TimestampTooOldError,
     TooManyFilesError,
     TotalTooLargeError,
     UrlNotAllowedError,
-    WebhookNotConfiguredError,
 )
 from app.submissions.message import SubmissionPayload
 from app.submissions.receive import receive_submission
@@ -121,13 +112,7 @@ REQUEST_BODY = {
     dependencies=[Security(header) for header in SIGNATURE_HEADERS],
     openapi_extra={"parameters": WEBHOOK_PARAMETERS, "requestBody": REQUEST_BODY},
     responses=problems(
-        SignatureMissingError,
-        SignatureMismatchError,
-        JsonInvalidError,
-        FieldMissingError,
-        FieldInvalidError,
-        TimestampTooOldError,
-        TimestampInFutureError,
+        *WEBHOOK_PROBLEMS,
         ContentMissingError,
         UrlNotAllowedError,
         MetadataMissingError,
@@ -144,46 +129,23 @@ REQUEST_BODY = {
         AssignmentAmbiguousError,
         StudentNotFoundError,
         AccountInactiveError,
-        BodyTimeoutError,
-        BodyTooLargeError,
         FileTooLargeError,
         TotalTooLargeError,
         FileExpandsTooLargeError,
-        MediaTypeUnsupportedError,
         IdempotencyConflictError,
-        RateLimitedError,
         SubmissionFailedError,
-        WebhookNotConfiguredError,
         RequestInProgressError,
         RequestStillRunningError,
         StorageUnavailableError,
-        DatabaseUnavailableError,
-        OverloadedError,
     ),
 )
 async def submit(
     request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False
 ) -> Response:
-    delivery = read_delivery(request, now=now)
+    delivery = read_delivery(request, now=now, takes_forms=True)
     if dry_run:
-        return _describe(await rehearse_submission(opened.intake, delivery), request_id)
+        return describe_rehearsal(await rehearse_submission(opened.intake, delivery), request_id)
     recorded = await receive_submission(opened.intake, delivery)
     if recorded.keeps_files:
         metrics.UPLOAD_BYTES.inc(sum(file["size"] for file in recorded.body["files"]))
     return answer_submission(recorded, request_id)
-
-
-def _describe(rehearsal: Rehearsal, request_id: str) -> Response:
-    problems = [
-        DryRunProblem(
-            code=problem.fault.code,
-            error=problem.fault.error_text,
-            hint=problem.fault.hint_text,
-            file=problem.file,
-        )
-        for problem in rehearsal.problems
-    ]
-    answer = DryRunAnswer(
-        status="dry_run", would=rehearsal.would, problems=problems, request_id=request_id
-    )
-    return JSONResponse(answer.model_dump(exclude_none=True))

@@ -1,0 +1,81 @@
+"""The course webhook: hand the request to `courses`, answer what it did."""
+
+from typing import Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Security
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse, Response
+
+from app.api.dependencies import Now, Opened, RequestId
+from app.api.problems import json_body, problems
+from app.api.spark.delivery import (
+    SIGNATURE_HEADERS,
+    WEBHOOK_PARAMETERS,
+    WEBHOOK_PROBLEMS,
+    DryRun,
+    read_delivery,
+)
+from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
+from app.api.spark.schemas import UUID_EXAMPLE
+from app.courses.course import CoursePayload
+from app.courses.receive_course import receive_course, rehearse_course
+from app.errors import CourseSyncFailedError
+
+router = APIRouter(tags=["courses"])
+
+DESCRIPTION = """\
+Send the whole course each time: its title and all its assignments in order. It becomes a quest,
+each assignment a task, and submissions for them find their place. Students who are enrolled get
+new assignments; titles, order and due dates follow where nobody has worked yet. An assignment that
+is no longer in the list is retired: nobody has to do it any more, and nothing that was handed in
+is lost. Without `assignments` they stay as they are.
+
+Signed like a submission. Sending the same again changes nothing; of two different messages at once
+one comes after the other entirely."""
+
+
+class CourseAnswer(BaseModel):
+    """The course is as Spark says."""
+
+    success: Literal[True] = Field(title="Success", description="Always true.", examples=[True])
+    quest_id: UUID = Field(title="Quest id", description="Optio's quest.", examples=[UUID_EXAMPLE])
+    task_count: int = Field(
+        title="Task count", description="Tasks that were created or updated.", examples=[12]
+    )
+    message: str = Field(
+        title="Message",
+        description="For people.",
+        examples=["Quest 'Weather' synced successfully"],
+    )
+    request_id: str = Field(
+        title="Request id", description="Name it when you ask us.", examples=[UUID_EXAMPLE]
+    )
+
+
+@router.post(
+    "/spark/webhook/course",
+    name="syncCourse",
+    summary="Announce a course",
+    description=DESCRIPTION,
+    response_model=CourseAnswer | DryRunAnswer,
+    dependencies=[Security(header) for header in SIGNATURE_HEADERS],
+    openapi_extra={"parameters": WEBHOOK_PARAMETERS, **json_body(CoursePayload)},
+    responses=problems(*WEBHOOK_PROBLEMS, CourseSyncFailedError),
+)
+async def sync(
+    request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False
+) -> Response:
+    delivery = read_delivery(request, now=now)
+    gate, sessions = opened.intake.gate, opened.sessions
+    if dry_run:
+        return describe_rehearsal(await rehearse_course(gate, sessions, delivery), request_id)
+    synced = await receive_course(gate, sessions, delivery)
+    answer = CourseAnswer(
+        success=True,
+        quest_id=synced.quest_id,
+        task_count=synced.task_count,
+        message=f"Quest '{synced.title}' synced successfully",
+        request_id=request_id,
+    )
+    return JSONResponse(answer.model_dump(mode="json"))
