@@ -56,7 +56,6 @@ UNEXPECTED: dict[str, type[ServiceError]] = {
     "/spark/webhook/roster": RosterFailedError,
 }
 
-
 # Routes whose old clients read `success` (CONTRACT 9.2).
 SAY_SUCCESS = ("/internal/v1/activity",)
 
@@ -87,7 +86,9 @@ class Problem(BaseModel):
         examples=["Invalid signature"],
     )
     success: Literal[False] | None = Field(
-        None, description="On the routes whose old clients read it.", examples=[False]
+        None,
+        description="Always false, on the internal routes whose older clients read it.",
+        examples=[False],
     )
     hint: str | None = Field(
         None,

@@ -68,7 +68,7 @@ class ActivityQuery(BaseModel):
         examples=["spark_webhook_failed"],
     )
     status: Status | None = Field(
-        None, title="Status", description="Only these.", examples=["failed"]
+        None, title="Status", description="Only events of this status.", examples=["failed"]
     )
     limit: int = Field(100, ge=1, le=500, title="Limit", description="Most events.", examples=[100])
 

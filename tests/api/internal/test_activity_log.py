@@ -1,5 +1,6 @@
 """The log panel of the main app: the newest events, and counts of all that match."""
 
+import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -41,6 +42,12 @@ def kind() -> str:
     return f"lms_{uuid4().hex}"
 
 
+@pytest.fixture
+def moment() -> datetime:
+    """Long ago, and a minute around it that is no other test's."""
+    return datetime(1980, 1, 1, tzinfo=UTC) + timedelta(minutes=random.randrange(10**7))  # noqa: S311 - no secret
+
+
 async def _write(sessions: Sessions, *events: dict[str, Any]) -> None:
     """Events as they stand in the table, each an hour old unless it says."""
     rows = [
@@ -56,6 +63,11 @@ async def _write(sessions: Sessions, *events: dict[str, Any]) -> None:
     async with sessions() as session, session.begin():
         for row in rows:
             await session.execute(insert(ActivityEvent).values(row))
+
+
+def _minute(moment: datetime) -> dict[str, str]:
+    end = moment + timedelta(seconds=59)
+    return {"start_date": moment.isoformat(), "end_date": end.isoformat()}
 
 
 async def test_a_recorded_submission_is_shown_with_name_and_duration(
@@ -91,19 +103,18 @@ async def test_a_recorded_submission_is_shown_with_name_and_duration(
 
 
 async def test_counts_cover_everything_and_the_list_its_newest(
-    read: Read, sessions: Sessions, kind: str
+    read: Read, sessions: Sessions, kind: str, moment: datetime
 ) -> None:
     """DEFECTS 73: not the rate of the page, and no row beyond a cap forgotten."""
-    day = datetime(2003, 5, 6, 12, tzinfo=UTC)
     types = [f"{kind}_success"] * 7 + [f"{kind}_failed"] * 5
     await _write(
         sessions,
         *(
-            {"event_type": event_type, "created_at": day + timedelta(seconds=second)}
+            {"event_type": event_type, "created_at": moment + timedelta(seconds=second)}
             for second, event_type in enumerate(types)
         ),
     )
-    data = await read(start_date="2003-05-06", end_date="2003-05-06", limit=6)
+    data = await read(**_minute(moment), limit=6)
     assert set(data) == {"events", "total_count", "summary", "filters_applied"}
     assert [event["event_type"] for event in data["events"]] == [
         *[f"{kind}_failed"] * 5,
@@ -116,29 +127,32 @@ async def test_counts_cover_everything_and_the_list_its_newest(
         "success_rate": 58.3,
         "event_type_counts": {f"{kind}_success": 7, f"{kind}_failed": 5},
     }
+
+
+async def test_what_was_applied_is_said(read: Read) -> None:
+    data = await read(start_date="2003-05-06", end_date="2003-05-06", status="failed", limit=6)
     assert data["filters_applied"] == {
         "start_date": "2003-05-06T00:00:00Z",
         "end_date": "2003-05-06T23:59:59.999999Z",
         "event_type": None,
-        "status": None,
+        "status": "failed",
         "limit": 6,
     }
 
 
 async def test_a_failure_is_found_behind_a_page_of_successes(
-    read: Read, sessions: Sessions
+    read: Read, sessions: Sessions, moment: datetime
 ) -> None:
     """DEFECTS 73: the filter came after the limit, and a hundred successes hid every failure."""
-    day = datetime(2004, 5, 6, 12, tzinfo=UTC)
     await _write(
         sessions,
-        {"event_type": "spark_token_code_reuse", "created_at": day},
+        {"event_type": "spark_token_code_reuse", "created_at": moment},
         *(
-            {"event_type": "spark_sso_success", "created_at": day + timedelta(seconds=1)}
+            {"event_type": "spark_sso_success", "created_at": moment + timedelta(seconds=1)}
             for _ in range(101)
         ),
     )
-    asked = {"start_date": "2004-05-06", "end_date": "2004-05-06"}
+    asked = _minute(moment)
     failed = await read(**asked, status="failed")
     assert [event["event_type"] for event in failed["events"]] == ["spark_token_code_reuse"]
     assert failed["summary"]["event_type_counts"] == {"spark_token_code_reuse": 1}
@@ -159,11 +173,10 @@ async def test_a_failure_is_found_behind_a_page_of_successes(
     ],
 )
 async def test_success_is_what_says_success(
-    read: Read, sessions: Sessions, event_type: str, status: str
+    read: Read, sessions: Sessions, moment: datetime, event_type: str, status: str
 ) -> None:
-    moment = datetime(2005, 5, 6, tzinfo=UTC)
     await _write(sessions, {"event_type": event_type, "created_at": moment})
-    asked = {"start_date": moment.isoformat(), "end_date": moment.isoformat()}
+    asked = _minute(moment)
     data = await read(**asked, event_type=event_type)
     assert {event["status"] for event in data["events"]} == {status}
     assert data["summary"][f"{status}_count"] == data["total_count"] == 1
@@ -248,7 +261,11 @@ async def test_an_end_alone_looks_back_a_week_from_there(
             "Submission failed: No student",
         ),
         ({"event_type": "lms_roster_import", "event_data": None}, None, "Lms roster import"),
-        ({"event_type": "spark_sso_failed", "event_data": {"error_message": 7}}, None, ...),
+        (
+            {"event_type": "spark_sso_failed", "event_data": {"error_message": 7}},
+            None,
+            "Sign-in from Spark failed",
+        ),
         (
             {"event_type": "spark_sso_failed", "event_data": {"error_message": "x" * 9000}},
             None,
@@ -273,17 +290,15 @@ async def test_an_end_alone_looks_back_a_week_from_there(
 async def test_an_event_of_any_shape_is_described(
     read: Read,
     sessions: Sessions,
+    moment: datetime,
     event: dict[str, Any],
     duration_ms: int | None,
-    description: object,
+    description: str,
 ) -> None:
-    moment = datetime(2008, 5, 6, tzinfo=UTC) + timedelta(microseconds=uuid4().int % 10**12)
     await _write(sessions, event | {"created_at": moment})
-    (shown,) = (await read(start_date=moment.isoformat(), end_date=moment.isoformat()))["events"]
+    (shown,) = (await read(**_minute(moment)))["events"]
     assert shown["duration_ms"] == duration_ms
-    assert shown["description"] == (
-        "Sign-in from Spark failed" if description is ... else description
-    )
+    assert shown["description"] == description
     assert shown["user_name"] is None
 
 
