@@ -17,10 +17,11 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.database import OUTAGES, Session, Sessions
 from app.deliveries.authenticate import FRESH
-from app.errors import NotFoundError, ServiceError
+from app.errors import NotFoundError, OverloadedError, ServiceError
 from app.models import InboxDelivery
 
 JSON = "application/json"
+DATABASE_FAILURES: tuple[type[Exception], ...] = (OverloadedError, *OUTAGES)
 
 
 @dataclass
@@ -132,10 +133,10 @@ async def keep_delivery(
 
 @asynccontextmanager
 async def remember_refusal(sessions: Sessions, entry: Entry) -> AsyncIterator[None]:
-    """Keep a delivery whose handling fails, with why. While the database is down, nothing is."""
+    """Keep a delivery whose handling fails, with why; not while the database is what fails."""
     try:
         yield
-    except OUTAGES:
+    except DATABASE_FAILURES:
         raise
     except Exception as failure:
         status, code = _outcome(failure)
