@@ -21,6 +21,7 @@ from app.errors import NotFoundError, ServiceError
 from app.models import InboxDelivery
 
 JSON = "application/json"
+SUBMISSION_ROUTE = "/spark/webhook/submission"
 
 
 @dataclass
