@@ -6,12 +6,15 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     FromClause,
     Update,
     Uuid,
     and_,
+    any_,
     bindparam,
+    func,
     or_,
     select,
     true,
@@ -41,7 +44,7 @@ _COPIED = (
 )
 _TEMPLATE: Any = CourseQuestTask.__table__.c
 _ASSIGNMENT: Any = SparkAssignment.__table__.c
-ROWS_AT_ONCE = 20_000  # of a large course, so that no statement runs into its time limit
+ROWS_AT_ONCE = 10_000  # of a large course, so that no statement runs into its time limit
 CURRENT = SparkAssignment.retired_at.is_(None)  # also for a template that is no assignment's
 
 
@@ -73,28 +76,25 @@ _COPY_MISSING = copies_for(
     select(UserQuest).where(UserQuest.id == bindparam("user_quest_id")).cte("enrolment"),
     of=or_(_TEMPLATE.id == bindparam("template_id", type_=Uuid), CURRENT),
 )
+_OF_QUEST = bindparam("of_quest", type_=Uuid)
+_ENROLLED = select(UserQuest).where(UserQuest.quest_id == _OF_QUEST, UserQuest.is_active)
+_STUDENTS = select(func.count()).select_from(_ENROLLED.subquery()).scalar_subquery()
 _COPY = UserQuestTask.__table__.alias("copy")
-_MISSING = (
-    select(UserQuest.id, UserQuest.user_id, UserQuest.quest_id, _TEMPLATE.id.label("template_id"))
-    .join_from(UserQuest, CourseQuestTask, CourseQuestTask.quest_id == UserQuest.quest_id)
-    .outerjoin(SparkAssignment, SparkAssignment.task_id == CourseQuestTask.id)
-    .where(
-        UserQuest.quest_id == bindparam("of_quest"),
-        UserQuest.is_active,
-        CURRENT,
-        ~select(_COPY.c.id)
-        .where(
-            _COPY.c.quest_id == bindparam("of_quest"),
-            _COPY.c.user_quest_id == UserQuest.id,
-            _COPY.c.source_task_id == _TEMPLATE.id,
-        )
-        .exists(),
-    )
-    .cte("missing")
-    .prefix_with("MATERIALIZED")  # or the limit makes a plan that reads each copy many times
+_COPIES = (
+    select(func.count())
+    .join_from(_COPY, UserQuest, UserQuest.id == _COPY.c.user_quest_id)
+    .where(_COPY.c.source_task_id == _TEMPLATE.id, UserQuest.is_active)
+    .correlate(CourseQuestTask)
+    .scalar_subquery()
 )
-_FEW = select(_MISSING).limit(ROWS_AT_ONCE).cte("few")
-_COPY_TO_ALL = copies_for(_FEW, of=_TEMPLATE.id == _FEW.c.template_id)
+_LACKING = (
+    select(_TEMPLATE.id, _STUDENTS.label("students"))
+    .outerjoin(SparkAssignment, SparkAssignment.task_id == _TEMPLATE.id)
+    .where(_TEMPLATE.quest_id == _OF_QUEST, CURRENT, _COPIES < _STUDENTS)
+)
+_COPY_TO_ALL = copies_for(
+    _ENROLLED.cte("enrolled"), of=_TEMPLATE.id == any_(bindparam("templates", type_=ARRAY(Uuid)))
+)
 # Untouched is a copy that was neither handed in nor worked on.
 _UNTOUCHED = and_(
     *(
@@ -114,7 +114,7 @@ def _follow(columns: Mapping[str, ColumnElement[Any]], *, of: ColumnElement[bool
         .join_from(_COPY, CourseQuestTask, CourseQuestTask.id == _COPY.c.source_task_id)
         .join(SparkAssignment, SparkAssignment.task_id == CourseQuestTask.id)
         .where(
-            CourseQuestTask.quest_id == bindparam("of_quest"),
+            CourseQuestTask.quest_id == _OF_QUEST,
             or_(*(_COPY.c[name].is_distinct_from(column) for name, column in columns.items())),
             of,
         )
@@ -150,8 +150,19 @@ async def follow_templates(session: Session, quest_id: UUID, *, now: datetime) -
     """Active enrolments get the tasks that were added. Copies follow Spark: in what must be done
     until when, all of them; in their titles and order, those without work in them.
     """
-    for statement in (_COPY_TO_ALL, *_FOLLOW):
-        done = ROWS_AT_ONCE
-        while done:
+    await _copy_to_all(session, quest_id)
+    for statement in _FOLLOW:
+        changed = ROWS_AT_ONCE
+        while changed == ROWS_AT_ONCE:
             result = await session.execute(statement, {"of_quest": quest_id, "now": now})
-            done = result.rowcount
+            changed = result.rowcount
+
+
+async def _copy_to_all(session: Session, quest_id: UUID) -> None:
+    found = await session.execute(_LACKING, {"of_quest": quest_id})
+    lacking = found.all()
+    templates = [template.id for template in lacking]
+    step = max(1, ROWS_AT_ONCE // lacking[0].students) if lacking else 1
+    for first in range(0, len(templates), step):
+        few = templates[first : first + step]
+        await session.execute(_COPY_TO_ALL, {"of_quest": quest_id, "templates": few})

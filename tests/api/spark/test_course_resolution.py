@@ -55,9 +55,7 @@ async def test_two_courses_with_the_same_assignment_ids(spark: Spark) -> None:
     courses = of_one_organisation(course(*NAMES), course(*NAMES))
     quests = [await synced(spark, one) for one in courses]
     student = await spark.sign_in(courses=[one["spark_course_id"] for one in courses])
-    answers = [
-        await spark.submit(hand_in(student, one, name)) for one in courses for name in NAMES
-    ]
+    answers = [await spark.submit(hand_in(student, one, name)) for one in courses for name in NAMES]
     assert [quest_of(answer) for answer in answers] == [quests[0]] * 3 + [quests[1]] * 3
     assert len({answer.json()["completion_id"] for answer in answers}) == 6
     assert {answer.json()["xp_awarded"] for answer in answers} == {100}
@@ -71,9 +69,7 @@ async def test_one_quest_for_each_assignment_in_two_courses(
     spark: Spark, sessions: Sessions
 ) -> None:
     name = fresh("shared")
-    first, second = [
-        await create_assignment(sessions, spark_assignment_id=name) for _ in range(2)
-    ]
+    first, second = [await create_assignment(sessions, spark_assignment_id=name) for _ in range(2)]
     student = await spark.sign_in(courses=[first.spark_course_id, second.spark_course_id])
     assert await enrolments_of(sessions, student) == {
         str(first.quest_id): True,
@@ -102,9 +98,7 @@ async def test_the_submission_may_come_before_the_sign_in_named_the_course(
 async def test_what_was_synced_goes_before_a_quest_of_one_assignment(
     spark: Spark, sessions: Sessions, assignment: Assignment
 ) -> None:
-    payload = course(
-        assignment.spark_assignment_id, spark_course_id=assignment.spark_course_id
-    )
+    payload = course(assignment.spark_assignment_id, spark_course_id=assignment.spark_course_id)
     quest_id = await synced(spark, payload)
     student = await spark.sign_in()
     for changes in ({}, {"spark_course_id": ...}):
@@ -187,9 +181,7 @@ async def test_a_course_that_was_withdrawn_is_not_found(spark: Spark, sessions: 
 
 
 @pytest.mark.parametrize("course_id", [..., None, "no_such_course"])
-async def test_the_only_match_is_it_without_a_known_course(
-    spark: Spark, course_id: object
-) -> None:
+async def test_the_only_match_is_it_without_a_known_course(spark: Spark, course_id: object) -> None:
     name = fresh("only")
     payload = course(name)
     quest_id = await synced(spark, payload)
@@ -230,9 +222,7 @@ async def test_whose_organisation_is_not_known_must_name_the_course(
     first, second = course(name), course(name)
     quests = [await synced(spark, one) for one in (first, second)]
     student = await spark.sign_in()
-    assert_ambiguous(
-        await spark.submit(hand_in(student, first, name, spark_course_id=...)), name
-    )
+    assert_ambiguous(await spark.submit(hand_in(student, first, name, spark_course_id=...)), name)
     assert await kept(sessions, student.user_id) == NOTHING
     assert quest_of(await spark.submit(hand_in(student, second, name))) == quests[1]
 
@@ -244,9 +234,7 @@ async def test_no_match_in_the_students_organisation_is_ambiguous_until_it_is_na
     mine, theirs = course("one"), course(name)
     quests = [await synced(spark, one) for one in (mine, theirs)]
     student = await spark.sign_in(courses=[mine["spark_course_id"]])
-    assert_ambiguous(
-        await spark.submit(hand_in(student, theirs, name, spark_course_id=...)), name
-    )
+    assert_ambiguous(await spark.submit(hand_in(student, theirs, name, spark_course_id=...)), name)
     assert quest_of(await spark.submit(hand_in(student, theirs, name))) == quests[1]
 
 
@@ -266,9 +254,7 @@ async def test_a_course_without_organisation_is_decided_by_the_enrolment(spark: 
     name = fresh("shared")
     mine, nobodys, theirs = course("one"), course(name, spark_org_id=...), course(name)
     quests = [await synced(spark, one) for one in (mine, nobodys, theirs)]
-    student = await spark.sign_in(
-        courses=[mine["spark_course_id"], nobodys["spark_course_id"]]
-    )
+    student = await spark.sign_in(courses=[mine["spark_course_id"], nobodys["spark_course_id"]])
     answer = await spark.submit(hand_in(student, mine, name, spark_course_id=...))
     assert quest_of(answer) == quests[1]
 
@@ -285,6 +271,4 @@ async def test_who_was_dropped_is_enrolled_no_more(spark: Spark, sessions: Sessi
             quest_id=UUID(quests[1]),
             now=datetime.now(tz=UTC),
         )
-    assert_ambiguous(
-        await spark.submit(hand_in(student, first, name, spark_course_id=...)), name
-    )
+    assert_ambiguous(await spark.submit(hand_in(student, first, name, spark_course_id=...)), name)

@@ -88,7 +88,9 @@ async def test_a_due_date_and_the_main_apps_values_are_copied(
     quest_id = await synced(spark, payload)
     async with sessions() as session, session.begin():
         await session.execute(
-            text("update course_quest_tasks set xp_value = 70, pillar = 'art' where quest_id = :id"),
+            text(
+                "update course_quest_tasks set xp_value = 70, pillar = 'art' where quest_id = :id"
+            ),
             {"id": UUID(quest_id)},
         )
     student = await spark.sign_in(courses=ids(payload))
