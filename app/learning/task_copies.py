@@ -80,17 +80,22 @@ _OF_QUEST = bindparam("of_quest", type_=Uuid)
 _ENROLLED = select(UserQuest).where(UserQuest.quest_id == _OF_QUEST, UserQuest.is_active)
 _STUDENTS = select(func.count()).select_from(_ENROLLED.subquery()).scalar_subquery()
 _COPY = UserQuestTask.__table__.alias("copy")
-_COPIES = (
-    select(func.count())
-    .join_from(_COPY, UserQuest, UserQuest.id == _COPY.c.user_quest_id)
-    .where(_COPY.c.source_task_id == _TEMPLATE.id, UserQuest.is_active)
-    .correlate(CourseQuestTask)
-    .scalar_subquery()
+_COPIED_TO = (
+    select(_COPY.c.source_task_id, func.count().label("students"))
+    .join_from(UserQuest, _COPY, _COPY.c.user_quest_id == UserQuest.id)
+    .where(UserQuest.quest_id == _OF_QUEST, UserQuest.is_active)
+    .group_by(_COPY.c.source_task_id)
+    .subquery("copied_to")
 )
 _LACKING = (
     select(_TEMPLATE.id, _STUDENTS.label("students"))
     .outerjoin(SparkAssignment, SparkAssignment.task_id == _TEMPLATE.id)
-    .where(_TEMPLATE.quest_id == _OF_QUEST, CURRENT, _COPIES < _STUDENTS)
+    .outerjoin(_COPIED_TO, _COPIED_TO.c.source_task_id == _TEMPLATE.id)
+    .where(
+        _TEMPLATE.quest_id == _OF_QUEST,
+        CURRENT,
+        func.coalesce(_COPIED_TO.c.students, 0) < _STUDENTS,
+    )
 )
 _COPY_TO_ALL = copies_for(
     _ENROLLED.cte("enrolled"), of=_TEMPLATE.id == any_(bindparam("templates", type_=ARRAY(Uuid)))

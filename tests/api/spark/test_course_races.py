@@ -230,6 +230,6 @@ async def test_a_sync_that_fails_half_way_leaves_nothing_of_it(
         names = [task.spark_assignment_id for task in found if task.retired_at is None]
         return (title, names) in (("Weather", ["one", "two"]), ("Gone", ["two", "three"]))
 
-    assert await is_whole()
+    await eventually(is_whole)
     assert_all_accepted([await sync(lms, payload)])
     assert await title_of(sessions, quest_id) == "Weather"

@@ -21,7 +21,7 @@ from tests.support.courses import (
     tasks_of,
 )
 from tests.support.problems import assert_problem
-from tests.support.spark import Assignment, SignedIn, Spark, submission
+from tests.support.spark import Assignment, Spark, submission
 from tests.support.stored import NOTHING, kept
 
 NAMES = ("assign_bio_001", "assign_bio_002", "assign_bio_003")
@@ -125,7 +125,9 @@ async def test_a_retired_assignment_still_finds_its_task(spark: Spark, sessions:
 # ---------------------------------------------------------------------------- rule 1
 
 
-async def test_a_known_course_without_the_assignment_finds_nothing(spark: Spark) -> None:
+async def test_a_known_course_without_the_assignment_finds_nothing(
+    spark: Spark, sessions: Sessions
+) -> None:
     name = fresh("elsewhere")
     first, second = of_one_organisation(course(name), course("other"))
     for one in (first, second):
@@ -134,14 +136,7 @@ async def test_a_known_course_without_the_assignment_finds_nothing(spark: Spark)
     answer = await spark.submit(hand_in(student, second, name))
     problem = assert_problem(answer, 400, "assignment_not_found")
     assert problem["error"] == f"Quest not found for assignment: {name}"
-    assert await kept_nothing(spark, student)
-
-
-async def kept_nothing(spark: Spark, student: SignedIn) -> bool:
-    """Nothing of the student can be handed in again as a duplicate: the next one is the first."""
-    payload = course("only")
-    await synced(spark, payload)
-    return (await spark.submit(hand_in(student, payload, "only"))).json()["revision"] == 1
+    assert await kept(sessions, student.user_id) == NOTHING
 
 
 async def test_a_course_that_was_synced_without_assignments_is_known(spark: Spark) -> None:
