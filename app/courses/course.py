@@ -1,10 +1,21 @@
 """The signed JSON of a course (CONTRACT 8.1): its whole current state."""
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from app.deliveries.payload import FreeText, Identifier, MomentText
 
 MAX_ASSIGNMENTS = 1000
+
+
+def _not_blank(title: str) -> str:
+    if title.isspace():
+        raise ValueError("it is blank")
+    return title
+
+
+Title = Annotated[FreeText, Field(min_length=1, max_length=500), AfterValidator(_not_blank)]
 
 
 class CourseAssignment(BaseModel):
@@ -17,11 +28,9 @@ class CourseAssignment(BaseModel):
         description="Unique in its course. An integer is read as its decimal text.",
         examples=["essay_1"],
     )
-    title: FreeText = Field(
+    title: Title = Field(
         title="Title",
         description="Shown as the task.",
-        min_length=1,
-        max_length=500,
         examples=["Measure a week of rain"],
     )
     description: FreeText | None = Field(
@@ -51,11 +60,9 @@ class CoursePayload(BaseModel):
         description="The course. An integer is read as its decimal text.",
         examples=["weather_101"],
     )
-    course_title: FreeText = Field(
+    course_title: Title = Field(
         title="Course title",
         description="The quest's title.",
-        min_length=1,
-        max_length=500,
         examples=["Weather"],
     )
     course_description: FreeText | None = Field(
@@ -73,13 +80,6 @@ class CoursePayload(BaseModel):
         ),
         max_length=MAX_ASSIGNMENTS,
     )
-
-    @field_validator("course_title")
-    @classmethod
-    def _some_title(cls, title: str) -> str:
-        if title.isspace():
-            raise ValueError("it is blank")
-        return title
 
     @field_validator("assignments")
     @classmethod

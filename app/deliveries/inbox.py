@@ -23,6 +23,7 @@ from app.models import InboxDelivery
 
 JSON = "application/json"
 DATABASE_FAILURES: tuple[type[Exception], ...] = (OverloadedError, *OUTAGES)
+SUBMISSION_ROUTE = "/spark/webhook/submission"
 
 
 @dataclass

@@ -12,14 +12,14 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, bindparam, select
 
 from app.database import Sessions
-from app.deliveries.inbox import JSON
+from app.deliveries.inbox import JSON, SUBMISSION_ROUTE
 from app.errors import NotFoundError
 from app.models import IdempotencyKey, InboxDelivery
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A delivery; `replayable` says that nothing it needs is missing on our side."""
+    """A delivery; `replayable` says that it is a submission and nothing of it is missing here."""
 
     id: UUID
     route: str
@@ -80,7 +80,11 @@ _KEPT = select(
     InboxDelivery.spark_assignment_id,
     InboxDelivery.spark_course_id,
     InboxDelivery.submission_id,
-    (_HAS_TEXT & ((InboxDelivery.media_type == JSON) | _IS_ANSWERED)).label("replayable"),
+    (
+        (InboxDelivery.route == SUBMISSION_ROUTE)
+        & _HAS_TEXT
+        & ((InboxDelivery.media_type == JSON) | _IS_ANSWERED)
+    ).label("replayable"),
 )
 _ONE = _KEPT.where(InboxDelivery.id == bindparam("delivery_id"))
 

@@ -95,15 +95,16 @@ async def choose_match(
     session: Session, matches: Sequence[Match], assignment_id: str, *, course_id: str | None
 ) -> Match:
     """The one that is meant. Raises as `resolve_assignment`."""
-    candidates = [match for match in matches if course_id and match.course_id == course_id]
-    if not candidates and not (course_id and await _is_known(session, course_id)):
+    named = [match for match in matches if course_id and match.course_id == course_id]
+    candidates = named
+    if not named and not (course_id and await _is_known(session, course_id)):
         candidates = list(matches)
     candidates = [match for match in candidates if match.template_id] or candidates
     if not candidates:
         raise AssignmentNotFoundError(assignment_id=assignment_id)
     own = [match for match in candidates if match.is_own]
-    enrolled = [match for match in own if match.is_enrolled]
-    for few in (own, enrolled):
+    enrolled = [match for match in candidates if match.is_enrolled]
+    for few in (candidates if named else (), own, enrolled):
         if len(few) == 1:
             return few[0]
     raise AssignmentAmbiguousError(assignment_id=assignment_id)

@@ -44,8 +44,14 @@ def _enrol(pairs: Select[Any]) -> Select[Any]:
 
 _USER = bindparam("user_id", type_=Uuid)
 _COURSES = bindparam("courses", type_=ARRAY(Text))
+# Shared locks, in one order: a sync that goes on at this moment ends first, so that its new tasks
+# are there to be copied; one that comes later sees who is enrolled.
 _CLAIMED = (
-    select(_USER.label("user_id"), Quest.id.label("quest_id"))
+    select(
+        Quest.id,
+        Quest.lms_course_id,
+        or_(SparkCourse.id.is_(None), is_own(SparkCourse.spark_org_id, _USER)).label("is_own"),
+    )
     .select_from(Quest)
     .outerjoin(SparkCourse, SparkCourse.quest_id == Quest.id)
     .where(
@@ -53,12 +59,18 @@ _CLAIMED = (
         Quest.quest_type == "course",
         Quest.is_active,
         or_(_COURSES.is_(None), Quest.lms_course_id == any_(_COURSES)),
-        or_(SparkCourse.id.is_(None), is_own(SparkCourse.spark_org_id, _USER)),
+    )
+    .order_by(Quest.id)
+    .with_for_update(read=True, of=Quest)
+)
+_ENROL_CLAIMED = _enrol(
+    select(
+        _USER.label("user_id"),
+        func.unnest(bindparam("quests", type_=ARRAY(Uuid))).label("quest_id"),
     )
 )
 _USERS = bindparam("user_ids", type_=ARRAY(Uuid))
 _QUEST = bindparam("of_quest", type_=Uuid)
-_ENROL_CLAIMED = _enrol(_CLAIMED)
 _ENROL_STUDENTS = _enrol(
     select(func.unnest(_USERS).label("user_id"), _QUEST.label("quest_id")).distinct()
 )
@@ -93,13 +105,24 @@ _REVOKE = (
 async def enrol_in_courses(
     session: Session, user_id: UUID, course_ids: Sequence[str] | None, *, now: datetime
 ) -> int:
-    """In the courses of these Spark ids, of the student's own organisations; None means in all.
+    """In the courses of these Spark ids; None means in all of the student's own organisations.
 
-    How many enrolments are new or active again.
+    Of courses with one id only those of the student's own organisations, if there are any. How
+    many enrolments are new or active again.
     """
     courses = None if course_ids is None else list(course_ids)
+    found = await session.execute(_CLAIMED, {"user_id": user_id, "courses": courses})
+    claimed = found.all()
+    own = {quest.lms_course_id for quest in claimed if quest.is_own}
+    quests = [
+        quest.id
+        for quest in claimed
+        if quest.is_own or (courses is not None and quest.lms_course_id not in own)
+    ]
+    if not quests:
+        return 0
     enrolled = await session.execute(
-        _ENROL_CLAIMED, {"user_id": user_id, "courses": courses, "now": now}
+        _ENROL_CLAIMED, {"user_id": user_id, "quests": quests, "now": now}
     )
     count: int = enrolled.scalar_one()
     return count

@@ -3,6 +3,7 @@
 from typing import Any
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, or_, select
+from sqlalchemy.orm import aliased
 
 from app.models import SparkCourse, UserQuest
 
@@ -11,10 +12,12 @@ def is_own(
     organisation: SQLColumnExpression[Any], user_id: ColumnElement[Any]
 ) -> ColumnElement[bool]:
     """Whether a course of `organisation` may be the student's; who belongs to none may mean all."""
+    named, enrolment = aliased(SparkCourse), aliased(UserQuest)
     known = (
-        select(SparkCourse.spark_org_id)
-        .join(UserQuest, UserQuest.quest_id == SparkCourse.quest_id)
-        .where(UserQuest.user_id == user_id, SparkCourse.spark_org_id != "")
-        .correlate_except(SparkCourse, UserQuest)
+        select(named.id)
+        .join(enrolment, enrolment.quest_id == named.quest_id)
+        .where(enrolment.user_id == user_id, named.spark_org_id != "")
+        .correlate_except(named, enrolment)
     )
-    return or_(organisation.in_(known), ~known.exists())
+    # Each stops at the first enrolment that fits; a list of all organisations would be made whole.
+    return or_(known.where(named.spark_org_id == organisation).exists(), ~known.exists())

@@ -1,10 +1,25 @@
 """A student's own copies of a quest's template tasks."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Uuid, bindparam, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    FromClause,
+    Update,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from app.database import Session
@@ -28,6 +43,8 @@ _COPIED = (
     "subject_xp_distribution",
 )
 _TEMPLATE: Any = CourseQuestTask.__table__.c
+_ASSIGNMENT: Any = SparkAssignment.__table__.c
+ROWS_AT_ONCE = 10_000  # of a large course, so that no statement runs into its time limit
 CURRENT = SparkAssignment.retired_at.is_(None)  # also for a template that is no assignment's
 
 
@@ -55,62 +72,102 @@ def copies_for(enrolments: FromClause, *, of: ColumnElement[bool] = CURRENT) -> 
     )
 
 
-_TEMPLATE_ID = bindparam("template_id", type_=Uuid)
 _COPY_MISSING = copies_for(
     select(UserQuest).where(UserQuest.id == bindparam("user_quest_id")).cte("enrolment"),
-    of=or_(_TEMPLATE.id == _TEMPLATE_ID, _TEMPLATE_ID.is_(None) & CURRENT),
+    of=or_(_TEMPLATE.id == bindparam("template_id", type_=Uuid), CURRENT),
 )
-_ACTIVE = select(UserQuest).where(UserQuest.quest_id == bindparam("of_quest"), UserQuest.is_active)
-_COPY_TO_ALL = copies_for(_ACTIVE.cte("enrolments"))
+_OF_QUEST = bindparam("of_quest", type_=Uuid)
+_ENROLLED = select(UserQuest).where(UserQuest.quest_id == _OF_QUEST, UserQuest.is_active)
+_STUDENTS = select(func.count()).select_from(_ENROLLED.subquery()).scalar_subquery()
+_COPY = UserQuestTask.__table__.alias("copy")
+_COPIED_TO = (
+    select(_COPY.c.source_task_id, func.count().label("students"))
+    .join_from(UserQuest, _COPY, _COPY.c.user_quest_id == UserQuest.id)
+    .where(UserQuest.quest_id == _OF_QUEST, UserQuest.is_active)
+    .group_by(_COPY.c.source_task_id)
+    .subquery("copied_to")
+)
+_LACKING = (
+    select(_TEMPLATE.id, _STUDENTS.label("students"))
+    .outerjoin(SparkAssignment, SparkAssignment.task_id == _TEMPLATE.id)
+    .outerjoin(_COPIED_TO, _COPIED_TO.c.source_task_id == _TEMPLATE.id)
+    .where(
+        _TEMPLATE.quest_id == _OF_QUEST,
+        CURRENT,
+        func.coalesce(_COPIED_TO.c.students, 0) < _STUDENTS,
+    )
+)
+_COPY_TO_ALL = copies_for(
+    _ENROLLED.cte("enrolled"), of=_TEMPLATE.id == any_(bindparam("templates", type_=ARRAY(Uuid)))
+)
 # Untouched is a copy that was neither handed in nor worked on.
-_UNTOUCHED = (
-    ~select(QuestTaskCompletion.id)
-    .where(
-        QuestTaskCompletion.task_id == UserQuestTask.id,
-        QuestTaskCompletion.user_id == UserQuestTask.user_id,
+_UNTOUCHED = and_(
+    *(
+        ~select(work.id)
+        .where(work.task_id == _COPY.c.id, work.user_id == _COPY.c.user_id)
+        .correlate(_COPY)
+        .exists()
+        for work in (QuestTaskCompletion, EvidenceDocument)
     )
-    .exists()
-) & (
-    ~select(EvidenceDocument.id)
-    .where(
-        EvidenceDocument.task_id == UserQuestTask.id,
-        EvidenceDocument.user_id == UserQuestTask.user_id,
-    )
-    .exists()
 )
-_FOLLOWED = ("title", "description", "order_index", "is_required")
+
+
+def _follow(columns: Mapping[str, ColumnElement[Any]], *, of: ColumnElement[bool]) -> Update:
+    """Give copies `of` the quest's assignments what their templates say, where it differs."""
+    stale = (
+        select(_COPY.c.id, *(column.label(name) for name, column in columns.items()))
+        .join_from(_COPY, CourseQuestTask, CourseQuestTask.id == _COPY.c.source_task_id)
+        .join(SparkAssignment, SparkAssignment.task_id == CourseQuestTask.id)
+        .where(
+            CourseQuestTask.quest_id == _OF_QUEST,
+            or_(*(_COPY.c[name].is_distinct_from(column) for name, column in columns.items())),
+            of,
+        )
+        .limit(ROWS_AT_ONCE)
+        .cte("stale")
+    )
+    return (
+        update(UserQuestTask)
+        .where(UserQuestTask.id == stale.c.id)
+        .values({name: stale.c[name] for name in columns} | {"updated_at": bindparam("now")})
+    )
+
+
 _FOLLOW = (
-    update(UserQuestTask)
-    .where(
-        UserQuestTask.source_task_id == CourseQuestTask.id,
-        CourseQuestTask.quest_id == bindparam("of_quest"),
-        SparkAssignment.task_id == CourseQuestTask.id,
-        _UNTOUCHED,
-        or_(
-            *(
-                UserQuestTask.__table__.c[column].is_distinct_from(_TEMPLATE[column])
-                for column in _FOLLOWED
-            ),
-            UserQuestTask.due_date.is_distinct_from(SparkAssignment.due_date),
-        ),
-    )
-    .values(
-        {column: _TEMPLATE[column] for column in _FOLLOWED}
-        | {"due_date": SparkAssignment.due_date, "updated_at": bindparam("now")}
-    )
+    _follow(
+        {name: _TEMPLATE[name] for name in ("title", "description", "order_index")},
+        of=_UNTOUCHED,
+    ),
+    _follow({"is_required": _TEMPLATE.is_required, "due_date": _ASSIGNMENT.due_date}, of=true()),
 )
 
 
 async def copy_missing_tasks(
     session: Session, user_quest_id: UUID, *, template_id: UUID | None
 ) -> None:
-    """The task of this template, even if it was retired; or all current ones."""
+    """All current ones, and the task of this template even if it was retired."""
     await session.execute(
         _COPY_MISSING, {"user_quest_id": user_quest_id, "template_id": template_id}
     )
 
 
 async def follow_templates(session: Session, quest_id: UUID, *, now: datetime) -> None:
-    """Active enrolments get the tasks that were added; untouched copies follow their template."""
-    await session.execute(_COPY_TO_ALL, {"of_quest": quest_id})
-    await session.execute(_FOLLOW, {"of_quest": quest_id, "now": now})
+    """Active enrolments get the tasks that were added. Copies follow Spark: in what must be done
+    until when, all of them; in their titles and order, those without work in them.
+    """
+    await _copy_to_all(session, quest_id)
+    for statement in _FOLLOW:
+        changed = ROWS_AT_ONCE
+        while changed == ROWS_AT_ONCE:
+            result = await session.execute(statement, {"of_quest": quest_id, "now": now})
+            changed = result.rowcount
+
+
+async def _copy_to_all(session: Session, quest_id: UUID) -> None:
+    found = await session.execute(_LACKING, {"of_quest": quest_id})
+    lacking = found.all()
+    templates = [template.id for template in lacking]
+    step = max(1, ROWS_AT_ONCE // lacking[0].students) if lacking else 1
+    for first in range(0, len(templates), step):
+        few = templates[first : first + step]
+        await session.execute(_COPY_TO_ALL, {"of_quest": quest_id, "templates": few})

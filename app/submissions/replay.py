@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
-from app.deliveries.inbox import get_delivery, remember_refusal
+from app.deliveries.inbox import SUBMISSION_ROUTE, get_delivery, remember_refusal
 from app.errors import NotReplayableError
 from app.submissions.idempotency import find_known
 from app.submissions.intake import Intake, claim_of, read_entry
@@ -26,6 +26,9 @@ async def replay_delivery(
     answer is not kept; or what handing in raises.
     """
     entry = await get_delivery(intake.sessions, delivery_id)
+    if entry.route != SUBMISSION_ROUTE:
+        # Courses are whole states: an old one would undo what came since.
+        raise NotReplayableError(hint="Only submissions are. Let Spark send the course again.")
     if not entry.text:
         raise NotReplayableError
     claim = claim_of(intake, entry, new_id(), idempotency_key=None)

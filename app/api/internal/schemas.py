@@ -215,7 +215,10 @@ class DeliveryAnswer(BaseModel):
     )
     replayable: bool = Field(
         title="Replayable",
-        description="Its text is kept, and its files if it had any. If not, Spark must send again.",
+        description=(
+            "It is a submission, and its text is kept, and its files if it had any. If not, Spark"
+            " must send again."
+        ),
         examples=[True],
     )
 

@@ -27,9 +27,9 @@ router = APIRouter(tags=["courses"])
 DESCRIPTION = """\
 Send the whole course each time: its title and all its assignments in order. It becomes a quest,
 each assignment a task, and submissions for them find their place. Students who are enrolled get
-new assignments; titles, order and due dates follow where nobody has worked yet. An assignment that
-is no longer in the list is retired: nobody has to do it any more, and nothing that was handed in
-is lost. Without `assignments` they stay as they are.
+new assignments and due dates; titles and order follow where nobody has worked yet. An assignment
+that is no longer in the list is retired: nobody has to do it any more, and nothing that was handed
+in is lost. Without `assignments` they stay as they are.
 
 Signed like a submission. Sending the same again changes nothing; of two different messages at once
 one comes after the other entirely."""
