@@ -23,6 +23,7 @@ from app.api.linger import Linger
 from app.api.observed import router as observed
 from app.api.problems import HANDLERS
 from app.api.spark.course import router as spark_course
+from app.api.spark.roster import router as spark_roster
 from app.api.spark.sso import router as spark_sso
 from app.api.spark.submission import router as spark_submission
 from app.api.spark.token import router as spark_token
@@ -42,6 +43,7 @@ ROUTERS = (
     spark_token,
     spark_submission,
     spark_course,
+    spark_roster,
     internal_completions,
     internal_deliveries,
     internal_sessions,

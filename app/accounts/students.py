@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, func, insert, select, update
+from sqlalchemy import ARRAY, Row, Text, bindparam, func, insert, select, update
 
 from app.database import Session
 from app.errors import AccountInactiveError, AccountLinkForbiddenError, StudentNotFoundError
@@ -68,16 +68,32 @@ async def find_or_create_account(
     if account is not None:
         return account
     if known := await _find_linked(session, student.spark_user_id):
-        if known.role != "student":
-            raise AccountLinkForbiddenError
-        _refuse_inactive(known)
-        return Account(known.user_id)  # made active again just now
+        return active_account(known)  # made active again just now
+    return await make_account(
+        session, student, now=now, new_user_id=new_user_id, link_by_email=link_by_email
+    )
+
+
+async def make_account(
+    session: Session, student: Student, *, now: datetime, new_user_id: UUID, link_by_email: bool
+) -> Account:
+    """For a student who is locked and has no link. Raises as `find_or_create_account`, having
+    written nothing.
+    """
     owner = await _linkable_owner(session, student, allowed=link_by_email)
     if owner is None:
         await _create(session, student, new_user_id)
     account = Account(owner or new_user_id, created=owner is None, linked=owner is not None)
     await _link(session, student, account, now=now)
     return account
+
+
+def active_account(known: Known) -> Account:
+    """Raises AccountInactiveError or AccountLinkForbiddenError."""
+    if known.role != "student":
+        raise AccountLinkForbiddenError
+    _refuse_inactive(known)
+    return Account(known.user_id)
 
 
 async def get_student(session: Session, spark_user_id: str) -> UUID:
@@ -127,6 +143,9 @@ LINKED = (
         LmsIntegration.lms_user_id == bindparam("spark_user_id"),
     )
 )
+_NAMES = func.unnest(bindparam("names", type_=ARRAY(Text)))
+_KEYS = select(func.hashtextextended(_NAMES, 0).label("key")).distinct().order_by("key").subquery()
+_LOCK = select(func.pg_advisory_xact_lock(_KEYS.c.key))
 _LINK = (
     update(LmsIntegration)
     .where(
@@ -174,9 +193,15 @@ async def _refresh(session: Session, student: Student, *, now: datetime) -> Acco
     user = refreshed.one_or_none()
     if user is None:
         return None
-    if student.email not in (None, user.email) and not await _owners(session, student.email):
-        await session.execute(update(User).where(User.id == user.id).values(email=student.email))
+    if student.email not in (None, user.email):
+        await take_address(session, user.id, student.email)
     return Account(user.id)
+
+
+async def take_address(session: Session, user_id: UUID, email: str | None) -> None:
+    """The address becomes the user's, unless it is somebody's."""
+    if not await _owners(session, email):
+        await session.execute(update(User).where(User.id == user_id).values(email=email))
 
 
 async def _linkable_owner(session: Session, student: Student, *, allowed: bool) -> UUID | None:
@@ -245,6 +270,12 @@ async def _link(session: Session, student: Student, account: Account, *, now: da
     )
 
 
-async def _lock(session: Session, name: str) -> None:
-    """Until the transaction ends. Always the student first and the address second."""
-    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+async def lock_students(session: Session, students: Sequence[Student]) -> None:
+    """All at once: one after the other, several such lists could wait for each other."""
+    await _lock(session, *(f"student:{student.spark_user_id}" for student in students))
+    await _lock(session, *(f"email:{student.email}" for student in students if student.email))
+
+
+async def _lock(session: Session, *names: str) -> None:
+    """Until the transaction ends. Always students first and addresses second."""
+    await session.execute(_LOCK, {"names": names})
