@@ -3,7 +3,9 @@
 Students who are known keep what they have, but a synthesised address gives way to a real one.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -11,14 +13,20 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Text, any_, bindparam, select
 
 from app.accounts.students import (
+    INSERT_LINK,
+    INSERT_USER,
     Account,
     Known,
+    Owner,
     Student,
     active_account,
+    find_owners,
+    link_row,
     lock_students,
-    make_account,
+    plan_account,
     take_address,
     unroutable_email,
+    user_row,
 )
 from app.database import Session
 from app.errors import AccountInactiveError, AccountLinkForbiddenError
@@ -88,12 +96,9 @@ async def enlist(
         account = accounts[student.spark_user_id]
         if isinstance(account, Account):
             await take_address(session, account.user_id, student.email)
-    for student in unknown:
-        if student.spark_user_id not in accounts:  # no twin has made it meanwhile
-            accounts[student.spark_user_id] = await _make(
-                session, student, now=now, new_user_id=new_id(), link_by_email=link_by_email
-            )
-    return accounts
+    missing = [student for student in unknown if student.spark_user_id not in listed]
+    made = await _make(session, missing, now=now, new_id=new_id, link_by_email=link_by_email)
+    return accounts | made
 
 
 def _has_better(listed: Mapping[str, Listed], student: Student) -> bool:
@@ -104,11 +109,52 @@ def _has_better(listed: Mapping[str, Listed], student: Student) -> bool:
 
 
 async def _make(
-    session: Session, student: Student, *, now: datetime, new_user_id: UUID, link_by_email: bool
-) -> Account | Refused:
-    try:
-        return await make_account(
-            session, student, now=now, new_user_id=new_user_id, link_by_email=link_by_email
-        )
-    except REFUSALS as refused:
-        return refused
+    session: Session,
+    students: Sequence[Student],
+    *,
+    now: datetime,
+    new_id: Callable[[], UUID],
+    link_by_email: bool,
+) -> dict[str, Account | Refused]:
+    """For students who are locked and have no link."""
+    owners = defaultdict[str | None, list[Owner]](list)
+    emails = {student.email for student in students if student.email}
+    for owner in await find_owners(session, list(emails)):
+        owners[owner.email].append(owner)
+    accounts: dict[str, Account | Refused] = {}
+    new = _NewRows()
+    for student in map(new.without_used, students):
+        here = owners[student.email]
+        try:
+            account = plan_account(here, new_user_id=new_id(), link_by_email=link_by_email)
+        except REFUSALS as refused:
+            accounts[student.spark_user_id] = refused
+        else:
+            accounts[student.spark_user_id] = account
+            new.add(student, account, is_taken=bool(here), now=now)
+    await new.insert(session)
+    return accounts
+
+
+class _NewRows:
+    """Accounts and links to be written, and the addresses that are somebody's with them."""
+
+    def __init__(self) -> None:
+        self._users: list[dict[str, object]] = []
+        self._links: list[dict[str, object]] = []
+        self._used: set[str | None] = set()
+
+    def without_used(self, student: Student) -> Student:
+        """A sibling's address is not this student's."""
+        return replace(student, email=None) if student.email in self._used else student
+
+    def add(self, student: Student, account: Account, *, is_taken: bool, now: datetime) -> None:
+        if account.created:
+            self._users.append(user_row(student, account.user_id, is_taken=is_taken))
+        self._links.append(link_row(student, account, now=now))
+        self._used.add(student.email)
+
+    async def insert(self, session: Session) -> None:
+        for statement, rows in ((INSERT_USER, self._users), (INSERT_LINK, self._links)):
+            if rows:
+                await session.execute(statement, rows)
