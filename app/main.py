@@ -18,6 +18,7 @@ from app.api.edge import Edge, LastResort
 from app.api.health import router as health
 from app.api.internal.completions import router as internal_completions
 from app.api.internal.deliveries import router as internal_deliveries
+from app.api.internal.roster_imports import router as internal_roster_imports
 from app.api.internal.sessions import router as internal_sessions
 from app.api.linger import Linger
 from app.api.observed import router as observed
@@ -46,6 +47,7 @@ ROUTERS = (
     spark_roster,
     internal_completions,
     internal_deliveries,
+    internal_roster_imports,
     internal_sessions,
     health,
     observed,
