@@ -16,7 +16,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, ExceptionContext, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
@@ -38,6 +38,8 @@ OUTAGES: tuple[type[Exception], ...] = (
 
 # Classes of SQLSTATE that no retry mends: data, integrity and syntax (PostgreSQL appendix A).
 OUR_FAULT = ("22", "23", "42")
+
+READ_ONLY = "25006"  # read-only SQL transaction
 
 # After these the same transaction may succeed at once (PostgreSQL appendix A).
 WORTH_RETRYING = (
@@ -84,7 +86,14 @@ def create_engine(settings: Settings) -> AsyncEngine:
         **options,
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    event.listen(engine.sync_engine, "handle_error", _leave_standby)
     return engine
+
+
+def _leave_standby(context: ExceptionContext) -> None:
+    """After a failover a connection may lead to what is now a standby: the pool lets it go."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
 
 
 def _refuse_closed(connection: Any, *_: object) -> None:

@@ -16,11 +16,12 @@ import httpx
 from typing_extensions import override
 
 from app.clock import utc_now
-from app.play_spark import launch_token, signed_submission
+from app.play_spark import COURSE, launch_token, signed_course, signed_submission
 from app.settings import Settings
 
 T = TypeVar("T")
 
+COURSE_ID, ASSIGNMENT_ID = str(COURSE["spark_course_id"]), "rain"
 PICTURE_SIDE = 1100  # pixels of noise: about 3.5 MB of PNG
 
 
@@ -54,6 +55,7 @@ class Demo:
         student = f"demo_{secrets.token_hex(4)}"
         files = sample_files()
         async with httpx.AsyncClient(base_url=base_url, timeout=60, trust_env=False) as browser:
+            await self._step("sync a course", self._sync(browser))
             code = await self._step("sign in", self._sign_in(browser, student))
             await self._step("exchange the code", self._exchange(browser, code))
             await self._step("hand in JSON", self._hand_in_text(browser, student))
@@ -74,8 +76,14 @@ class Demo:
         self.steps.append(Step(name, outcome, time.perf_counter() - began))
         return result
 
+    async def _sync(self, browser: httpx.AsyncClient) -> tuple[str, None]:
+        raw, signature = signed_course(self._webhook_secret)
+        headers = {"X-Spark-Signature": signature, "Content-Type": "application/json"}
+        answer = await browser.post("/spark/webhook/course", content=raw, headers=headers)
+        return f"{_expect(answer, 200).json()['task_count']} tasks", None
+
     async def _sign_in(self, browser: httpx.AsyncClient, student: str) -> tuple[str, str]:
-        token = launch_token(self._sso_secret, student, now=utc_now())
+        token = launch_token(self._sso_secret, student, now=utc_now(), courses=[COURSE_ID])
         answer = await browser.get("/spark/sso", params={"token": token})
         location = _expect(answer, 302).headers["location"]
         return "302 with a one-time code", parse_qs(urlsplit(location).query)["code"][0]
@@ -84,10 +92,18 @@ class Demo:
         answer = await browser.post("/spark/token", json={"code": code})
         return f"user {_expect(answer, 200).json()['user_id']}", None
 
-    async def _hand_in_text(self, browser: httpx.AsyncClient, student: str) -> tuple[str, None]:
-        raw, signature = signed_submission(
-            self._webhook_secret, student, "Rain fell on four of seven days.", now=utc_now()
+    def _sign(self, student: str, text: str) -> tuple[bytes, str]:
+        return signed_submission(
+            self._webhook_secret,
+            student,
+            text,
+            now=utc_now(),
+            course_id=COURSE_ID,
+            assignment_id=ASSIGNMENT_ID,
         )
+
+    async def _hand_in_text(self, browser: httpx.AsyncClient, student: str) -> tuple[str, None]:
+        raw, signature = self._sign(student, "Rain fell on four of seven days.")
         headers = {"X-Spark-Signature": signature, "Content-Type": "application/json"}
         answer = await browser.post("/spark/webhook/submission", content=raw, headers=headers)
         body = _expect(answer, 200).json()
@@ -96,9 +112,7 @@ class Demo:
     async def _hand_in_files(
         self, browser: httpx.AsyncClient, student: str, files: dict[str, bytes]
     ) -> tuple[str, str]:
-        raw, signature = signed_submission(
-            self._webhook_secret, student, "My report, with pictures.", now=utc_now()
-        )
+        raw, signature = self._sign(student, "My report, with pictures.")
         progress = _Progress(sum(map(len, files.values())))
         answer = await browser.post(
             "/spark/webhook/submission",

@@ -16,8 +16,10 @@ from app.api.dependencies import Resources
 from app.api.docs import create_docs_router
 from app.api.edge import Edge, LastResort
 from app.api.health import router as health
+from app.api.internal.activity import router as internal_activity
 from app.api.internal.completions import router as internal_completions
 from app.api.internal.deliveries import router as internal_deliveries
+from app.api.internal.platforms import router as internal_platforms
 from app.api.internal.roster_imports import router as internal_roster_imports
 from app.api.internal.sessions import router as internal_sessions
 from app.api.linger import Linger
@@ -49,6 +51,8 @@ ROUTERS = (
     internal_deliveries,
     internal_roster_imports,
     internal_sessions,
+    internal_activity,
+    internal_platforms,
     health,
     observed,
 )

@@ -1,9 +1,10 @@
-"""Plays Spark: launch tokens and signed submissions for the sample course.
+"""Plays Spark: a course, launch tokens, and signed submissions.
 
 For the demo, the *Try it* block and whoever wants to see what a sender has to do.
 """
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from pydantic import SecretStr
@@ -13,9 +14,26 @@ from app.settings import Settings
 from app.signing import sign, sign_token, token_key
 
 STUDENT = "demo_student"
+COURSE = {
+    "spark_course_id": "demo_course",
+    "course_title": "Weather",
+    "course_description": "A course that is synced by the demo.",
+    "assignments": [
+        {"spark_assignment_id": "rain", "title": "Measure a week of rain"},
+        {"spark_assignment_id": "wind", "title": "Draw a wind rose"},
+    ],
+}
 
 
-def launch_token(secret: SecretStr, student: str, *, now: datetime) -> str:
+def signed_course(secret: SecretStr) -> tuple[bytes, str]:
+    """The exact bytes to send, and their signature."""
+    raw = json.dumps(COURSE).encode()
+    return raw, sign(secret, raw)
+
+
+def launch_token(
+    secret: SecretStr, student: str, *, now: datetime, courses: Sequence[str] = ()
+) -> str:
     claims = {
         "sub": student,
         "email": f"{student}@example.com",
@@ -24,18 +42,25 @@ def launch_token(secret: SecretStr, student: str, *, now: datetime) -> str:
         "role": "student",
         "iat": int(now.timestamp()),
         "exp": int((now + timedelta(minutes=10)).timestamp()),
+        "courses": list(courses),
     }
     return sign_token(claims, key=token_key(secret))
 
 
 def signed_submission(
-    secret: SecretStr, student: str, text: str, *, now: datetime
+    secret: SecretStr,
+    student: str,
+    text: str,
+    *,
+    now: datetime,
+    course_id: str = COURSE_ID,
+    assignment_id: str = ASSIGNMENT_ID,
 ) -> tuple[bytes, str]:
-    """The exact bytes to send, and their signature."""
+    """The exact bytes to send, and their signature; for the sample course if none is named."""
     content = {
         "spark_user_id": student,
-        "spark_assignment_id": ASSIGNMENT_ID,
-        "spark_course_id": COURSE_ID,
+        "spark_assignment_id": assignment_id,
+        "spark_course_id": course_id,
         "submission_text": text,
         "submitted_at": now.isoformat(timespec="milliseconds"),
     }

@@ -1,33 +1,54 @@
-"""How flat memory stays: `python bench/memory.py` starts a service and prints its growth in MiB.
+"""How flat memory stays while files pass.
+
+    .venv/bin/python -m bench.memory
 
 The growth is the peak of the service's process above what it held at rest, after one small
-submission; Postgres and the store are processes of their own.
+submission; Postgres and the store are processes of their own. Each load meets a fresh service,
+once with the store at full speed and once behind a throttle. Exits 1 when a target is missed.
 """
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.support.checkout import Serving, make_checkout, serve_beside
+from tests.support.file_sender import FileSender, Load, film
+from tests.support.memory import Memory, mebibytes
+from tests.support.throttle import throttled
 
-from tests.support.checkout import make_checkout
-from tests.support.memory import Memory, measure_growth, mebibytes
-from tests.support.sender import MEBIBYTE
-
+SLOW_STORE = 40_000_000  # bytes a second
 LOADS = (
-    ("1 upload of 4 files of 50 MiB", 1, 4, 50),
-    ("16 uploads of 10 MiB at once", 16, 1, 10),
-    ("8 uploads of 4 files of 50 MiB at once", 8, 4, 50),
+    (Load(1, 4, film(50)), 32),
+    (Load(16, 1, film(10)), 160),
+    (Load(16, 1, film(50)), 160),
 )
 
 
+def measure(serving: Serving, load: Load, *, store: str, target: int) -> bool:
+    sender, memory = FileSender(serving), Memory(serving.process.pid)
+    sender.through(Load(1, 1, film(1)[:1000]))
+    at_rest = memory.now
+    with memory.watch():
+        took = sender.through(load)
+    growth = mebibytes(memory.peak - at_rest)
+    print(
+        f"{load.title:36} {store:12} grew by {growth:6.1f} MiB on {mebibytes(at_rest):.0f},"
+        f" holds {mebibytes(memory.now - at_rest):5.1f} after {took:5.1f} s; target <= {target}"
+    )
+    return growth <= target
+
+
 def main() -> None:
-    for title, uploads, files, size in LOADS:
-        with make_checkout() as checkout, checkout.serve() as serving:
-            growth = measure_growth(
-                serving, uploads=uploads, files=files, file_bytes=size * MEBIBYTE
-            )
-            held = mebibytes(Memory(serving.process.pid).now)
-            print(f"{title:45} grew by {mebibytes(growth):6.1f} MiB, holds {held:6.1f} MiB")
+    reached = []
+    with make_checkout() as checkout, checkout.serve() as serving:
+        store = serving.stores.variables["S3_ENDPOINT_URL"]
+        for load, target in LOADS:
+            with serve_beside(serving) as fresh:
+                reached.append(measure(fresh, load, store="full speed", target=target))
+            with (
+                throttled(store, bytes_per_second=SLOW_STORE) as throttle,
+                serve_beside(serving, S3_ENDPOINT_URL=throttle.url) as fresh,
+            ):
+                reached.append(measure(fresh, load, store="at 40 MB/s", target=target))
+    sys.exit(not all(reached))
 
 
 if __name__ == "__main__":

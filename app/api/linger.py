@@ -1,8 +1,9 @@
 """An answer that comes before the body has ended must still arrive (DESIGN R4).
 
 A sender that is cut off while it writes sees a reset and not the answer. So the answer goes out
-whole, then the rest of the body is read and thrown away for a while, and then the connection is
-closed: nobody keeps it by sending a byte now and then.
+whole, then the rest of the body is read and thrown away, and then the connection is closed. After
+a refusal that is done for a while only: nobody keeps a connection by sending a byte now and then.
+After a success all of the body is taken, because a sender that misses it would send it again.
 """
 
 import asyncio
@@ -11,8 +12,10 @@ from contextlib import suppress
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_BYTES = 8 * 1024 * 1024
-MAX_SECONDS = 5
+SOME_BYTES = 8 * 1024 * 1024
+WHOLE_BYTES = 256 * 1024 * 1024
+MAX_SECONDS = 5  # in all after a refusal, between two pieces after a success
+FIRST_REFUSAL = 400
 
 
 class Linger:
@@ -24,14 +27,17 @@ class Linger:
             await self._app(scope, receive, send)
             return
         body = _Body(scope, receive)
+        succeeded = False
 
         async def send_and_linger(message: Message) -> None:
+            nonlocal succeeded
             if message["type"] == "http.response.start" and not body.has_ended:
                 MutableHeaders(scope=message)["connection"] = "close"
+                succeeded = message["status"] < FIRST_REFUSAL
             is_last = message["type"] == "http.response.body" and not message.get("more_body")
             if is_last and not body.has_ended:
                 await send({**message, "more_body": True})
-                await body.discard()
+                await body.discard(whole=succeeded)
                 message = {"type": "http.response.body", "body": b""}
             await send(message)
 
@@ -54,12 +60,15 @@ class _Body:
         self.has_ended = not message.get("more_body", False)
         return message
 
-    async def discard(self) -> None:
-        """Some of what is still coming; nothing from a sender that waits to be asked for it."""
+    async def discard(self, *, whole: bool) -> None:
+        """What is still coming, or some of it; nothing from a sender that waits to be asked."""
         if self._waits_for_100:
             return
-        left = MAX_BYTES
+        left = WHOLE_BYTES if whole else SOME_BYTES
+        clock = asyncio.get_running_loop().time
         with suppress(TimeoutError):
-            async with asyncio.timeout(MAX_SECONDS):
+            async with asyncio.timeout(MAX_SECONDS) as deadline:
                 while left > 0 and not self.has_ended:
                     left -= len((await self.receive()).get("body", b""))
+                    if whole:
+                        deadline.reschedule(clock() + MAX_SECONDS)

@@ -5,7 +5,7 @@ classes document each operation, so the contract names exactly what is raised.
 """
 
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -56,6 +56,9 @@ UNEXPECTED: dict[str, type[ServiceError]] = {
     "/spark/webhook/roster": RosterFailedError,
 }
 
+# Routes whose old clients read `success` (CONTRACT 9.2).
+SAY_SUCCESS = ("/internal/v1/activity",)
+
 
 class FileFault(BaseModel):
     """What is wrong with one file."""
@@ -82,6 +85,11 @@ class Problem(BaseModel):
         description="The text that older clients show; always a string.",
         examples=["Invalid signature"],
     )
+    success: Literal[False] | None = Field(
+        None,
+        description="Always false, on the internal routes whose older clients read it.",
+        examples=[False],
+    )
     hint: str | None = Field(
         None,
         description="What to do.",
@@ -99,7 +107,7 @@ class Problem(BaseModel):
     )
 
 
-def render(error: ServiceError, request_id: str) -> Response:
+def render(error: ServiceError, request: Request) -> Response:
     """The response for a failure. Holds nothing of the exception but what `errors` wrote."""
     retry_after = (
         error.retry_after_seconds if isinstance(error, RateLimitedError) else error.retry_after
@@ -111,10 +119,11 @@ def render(error: ServiceError, request_id: str) -> Response:
         detail=error.error_text,
         code=error.code,
         error=error.error_text,
+        success=False if request.url.path in SAY_SUCCESS else None,
         hint=error.hint_text,
         errors=[FileFault(file=f.file, code=f.code, detail=f.detail) for f in error.files] or None,
         retry_after=retry_after,
-        request_id=request_id,
+        request_id=request_id_of(request),
     )
     headers = {"Retry-After": str(retry_after)} if retry_after else {}
     if isinstance(error, UnauthorizedError):
@@ -138,7 +147,7 @@ async def on_service_error(request: Request, error: ServiceError) -> Response:
     if wants_page(request):
         portal_url = request.app.state.resources.settings.spark_portal_url
         return render_page(answered, request_id_of(request), portal_url=portal_url)
-    return render(answered, request_id_of(request))
+    return render(answered, request)
 
 
 async def on_outage(request: Request, error: Exception) -> Response:
@@ -151,7 +160,7 @@ async def on_outage(request: Request, error: Exception) -> Response:
 async def on_http_exception(request: Request, error: HTTPException) -> Response:
     """What the router itself says: unknown path or method."""
     kinds: dict[int, type[ServiceError]] = {404: NotFoundError, 405: MethodNotAllowedError}
-    return render(kinds.get(error.status_code, RequestInvalidError)(), request_id_of(request))
+    return render(kinds.get(error.status_code, RequestInvalidError)(), request)
 
 
 async def on_validation_error(request: Request, error: RequestValidationError) -> Response:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, delete, func, select
@@ -17,10 +18,11 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.database import OUTAGES, Session, Sessions
 from app.deliveries.authenticate import FRESH
-from app.errors import NotFoundError, ServiceError
+from app.errors import NotFoundError, OverloadedError, ServiceError
 from app.models import InboxDelivery
 
 JSON = "application/json"
+DATABASE_FAILURES: tuple[type[Exception], ...] = (OverloadedError, *OUTAGES)
 
 
 @dataclass
@@ -56,18 +58,39 @@ class Entry:
         return self.media_type == JSON
 
 
-_KEEP = insert(InboxDelivery)
-_KEEP = _KEEP.on_conflict_do_update(
+_COLUMNS = (
+    "id",
+    "route",
+    "media_type",
+    "received_at",
+    "status",
+    "code",
+    "digest",
+    "webhook_id",
+    "message",
+    "body_bytes",
+    "file_count",
+    "user_id",
+    "spark_user_id",
+    "spark_assignment_id",
+    "spark_course_id",
+    "submission_id",
+)
+
+# Built once: building a statement costs more than running it.
+_NEW = insert(InboxDelivery).values({name: bindparam(f"delivery_{name}") for name in _COLUMNS})
+_KEEP = _NEW.on_conflict_do_update(
     index_elements=[InboxDelivery.id],
     set_={
-        "status": _KEEP.excluded.status,
-        "code": _KEEP.excluded.code,
+        "status": _NEW.excluded.status,
+        "code": _NEW.excluded.code,
         # Whose it is and what it became stays known, whatever a replay comes to.
-        "user_id": func.coalesce(_KEEP.excluded.user_id, InboxDelivery.user_id),
-        "submission_id": func.coalesce(_KEEP.excluded.submission_id, InboxDelivery.submission_id),
+        "user_id": func.coalesce(_NEW.excluded.user_id, InboxDelivery.user_id),
+        "submission_id": func.coalesce(_NEW.excluded.submission_id, InboxDelivery.submission_id),
         "replayed_at": func.now(),
     },
 )
+KEPT = _KEEP.cte("kept")  # a piece of a statement, with the parameters of `delivery_row`
 _SEEN_IN_TIME = select(
     select(InboxDelivery.id)
     .where(
@@ -107,35 +130,43 @@ async def keep_delivery(
     submission_id: UUID | None = None,
 ) -> None:
     """Write it with its outcome."""
-    await session.execute(
-        _KEEP,
-        {
-            "id": entry.id,
-            "route": entry.route,
-            "media_type": entry.media_type,
-            "received_at": entry.received_at,
-            "status": status,
-            "code": code,
-            "digest": entry.digest,
-            "webhook_id": entry.webhook_id,
-            "message": None if entry.is_repeated else entry.text,
-            "body_bytes": entry.body_bytes,
-            "file_count": entry.file_count,
-            "user_id": entry.user_id,
-            "spark_user_id": entry.spark_user_id,
-            "spark_assignment_id": entry.spark_assignment_id,
-            "spark_course_id": entry.spark_course_id,
-            "submission_id": submission_id,
-        },
-    )
+    row = delivery_row(entry, status=status, code=code, submission_id=submission_id)
+    await session.execute(_KEEP, row)
+
+
+def delivery_row(
+    entry: Entry,
+    *,
+    status: int = 200,
+    code: str | None = None,
+    submission_id: UUID | None = None,
+) -> dict[str, Any]:
+    return {
+        "delivery_id": entry.id,
+        "delivery_route": entry.route,
+        "delivery_media_type": entry.media_type,
+        "delivery_received_at": entry.received_at,
+        "delivery_status": status,
+        "delivery_code": code,
+        "delivery_digest": entry.digest,
+        "delivery_webhook_id": entry.webhook_id,
+        "delivery_message": None if entry.is_repeated else entry.text,
+        "delivery_body_bytes": entry.body_bytes,
+        "delivery_file_count": entry.file_count,
+        "delivery_user_id": entry.user_id,
+        "delivery_spark_user_id": entry.spark_user_id,
+        "delivery_spark_assignment_id": entry.spark_assignment_id,
+        "delivery_spark_course_id": entry.spark_course_id,
+        "delivery_submission_id": submission_id,
+    }
 
 
 @asynccontextmanager
 async def remember_refusal(sessions: Sessions, entry: Entry) -> AsyncIterator[None]:
-    """Keep a delivery whose handling fails, with why. While the database is down, nothing is."""
+    """Keep a delivery whose handling fails, with why; not while the database is what fails."""
     try:
         yield
-    except OUTAGES:
+    except DATABASE_FAILURES:
         raise
     except Exception as failure:
         status, code = _outcome(failure)

@@ -7,6 +7,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.models import SCHOOL_SUBJECTS, UserSkillXp, UserSubjectXp, XpAward
 
+# No task is worth as much: a slip must not keep homework out or overflow the totals.
+SLIP = 1_000_000
+
 _SUBJECTS = (
     func.unnest(
         bindparam("subjects", type_=ARRAY(Text)), bindparam("subject_xp", type_=ARRAY(Integer))
@@ -76,6 +79,5 @@ def subject_xp(distribution: object) -> Mapping[str, int]:
     return {
         name: xp
         for name, xp in sorted(named.items())
-        # No task is worth a million: a slip must not keep homework out or overflow the totals.
-        if name in SCHOOL_SUBJECTS and type(xp) is int and 0 < xp < 1_000_000
+        if name in SCHOOL_SUBJECTS and type(xp) is int and 0 < xp < SLIP
     }

@@ -7,7 +7,7 @@ classes give them typed columns.
 
 from app.models.columns import PLATFORM, SCHOOL_SUBJECTS, SPARK, Table
 from app.models.courses import SparkAssignment, SparkCourse
-from app.models.evidence import ActivityEvent, EvidenceBlock, EvidenceDocument
+from app.models.evidence import LMS_EVENTS, ActivityEvent, EvidenceBlock, EvidenceDocument
 from app.models.learning import (
     CourseQuestTask,
     Quest,
@@ -23,6 +23,7 @@ from app.models.rosters import RosterImport, RosterRow
 from app.models.submissions import IdempotencyKey, InboxDelivery, SubmissionRevision, Upload
 
 __all__ = [
+    "LMS_EVENTS",
     "PLATFORM",
     "SCHOOL_SUBJECTS",
     "SPARK",

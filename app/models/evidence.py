@@ -4,10 +4,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.columns import Id, Moment, No, QuestId, Table, UserId, one_of
+
+LMS_EVENTS = text("event_category = 'lms'")  # no parameter, or plans could not use the index
 
 
 class EvidenceDocument(Table):
@@ -57,6 +59,9 @@ class EvidenceBlock(Table):
 
 class ActivityEvent(Table):
     __tablename__ = "user_activity_events"
+    # The log panel counts a week from this index alone and lists its newest by type. Partial: the
+    # main app's own events fill the same table.
+    __table_args__ = (Index(None, "created_at", "event_type", postgresql_where=LMS_EVENTS),)
 
     id: Mapped[Id]
     user_id: Mapped[UserId | None] = mapped_column(index=True)

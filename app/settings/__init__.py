@@ -72,7 +72,7 @@ class Settings(BaseSettings):
         description="Set behind pgbouncer or Supavisor in transaction mode (port 6543).",
     )
     statement_timeout_seconds: float = Field(
-        10, gt=0, le=300, description="The longest a single SQL statement may run."
+        7, gt=0, le=300, description="The longest a single SQL statement may run."
     )
 
     # -- file storage

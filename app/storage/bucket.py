@@ -8,19 +8,21 @@ not exist. Every failure is StorageUnavailableError, and says nothing of what S3
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import aioboto3
+import structlog
 from aiobotocore.config import AioConfig
 from aiohttp import ClientError as HttpError
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.errors import OverloadedError, StorageUnavailableError
+from app.errors import StorageUnavailableError
 from app.settings import Settings
 from app.storage.content_disposition import content_disposition
+from app.storage.part_buffers import PartBody, PartBuffers
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -29,9 +31,10 @@ if TYPE_CHECKING:
 CALL_SECONDS = 30
 PING_SECONDS = 3
 LINK_SECONDS = 300
-PARTS_IN_FLIGHT = 4  # in this process: bounds the copies that are held while sending
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,10 @@ class ListedUpload:
     started_at: datetime
 
 
+class UploadGoneError(StorageUnavailableError):
+    """The multipart upload was aborted or completed by somebody else."""
+
+
 class Bucket:
     """An open connection pool to one bucket; one per process, from `open_bucket`."""
 
@@ -58,33 +65,23 @@ class Bucket:
         self._client = client
         self._linker = linker
         self._name = name
-        self._in_flight = asyncio.Semaphore(PARTS_IN_FLIGHT)
+        self.buffers = PartBuffers()
 
-    async def put(self, object_key: str, body: memoryview, *, content_type: str) -> None:
+    async def put(self, object_key: str, body: PartBody, *, content_type: str) -> None:
         """One object from one body. After a failure it is unknown whether it was stored."""
-        async with self._turn():
+        await self.buffers.begin_turn()
+        try:
             await _within(
                 CALL_SECONDS,
                 self._client.put_object(
                     Bucket=self._name,
                     Key=object_key,
-                    Body=bytes(body),  # copied here, where few at a time are in flight
+                    Body=cast("IO[bytes]", body),
                     ContentType=content_type,
                 ),
             )
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Few parts at a time. Raises OverloadedError when a slow store keeps them all too long."""
-        try:
-            async with asyncio.timeout(CALL_SECONDS):
-                await self._in_flight.acquire()
-        except TimeoutError:
-            raise OverloadedError from None
-        try:
-            yield
         finally:
-            self._in_flight.release()
+            self.buffers.end_turn()
 
     async def create_upload(self, object_key: str, *, content_type: str) -> str:
         created = await _within(
@@ -93,22 +90,43 @@ class Bucket:
                 Bucket=self._name, Key=object_key, ContentType=content_type
             ),
         )
-        return created["UploadId"]
+        upload_id = created["UploadId"]
+        if created["ResponseMetadata"].get("RetryAttempts"):  # the first answer may have been lost
+            await self._abort_others(object_key, upload_id)
+        return upload_id
 
-    async def put_part(
-        self, object_key: str, upload_id: str, *, number: int, body: memoryview
+    async def begin_part(
+        self, object_key: str, upload_id: str, *, number: int, body: PartBody
+    ) -> "asyncio.Task[CompletedPartTypeDef]":
+        """Returns when it is this part's turn, with the task that sends it."""
+        await self.buffers.begin_turn()
+        sending = asyncio.create_task(
+            self._put_part(object_key, upload_id, number=number, body=body)
+        )
+
+        def end(sent: "asyncio.Task[CompletedPartTypeDef]") -> None:
+            body.has_left.set()
+            self.buffers.end_turn()
+            if not sent.cancelled():
+                sent.exception()  # else asyncio complains when nobody asks after a second failure
+
+        sending.add_done_callback(end)
+        return sending
+
+    async def _put_part(
+        self, object_key: str, upload_id: str, *, number: int, body: PartBody
     ) -> "CompletedPartTypeDef":
-        async with self._turn():
-            stored = await _within(
-                CALL_SECONDS,
-                self._client.upload_part(
-                    Bucket=self._name,
-                    Key=object_key,
-                    UploadId=upload_id,
-                    PartNumber=number,
-                    Body=bytes(body),  # copied here, where few at a time are in flight
-                ),
-            )
+        stored = await _within(
+            CALL_SECONDS,
+            self._client.upload_part(
+                Bucket=self._name,
+                Key=object_key,
+                UploadId=upload_id,
+                PartNumber=number,
+                Body=cast("IO[bytes]", body),
+            ),
+        )
+        self.buffers.give_back(body.buffer)
         return {"PartNumber": number, "ETag": stored["ETag"]}
 
     async def complete_upload(
@@ -125,22 +143,26 @@ class Bucket:
         )
 
     async def abort_upload(self, object_key: str, upload_id: str) -> None:
-        await _within(
-            CALL_SECONDS,
-            self._client.abort_multipart_upload(
-                Bucket=self._name, Key=object_key, UploadId=upload_id
-            ),
-        )
+        """Repeatable: what is gone already is aborted."""
+        with suppress(UploadGoneError):
+            await _within(
+                CALL_SECONDS,
+                self._client.abort_multipart_upload(
+                    Bucket=self._name, Key=object_key, UploadId=upload_id
+                ),
+            )
 
     async def delete(self, object_key: str) -> None:
         """Remove the object and any unfinished upload of its key. Repeatable."""
         await _within(CALL_SECONDS, self._client.delete_object(Bucket=self._name, Key=object_key))
-        unfinished = await _within(
-            CALL_SECONDS,
-            self._client.list_multipart_uploads(Bucket=self._name, Prefix=object_key),
-        )
-        for upload in unfinished.get("Uploads", []):
-            await self.abort_upload(object_key, upload["UploadId"])
+        await self._abort_others(object_key, "")
+
+    async def _abort_others(self, object_key: str, upload_id: str) -> None:
+        """Every unfinished upload of this key but the one."""
+        async for page in self.unfinished_uploads(prefix=object_key):
+            for upload in page:
+                if upload.upload_id != upload_id:
+                    await self.abort_upload(object_key, upload.upload_id)
 
     async def link(self, object_key: str, *, content_type: str, filename: str) -> str:
         """A signed link for LINK_SECONDS that downloads the object as this file."""
@@ -195,12 +217,13 @@ class Bucket:
                 return
             start = {"ContinuationToken": page["NextContinuationToken"]}
 
-    async def unfinished_uploads(self) -> AsyncIterator[list[ListedUpload]]:
-        """In pages, other people's included."""
+    async def unfinished_uploads(self, *, prefix: str = "") -> AsyncIterator[list[ListedUpload]]:
+        """Whose keys begin with `prefix`, in pages, other people's included."""
         start: dict[str, Any] = {}
         while True:
             page = await _within(
-                CALL_SECONDS, self._client.list_multipart_uploads(Bucket=self._name, **start)
+                CALL_SECONDS,
+                self._client.list_multipart_uploads(Bucket=self._name, Prefix=prefix, **start),
             )
             found = page.get("Uploads", [])
             yield [ListedUpload(item["Key"], item["UploadId"], item["Initiated"]) for item in found]
@@ -234,7 +257,9 @@ async def _client(settings: Settings, endpoint_url: str | None) -> "AsyncIterato
         aws_secret_access_key=secret.get_secret_value() if secret else None,
         config=AioConfig(
             signature_version="s3v4",
-            s3={"addressing_style": "path"},
+            # Signing a body means to read it once more. TLS protects it on its way; the SHA-256
+            # of what arrived is kept in the database.
+            s3={"addressing_style": "path", "payload_signing_enabled": False},
             # Other stores than Amazon's refuse the checksum headers that are sent by default.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
@@ -256,5 +281,12 @@ async def _within(seconds: float, call: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout(seconds):
             return await call
-    except (BotoCoreError, ClientError, HttpError, OSError) as failure:
+    except ClientError as refusal:
+        code = refusal.response["Error"]["Code"]
+        if code == "NoSuchUpload":
+            raise UploadGoneError from refusal
+        # Wrong keys or a missing bucket do not pass by themselves: somebody has to hear of it.
+        log.error("storage_refused", code=code)  # noqa: TRY400
+        raise StorageUnavailableError from refusal
+    except (BotoCoreError, HttpError, OSError) as failure:
         raise StorageUnavailableError from failure

@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING
 
 from app.settings import MEBIBYTE
 from app.storage.bucket import Bucket
+from app.storage.part_buffers import PART_BYTES, PartBody
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
-PART_BYTES = 5 * MEBIBYTE  # the smallest part S3 allows, so the least memory
+# Filled while a part is leaving; then the stream waits. So less than 10 MB that arrived have not
+# been handed to the connection with the store.
+MAX_AHEAD_BYTES = 7 * MEBIBYTE // 2
+SETTLE_SECONDS = 2
+PARTS_AT_ONCE = 2  # of one file: the store still works on one while it is sent the next
 
 
 async def store_stream(
@@ -36,16 +41,17 @@ async def store_stream(
 
 
 class _PartWriter:
-    """Cuts the stream into parts; nothing is sent until a part is full or the stream ends."""
+    """Cuts the stream into parts, and fills one while others are on their way."""
 
     def __init__(self, bucket: Bucket, object_key: str, content_type: str) -> None:
         self._bucket = bucket
         self._object_key = object_key
         self._content_type = content_type
-        self._buffer = bytearray(PART_BYTES)
+        self._buffer = bucket.buffers.take()
         self._filled = 0
         self._upload_id: str | None = None
-        self._parts: list[CompletedPartTypeDef] = []
+        self._last: PartBody | None = None
+        self._sending: list[asyncio.Task[CompletedPartTypeDef]] = []
 
     async def write(self, chunk: bytes) -> None:
         rest = memoryview(chunk)
@@ -56,30 +62,51 @@ class _PartWriter:
             self._buffer[self._filled : self._filled + taken] = rest[:taken]
             self._filled += taken
             rest = rest[taken:]
+        if self._filled > MAX_AHEAD_BYTES:
+            await self._last_has_left()
 
     async def finish(self) -> None:
         if self._upload_id is None:
-            await self._bucket.put(self._object_key, self._body, content_type=self._content_type)
-            return
-        await self._send_part()
-        await self._bucket.complete_upload(self._object_key, self._upload_id, parts=self._parts)
-        self._upload_id = None
+            body = PartBody(self._buffer, self._filled)
+            await self._bucket.put(self._object_key, body, content_type=self._content_type)
+        else:
+            await self._send_part()
+            await asyncio.wait(self._sending)
+            parts = [sending.result() for sending in self._sending]
+            await self._bucket.complete_upload(self._object_key, self._upload_id, parts=parts)
+            self._upload_id = None
+        self._bucket.buffers.give_back(self._buffer)
 
     async def abort(self) -> None:
+        """Parts that have left are waited for: one that comes after the abort would stay."""
+        if pending := [sending for sending in self._sending if not sending.done()]:
+            await asyncio.wait(pending, timeout=SETTLE_SECONDS)
+            for sending in pending:
+                sending.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
         if self._upload_id is not None:
             await self._bucket.abort_upload(self._object_key, self._upload_id)
 
-    @property
-    def _body(self) -> memoryview:
-        return memoryview(self._buffer)[: self._filled]
-
     async def _send_part(self) -> None:
+        """Returns when it is on its way, and there is another buffer to fill."""
+        if len(self._sending) >= PARTS_AT_ONCE:
+            await asyncio.wait([self._sending[-PARTS_AT_ONCE]])
+        await self._last_has_left()
         if self._upload_id is None:
             self._upload_id = await self._bucket.create_upload(
                 self._object_key, content_type=self._content_type
             )
-        stored = await self._bucket.put_part(
-            self._object_key, self._upload_id, number=len(self._parts) + 1, body=self._body
+        self._last = PartBody(self._buffer, self._filled)
+        sending = await self._bucket.begin_part(
+            self._object_key, self._upload_id, number=len(self._sending) + 1, body=self._last
         )
-        self._parts.append(stored)
-        self._filled = 0
+        self._sending.append(sending)
+        self._buffer, self._filled = self._bucket.buffers.take(), 0
+
+    async def _last_has_left(self) -> None:
+        """Raises what a part met that has failed."""
+        if self._last is not None:
+            await self._last.has_left.wait()
+        for sending in self._sending:
+            if sending.done():
+                sending.result()

@@ -57,6 +57,15 @@ class Known:
     response: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a message of this student is answered now."""
+
+    user_id: UUID
+    fingerprint: bytes
+    response: dict[str, Any]
+
+
 class RunningError(Exception):
     """Somebody else handles the message at this moment."""
 
@@ -117,6 +126,7 @@ _ANSWER = (
         response=bindparam("answer"),
     )
 )
+ANSWERED = _ANSWER.cte("answered")  # a piece of a statement, with the parameters of `answer_row`
 
 
 def keys_of(
@@ -176,24 +186,18 @@ async def release_claim(sessions: Sessions, claim: Claim) -> None:
         await session.execute(_RELEASE, {"keys": list(claim.keys), "owner_id": claim.owner})
 
 
-async def answer_claim(
-    session: Session,
-    claim: Claim,
-    *,
-    user_id: UUID,
-    fingerprint: bytes,
-    response: dict[str, Any],
-) -> None:
-    await session.execute(
-        _ANSWER,
-        {
-            "keys": list(claim.keys),
-            "owner_id": claim.owner,
-            "student": user_id,
-            "content": fingerprint,
-            "answer": response,
-        },
-    )
+async def answer_claim(session: Session, claim: Claim, answer: Answer) -> None:
+    await session.execute(_ANSWER, answer_row(claim, answer))
+
+
+def answer_row(claim: Claim, answer: Answer) -> dict[str, Any]:
+    return {
+        "keys": list(claim.keys),
+        "owner_id": claim.owner,
+        "student": answer.user_id,
+        "content": answer.fingerprint,
+        "answer": answer.response,
+    }
 
 
 async def delete_old_keys(sessions: Sessions) -> int:

@@ -11,15 +11,25 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from app.activity import record_event
+from sqlalchemy import literal, select
+
+from app.activity import EVENT, event_row
 from app.database import Session, Sessions, retried
-from app.deliveries.inbox import Entry, keep_delivery
+from app.deliveries.inbox import KEPT, Entry, delivery_row, keep_delivery
 from app.errors import AssignmentNotFoundError, IdempotencyConflictError
 from app.evidence.documents import Block, EvidenceFile, delete_blocks, file_block, text_block
-from app.learning.enrolment import Task, enrol, settle_enrolment
+from app.learning.enrolment import SETTLED, Task, enrol
 from app.learning.task_copies import copy_missing_tasks
 from app.submissions.admit import Place, admit
-from app.submissions.idempotency import Claim, Known, answer_claim, take_claim
+from app.submissions.idempotency import (
+    ANSWERED,
+    Answer,
+    Claim,
+    Known,
+    answer_claim,
+    answer_row,
+    take_claim,
+)
 from app.submissions.message import Message
 from app.submissions.revisions import Revision, Standing, find_standing, list_files
 from app.submissions.uploads import StoredFile, commit_uploads
@@ -41,6 +51,13 @@ class Work:
     new_id: Callable[[], UUID]
     raw_evidence_text: bool
     elapsed: Callable[[], float]
+
+    @property
+    def user_id(self) -> UUID:
+        """Whose submission it is, once it is admitted."""
+        if self.entry.user_id is None:
+            raise RuntimeError("the message was not admitted yet")
+        return self.entry.user_id
 
 
 @dataclass(frozen=True)
@@ -75,6 +92,11 @@ class Recorded:
     keeps_files: bool = False
 
 
+# What a new revision leaves behind: the event, the inbox, the enrolment, the answer. It sees what
+# the statements before it have written.
+_CLOSE = select(literal(value=True)).add_cte(EVENT, KEPT, SETTLED, ANSWERED)
+
+
 @retried
 async def record_submission(sessions: Sessions, handed_in: HandedIn, *, work: Work) -> Recorded:
     """Atomic; any number of repetitions, at once or later, gives one completion and one award.
@@ -85,26 +107,15 @@ async def record_submission(sessions: Sessions, handed_in: HandedIn, *, work: Wo
     async with sessions() as session, session.begin():
         await take_claim(session, work.claim)
         place = await admit(session, handed_in.message, now=work.fresh_at)
-        user_id = work.entry.user_id = place.user_id
+        work.entry.user_id = place.user_id
         user_quest_id = await enrol(
-            session, user_id=user_id, quest_id=place.match.quest_id, now=work.now
+            session, user_id=place.user_id, quest_id=place.match.quest_id, now=work.now
         )
         standing = await _stand(session, handed_in.message, place, user_quest_id)
         current = standing.current
         if current is not None and current.fingerprint == handed_in.fingerprint:
-            recorded = await _duplicate(session, standing.task, current)
-        else:
-            recorded = await _add(session, handed_in, standing, user_id=user_id, work=work)
-            await settle_enrolment(session, user_quest_id, now=work.now)
-        await answer_claim(
-            session,
-            work.claim,
-            user_id=user_id,
-            fingerprint=handed_in.fingerprint,
-            response=recorded.body,
-        )
-        await keep_delivery(session, work.entry, submission_id=_submission_id(recorded))
-    return recorded
+            return await _repeat(session, standing.task, current, work=work)
+        return await _add(session, handed_in, standing, user_quest_id, work=work)
 
 
 @retried
@@ -148,19 +159,18 @@ def _submission_id(recorded: Recorded) -> UUID:
     return UUID(recorded.body["submission_id"])
 
 
-async def _duplicate(session: Session, task: Task, current: Revision) -> Recorded:
+async def _repeat(session: Session, task: Task, current: Revision, *, work: Work) -> Recorded:
     """The content is there already, and nothing changes."""
-    body = _answer(
-        task,
-        Written(current.completion_id, current.number, xp_awarded=0),
-        revision_id=current.id,
-        files=await list_files(session, current.id),
-    )
-    return Recorded(body | {"duplicate": True})
+    files = await list_files(session, current.id)
+    written = Written(current.completion_id, current.number, xp_awarded=0)
+    body = _body(task, written, current.id, files) | {"duplicate": True}
+    await answer_claim(session, work.claim, Answer(work.user_id, current.fingerprint, body))
+    await keep_delivery(session, work.entry, submission_id=current.id)
+    return Recorded(body)
 
 
 async def _add(
-    session: Session, handed_in: HandedIn, standing: Standing, *, user_id: UUID, work: Work
+    session: Session, handed_in: HandedIn, standing: Standing, user_quest_id: UUID, *, work: Work
 ) -> Recorded:
     """A new revision with its text and files, the completion, and XP if it is the first.
 
@@ -172,7 +182,7 @@ async def _add(
         id=work.new_id(),
         completion_id=work.new_id(),
         award_id=work.new_id(),
-        user_id=user_id,
+        user_id=work.user_id,
         message=message,
         fingerprint=handed_in.fingerprint,
         blocks=handed_in.blocks(work.new_id) if is_latest else {},
@@ -183,34 +193,34 @@ async def _add(
         await delete_blocks(session, before.block_ids)
     written = await write_revision(session, draft, standing, now=work.now)
     await commit_uploads(session, handed_in.files, submission_id=draft.id)
-    await _record_success(session, handed_in, draft, standing.task, work=work)
     files = [file.facts for file in handed_in.files]
-    body = _answer(standing.task, written, revision_id=draft.id, files=files)
+    body = _body(standing.task, written, draft.id, files)
+    answer = Answer(work.user_id, handed_in.fingerprint, body)
+    event = {
+        "spark_assignment_id": message.payload.spark_assignment_id,
+        "spark_course_id": message.payload.spark_course_id,
+        "quest_id": str(standing.task.quest_id),
+        "file_count": len(files),
+        "processing_time_ms": round(work.elapsed() * 1000),
+    }
+    await session.execute(
+        _CLOSE,
+        {"user_quest_id": user_quest_id, "now": work.now}
+        | answer_row(work.claim, answer)
+        | delivery_row(work.entry, submission_id=draft.id)
+        | event_row(
+            "spark_webhook_success",
+            user_id=work.user_id,
+            session_id=draft.id,
+            data=event,
+            page_url=work.entry.route,
+        ),
+    )
     return Recorded(body, keeps_files=True)
 
 
-async def _record_success(
-    session: Session, handed_in: HandedIn, draft: Draft, task: Task, *, work: Work
-) -> None:
-    payload = handed_in.message.payload
-    await record_event(
-        session,
-        "spark_webhook_success",
-        user_id=draft.user_id,
-        session_id=draft.id,
-        data={
-            "spark_assignment_id": payload.spark_assignment_id,
-            "spark_course_id": payload.spark_course_id,
-            "quest_id": str(task.quest_id),
-            "file_count": len(handed_in.files),
-            "processing_time_ms": round(work.elapsed() * 1000),
-        },
-        page_url=work.entry.route,
-    )
-
-
-def _answer(
-    task: Task, written: Written, *, revision_id: UUID, files: Sequence[Mapping[str, object]]
+def _body(
+    task: Task, written: Written, revision_id: UUID, files: Sequence[Mapping[str, object]]
 ) -> dict[str, Any]:
     """The body of CONTRACT 7.5; the edge adds the request's id."""
     return {

@@ -47,6 +47,8 @@ def test_the_public_contract_holds_only_what_spark_sees(app: FastAPI) -> None:
         "/spark/sso",
         "/spark/token",
         "/spark/webhook/submission",
+        "/spark/webhook/course",
+        "/spark/webhook/roster",
         "/healthz",
         "/readyz",
     }

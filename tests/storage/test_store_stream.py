@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -11,9 +12,11 @@ from pydantic import SecretStr
 from app.errors import StorageUnavailableError
 from app.settings import Settings
 from app.storage.bucket import Bucket, open_bucket
-from app.storage.store_stream import PART_BYTES, store_stream
+from app.storage.part_buffers import PART_BYTES
+from app.storage.store_stream import store_stream
 from tests.support.bodies import arrive, cut
 from tests.support.stored import object_keys, read_object, unfinished_keys
+from tests.support.throttle import throttled
 
 MEBIBYTE = 1024 * 1024
 PATTERN = bytes(range(251))  # its length divides no part, so that a misplaced part shows
@@ -80,6 +83,59 @@ async def test_a_cancelled_stream_leaves_nothing(
         await storing
     assert await unfinished_keys(settings, owner) == []
     assert await object_keys(settings, owner) == []
+
+
+async def test_no_more_than_10_mb_that_arrived_have_not_left_for_a_slow_store(
+    settings: Settings, key: str
+) -> None:
+    assert settings.s3_endpoint_url
+    held = []
+    with throttled(settings.s3_endpoint_url, bytes_per_second=40_000_000) as door:
+
+        async def fast() -> AsyncIterator[bytes]:
+            for arrived in range(0, 40 * MEBIBYTE, 65_536):
+                held.append(arrived - door.received_bytes - on_the_way(door.port))
+                yield bytes(65_536)
+
+        there = {"s3_endpoint_url": door.url}
+        async with open_bucket(settings.model_copy(update=there)) as bucket:
+            await store(bucket, key, fast())
+    assert 5_000_000 < max(held) <= 10_000_000
+    assert len(await read_object(settings, key)) == 40 * MEBIBYTE
+
+
+def on_the_way(port: int) -> int:
+    """Bytes that the kernel holds for this server's port, at both ends."""
+    found = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, state, queues, *_ = line.split()
+        sent, unread = (int(queue, 16) for queue in queues.split(":"))
+        if state == "01":  # established
+            found += sent * remote.endswith(f":{port:04X}") + unread * local.endswith(
+                f":{port:04X}"
+            )
+    return found
+
+
+async def test_a_part_is_sent_again_as_a_whole_and_with_unsigned_content(
+    settings: Settings, key: str
+) -> None:
+    heads, bodies = [], []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).lower())
+        bodies.append(await reader.readexactly(len(PATTERN) * 1000))
+        status = b"503 Busy" if len(heads) == 1 else b"200 OK"
+        writer.write(b"HTTP/1.1 " + status + b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as busy:
+        port = busy.sockets[0].getsockname()[1]
+        there = {"s3_endpoint_url": f"http://127.0.0.1:{port}"}
+        async with open_bucket(settings.model_copy(update=there)) as bucket:
+            await store(bucket, key, arrive([PATTERN * 1000]))
+    assert bodies == [PATTERN * 1000] * 2
+    assert all(b"\r\nx-amz-content-sha256: unsigned-payload\r\n" in head for head in heads)
 
 
 async def test_many_streams_at_once_do_not_mix(

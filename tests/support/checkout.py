@@ -178,6 +178,17 @@ def make_checkout() -> Iterator[Checkout]:
         shutil.rmtree(_outside(folder / ".local"), ignore_errors=True)
 
 
+@contextmanager
+def serve_beside(serving: Serving, **variables: str) -> Iterator[Serving]:
+    """A second service on the servers of this one and with its secrets."""
+    with make_checkout() as checkout:
+        checkout.local.mkdir(mode=0o700)
+        shutil.copy(serving.checkout.local / "secrets.env", checkout.local)
+        given = serving.stores.variables | serving.checkout.secrets | variables
+        with checkout.serve(**given) as second:
+            yield second
+
+
 def wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
     """For what other processes do."""
     deadline = time.monotonic() + seconds

@@ -5,12 +5,13 @@ For tests whose service is another process; everything here is its own short eve
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aioboto3
+from aiobotocore.config import AioConfig
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -33,6 +34,10 @@ class Stores:
 
     def rows(self, statement: str) -> list[dict[str, Any]]:
         return asyncio.run(_execute(self.variables["DATABASE_URL"], statement))
+
+    async def execute(self, statement: str) -> list[dict[str, Any]]:
+        """As `rows`, for tests that have an event loop."""
+        return await _execute(self.variables["DATABASE_URL"], statement)
 
     def count(self, table: str) -> int:
         found: int = self.rows(f"SELECT count(*) AS found FROM {table}")[0]["found"]  # noqa: S608 - a table's name
@@ -73,6 +78,7 @@ class Stores:
             region_name="us-east-1",
             aws_access_key_id=self.variables["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.variables["AWS_SECRET_ACCESS_KEY"],
+            config=AioConfig(signature_version="s3v4", s3={"addressing_style": "path"}),
         )
 
     async def _object_keys(self) -> set[str]:
@@ -98,6 +104,15 @@ class Stores:
         async with self._s3() as s3:
             found = await s3.list_multipart_uploads(Bucket=self.variables["S3_BUCKET"])
         return found.get("Uploads", [])
+
+    async def abort_unfinished(self) -> None:
+        """Every multipart upload of the bucket."""
+        bucket = self.variables["S3_BUCKET"]
+        async with self._s3() as s3:
+            for upload in await self._unfinished_uploads():
+                await s3.abort_multipart_upload(
+                    Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                )
 
     def put(self, *object_keys: str, content: bytes) -> None:
         """Objects of the same content."""
@@ -129,6 +144,15 @@ class Stores:
                 Body=b"rain",
             )
 
+    def link_to_put(self, object_key: str) -> str:
+        """Where anybody may PUT this object for a few minutes, its content unsigned."""
+        return asyncio.run(self._link_to_put(object_key))
+
+    async def _link_to_put(self, object_key: str) -> str:
+        target = {"Bucket": self.variables["S3_BUCKET"], "Key": object_key}
+        async with self._s3() as s3:
+            return await s3.generate_presigned_url("put_object", Params=target)
+
     async def _make_bucket(self) -> None:
         async with self._s3() as s3:
             await s3.create_bucket(Bucket=self.variables["S3_BUCKET"])
@@ -149,10 +173,17 @@ class Stores:
                     {"Key": key} for key in keys[start : start + 1000]
                 ]
                 await s3.delete_objects(Bucket=bucket, Delete={"Objects": objects})
-            for upload in await self._unfinished_uploads():
-                await s3.abort_multipart_upload(
-                    Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                )
+        await self.abort_unfinished()
+
+    @asynccontextmanager
+    async def with_bucket(self) -> AsyncIterator[None]:
+        """Its bucket, made now and gone afterwards."""
+        await self._make_bucket()
+        try:
+            yield
+        finally:
+            await self._empty_bucket()
+            await self._drop_bucket()
 
 
 @contextmanager

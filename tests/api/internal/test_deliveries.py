@@ -131,7 +131,7 @@ async def test_filters_narrow_together(
     assert await count(**mine, code="content_missing") == 1
     assert await count(**mine, code="content_missing", status="success") == 0
     assert await count(**mine, code="user_not_found") == 0
-    assert await count(spark_user_id="nobody") == 0
+    assert await count(spark_user_id=f"nobody_{uuid4().hex}") == 0
 
 
 async def test_a_list_is_newest_first_and_its_pages_are_whole_while_more_arrives(

@@ -497,11 +497,6 @@ async def test_p160_twenty_identical_large_forms_at_two_processes_leave_one_obje
             await assert_only_committed(settings, sessions, student.user_id)
 
 
-@pytest.mark.xfail(
-    reason="R1 answers before the files, R4 reads 8 MiB of the rest and resets who sends more",
-    raises=httpx.TransportError,
-    strict=True,
-)
 async def test_p166_a_large_known_form_gets_its_answer_while_it_is_sent(
     spark: Spark, student: SignedIn, assignment: Assignment, key: str
 ) -> None:

@@ -12,14 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert
+from sqlalchemy import bindparam, insert
 
 from app import metrics
 from app.database import Session, Sessions
 from app.models import ActivityEvent
 
 CATEGORY = "lms"
-INSERT_EVENT = insert(ActivityEvent)  # built once: building costs more than running it
+_COLUMNS = ("user_id", "session_id", "event_type", "event_category", "event_data", "page_url")
+
+# Built once: building a statement costs more than running it.
+_INSERT = insert(ActivityEvent).values({name: bindparam(f"event_{name}") for name in _COLUMNS})
+EVENT = _INSERT.cte("event")  # a piece of a statement, with the parameters of `event_row`
 QUEUE_EVENTS = 1000
 BATCH_EVENTS = 100
 
@@ -34,17 +38,28 @@ async def record_event(
     page_url: str,
 ) -> None:
     """`session_id` groups the events of one visit; a webhook uses its request's id."""
-    await session.execute(
-        INSERT_EVENT,
-        {
-            "user_id": user_id,
-            "session_id": session_id,
-            "event_type": event_type,
-            "event_category": CATEGORY,
-            "event_data": data,
-            "page_url": page_url,
-        },
+    row = event_row(
+        event_type, user_id=user_id, session_id=session_id, data=data, page_url=page_url
     )
+    await session.execute(_INSERT, row)
+
+
+def event_row(
+    event_type: str,
+    *,
+    user_id: UUID | None,
+    session_id: UUID,
+    data: dict[str, Any],
+    page_url: str,
+) -> dict[str, Any]:
+    return {
+        "event_user_id": user_id,
+        "event_session_id": session_id,
+        "event_event_type": event_type,
+        "event_event_category": CATEGORY,
+        "event_event_data": data,
+        "event_page_url": page_url,
+    }
 
 
 @dataclass(frozen=True)
@@ -99,20 +114,20 @@ class FailureEvents:
             return
         try:
             async with self._sessions() as session, session.begin():
-                await session.execute(INSERT_EVENT, [_row(event) for event in events])
+                await session.execute(_INSERT, [_row(event) for event in events])
         except Exception:  # noqa: BLE001 - events are not worth more than the service
             metrics.DROPPED_EVENTS.inc(len(events))
 
 
 def _row(event: FailureEvent) -> dict[str, Any]:
-    return {
-        "session_id": uuid4(),
-        "event_type": event.event_type,
-        "event_category": CATEGORY,
-        "event_data": {
+    return event_row(
+        event.event_type,
+        user_id=None,
+        session_id=uuid4(),
+        data={
             "error_type": event.error_type,
             "error_message": event.error_message,
             "address_hash": event.address_hash,
         },
-        "page_url": event.page_url,
-    }
+        page_url=event.page_url,
+    )

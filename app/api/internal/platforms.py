@@ -1,0 +1,70 @@
+"""Which LMS this service connects, and whether it is set up: read from the settings alone."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+
+from app.api.dependencies import Opened, require_service_key
+from app.api.problems import problems
+from app.errors import CredentialsInvalidError, ServiceError
+
+router = APIRouter(
+    prefix="/internal/v1/lms", tags=["lms"], dependencies=[Depends(require_service_key)]
+)
+
+# Without one of these a route that students or Spark call answers 503.
+NEEDED = ("spark_sso_secret", "spark_webhook_secret", "jwt_secret_key")
+
+
+class Platform(BaseModel):
+    """An LMS, in the shape of the main app's admin panel (CONTRACT 10)."""
+
+    id: Literal["spark"] = Field(title="Platform id", description="The LMS.", examples=["spark"])
+    name: str = Field(
+        max_length=50, title="Name", description="For people.", examples=["Spark LMS"]
+    )
+    auth_method: Literal["simple_jwt"] = Field(
+        title="Sign-in method", description="How students arrive.", examples=["simple_jwt"]
+    )
+    configured: bool = Field(
+        title="Configured", description="Whether every variable it needs is set.", examples=[True]
+    )
+    missing_vars: list[str] = Field(
+        max_length=len(NEEDED),
+        title="Missing variables",
+        description="Names of the environment variables that are not set; never a value.",
+        examples=[["SPARK_WEBHOOK_SECRET"]],
+    )
+    supports_grade_passback: bool = Field(
+        title="Grade passback",
+        description="What the LMS can do. This service does not send grades yet.",
+        examples=[True],
+    )
+    supports_roster_sync: bool = Field(
+        title="Roster sync",
+        description="What the LMS can do. This service does not read rosters yet.",
+        examples=[True],
+    )
+
+
+@router.get(
+    "/platforms",
+    name="listPlatforms",
+    summary="List the LMS that this service connects",
+    description="Spark only: other LMS are the main app's own.",
+    responses=problems(CredentialsInvalidError, ServiceError),
+)
+async def list_platforms(opened: Opened) -> list[Platform]:
+    missing = [name.upper() for name in NEEDED if getattr(opened.settings, name) is None]
+    return [
+        Platform(
+            id="spark",
+            name="Spark LMS",
+            auth_method="simple_jwt",
+            configured=not missing,
+            missing_vars=missing,
+            supports_grade_passback=True,
+            supports_roster_sync=True,
+        )
+    ]

@@ -1,0 +1,131 @@
+"""A service behind two fault proxies, on a database and a bucket that only these tests use."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from sqlalchemy.engine import make_url
+
+from app.settings import Settings
+from app.worker import sweep
+from tests.support.bodies import Part
+from tests.support.elsewhere import run_elsewhere
+from tests.support.fault_proxy import FaultProxy, run_proxy
+from tests.support.homework import Homework, write_homework
+from tests.support.invariants import NO_FAULTS, Answered, find_faults
+from tests.support.running import Running
+from tests.support.spark import Spark
+from tests.support.stores import Stores, own_stores
+
+
+@pytest.fixture(scope="session")
+def stores(settings: Settings) -> Iterator[Stores]:
+    with own_stores(settings) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def settings_of_stores(settings: Settings, stores: Stores) -> Settings:
+    """Rates do not count here, and a retry after a lost claim does not wait long."""
+    return settings.model_copy(
+        update={
+            "database_url": SecretStr(stores.variables["DATABASE_URL"]),
+            "s3_bucket": stores.variables["S3_BUCKET"],
+            "rate_limit_sso": 100_000,
+            "rate_limit_token": 100_000,
+            "rate_limit_webhook": 100_000,
+            "delivery_lease_seconds": 2,
+        }
+    )
+
+
+@dataclass(eq=False)
+class Faulty:
+    """A service whose database and store are behind proxies, and what it has answered."""
+
+    running: Running
+    spark: Spark
+    stores: Stores
+    database: FaultProxy
+    store: FaultProxy
+    answered: list[Answered] = field(default_factory=list)
+
+    @property
+    def client(self) -> httpx.AsyncClient:
+        return self.spark.browser
+
+    async def write(self, files: Sequence[Part] = ()) -> Homework:
+        """Homework of a new student."""
+        student = await self.spark.sign_in()
+        return self.write_more(student.spark_user_id, files)
+
+    def write_more(self, spark_user_id: str, files: Sequence[Part] = ()) -> Homework:
+        return write_homework(self.spark.webhook_secret, spark_user_id, files)
+
+    async def send(self, homework: Homework) -> httpx.Response:
+        """Remembers what was promised."""
+        answer = await homework.send(self.client)
+        if answer.is_success:
+            self.answered.append(homework.answered(answer.json()))
+        return answer
+
+    async def restore(self) -> None:
+        await self.database.restore()
+        await self.store.restore()
+
+    async def expire_uploads(self) -> None:
+        """As if their leases had run out."""
+        await self.stores.execute(
+            "UPDATE spark.uploads SET lease_until = now() - interval '1 second'"
+            " WHERE state <> 'committed'"
+        )
+
+    async def assert_invariants(self) -> None:
+        """After one sweep, when all leases have ended."""
+        await self.restore()
+        await self.expire_uploads()
+        await sweep(self.running.app.state.resources)
+        assert await find_faults(self.stores, self.answered) == NO_FAULTS
+
+
+@asynccontextmanager
+async def run_faulty(
+    settings: Settings, stores: Stores, *, database_is_there: bool = True, **changes: Any
+) -> AsyncIterator[Faulty]:
+    """`changes` are to the service's settings."""
+    assert settings.database_url
+    assert settings.s3_endpoint_url
+    url = make_url(settings.database_url.get_secret_value())
+    s3 = urlsplit(settings.s3_endpoint_url)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(run_proxy(str(url.host), url.port or 5432))
+        store = await stack.enter_async_context(run_proxy(str(s3.hostname), s3.port or 80))
+        if not database_is_there:
+            await database.refuse()
+        through = url.set(host="127.0.0.1", port=database.port)
+        addresses = {
+            "database_url": SecretStr(through.render_as_string(hide_password=False)),
+            "s3_endpoint_url": f"http://127.0.0.1:{store.port}",
+        }
+        elsewhere = await stack.enter_async_context(run_elsewhere(settings, **addresses | changes))
+        yield Faulty(elsewhere.running, elsewhere.spark, stores, database, store)
+
+
+@pytest.fixture(scope="module")
+async def service(settings_of_stores: Settings, stores: Stores) -> AsyncIterator[Faulty]:
+    async with run_faulty(settings_of_stores, stores) as made:
+        yield made
+
+
+@pytest.fixture
+async def faulty(service: Faulty) -> AsyncIterator[Faulty]:
+    """One service for a whole file: each test also shows that it got over the last one's fault."""
+    service.answered.clear()
+    yield service
+    await service.restore()
+    await service.stores.abort_unfinished()  # what a failed test left

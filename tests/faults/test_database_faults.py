@@ -1,0 +1,308 @@
+"""The database fails (FAULTS J): nothing is lost or doubled, and nobody has to restart anything."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from app.settings import Settings
+from tests.faults.conftest import Faulty, run_faulty
+from tests.support.bodies import Part
+from tests.support.databases import execute
+from tests.support.fault_proxy import Act, Aim
+from tests.support.homework import note
+from tests.support.locks import LAST_TABLE, hold
+from tests.support.problems import assert_problem
+from tests.support.stored import eventually
+from tests.support.stores import Stores
+
+FORMS = pytest.mark.parametrize("files", [(), (note(2000),)], ids=["json", "form"])
+
+
+async def checks(faulty: Faulty) -> dict[str, bool]:
+    answer = await faulty.client.get("/readyz")
+    found: dict[str, bool] = answer.json()["checks"]
+    assert (answer.status_code == 200) == all(found.values())
+    return found
+
+
+async def assert_unavailable(answering: Awaitable[httpx.Response]) -> None:
+    """A 503 within 10 s that says when to come again (SECURITY promise 21)."""
+    began = time.monotonic()
+    answer = await answering
+    assert_problem(answer, 503, "database_unavailable")
+    assert 0 < int(answer.headers["retry-after"]) <= 10
+    assert time.monotonic() - began < 10
+
+
+async def assert_recovers(faulty: Faulty) -> None:
+    """Within 10 s, without a restart (SECURITY promise 21)."""
+    began = time.monotonic()
+
+    async def is_ready() -> bool:
+        return all((await checks(faulty)).values())
+
+    await eventually(is_ready)
+    assert time.monotonic() - began < 10
+
+
+# ---------------------------------------------------------------------------- down
+
+
+@pytest.mark.parametrize("row", ["P170"])
+async def test_a_service_whose_database_comes_later_needs_no_restart(
+    settings_of_stores: Settings, stores: Stores, row: str
+) -> None:
+    async with run_faulty(settings_of_stores, stores, database_is_there=False) as faulty:
+        assert (await faulty.client.get("/healthz")).status_code == 200
+        assert await checks(faulty) == {"database": False, "schema": False, "storage": True}
+        await assert_unavailable(faulty.spark.launch(faulty.spark.launch_token()))
+        await faulty.database.restore()
+        await assert_recovers(faulty)
+        assert (await faulty.send(await faulty.write())).status_code == 200
+        await faulty.assert_invariants()
+
+
+async def fill_pool(faulty: Faulty, *, connections: int) -> None:
+    """So many requests at once, so that so many connections stay open."""
+    homework = [await faulty.write() for _ in range(connections)]
+    async with hold(faulty.stores) as holder:
+        sending = [asyncio.create_task(faulty.send(each)) for each in homework]
+        await holder.wait_for(connections)
+        await holder.release()
+        assert {(await each).status_code for each in sending} == {200}
+
+
+async def refuse(faulty: Faulty) -> None:
+    await faulty.database.refuse()
+
+
+async def hang(faulty: Faulty) -> None:
+    faulty.database.hang()
+
+
+@pytest.mark.parametrize("fault", [refuse, hang])
+async def test_a_database_that_goes_away_is_named_and_missed_for_seconds(
+    faulty: Faulty, fault: Callable[[Faulty], Awaitable[None]]
+) -> None:
+    """SECURITY promise 21, with connections in the pool that do not know yet."""
+    homework = [await faulty.write(), await faulty.write([note(2000)])]
+    await fill_pool(faulty, connections=4)
+    await fault(faulty)
+    await asyncio.gather(*(assert_unavailable(faulty.send(each)) for each in homework))
+    assert await checks(faulty) == {"database": False, "schema": False, "storage": True}
+    assert (await faulty.client.get("/healthz")).status_code == 200
+    await faulty.database.restore()
+    await assert_recovers(faulty)
+    answers = await asyncio.gather(*(faulty.send(each) for each in homework))
+    assert {answer.status_code for answer in answers} == {200}
+    await faulty.assert_invariants()
+
+
+async def test_a_database_that_flaps_loses_nothing(faulty: Faulty) -> None:
+    """Every second new connection is cut, and all that were open at the beginning."""
+    homework = [await faulty.write() for _ in range(4)]
+    faulty.database.flap()
+    for each in homework:
+        while (answer := await faulty.send(each)).status_code != 200:
+            assert_problem(answer, 503, "database_unavailable")
+    await faulty.assert_invariants()
+
+
+# ---------------------------------------------------------------------------- cut
+
+
+@pytest.mark.parametrize("row", ["P171"])
+@FORMS
+async def test_a_backend_that_is_terminated_in_the_transaction_leaves_nothing_of_it(
+    faulty: Faulty, files: tuple[Part, ...], row: str
+) -> None:
+    homework = await faulty.write(files)
+    async with hold(faulty.stores) as holder:
+        sending = asyncio.create_task(faulty.send(homework))
+        await holder.terminate_waiting()
+        await holder.release()
+        answer = await sending
+    if answer.status_code != 200:
+        assert_problem(answer, 503, "database_unavailable")
+        answer = await faulty.send(homework)
+    assert (answer.status_code, answer.json()["revision"]) == (200, 1)
+    await faulty.assert_invariants()
+
+
+@pytest.mark.parametrize("act", [Act.LOSE_REQUEST, Act.LOSE_ANSWER])
+@pytest.mark.parametrize("row", ["P172"])
+@FORMS
+async def test_a_connection_cut_around_any_commit_gives_one_result(
+    faulty: Faulty, act: Act, files: tuple[Part, ...], row: str
+) -> None:
+    """One commit after the other, until there is none left to cut at."""
+    homework = await faulty.write(files)
+    cut_at = 0
+    while True:
+        aim = faulty.database.aim(Aim(act, b"COMMIT", skip=cut_at))
+        first = await faulty.send(homework)
+        if not aim.hits:
+            break
+        await faulty.database.restore()
+        if first.status_code != 200:
+            assert_problem(first, 503, "database_unavailable")
+        retried = await faulty.send(homework)
+        assert (retried.status_code, retried.json()["revision"]) == (200, 1)
+        homework, cut_at = await faulty.write(files), cut_at + 1
+    assert cut_at > 0
+    await faulty.assert_invariants()
+
+
+# ---------------------------------------------------------------------------- busy and slow
+
+
+@pytest.mark.parametrize("row", ["P173"])
+async def test_when_all_connections_are_busy_others_are_told_to_come_again(
+    settings_of_stores: Settings, stores: Stores, row: str
+) -> None:
+    async with run_faulty(settings_of_stores, stores, database_pool_size=2) as faulty:
+        homework = [await faulty.write() for _ in range(3)]
+        async with hold(stores) as holder:
+            busy = [asyncio.create_task(faulty.send(each)) for each in homework[:2]]
+            await holder.wait_for(2)
+            began = time.monotonic()
+            answer = await faulty.send(homework[2])
+            assert_problem(answer, 503, "overloaded")
+            assert int(answer.headers["retry-after"]) > 0
+            assert time.monotonic() - began < 5
+            await holder.release()
+            assert {(await each).status_code for each in busy} == {200}
+        assert (await faulty.send(homework[2])).status_code == 200
+        await faulty.assert_invariants()
+
+
+@pytest.mark.parametrize("row", ["P178"])
+@FORMS
+async def test_a_statement_that_takes_too_long_is_cancelled_in_the_server(
+    settings_of_stores: Settings, stores: Stores, files: tuple[Part, ...], row: str
+) -> None:
+    async with run_faulty(settings_of_stores, stores, statement_timeout_seconds=1) as faulty:
+        homework = await faulty.write(files)
+        async with hold(stores) as holder:
+            await assert_unavailable(faulty.send(homework))
+            await eventually(holder.nobody_waits)
+        assert (await faulty.send(homework)).status_code == 200
+        await faulty.assert_invariants()
+
+
+# ---------------------------------------------------------------------------- conflicts
+
+
+@asynccontextmanager
+async def conflicts(stores: Stores, *, sqlstate: str, times: int) -> AsyncIterator[None]:
+    """The last statement of recording fails so often; a sequence counts what is rolled back."""
+    await stores.execute("CREATE SEQUENCE conflicts")
+    await stores.execute(
+        f"""CREATE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF nextval('conflicts') <= {times} THEN
+                RAISE EXCEPTION 'conflict' USING ERRCODE = '{sqlstate}';
+            END IF;
+            RETURN NEW;
+        END $$"""
+    )
+    await stores.execute(
+        f"CREATE TRIGGER conflict BEFORE INSERT ON {LAST_TABLE} FOR EACH ROW"
+        " WHEN (NEW.event_type = 'spark_webhook_success') EXECUTE FUNCTION conflict()"
+    )
+    try:
+        yield
+    finally:
+        await stores.execute("DROP FUNCTION conflict CASCADE")
+        await stores.execute("DROP SEQUENCE conflicts")
+
+
+async def tries(stores: Stores) -> int:
+    found = await stores.execute("SELECT last_value FROM conflicts")
+    return int(found[0]["last_value"])
+
+
+SQLSTATES = pytest.mark.parametrize(
+    "sqlstate", ["40001", "40P01"], ids=["serialization", "deadlock"]
+)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@SQLSTATES
+@pytest.mark.parametrize("row", ["P174"])
+@FORMS
+async def test_a_transaction_that_lost_a_conflict_is_tried_again(
+    faulty: Faulty, sqlstate: str, times: int, files: tuple[Part, ...], row: str
+) -> None:
+    homework = await faulty.write(files)
+    async with conflicts(faulty.stores, sqlstate=sqlstate, times=times):
+        answer = await faulty.send(homework)
+        assert answer.status_code == 200, answer.text
+        assert await tries(faulty.stores) == times + 1
+    assert (answer.json()["revision"], answer.json()["xp_awarded"]) == (1, 100)
+    await faulty.assert_invariants()
+
+
+@SQLSTATES
+@pytest.mark.parametrize("row", ["P174"])
+@FORMS
+async def test_a_transaction_that_always_loses_is_given_up_after_three_tries(
+    faulty: Faulty, sqlstate: str, files: tuple[Part, ...], row: str
+) -> None:
+    homework = await faulty.write(files)
+    async with conflicts(faulty.stores, sqlstate=sqlstate, times=1000):
+        await assert_unavailable(faulty.send(homework))
+        assert await tries(faulty.stores) == 3
+    assert (await faulty.send(homework)).status_code == 200
+    await faulty.assert_invariants()
+
+
+ENROLMENT = (
+    "UPDATE user_quests SET is_active = is_active WHERE user_id ="
+    " (SELECT user_id FROM lms_integrations WHERE lms_user_id = '{}')"
+)
+
+
+@pytest.mark.parametrize("row", ["P174"])
+async def test_a_real_deadlock_is_survived(faulty: Faulty, row: str) -> None:
+    """The service holds the enrolment and wants the last table; the other the reverse."""
+    first = await faulty.write()
+    assert (await faulty.send(first)).status_code == 200
+    again = faulty.write_more(first.spark_user_id)
+    async with hold(faulty.stores) as holder:
+        sending = asyncio.create_task(faulty.send(again))
+        await holder.wait_for()
+        # Postgres ends the one that began to wait first.
+        await holder.execute(ENROLMENT.format(first.spark_user_id))
+        await holder.release()
+        answer = await sending
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["revision"] == 2
+    await faulty.assert_invariants()
+
+
+# ---------------------------------------------------------------------------- failover
+
+
+@pytest.mark.parametrize("row", ["P175"])
+async def test_a_read_only_server_after_a_failover_is_left_again(
+    settings: Settings, settings_of_stores: Settings, stores: Stores, row: str
+) -> None:
+    """Connections stay as they were opened: who keeps one that cannot write never recovers."""
+    (found,) = await stores.execute("SELECT current_database() AS name")
+    alter = f"ALTER DATABASE {found['name']}"
+    async with run_faulty(settings_of_stores, stores) as faulty:
+        homework = [await faulty.write(), await faulty.write([note(2000)])]
+        await execute(settings, f"{alter} SET default_transaction_read_only = on")
+        faulty.database.cut()
+        try:
+            for each in homework:
+                await assert_unavailable(faulty.send(each))
+        finally:
+            await execute(settings, f"{alter} RESET default_transaction_read_only")
+        for each in homework:
+            assert (await faulty.send(each)).status_code == 200
+        await faulty.assert_invariants()

@@ -1,0 +1,69 @@
+"""What a file costs on its way through the service: little CPU, and no disk.
+
+`bench/upload.py` holds the exact numbers; here a machine that is busy with other things passes.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.bodies import BOUNDARY
+from tests.support.checkout import Serving, make_checkout
+from tests.support.file_sender import FileSender, Load, film
+from tests.support.sender import MEBIBYTE, Sender, large_files
+
+MAX_CPU_MS = 10  # for a MiB; the target is 5
+MAX_HOSTILE_RATIO = 2
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Serving]:
+    with make_checkout() as checkout, checkout.serve() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def files(serving: Serving) -> FileSender:
+    sender = FileSender(serving)
+    sender.through(Load(1, 1, film(1)))  # what only the first upload has to load
+    return sender
+
+
+@pytest.fixture(scope="module")
+def noise(files: FileSender) -> float:
+    """What a MiB of noise costs."""
+    return files.cpu(Load(1, 1, film(50)))
+
+
+def test_a_mebibyte_costs_little_cpu(noise: float) -> None:
+    assert noise < MAX_CPU_MS
+
+
+@pytest.mark.parametrize(
+    "filling",
+    [b"\r\n--", b"\r\n--" + BOUNDARY[:-1] + b"!", b"\r"],
+    ids=["CRLF and dashes", "boundaries but for a byte", "CR alone"],
+)
+def test_hostile_content_costs_little_more(files: FileSender, noise: float, filling: bytes) -> None:
+    assert files.cpu(Load(1, 1, film(50, filling))) <= MAX_HOSTILE_RATIO * noise
+
+
+def test_no_byte_of_a_file_touches_the_disk_when_metadata_comes_first(serving: Serving) -> None:
+    process = psutil.Process(serving.process.pid)
+    sender = Sender(serving.url, serving.checkout.secrets)
+    message = sender.message(sender.sign_in())
+    written, opened = process.io_counters().write_bytes, open_paths(process)
+    with sender.begin(message, large_files(1, 20 * MEBIBYTE)) as upload:
+        upload.send(12 * MEBIBYTE)
+        assert open_paths(process) == opened
+        upload.send()
+        assert upload.answer()[0] == 200
+    assert process.io_counters().write_bytes - written < MEBIBYTE  # the log
+
+
+def open_paths(process: psutil.Process) -> set[str]:
+    """Files without a name included."""
+    links = (link.readlink() for link in Path(f"/proc/{process.pid}/fd").iterdir())
+    return {str(path) for path in links if path.is_absolute()}
