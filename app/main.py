@@ -20,11 +20,13 @@ from app.api.internal.activity import router as internal_activity
 from app.api.internal.completions import router as internal_completions
 from app.api.internal.deliveries import router as internal_deliveries
 from app.api.internal.platforms import router as internal_platforms
+from app.api.internal.roster_imports import router as internal_roster_imports
 from app.api.internal.sessions import router as internal_sessions
 from app.api.linger import Linger
 from app.api.observed import router as observed
 from app.api.problems import HANDLERS
 from app.api.spark.course import router as spark_course
+from app.api.spark.roster import router as spark_roster
 from app.api.spark.sso import router as spark_sso
 from app.api.spark.submission import router as spark_submission
 from app.api.spark.token import router as spark_token
@@ -44,8 +46,10 @@ ROUTERS = (
     spark_token,
     spark_submission,
     spark_course,
+    spark_roster,
     internal_completions,
     internal_deliveries,
+    internal_roster_imports,
     internal_sessions,
     internal_activity,
     internal_platforms,

@@ -6,6 +6,7 @@ from typing import NoReturn
 import structlog
 
 from app.api.dependencies import Resources
+from app.courses.stage_roster import delete_old_imports
 from app.deliveries.inbox import delete_old_deliveries
 from app.sso.expire import delete_expired
 from app.submissions.idempotency import delete_old_keys
@@ -37,6 +38,7 @@ async def sweep(resources: Resources) -> dict[str, int]:
         "deliveries": await delete_old_deliveries(
             resources.sessions, days=resources.settings.inbox_retention_days
         ),
+        "roster_imports": await delete_old_imports(resources.sessions),
         "idempotency_keys": await delete_old_keys(resources.sessions),
     }
     if any(removed.values()):

@@ -146,7 +146,7 @@ def test_migrate_seed_and_sweep_may_be_repeated(checkout: Checkout, stores: Stor
         "seed": "The sample course is there.\n",
         "sweep": (
             "codes: 0 removed, uploads: 0 removed,"
-            " deliveries: 0 removed, idempotency_keys: 0 removed\n"
+            " deliveries: 0 removed, roster_imports: 0 removed, idempotency_keys: 0 removed\n"
         ),
     }
     for command, words in said.items():

@@ -12,13 +12,13 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, func, insert, select, update
+from sqlalchemy import ARRAY, Row, Text, any_, bindparam, func, insert, select, update
 
 from app.database import Session
 from app.errors import AccountInactiveError, AccountLinkForbiddenError, StudentNotFoundError
 from app.models import PLATFORM, LmsIntegration, User
 
-Owner = Row[UUID, str, str, str]  # the last, a Spark id, is None where there is no link
+Owner = Row[UUID, str | None, str, str, str]  # the last, a Spark id, is None where there is no link
 
 
 class Known(NamedTuple):
@@ -68,16 +68,22 @@ async def find_or_create_account(
     if account is not None:
         return account
     if known := await _find_linked(session, student.spark_user_id):
-        if known.role != "student":
-            raise AccountLinkForbiddenError
-        _refuse_inactive(known)
-        return Account(known.user_id)  # made active again just now
-    owner = await _linkable_owner(session, student, allowed=link_by_email)
-    if owner is None:
-        await _create(session, student, new_user_id)
-    account = Account(owner or new_user_id, created=owner is None, linked=owner is not None)
-    await _link(session, student, account, now=now)
+        return active_account(known)  # made active again just now
+    owners = await _owners(session, student.email)
+    account = plan_account(owners, new_user_id=new_user_id, link_by_email=link_by_email)
+    if account.created:
+        row = user_row(student, new_user_id, is_taken=bool(owners))
+        await session.execute(INSERT_USER, row)
+    await session.execute(INSERT_LINK, link_row(student, account, now=now))
     return account
+
+
+def active_account(known: Known) -> Account:
+    """Raises AccountInactiveError or AccountLinkForbiddenError."""
+    if known.role != "student":
+        raise AccountLinkForbiddenError
+    _refuse_inactive(known)
+    return Account(known.user_id)
 
 
 async def get_student(session: Session, spark_user_id: str) -> UUID:
@@ -127,6 +133,9 @@ LINKED = (
         LmsIntegration.lms_user_id == bindparam("spark_user_id"),
     )
 )
+_NAMES = func.unnest(bindparam("names", type_=ARRAY(Text)))
+_KEYS = select(func.hashtextextended(_NAMES, 0).label("key")).distinct().order_by("key").subquery()
+_LOCK = select(func.pg_advisory_xact_lock(_KEYS.c.key))
 _LINK = (
     update(LmsIntegration)
     .where(
@@ -174,28 +183,33 @@ async def _refresh(session: Session, student: Student, *, now: datetime) -> Acco
     user = refreshed.one_or_none()
     if user is None:
         return None
-    if student.email not in (None, user.email) and not await _owners(session, student.email):
-        await session.execute(update(User).where(User.id == user.id).values(email=student.email))
+    if student.email not in (None, user.email):
+        await take_address(session, user.id, student.email)
     return Account(user.id)
 
 
-async def _linkable_owner(session: Session, student: Student, *, allowed: bool) -> UUID | None:
-    """The plain, unlinked student account of this address, if there is one.
+async def take_address(session: Session, user_id: UUID, email: str | None) -> None:
+    """The address becomes the user's, unless it is somebody's."""
+    if not await _owners(session, email):
+        await session.execute(update(User).where(User.id == user_id).values(email=email))
 
-    An address of a student who has a Spark link is no obstacle: siblings share a parent's.
+
+def plan_account(owners: Sequence[Owner], *, new_user_id: UUID, link_by_email: bool) -> Account:
+    """The plain, unlinked student account among the owners of an address; else a new one.
+
+    An address of a student who has a Spark link is no obstacle: siblings share a parent's. Raises
+    AccountInactiveError or AccountLinkForbiddenError.
     """
-    owners = await _owners(session, student.email)
     if any(owner.role != "student" for owner in owners):
         raise AccountLinkForbiddenError
     unlinked = [owner for owner in owners if owner.spark_user_id is None]
     if not unlinked:
-        return None
-    if not allowed or len(unlinked) > 1:
+        return Account(new_user_id, created=True)
+    if not link_by_email or len(unlinked) > 1:
         raise AccountLinkForbiddenError
     if unlinked[0].deletion_status != "none":
         raise AccountInactiveError
-    owner_id: UUID = unlinked[0].id
-    return owner_id
+    return Account(unlinked[0].id, linked=True)
 
 
 async def _owners(session: Session, email: str | None) -> Sequence[Owner]:
@@ -203,48 +217,60 @@ async def _owners(session: Session, email: str | None) -> Sequence[Owner]:
     if email is None:
         return ()
     await _lock(session, f"email:{email}")
-    owners = await session.execute(
-        select(
-            User.id,
-            User.role,
-            User.deletion_status,
-            LmsIntegration.lms_user_id.label("spark_user_id"),
-        )
-        .outerjoin(
-            LmsIntegration,
-            (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM),
-        )
-        .where(User.email == email)
-    )
+    return await find_owners(session, [email])
+
+
+async def find_owners(session: Session, emails: Sequence[str]) -> Sequence[Owner]:
+    owners = await session.execute(_OWNERS, {"emails": emails})
     return owners.all()
 
 
-async def _create(session: Session, student: Student, user_id: UUID) -> None:
-    taken = bool(await _owners(session, student.email))
-    email = unroutable_email(student.spark_user_id) if taken else student.email
-    await session.execute(
-        insert(User).values(
-            id=user_id,
-            email=email or unroutable_email(student.spark_user_id),
-            role="student",
-            first_name=student.given_name or None,
-            last_name=student.family_name or None,
-            display_name=student.display_name or None,
-        )
+_OWNERS = (
+    select(
+        User.id,
+        User.email,
+        User.role,
+        User.deletion_status,
+        LmsIntegration.lms_user_id.label("spark_user_id"),
     )
-
-
-async def _link(session: Session, student: Student, account: Account, *, now: datetime) -> None:
-    await session.execute(
-        insert(LmsIntegration).values(
-            user_id=account.user_id,
-            lms_platform=PLATFORM,
-            lms_user_id=student.spark_user_id,
-            last_sync_at=now,
-        )
+    .outerjoin(
+        LmsIntegration,
+        (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM),
     )
+    .where(User.email == any_(bindparam("emails", type_=ARRAY(Text))))
+)
+INSERT_USER, INSERT_LINK = insert(User), insert(LmsIntegration)
 
 
-async def _lock(session: Session, name: str) -> None:
-    """Until the transaction ends. Always the student first and the address second."""
-    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+def user_row(student: Student, user_id: UUID, *, is_taken: bool) -> dict[str, object]:
+    """For INSERT_USER. `is_taken` says that the address is somebody's already."""
+    email = None if is_taken else student.email
+    return {
+        "id": user_id,
+        "email": email or unroutable_email(student.spark_user_id),
+        "role": "student",
+        "first_name": student.given_name or None,
+        "last_name": student.family_name or None,
+        "display_name": student.display_name or None,
+    }
+
+
+def link_row(student: Student, account: Account, *, now: datetime) -> dict[str, object]:
+    """For INSERT_LINK."""
+    return {
+        "user_id": account.user_id,
+        "lms_platform": PLATFORM,
+        "lms_user_id": student.spark_user_id,
+        "last_sync_at": now,
+    }
+
+
+async def lock_students(session: Session, students: Sequence[Student]) -> None:
+    """All at once: one after the other, several such lists could wait for each other."""
+    await _lock(session, *(f"student:{student.spark_user_id}" for student in students))
+    await _lock(session, *(f"email:{student.email}" for student in students if student.email))
+
+
+async def _lock(session: Session, *names: str) -> None:
+    """Until the transaction ends. Always students first and addresses second."""
+    await session.execute(_LOCK, {"names": names})

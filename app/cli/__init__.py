@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typing_extensions import override
 
-from app.cli import stored
+from app.cli import rosters, stored
 from app.cli.servers import LOCAL, PROJECT, read_settings, refuse, servers, use_local_secrets
 from app.clock import utc_now
 from app.contract import stale_files
@@ -31,6 +31,7 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,  # it prints local variables, secrets among them
 )
 commands.add_typer(stored.commands)
+commands.add_typer(rosters.commands)
 
 
 @commands.command()

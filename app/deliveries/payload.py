@@ -62,6 +62,11 @@ def read_payload(raw: bytes, model: type[Payload]) -> Payload:
         raise next(iter(_faults(error, content))) from None
 
 
+def has_member(raw: bytes, name: str) -> bool:
+    """For a message that has two forms. Raises JsonInvalidError."""
+    return name in _load(raw)
+
+
 def list_faults(raw: bytes, model: type[BaseModel]) -> list[BadRequestError]:
     """Every fault that `read_payload` would raise one of."""
     try:

@@ -32,6 +32,15 @@ class CourseNotFoundError(BadRequestError):
     hint = "Sync the course first, then send the roster again."
 
 
+class RosterFileInvalidError(BadRequestError):
+    code, title = "roster_file_invalid", "Roster file invalid"
+    error = "Roster file invalid"
+    hint = (
+        "Send the flat CSV (sourcedId, email, givenName, familyName, role) or a zip of OneRoster"
+        " 1.2 CSV files, in UTF-8."
+    )
+
+
 class SubmissionFailedError(ServiceError):
     error = "Failed to process submission"
 

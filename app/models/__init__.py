@@ -19,6 +19,7 @@ from app.models.learning import (
     XpAward,
 )
 from app.models.people import LmsIntegration, LmsSession, SparkAuthCode, SsoReplay, User
+from app.models.rosters import RosterImport, RosterRow
 from app.models.submissions import IdempotencyKey, InboxDelivery, SubmissionRevision, Upload
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
     "LmsSession",
     "Quest",
     "QuestTaskCompletion",
+    "RosterImport",
+    "RosterRow",
     "SparkAssignment",
     "SparkAuthCode",
     "SparkCourse",

@@ -137,6 +137,9 @@ class Settings(BaseSettings):
     max_total_file_bytes: int = Field(200 * MEBIBYTE, ge=1, description="Largest sum, in bytes.")
     max_body_bytes: int = Field(210 * MEBIBYTE, ge=1, description="Largest form, in bytes.")
     max_json_bytes: int = Field(8 * MEBIBYTE, ge=1, description="Largest JSON, in bytes.")
+    max_roster_bytes: int = Field(
+        100 * MEBIBYTE, ge=1, description="Largest roster file, packed and unpacked, in bytes."
+    )
     max_text_bytes: int = Field(MEBIBYTE, ge=1, description="Largest text, in bytes of UTF-8.")
     max_files: int = Field(20, ge=1, description="Most files of one submission.")
     max_parts: int = Field(100, ge=1, description="Most parts of one multipart body.")

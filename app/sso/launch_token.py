@@ -15,7 +15,6 @@ It returns LaunchClaims or raises an error of section "sign-in" in `errors`; not
 
 import base64
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from app.accounts.personal import usable_email, usable_name
 from app.errors import (
     LaunchClaimsInvalidError,
     LaunchTokenExpiredError,
@@ -31,21 +31,14 @@ from app.errors import (
     SignatureMismatchError,
 )
 from app.signing import ALGORITHM, TokenKey, verify_token
-from app.text import StrictJsonError, clean_text, identifier_text, is_clean, load_json
+from app.text import StrictJsonError, identifier_text, is_clean, load_json
 
 HEADER_MEMBERS = {"alg", "typ", "kid"}
 MAX_LIFE_SECONDS = 600
 LEEWAY_SECONDS = 60
 MAX_ID_CHARACTERS = 255
-MAX_NAME_CHARACTERS = 100
 MAX_CLAIMS_DEPTH = 32
 LATEST_MOMENT = 32_503_680_000  # the year 3000: anything later is no time but a mistake
-
-# Looser than RFC 5321 and tight enough to store, compare and show.
-EMAIL = re.compile(
-    r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,180}\.[^@\s.\x00-\x1f\x7f]{2,}"
-)
-NOWHERE = ".invalid"  # RFC 2606: addresses we make ourselves, so no claim may name one
 
 
 @dataclass(frozen=True)
@@ -63,7 +56,7 @@ class LaunchClaims:
 
 
 def _free_text(value: object) -> object:
-    return clean_text(value)[:MAX_NAME_CHARACTERS].strip() if isinstance(value, str) else value
+    return usable_name(value) if isinstance(value, str) else value
 
 
 def _course_ids(value: object) -> object:
@@ -176,7 +169,7 @@ def _claims(payload: _Payload, *, signing_input: str) -> LaunchClaims:
     unique = f"jti:{payload.jti}" if payload.jti else f"input:{signing_input}"
     return LaunchClaims(
         spark_user_id=payload.sub,
-        email=_usable_email(payload.email),
+        email=usable_email(payload.email),
         given_name=payload.given_name or "",
         family_name=payload.family_name or "",
         courses=payload.courses,
@@ -184,11 +177,3 @@ def _claims(payload: _Payload, *, signing_input: str) -> LaunchClaims:
         expires_at=datetime.fromtimestamp(payload.exp, tz=UTC),
         replay_key=hashlib.sha256(unique.encode("utf-8", "replace")).digest(),
     )
-
-
-def _usable_email(address: str) -> str | None:
-    # Printable: neither an invisible twin of an address nor a letter newer than this Python,
-    # which Postgres would lower once more and refuse (`users.email` is lower-case by constraint).
-    lower = address.strip().lower()
-    usable = lower.isprintable() and EMAIL.fullmatch(lower) and not lower.endswith(NOWHERE)
-    return lower if usable else None

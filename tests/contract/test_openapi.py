@@ -48,6 +48,7 @@ def test_the_public_contract_holds_only_what_spark_sees(app: FastAPI) -> None:
         "/spark/token",
         "/spark/webhook/submission",
         "/spark/webhook/course",
+        "/spark/webhook/roster",
         "/healthz",
         "/readyz",
     }

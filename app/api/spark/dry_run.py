@@ -40,7 +40,7 @@ class DryRunAnswer(BaseModel):
         title="Status", description="Always `dry_run`.", examples=["dry_run"]
     )
     would: Literal["create", "revise", "duplicate", "refuse"] = Field(
-        title="Would", description="`refuse` exactly if there are problems.", examples=["create"]
+        title="Would", description="`refuse`: it would not be answered 200.", examples=["create"]
     )
     problems: list[DryRunProblem] = Field(title="Problems", description="Every one that was found.")
     request_id: str = Field(

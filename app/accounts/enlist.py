@@ -1,0 +1,160 @@
+"""Accounts for many students at once, as a roster names them.
+
+Students who are known keep what they have, but a synthesised address gives way to a real one.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Text, any_, bindparam, select
+
+from app.accounts.students import (
+    INSERT_LINK,
+    INSERT_USER,
+    Account,
+    Known,
+    Owner,
+    Student,
+    active_account,
+    find_owners,
+    link_row,
+    lock_students,
+    plan_account,
+    take_address,
+    unroutable_email,
+    user_row,
+)
+from app.database import Session
+from app.errors import AccountInactiveError, AccountLinkForbiddenError
+from app.models import PLATFORM, LmsIntegration, User
+
+MAX_STUDENTS = 200  # in one transaction: each holds up to two of the database's few locks
+Refused = AccountInactiveError | AccountLinkForbiddenError
+REFUSALS = (AccountInactiveError, AccountLinkForbiddenError)
+
+
+class Listed(NamedTuple):
+    known: Known
+    email: str | None
+
+
+_LISTED = (
+    select(
+        LmsIntegration.lms_user_id,
+        User.email,
+        User.id,
+        User.role,
+        User.deletion_status,
+        LmsIntegration.sync_enabled,
+        LmsIntegration.sync_status,
+    )
+    .join(LmsIntegration, LmsIntegration.user_id == User.id)
+    .where(
+        LmsIntegration.lms_platform == PLATFORM,
+        LmsIntegration.lms_user_id == any_(bindparam("ids", type_=ARRAY(Text))),
+    )
+)
+
+
+async def find_students(session: Session, spark_user_ids: Sequence[str]) -> dict[str, Listed]:
+    """Those who are linked, active or not, by Spark id."""
+    found = await session.execute(_LISTED, {"ids": list(spark_user_ids)})
+    return {row.lms_user_id: Listed(Known(*row[2:]), row.email) for row in found}
+
+
+def active_or_refused(known: Known) -> Account | Refused:
+    try:
+        return active_account(known)
+    except REFUSALS as refused:
+        return refused
+
+
+async def enlist(
+    session: Session,
+    students: Sequence[Student],
+    *,
+    now: datetime,
+    new_id: Callable[[], UUID],
+    link_by_email: bool,
+) -> Mapping[str, Account | Refused]:
+    """Everyone's account, or why there is none, by Spark id. MAX_STUDENTS at once, each named once.
+
+    Nothing is written for who is refused.
+    """
+    listed = await find_students(session, [student.spark_user_id for student in students])
+    unknown = [student for student in students if student.spark_user_id not in listed]
+    movable = [student for student in students if _has_better(listed, student)]
+    if unknown or movable:
+        await lock_students(session, [*unknown, *movable])
+        listed |= await find_students(session, [student.spark_user_id for student in unknown])
+    accounts = {name: active_or_refused(found.known) for name, found in listed.items()}
+    for student in movable:
+        account = accounts[student.spark_user_id]
+        if isinstance(account, Account):
+            await take_address(session, account.user_id, student.email)
+    missing = [student for student in unknown if student.spark_user_id not in listed]
+    made = await _make(session, missing, now=now, new_id=new_id, link_by_email=link_by_email)
+    return accounts | made
+
+
+def _has_better(listed: Mapping[str, Listed], student: Student) -> bool:
+    """Whether a synthesised address has to give way to a real one."""
+    found = listed.get(student.spark_user_id)
+    synthesised = found is not None and found.email == unroutable_email(student.spark_user_id)
+    return synthesised and student.email is not None
+
+
+async def _make(
+    session: Session,
+    students: Sequence[Student],
+    *,
+    now: datetime,
+    new_id: Callable[[], UUID],
+    link_by_email: bool,
+) -> dict[str, Account | Refused]:
+    """For students who are locked and have no link."""
+    owners = defaultdict[str | None, list[Owner]](list)
+    emails = {student.email for student in students if student.email}
+    for owner in await find_owners(session, list(emails)):
+        owners[owner.email].append(owner)
+    accounts: dict[str, Account | Refused] = {}
+    new = _NewRows()
+    for student in map(new.without_used, students):
+        here = owners[student.email]
+        try:
+            account = plan_account(here, new_user_id=new_id(), link_by_email=link_by_email)
+        except REFUSALS as refused:
+            accounts[student.spark_user_id] = refused
+        else:
+            accounts[student.spark_user_id] = account
+            new.add(student, account, is_taken=bool(here), now=now)
+    await new.insert(session)
+    return accounts
+
+
+class _NewRows:
+    """Accounts and links to be written, and the addresses that are somebody's with them."""
+
+    def __init__(self) -> None:
+        self._users: list[dict[str, object]] = []
+        self._links: list[dict[str, object]] = []
+        self._used: set[str | None] = set()
+
+    def without_used(self, student: Student) -> Student:
+        """A sibling's address is not this student's."""
+        return replace(student, email=None) if student.email in self._used else student
+
+    def add(self, student: Student, account: Account, *, is_taken: bool, now: datetime) -> None:
+        if account.created:
+            self._users.append(user_row(student, account.user_id, is_taken=is_taken))
+        self._links.append(link_row(student, account, now=now))
+        self._used.add(student.email)
+
+    async def insert(self, session: Session) -> None:
+        for statement, rows in ((INSERT_USER, self._users), (INSERT_LINK, self._links)):
+            if rows:
+                await session.execute(statement, rows)

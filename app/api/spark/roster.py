@@ -1,0 +1,123 @@
+"""The roster webhook: hand the request to `courses`, answer what it did."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Request, Security
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse, Response
+
+from app.api.dependencies import Now, Opened, RequestId
+from app.api.problems import problems
+from app.api.spark.delivery import (
+    SIGNATURE_HEADERS,
+    WEBHOOK_PARAMETERS,
+    WEBHOOK_PROBLEMS,
+    DryRun,
+    read_delivery,
+)
+from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
+from app.api.spark.schemas import UUID_EXAMPLE
+from app.courses.change_roster import Changed
+from app.courses.receive_roster import receive_roster, rehearse_receipt
+from app.courses.roster import RosterPayload, StudentPayload
+from app.errors import CourseNotFoundError, RosterFailedError
+
+router = APIRouter(tags=["courses"])
+
+DESCRIPTION = """\
+Say who joins a synced course and who leaves it: up to 5,000 `entries`, or one student without a
+list. Students who never signed in get their account now, so their homework may come first; who is
+dropped keeps everything, and is signed out once no course is left.
+
+Signed like a submission. Sending the same again changes nothing. A message with an invalid entry,
+or one that names a student twice, is refused as a whole; an entry whose account may not be used is
+listed in `errors`, and the others take effect. After 5xx send it again: part of it may be done."""
+
+REQUEST_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "oneOf": [RosterPayload.model_json_schema(), StudentPayload.model_json_schema()]
+            }
+        }
+    },
+}
+
+
+class RosterEntryFault(BaseModel):
+    """An entry that had no effect."""
+
+    index: int = Field(title="Index", description="Its place in `entries`, from 0.", examples=[3])
+    spark_user_id: str = Field(
+        title="Spark user id", description="As it was sent.", examples=["student_42"]
+    )
+    code: str = Field(
+        title="Code",
+        description="`account_inactive` or `account_link_forbidden`.",
+        examples=["account_inactive"],
+    )
+    error: str = Field(title="Error", description="For people.", examples=["Account not active"])
+
+
+class RosterAnswer(BaseModel):
+    """What became of the entries: the counts without `users_created`, and `errors`, add up."""
+
+    success: Literal[True] = Field(title="Success", description="Always true.", examples=[True])
+    enrolled: int = Field(
+        title="Enrolled", description="Enrolments that are new or active again.", examples=[25]
+    )
+    dropped: int = Field(title="Dropped", description="Enrolments that ended.", examples=[2])
+    users_created: int = Field(
+        title="Users created", description="Students who had no account.", examples=[3]
+    )
+    unchanged: int = Field(
+        title="Unchanged", description="Entries that were so already.", examples=[0]
+    )
+    errors: list[RosterEntryFault] = Field(
+        title="Errors", description="Entries that had no effect."
+    )
+    request_id: str = Field(
+        title="Request id", description="Name it when you ask us.", examples=[UUID_EXAMPLE]
+    )
+
+
+@router.post(
+    "/spark/webhook/roster",
+    name="changeRoster",
+    summary="Enrol and drop students",
+    description=DESCRIPTION,
+    response_model=RosterAnswer | DryRunAnswer,
+    dependencies=[Security(header) for header in SIGNATURE_HEADERS],
+    openapi_extra={"parameters": WEBHOOK_PARAMETERS, "requestBody": REQUEST_BODY},
+    responses=problems(*WEBHOOK_PROBLEMS, CourseNotFoundError, RosterFailedError),
+)
+async def change(
+    request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False
+) -> Response:
+    delivery = read_delivery(request, now=now)
+    gate, sessions = opened.intake.gate, opened.sessions
+    if dry_run:
+        return describe_rehearsal(await rehearse_receipt(gate, sessions, delivery), request_id)
+    changed = await receive_roster(gate, sessions, delivery)
+    return JSONResponse(_answer(changed, request_id).model_dump())
+
+
+def _answer(changed: Changed, request_id: str) -> RosterAnswer:
+    return RosterAnswer(
+        success=True,
+        enrolled=changed.enrolled,
+        dropped=changed.dropped,
+        users_created=changed.users_created,
+        unchanged=changed.unchanged,
+        errors=[
+            RosterEntryFault(
+                index=found.index,
+                spark_user_id=found.spark_user_id,
+                code=found.fault.code,
+                error=found.fault.error_text,
+            )
+            for found in changed.faults
+        ],
+        request_id=request_id,
+    )

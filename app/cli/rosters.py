@@ -1,0 +1,119 @@
+"""The command that imports roster files."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from app.cli.servers import LOCAL, refuse, servers
+from app.clock import new_id, utc_now
+from app.courses.change_roster import Change
+from app.courses.import_roster import RosterReport, Tell, confirm_roster, import_roster
+from app.database import Sessions, create_engine
+from app.errors import ServiceError
+from app.settings import Settings
+
+Act = Callable[[Sessions, Settings, Tell], Awaitable[RosterReport]]
+
+commands = typer.Typer()
+
+
+@commands.command("import-roster")
+def import_file(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="Flat CSV, or OneRoster 1.2 as a zip or folder.", exists=True),
+    ] = None,
+    *,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Change what differs; without it, only say so.")
+    ] = False,
+    confirm: Annotated[
+        UUID | None, typer.Option(help="Apply an earlier import, with what was held.")
+    ] = None,
+) -> None:
+    """Compare a roster file with what is here, and say for each row what becomes of it."""
+    if file is not None and confirm is None:
+        act = _reading(file, apply=apply)
+    elif confirm is not None and file is None:
+        act = _confirming(confirm)
+    else:
+        refuse("Give either a file or --confirm with the id of an import.")
+    with servers(LOCAL, s3=False) as settings:
+        _print(asyncio.run(_do(settings, act)))
+
+
+def _reading(file: Path, *, apply: bool) -> Act:
+    async def act(sessions: Sessions, settings: Settings, tell: Tell) -> RosterReport:
+        return await import_roster(
+            sessions,
+            file,
+            _change(settings),
+            apply=apply,
+            max_bytes=settings.max_roster_bytes,
+            tell=tell,
+        )
+
+    return act
+
+
+def _confirming(import_id: UUID) -> Act:
+    async def act(sessions: Sessions, settings: Settings, tell: Tell) -> RosterReport:
+        return await confirm_roster(sessions, import_id, _change(settings), tell=tell)
+
+    return act
+
+
+def _change(settings: Settings) -> Change:
+    return Change(utc_now(), new_id, settings.sso_link_by_email)
+
+
+async def _do(settings: Settings, act: Act) -> RosterReport:
+    engine = create_engine(settings)
+    try:
+        with _progress() as tell:
+            return await act(engine.connect, settings, tell)
+    except ServiceError as problem:
+        hint = f"\n{problem.hint_text}" if problem.hint_text else ""
+        refuse(f"{problem.code}: {problem.error_text}{hint}")
+    finally:
+        await engine.dispose()
+
+
+@contextmanager
+def _progress() -> Iterator[Tell]:
+    """A line on a terminal that grows and is wiped at the end; nothing anywhere else."""
+    width, shown = 30, sys.stderr.isatty()
+
+    def tell(stage: str, done: int, total: int) -> None:
+        filled = width * done // max(total, 1)
+        bar = "#" * filled + "-" * (width - filled)
+        sys.stderr.write(f"\r{stage:8}[{bar}] {100 * done // max(total, 1):3} %")
+        sys.stderr.flush()
+
+    yield tell if shown else _say_nothing
+    if shown:
+        sys.stderr.write("\r\033[K")
+
+
+def _say_nothing(stage: str, done: int, total: int) -> None:
+    pass
+
+
+def _print(report: RosterReport) -> None:
+    for row in report.examples:
+        place = f"{row.source}:{row.line}" if row.line else row.source
+        typer.echo(f"{place} {row.spark_user_id or '-'} {row.code or row.outcome}")
+    typer.echo(f"rows: {report.rows}")
+    for source, counts in report.counts.items():
+        said = ", ".join(f"{outcome}: {rows}" for outcome, rows in counts.items() if rows)
+        if said:
+            typer.echo(f"{source}: {said}")
+    typer.echo(f"import {report.id} is {report.state}")
+    if report.state != "applied":
+        typer.echo(f"`python -m app import-roster --confirm {report.id}` applies it")

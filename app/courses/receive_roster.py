@@ -1,0 +1,75 @@
+"""A roster from Spark, from its first byte to its answer (CONTRACT 8.6)."""
+
+from app.courses.change_roster import Change, Changed, EntryFault, change_roster, rehearse_roster
+from app.courses.roster import Roster, RosterPayload, StudentPayload
+from app.database import Sessions
+from app.deliveries.delivery import Delivery
+from app.deliveries.inbox import remember_refusal
+from app.deliveries.open import Gate, beside_if_large, open_json
+from app.deliveries.payload import has_member, list_faults, read_payload
+from app.deliveries.rehearsal import Rehearsal
+from app.errors import BadRequestError, JsonInvalidError, RequestBodyMissingError, ServiceError
+
+
+async def receive_roster(gate: Gate, sessions: Sessions, delivery: Delivery) -> Changed:
+    """Raises what `open_json` and `read_roster` raise, TimestampTooOldError,
+    TimestampInFutureError or CourseNotFoundError; then nothing has changed.
+    """
+    entry, authentic = await open_json(gate, delivery)
+    async with remember_refusal(sessions, entry):
+        authentic.check_fresh(now=delivery.now)
+        roster = await beside_if_large(read_roster, entry.text)
+        entry.spark_course_id = roster.spark_course_id
+        if isinstance(roster, StudentPayload):
+            entry.spark_user_id = roster.spark_user_id
+        return await change_roster(sessions, roster, entry, _change(gate, delivery))
+
+
+async def rehearse_receipt(gate: Gate, sessions: Sessions, delivery: Delivery) -> Rehearsal:
+    """Raises only what comes before the signature is verified, RateLimitedError, and outages.
+
+    Problems of single entries are listed too, though they do not refuse the roster.
+    """
+    entry, authentic = await open_json(gate, delivery)
+    rehearsal = Rehearsal()
+    with rehearsal.going_on():
+        authentic.check_fresh(now=delivery.now)
+    rehearsal.add(*await beside_if_large(_list_faults, entry.text))
+    if rehearsal.problems:
+        return rehearsal
+    with rehearsal.going_on():
+        roster = await beside_if_large(read_roster, entry.text)
+        changed = await rehearse_roster(sessions, roster, _change(gate, delivery))
+        rehearsal.would = "revise"
+        rehearsal.add(*(_placed(found) for found in changed.faults))
+    return rehearsal
+
+
+def read_roster(raw: bytes) -> Roster:
+    """Raises JsonInvalidError, FieldMissingError or FieldInvalidError, for the first fault."""
+    if not raw:
+        raise RequestBodyMissingError
+    return read_payload(raw, _form(raw))
+
+
+def _form(raw: bytes) -> type[RosterPayload | StudentPayload]:
+    """Raises JsonInvalidError."""
+    return StudentPayload if has_member(raw, "spark_user_id") else RosterPayload
+
+
+def _list_faults(raw: bytes) -> list[BadRequestError]:
+    if not raw:
+        return [RequestBodyMissingError()]
+    try:
+        return list_faults(raw, _form(raw))
+    except JsonInvalidError as fault:
+        return [fault]
+
+
+def _placed(found: EntryFault) -> ServiceError:
+    fault = found.fault
+    return type(fault)(hint=f"entries.{found.index}: {fault.hint_text or fault.title}")
+
+
+def _change(gate: Gate, delivery: Delivery) -> Change:
+    return Change(delivery.now, delivery.new_id, gate.settings.sso_link_by_email)

@@ -1,0 +1,107 @@
+"""The signed JSON of a roster (CONTRACT 8.6, DESIGN R24): who joins a course and who leaves it."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from app.accounts.personal import usable_email, usable_name
+from app.accounts.students import Student
+from app.deliveries.payload import Identifier
+
+MAX_ENTRIES = 5000
+
+
+def _name(value: object) -> object:
+    return usable_name(value) if isinstance(value, str) else value
+
+
+Name = Annotated[str, BeforeValidator(_name)]
+
+
+class RosterEntry(BaseModel):
+    """What becomes of one student."""
+
+    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
+
+    spark_user_id: Identifier = Field(
+        title="Spark user id",
+        description="The student, as `sub` of a sign-in names them. An integer is read as text.",
+        examples=["student_42"],
+    )
+    action: Literal["enroll", "drop"] = Field(
+        title="Action",
+        description="A drop ends the enrolment and deletes nothing.",
+        examples=["enroll"],
+    )
+    email: str | None = Field(
+        None,
+        title="E-mail",
+        description="For a new account. What is no address is ignored.",
+        max_length=1000,
+        examples=["ada@example.com"],
+    )
+    given_name: Name | None = Field(
+        None, title="Given name", description="For a new account.", examples=["Ada"]
+    )
+    family_name: Name | None = Field(
+        None, title="Family name", description="For a new account.", examples=["Example"]
+    )
+
+    @property
+    def student(self) -> Student:
+        return Student(
+            spark_user_id=self.spark_user_id,
+            email=usable_email(self.email) if self.email else None,
+            given_name=self.given_name or "",
+            family_name=self.family_name or "",
+        )
+
+
+class _Course(BaseModel):
+    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
+
+    spark_org_id: Identifier | None = Field(
+        None,
+        title="Spark organisation id",
+        description="Needed where several organisations have a course of this id.",
+        examples=["24"],
+    )
+    spark_course_id: Identifier = Field(
+        title="Spark course id",
+        description="A course that was synced. An integer is read as its decimal text.",
+        examples=["weather_101"],
+    )
+
+
+class RosterPayload(_Course):
+    """Changes to who takes part in a course. Unknown fields are ignored."""
+
+    model_config = ConfigDict(title="Roster")
+
+    entries: list[RosterEntry] = Field(
+        title="Entries", description="Each student once.", max_length=MAX_ENTRIES
+    )
+
+    @field_validator("entries")
+    @classmethod
+    def _each_once(cls, entries: list[RosterEntry]) -> list[RosterEntry]:
+        seen: set[str] = set()
+        for place, entry in enumerate(entries):
+            if entry.spark_user_id in seen:
+                raise ValueError(f"entry {place} repeats a spark_user_id")
+            seen.add(entry.spark_user_id)
+        return entries
+
+
+class StudentPayload(RosterEntry, _Course):
+    """The same for one student, without a list."""
+
+    model_config = ConfigDict(title="One student")
+
+    @property
+    def entries(self) -> Sequence[RosterEntry]:
+        return [self]
+
+
+Roster = RosterPayload | StudentPayload

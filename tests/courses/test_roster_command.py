@@ -1,0 +1,78 @@
+"""`python -m app import-roster`: what it says, and that it changes nothing unless it is told to."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.settings import Settings
+from tests.support.checkout import Checkout, make_checkout
+from tests.support.stores import Stores, own_stores
+
+
+@pytest.fixture(scope="module")
+def checkout() -> Iterator[Checkout]:
+    with make_checkout() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def stores(settings: Settings) -> Iterator[Stores]:
+    with own_stores(settings) as made:
+        yield made
+
+
+def test_a_folder_is_compared_and_then_applied_by_its_id(
+    checkout: Checkout, stores: Stores, tmp_path: Path
+) -> None:
+    (tmp_path / "users.csv").write_text(
+        "sourcedId,role,givenName,familyName,email\n"
+        "ada,student,Ada,Example,ada@example.com\n"
+        "eve,administrator,Eve,Example,eve@example.com\n"
+    )
+    (tmp_path / "enrollments.csv").write_text(
+        "sourcedId,classSourcedId,schoolSourcedId,userSourcedId,role\n1,no_course,24,ada,student\n"
+    )
+    done = checkout.run("import-roster", str(tmp_path), **stores.variables)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr  # no progress bar in a pipe
+    said = re.fullmatch(
+        r"enrollments:2 ada course_not_found\n"
+        r"users:3 eve skipped\n"
+        r"rows: 3\n"
+        r"users: create: 1, skipped: 1\n"
+        r"enrollments: error: 1\n"
+        r"import (\S+) is checked\n"
+        r"`python -m app import-roster --confirm (\S+)` applies it\n",
+        done.stdout,
+    )
+    assert said, done.stdout
+    assert said[1] == said[2]
+    assert stores.count("users") == 0
+
+    done = checkout.run("import-roster", "--confirm", said[1], **stores.variables)
+    assert f"import {said[1]} is applied\n" in done.stdout, done.stderr
+    assert stores.rows("SELECT email, role FROM users") == [
+        {"email": "ada@example.com", "role": "student"}
+    ]
+
+
+def test_a_file_is_applied_at_once_when_told_to(
+    checkout: Checkout, stores: Stores, tmp_path: Path
+) -> None:
+    file = tmp_path / "roster.csv"
+    file.write_text("sourcedId,role\nbob,student\n")
+    done = checkout.run("import-roster", str(file), "--apply", **stores.variables)
+    assert done.stdout.startswith("rows: 1\nusers: create: 1\n"), done.stderr
+    assert stores.rows("SELECT 1 AS one FROM lms_integrations WHERE lms_user_id = 'bob'")
+
+
+def test_what_it_cannot_do_is_said_in_a_sentence(
+    checkout: Checkout, stores: Stores, tmp_path: Path
+) -> None:
+    done = checkout.run("import-roster", **stores.variables)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Give either a file or --confirm with the id of an import.\n"
+    done = checkout.run("import-roster", str(tmp_path), **stores.variables)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("roster_file_invalid: ")
