@@ -172,8 +172,8 @@ _HOLD = text(
                     where q.quest_id = :quest_id and q.is_active)
     """
 )
-# Without it the planner takes a table that has just grown for a small one, and reads it all for
-# each row.
+# Without it the planner takes a table that has just grown, or a column that was just filled, for
+# what it was before, and reads far too much for each row.
 _ANALYZE = text("analyze spark.roster_rows")
 _LAST = text("select max(number) from spark.roster_rows where import_id = :import_id")
 
@@ -188,7 +188,6 @@ async def compare_roster(
     """Every row that has no outcome gets one. `tell` is given rows compared and rows in all."""
     async with sessions() as session, session.begin():
         last = (await session.execute(_LAST, {"import_id": import_id})).scalar_one()
-        await session.execute(_ANALYZE)
     rows = 0 if last is None else last + 1
     steps = (_ROLES, _USERS, _COURSES, _ENROLMENTS)
     for place, step in enumerate(steps):
@@ -201,6 +200,8 @@ async def compare_roster(
 async def _in_stretches(
     sessions: Sessions, step: TextClause, rows: int, values: dict[str, object]
 ) -> None:
+    async with sessions() as session, session.begin():
+        await session.execute(_ANALYZE)
     for first in range(0, rows, STRETCH_ROWS):
         async with sessions() as session, session.begin():
             await session.execute(step, values | {"first": first, "last": first + STRETCH_ROWS})
