@@ -192,8 +192,26 @@ def problems(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
     """`openapi_extra` of a route that reads its JSON itself."""
-    content = {"application/json": {"schema": model.model_json_schema()}}
+    content = {"application/json": {"schema": inline_schema(model)}}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The model's schema without references, which would point nowhere inside a contract."""
+    schema = model.model_json_schema()
+    parts = schema.pop("$defs", {})
+
+    def inline(value: Any) -> Any:
+        if isinstance(value, list):
+            return [inline(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if reference := value.get("$ref"):
+            return inline(parts[reference.rpartition("/")[2]])
+        return {name: inline(item) for name, item in value.items()}
+
+    inlined: dict[str, Any] = inline(schema)
+    return inlined
 
 
 def _response(kinds: Iterable[type[ServiceError]]) -> dict[str, Any]:

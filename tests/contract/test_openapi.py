@@ -1,6 +1,7 @@
 """The contract is made from the routes, complete, and committed."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,13 @@ def test_no_route_lets_the_framework_read_a_body(contract: dict[str, Any]) -> No
     for name, operation in _operations(contract):
         for media in operation.get("requestBody", {}).get("content", {}).values():
             assert "$ref" not in media["schema"], name
+
+
+def test_every_reference_leads_somewhere(contract: dict[str, Any]) -> None:
+    for reference in set(re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(contract))):
+        place: Any = contract
+        for step in reference.split("/"):
+            place = place[step]
 
 
 def test_what_the_edge_answers_is_documented_on_every_operation(contract: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from app.api.dependencies import Now, Opened, RequestId
-from app.api.problems import problems
+from app.api.problems import inline_schema, problems
 from app.api.spark.delivery import (
     SIGNATURE_HEADERS,
     WEBHOOK_PARAMETERS,
@@ -37,9 +37,7 @@ REQUEST_BODY = {
     "required": True,
     "content": {
         "application/json": {
-            "schema": {
-                "oneOf": [RosterPayload.model_json_schema(), StudentPayload.model_json_schema()]
-            }
+            "schema": {"oneOf": [inline_schema(RosterPayload), inline_schema(StudentPayload)]}
         }
     },
 }

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from app import metrics
 from app.api.dependencies import Now, Opened, RequestId
-from app.api.problems import problems
+from app.api.problems import inline_schema, problems
 from app.api.spark.delivery import (
     SIGNATURE_HEADERS,
     WEBHOOK_PARAMETERS,
@@ -73,7 +73,7 @@ def _form_schema() -> dict[str, Any]:
         "type": "object",
         "required": ["metadata"],
         "properties": {
-            "metadata": SubmissionPayload.model_json_schema()
+            "metadata": inline_schema(SubmissionPayload)
             | {"description": "The signed JSON object, as a text field without a file name."},
             "file": {
                 "type": "array",
@@ -91,7 +91,7 @@ def _form_schema() -> dict[str, Any]:
 REQUEST_BODY = {
     "required": True,
     "content": {
-        "application/json": {"schema": SubmissionPayload.model_json_schema()},
+        "application/json": {"schema": inline_schema(SubmissionPayload)},
         "multipart/form-data": {
             "schema": _form_schema(),
             "encoding": {
