@@ -41,7 +41,7 @@ def _yaml(document: dict[str, Any]) -> str:
 
 def example_environment() -> str:
     """`.env.example`: every setting with its description, commented out."""
-    lines = ["# Generated from app/settings.py by `make openapi`. Copy to .env and fill in.", ""]
+    lines = ["# Generated from app/settings/__init__.py by `make openapi`. Copy to .env and fill in.", ""]
     for name, field in Settings.model_fields.items():
         lines += [f"# {field.description}", f"# {name.upper()}={_default(field)}", ""]
     return "\n".join(lines)
@@ -54,7 +54,7 @@ def describe_settings() -> str:
         f"| {field.description} |"
         for name, field in Settings.model_fields.items()
     ]
-    head = ["# Settings", "", "Generated from `app/settings.py` by `make openapi`.", ""]
+    head = ["# Settings", "", "Generated from `app/settings/__init__.py` by `make openapi`.", ""]
     return "\n".join([*head, "| variable | default | |", "|---|---|---|", *rows, ""])
 
 
