@@ -41,7 +41,10 @@ def _yaml(document: dict[str, Any]) -> str:
 
 def example_environment() -> str:
     """`.env.example`: every setting with its description, commented out."""
-    lines = ["# Generated from app/settings/__init__.py by `make openapi`. Copy to .env and fill in.", ""]
+    lines = [
+        "# Generated from app/settings/__init__.py by `make openapi`. Copy to .env and fill in.",
+        "",
+    ]
     for name, field in Settings.model_fields.items():
         lines += [f"# {field.description}", f"# {name.upper()}={_default(field)}", ""]
     return "\n".join(lines)

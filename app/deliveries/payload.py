@@ -5,12 +5,11 @@ never its value.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
-from pydantic_core import ErrorDetails
 
 from app.errors import BadRequestError, FieldInvalidError, FieldMissingError, JsonInvalidError
 from app.text import StrictJsonError, clean_text, identifier_text, load_json
@@ -91,13 +90,13 @@ def _load(raw: bytes) -> dict[str, Any]:
 
 def _faults(error: ValidationError, content: dict[str, Any]) -> Iterable[BadRequestError]:
     for fault in error.errors(include_input=False, include_url=False):
-        name = _place(fault)
+        name = _place(fault["loc"])
         if content.get(name) is None and len(fault["loc"]) == 1:
             yield FieldMissingError(name=name)
         else:
             yield FieldInvalidError(name=name, hint=fault["msg"].removeprefix("Value error, "))
 
 
-def _place(fault: ErrorDetails) -> str:
+def _place(steps: Sequence[int | str]) -> str:
     """Where it is, as a path: `files.0.sha256`."""
-    return ".".join(str(step) for step in fault["loc"])
+    return ".".join(map(str, steps))
