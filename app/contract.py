@@ -42,7 +42,7 @@ def _yaml(document: dict[str, Any]) -> str:
 def example_environment() -> str:
     """`.env.example`: every setting with its description, commented out."""
     lines = [
-        "# Generated from app/settings/__init__.py by `make openapi`. Copy to .env and fill in.",
+        "# Generated from app/settings/ by `make openapi`. Copy to .env and fill in.",
         "",
     ]
     for name, field in Settings.model_fields.items():
