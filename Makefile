@@ -19,8 +19,8 @@ demo: $(SYNCED) ## send a student and homework through a running copy, and show 
 	@exec $(BIN)/python -m app demo
 
 .PHONY: test
-test: $(SYNCED) ## run the tests against a real Postgres and a real S3 server
-	$(BIN)/python -m pytest -q
+test: $(SYNCED) ## run the tests against real Postgres and S3 servers, in two processes
+	$(BIN)/python -m pytest -q -n 2
 
 .PHONY: soak
 soak: $(SYNCED) ## the tests with the full numbers: slower

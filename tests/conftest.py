@@ -28,7 +28,8 @@ from tests.support.canaries import CANARIES
 from tests.support.running import Running, run_app
 from tests.support.spark import Assignment, SignedIn, Spark
 
-FOLDER = Path(__file__).parent.parent / ".local" / "tests"
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")  # each has servers of its own
+FOLDER = Path(__file__).parent.parent / ".local" / "tests" / WORKER
 TASKS = (("Research", 100), ("Build", 150), ("Present", 100))
 
 

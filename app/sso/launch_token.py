@@ -60,9 +60,14 @@ def _free_text(value: object) -> object:
 
 
 def _course_ids(value: object) -> object:
-    """Odd parts of this optional claim are ignored: they must not keep a student out."""
-    if not isinstance(value, list):
+    """Odd parts of this optional claim are ignored: they must not keep a student out.
+
+    What is no list at all names no course; only an absent claim leaves the question open.
+    """
+    if value is None:
         return None
+    if not isinstance(value, list):
+        return ()
     ids = (str(item) if type(item) is int else item for item in value)
     return tuple(
         item

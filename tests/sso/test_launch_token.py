@@ -368,8 +368,8 @@ def test_names_are_repaired(written: object, kept: str) -> None:
     ("courses", "kept"),
     [
         (..., None),
-        ("x", None),
-        ({}, None),
+        ("x", ()),
+        ({}, ()),
         ([], ()),
         (["a", 7, True, None, 1.5, "", "b\0", "c" * 256, ["d"], "e"], ("a", "7", "e")),
     ],
