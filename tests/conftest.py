@@ -8,6 +8,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,6 +28,12 @@ from app.storage.bucket import Bucket
 from tests.support.canaries import CANARIES
 from tests.support.running import Running, run_app
 from tests.support.spark import Assignment, SignedIn, Spark
+
+# Whoever runs the tests in the background may have these ignored, and so would every service that
+# a test starts and ends by them.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")  # each has servers of its own
 FOLDER = Path(__file__).parent.parent / ".local" / "tests" / WORKER

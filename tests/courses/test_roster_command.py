@@ -17,7 +17,7 @@ def checkout() -> Iterator[Checkout]:
         yield made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def stores(settings: Settings) -> Iterator[Stores]:
     with own_stores(settings) as made:
         yield made
