@@ -467,8 +467,7 @@ async def two_processes(settings: Settings) -> AsyncIterator[list[Spark]]:
         yield [Spark(first, *both), Spark(second, *both)]
 
 
-# The bytes a storm sends. Standard Webhooks sign a list of files, so its repetitions are answered
-# before the files are read, and R4 reads 8 MiB of what still comes.
+# The bytes a storm sends.
 STORMS = {"Idempotency-Key": 10 * MEBIBYTE}
 if "SOAK" in os.environ:
     STORMS |= {"digest": 10 * MEBIBYTE, "webhook-id": 7 * MEBIBYTE}
