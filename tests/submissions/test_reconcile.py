@@ -258,7 +258,7 @@ def test_an_unfinished_upload_ends_unless_it_is_somebodys(
 
 
 def test_many_pages_are_compared_as_one(service: Settings, stores: Stores) -> None:
-    """1,100 objects and 1,100 rows, more than a page of 1,000, some of them alone; foreign keys lie in between."""
+    """More objects and rows than a page of 1,000, some of them alone; foreign keys lie between."""
     keys = [new_key() for _ in range(1100)]
     without_row, without_object, both = keys[:20], [new_key() for _ in range(20)], keys[20:]
     stores.put(*keys, *FOREIGN, content=b"rain")
