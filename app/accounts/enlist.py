@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, any_, bindparam, select
+from sqlalchemy import ARRAY, Text, any_, bindparam
 
 from app.accounts.students import (
+    ALL_LINKED,
     INSERT_LINK,
     INSERT_USER,
     Account,
@@ -30,7 +31,7 @@ from app.accounts.students import (
 )
 from app.database import Session
 from app.errors import AccountInactiveError, AccountLinkForbiddenError
-from app.models import PLATFORM, LmsIntegration, User
+from app.models import LmsIntegration, User
 
 MAX_STUDENTS = 200  # in one transaction: each holds up to two of the database's few locks
 Refused = AccountInactiveError | AccountLinkForbiddenError
@@ -42,28 +43,16 @@ class Listed(NamedTuple):
     email: str | None
 
 
-_LISTED = (
-    select(
-        LmsIntegration.lms_user_id,
-        User.email,
-        User.id,
-        User.role,
-        User.deletion_status,
-        LmsIntegration.sync_enabled,
-        LmsIntegration.sync_status,
-    )
-    .join(LmsIntegration, LmsIntegration.user_id == User.id)
-    .where(
-        LmsIntegration.lms_platform == PLATFORM,
-        LmsIntegration.lms_user_id == any_(bindparam("ids", type_=ARRAY(Text))),
-    )
+_LISTED = ALL_LINKED.add_columns(LmsIntegration.lms_user_id, User.email).where(
+    LmsIntegration.lms_user_id == any_(bindparam("ids", type_=ARRAY(Text)))
 )
 
 
 async def find_students(session: Session, spark_user_ids: Sequence[str]) -> dict[str, Listed]:
     """Those who are linked, active or not, by Spark id."""
     found = await session.execute(_LISTED, {"ids": list(spark_user_ids)})
-    return {row.lms_user_id: Listed(Known(*row[2:]), row.email) for row in found}
+    split = len(Known._fields)
+    return {row.lms_user_id: Listed(Known(*row[:split]), row.email) for row in found}
 
 
 def active_or_refused(known: Known) -> Account | Refused:

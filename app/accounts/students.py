@@ -119,7 +119,7 @@ def _refuse_inactive(known: Known) -> None:
 
 
 # Built once: building a statement costs more than running it.
-LINKED = (
+ALL_LINKED = (
     select(
         User.id.label("user_id"),
         User.role,
@@ -128,11 +128,9 @@ LINKED = (
         LmsIntegration.sync_status,
     )
     .join(LmsIntegration, LmsIntegration.user_id == User.id)
-    .where(
-        LmsIntegration.lms_platform == PLATFORM,
-        LmsIntegration.lms_user_id == bindparam("spark_user_id"),
-    )
+    .where(LmsIntegration.lms_platform == PLATFORM)
 )
+LINKED = ALL_LINKED.where(LmsIntegration.lms_user_id == bindparam("spark_user_id"))
 _NAMES = func.unnest(bindparam("names", type_=ARRAY(Text)))
 _KEYS = select(func.hashtextextended(_NAMES, 0).label("key")).distinct().order_by("key").subquery()
 _LOCK = select(func.pg_advisory_xact_lock(_KEYS.c.key))

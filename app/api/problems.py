@@ -20,12 +20,15 @@ from app.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
     CourseSyncFailedError,
+    CredentialsInvalidError,
+    DatabaseUnavailableError,
     FieldInvalidError,
     HeaderTooLargeError,
     JsonInvalidError,
     MediaTypeUnsupportedError,
     MethodNotAllowedError,
     NotFoundError,
+    OverloadedError,
     RateLimitedError,
     RequestInvalidError,
     RosterFailedError,
@@ -45,6 +48,13 @@ BODY_PROBLEMS: tuple[type[ServiceError], ...] = (
     BodyTooLargeError,
     MediaTypeUnsupportedError,
     JsonInvalidError,
+)
+INTERNAL_PROBLEMS: tuple[type[ServiceError], ...] = (
+    CredentialsInvalidError,
+    FieldInvalidError,
+    DatabaseUnavailableError,
+    OverloadedError,
+    ServiceError,
 )
 
 # What an unexpected failure of a route says to its old clients.

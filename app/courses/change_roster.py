@@ -66,14 +66,6 @@ class Changed:
 Numbered = Sequence[tuple[int, RosterEntry]]
 
 
-class _UndoneError(Exception):
-    """Ends the transaction of a rehearsal."""
-
-    def __init__(self, changed: Changed) -> None:
-        super().__init__()
-        self.changed = changed
-
-
 async def change_roster(
     sessions: Sessions, roster: Roster, entry: Entry, change: Change
 ) -> Changed:
@@ -91,11 +83,9 @@ async def rehearse_roster(sessions: Sessions, roster: Roster, change: Change) ->
     quest_id = await _find_course(sessions, roster)
     changed = Changed()
     for part in _parts(roster):
-        try:
-            async with sessions() as session, session.begin():
-                raise _UndoneError(await _change(session, quest_id, part, change))
-        except _UndoneError as undone:
-            changed.add(undone.changed)
+        async with sessions() as session, session.begin() as transaction:
+            changed.add(await _change(session, quest_id, part, change))
+            await transaction.rollback()
     return changed
 
 

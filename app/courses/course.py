@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from app.deliveries.payload import FreeText, Identifier, MomentText
+from app.deliveries.payload import FreeText, Identifier, MomentText, refuse_repeats
 
 MAX_ASSIGNMENTS = 1000
 
@@ -84,9 +84,6 @@ class CoursePayload(BaseModel):
     @field_validator("assignments")
     @classmethod
     def _each_once(cls, items: list[CourseAssignment] | None) -> list[CourseAssignment] | None:
-        seen: set[str] = set()
-        for place, item in enumerate(items or ()):
-            if item.spark_assignment_id in seen:
-                raise ValueError(f"item {place} repeats a spark_assignment_id")
-            seen.add(item.spark_assignment_id)
+        ids = (item.spark_assignment_id for item in items or ())
+        refuse_repeats(ids, item="item", name="spark_assignment_id")
         return items

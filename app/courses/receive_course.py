@@ -7,7 +7,7 @@ from app.deliveries.delivery import Delivery
 from app.deliveries.inbox import remember_refusal
 from app.deliveries.open import Gate, beside_if_large, open_json
 from app.deliveries.payload import list_faults, read_payload
-from app.deliveries.rehearsal import Rehearsal
+from app.deliveries.rehearsal import Rehearsal, rehearse_json
 from app.errors import (
     BadRequestError,
     CourseFieldMissingError,
@@ -30,15 +30,10 @@ async def receive_course(gate: Gate, sessions: Sessions, delivery: Delivery) -> 
 
 async def rehearse_course(gate: Gate, sessions: Sessions, delivery: Delivery) -> Rehearsal:
     """Raises only what comes before the signature is verified, RateLimitedError, and outages."""
-    entry, authentic = await open_json(gate, delivery)
-    rehearsal = Rehearsal()
-    with rehearsal.going_on():
-        authentic.check_fresh(now=delivery.now)
-    rehearsal.add(*await beside_if_large(_list_faults, entry.text))
+    entry, rehearsal = await rehearse_json(gate, delivery, _list_faults)
     if not rehearsal.problems:
-        synced = await rehearse_sync(
-            sessions, read_course(entry.text), now=delivery.now, new_id=delivery.new_id
-        )
+        course = await beside_if_large(read_course, entry.text)
+        synced = await rehearse_sync(sessions, course, now=delivery.now, new_id=delivery.new_id)
         rehearsal.would = "create" if synced.is_new else "revise"
     return rehearsal
 

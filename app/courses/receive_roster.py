@@ -7,7 +7,7 @@ from app.deliveries.delivery import Delivery
 from app.deliveries.inbox import remember_refusal
 from app.deliveries.open import Gate, beside_if_large, open_json
 from app.deliveries.payload import has_member, list_faults, read_payload
-from app.deliveries.rehearsal import Rehearsal
+from app.deliveries.rehearsal import Rehearsal, rehearse_json
 from app.errors import BadRequestError, JsonInvalidError, RequestBodyMissingError, ServiceError
 
 
@@ -30,11 +30,7 @@ async def rehearse_receipt(gate: Gate, sessions: Sessions, delivery: Delivery) -
 
     Problems of single entries are listed too, though they do not refuse the roster.
     """
-    entry, authentic = await open_json(gate, delivery)
-    rehearsal = Rehearsal()
-    with rehearsal.going_on():
-        authentic.check_fresh(now=delivery.now)
-    rehearsal.add(*await beside_if_large(_list_faults, entry.text))
+    entry, rehearsal = await rehearse_json(gate, delivery, _list_faults)
     if rehearsal.problems:
         return rehearsal
     with rehearsal.going_on():

@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from app.accounts.personal import usable_email, usable_name
 from app.accounts.students import Student
-from app.deliveries.payload import Identifier
+from app.deliveries.payload import Identifier, refuse_repeats
 
 MAX_ENTRIES = 5000
 
@@ -86,11 +86,8 @@ class RosterPayload(_Course):
     @field_validator("entries")
     @classmethod
     def _each_once(cls, entries: list[RosterEntry]) -> list[RosterEntry]:
-        seen: set[str] = set()
-        for place, entry in enumerate(entries):
-            if entry.spark_user_id in seen:
-                raise ValueError(f"entry {place} repeats a spark_user_id")
-            seen.add(entry.spark_user_id)
+        ids = (entry.spark_user_id for entry in entries)
+        refuse_repeats(ids, item="entry", name="spark_user_id")
         return entries
 
 

@@ -39,23 +39,14 @@ class Synced:
         return self.created + self.updated
 
 
-class _UndoneError(Exception):
-    """Ends the transaction of a rehearsal."""
-
-    def __init__(self, synced: Synced) -> None:
-        super().__init__()
-        self.synced = synced
-
-
 async def rehearse_sync(
     sessions: Sessions, course: CoursePayload, *, now: datetime, new_id: Callable[[], UUID]
 ) -> Synced:
     """What a sync would do; everything is undone."""
-    try:
-        async with sessions() as session, session.begin():
-            raise _UndoneError(await _sync(session, course, now=now, new_id=new_id))
-    except _UndoneError as undone:
-        return undone.synced
+    async with sessions() as session, session.begin() as transaction:
+        synced = await _sync(session, course, now=now, new_id=new_id)
+        await transaction.rollback()
+    return synced
 
 
 @retried

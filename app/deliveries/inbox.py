@@ -103,18 +103,16 @@ _SEEN_IN_TIME = select(
 
 
 _SAME = InboxDelivery.__table__.alias("same")
-_TEXT = (
-    select(_SAME.c.message)
-    .where(_SAME.c.digest == InboxDelivery.digest, _SAME.c.message.is_not(None))
-    .limit(1)
-    .scalar_subquery()
+# A text that came several times may be kept with another delivery of it.
+KEPT_TEXTS = select(_SAME.c.message).where(
+    _SAME.c.digest == InboxDelivery.digest, _SAME.c.message.is_not(None)
 )
 _GET = select(
     InboxDelivery.id,
     InboxDelivery.route,
     InboxDelivery.media_type,
     InboxDelivery.received_at,
-    func.coalesce(_TEXT, b"").label("text"),
+    func.coalesce(KEPT_TEXTS.limit(1).scalar_subquery(), b"").label("text"),
     InboxDelivery.webhook_id,
     InboxDelivery.body_bytes,
     InboxDelivery.file_count,
@@ -191,10 +189,7 @@ async def was_seen_in_time(session: Session, digest: bytes, *, said_at: datetime
 
 
 async def get_delivery(sessions: Sessions, delivery_id: UUID) -> Entry:
-    """As it arrived; `text` is empty once it is not kept any more. Raises NotFoundError.
-
-    A text that came several times may be kept with another delivery of it.
-    """
+    """As it arrived; `text` is empty once it is not kept any more. Raises NotFoundError."""
     async with sessions() as session, session.begin():
         found = await session.execute(_GET, {"delivery_id": delivery_id})
         delivery = found.mappings().one_or_none()

@@ -61,6 +61,15 @@ def read_payload(raw: bytes, model: type[Payload]) -> Payload:
         raise next(iter(_faults(error, content))) from None
 
 
+def refuse_repeats(ids: Iterable[str], *, item: str, name: str) -> None:
+    """For a validator of a list: raises ValueError with the place of the first repeated id."""
+    seen: set[str] = set()
+    for place, one in enumerate(ids):
+        if one in seen:
+            raise ValueError(f"{item} {place} repeats a {name}")
+        seen.add(one)
+
+
 def has_member(raw: bytes, name: str) -> bool:
     """For a message that has two forms. Raises JsonInvalidError."""
     return name in _load(raw)

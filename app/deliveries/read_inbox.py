@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, bindparam, select
 
 from app.database import Sessions
-from app.deliveries.inbox import JSON, SUBMISSION_ROUTE
+from app.deliveries.inbox import JSON, KEPT_TEXTS, SUBMISSION_ROUTE
 from app.errors import NotFoundError
 from app.models import IdempotencyKey, InboxDelivery
 
@@ -52,12 +52,6 @@ class Wanted:
 
 # The text may be kept with another delivery of the same; the files of a form only once its message
 # was answered, and the digest of the signed text is always a key of that (DESIGN R1, R9).
-_SAME = InboxDelivery.__table__.alias("same")
-_HAS_TEXT = (
-    select(_SAME.c.id)
-    .where(_SAME.c.digest == InboxDelivery.digest, _SAME.c.message.is_not(None))
-    .exists()
-)
 _IS_ANSWERED = (
     select(IdempotencyKey.key)
     .where(IdempotencyKey.key == InboxDelivery.digest, IdempotencyKey.response.is_not(None))
@@ -82,7 +76,7 @@ _KEPT = select(
     InboxDelivery.submission_id,
     (
         (InboxDelivery.route == SUBMISSION_ROUTE)
-        & _HAS_TEXT
+        & KEPT_TEXTS.exists()
         & ((InboxDelivery.media_type == JSON) | _IS_ANSWERED)
     ).label("replayable"),
 )

@@ -1,10 +1,13 @@
 """What a dry run finds (DESIGN R7): every problem, and what would become of the delivery."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from app.deliveries.delivery import Delivery
+from app.deliveries.inbox import Entry
+from app.deliveries.open import Gate, beside_if_large, open_json
 from app.errors import BadRequestError, ForbiddenError, MissingError, ServiceError
 
 Would = Literal["create", "revise", "duplicate", "refuse"]
@@ -36,3 +39,15 @@ class Rehearsal:
             yield
         except FAULTS as fault:
             self.add(fault)
+
+
+async def rehearse_json(
+    gate: Gate, delivery: Delivery, list_faults: Callable[[bytes], Sequence[BadRequestError]]
+) -> tuple[Entry, Rehearsal]:
+    """What is wrong with the message itself. Raises what `open_json` raises."""
+    entry, authentic = await open_json(gate, delivery)
+    rehearsal = Rehearsal()
+    with rehearsal.going_on():
+        authentic.check_fresh(now=delivery.now)
+    rehearsal.add(*await beside_if_large(list_faults, entry.text))
+    return entry, rehearsal

@@ -7,7 +7,7 @@ completion, XP, the revision with its files, the activity event and the answer a
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 from uuid import UUID
 
@@ -67,7 +67,7 @@ class HandedIn:
     message: Message
     files: Sequence[StoredFile]
 
-    @property
+    @cached_property
     def fingerprint(self) -> bytes:
         return self.message.fingerprint([file.sha256 for file in self.files])
 

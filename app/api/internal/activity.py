@@ -16,13 +16,9 @@ from app.api.internal.activity_schemas import (
     AppliedFilters,
     Event,
 )
-from app.api.problems import problems
+from app.api.problems import INTERNAL_PROBLEMS, problems
 from app.errors import (
-    CredentialsInvalidError,
-    DatabaseUnavailableError,
     FieldInvalidError,
-    OverloadedError,
-    ServiceError,
 )
 
 router = APIRouter(
@@ -41,13 +37,7 @@ DEFAULT_SPAN = timedelta(days=7)
         " cover everything they let through, not only the events listed. Failures say"
         " `success: false` as well."
     ),
-    responses=problems(
-        CredentialsInvalidError,
-        FieldInvalidError,
-        DatabaseUnavailableError,
-        OverloadedError,
-        ServiceError,
-    ),
+    responses=problems(*INTERNAL_PROBLEMS),
 )
 async def read_activity(
     query: Annotated[ActivityQuery, Query()], opened: Opened, now: Now

@@ -8,14 +8,9 @@ from fastapi import APIRouter, Depends
 
 from app.api.dependencies import Now, Opened, require_service_key
 from app.api.internal.schemas import Block, CompletionAnswer, Document, File
-from app.api.problems import problems
+from app.api.problems import INTERNAL_PROBLEMS, problems
 from app.errors import (
-    CredentialsInvalidError,
-    DatabaseUnavailableError,
-    FieldInvalidError,
     NotFoundError,
-    OverloadedError,
-    ServiceError,
 )
 from app.evidence.completions import CompletionFile, StoredBlock, get_completion
 from app.storage.bucket import LINK_SECONDS, Bucket
@@ -30,14 +25,7 @@ router = APIRouter(
     name="getCompletion",
     summary="Read a completion",
     description="Evidence blocks in the editor's shapes, and files with signed links.",
-    responses=problems(
-        CredentialsInvalidError,
-        FieldInvalidError,
-        NotFoundError,
-        DatabaseUnavailableError,
-        OverloadedError,
-        ServiceError,
-    ),
+    responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
 async def read_completion(completion_id: UUID, opened: Opened, now: Now) -> CompletionAnswer:
     completion = await get_completion(opened.sessions, completion_id)

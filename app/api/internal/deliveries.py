@@ -10,7 +10,7 @@ from starlette.responses import Response
 from app.api.dependencies import Now, Opened, RequestId, require_service_key
 from app.api.internal.schemas import DeliveryAnswer, DeliveryList, DeliveryQuery
 from app.api.paging import read_page
-from app.api.problems import problems
+from app.api.problems import INTERNAL_PROBLEMS, problems
 from app.api.submission_answer import SubmissionAnswer, answer_submission
 from app.clock import new_id, stopwatch
 from app.deliveries.read_inbox import Wanted, describe_delivery, list_deliveries
@@ -19,19 +19,14 @@ from app.errors import (
     AssignmentAmbiguousError,
     AssignmentNotFoundError,
     ContentMissingError,
-    CredentialsInvalidError,
-    DatabaseUnavailableError,
-    FieldInvalidError,
     FieldMissingError,
     FileMissingError,
     IdempotencyConflictError,
     JsonInvalidError,
     NotFoundError,
     NotReplayableError,
-    OverloadedError,
     RequestInProgressError,
     RequestStillRunningError,
-    ServiceError,
     StudentNotFoundError,
     UrlNotAllowedError,
 )
@@ -43,14 +38,6 @@ router = APIRouter(
     dependencies=[Depends(require_service_key)],
 )
 
-PROBLEMS = (
-    CredentialsInvalidError,
-    FieldInvalidError,
-    DatabaseUnavailableError,
-    OverloadedError,
-    ServiceError,
-)
-
 
 @router.get(
     "",
@@ -60,7 +47,7 @@ PROBLEMS = (
         "What Spark sent with a right signature and what it was answered, newest first. Filters"
         " narrow it together. Deliveries are kept 30 days by default."
     ),
-    responses=problems(*PROBLEMS),
+    responses=problems(*INTERNAL_PROBLEMS),
 )
 async def read_deliveries(query: Annotated[DeliveryQuery, Query()], opened: Opened) -> DeliveryList:
     wanted = Wanted(query.spark_user_id, query.spark_assignment_id, query.code, query.status)
@@ -78,7 +65,7 @@ async def read_deliveries(query: Annotated[DeliveryQuery, Query()], opened: Open
     name="getDelivery",
     summary="Read a delivery",
     description="What became of it, without what it says.",
-    responses=problems(NotFoundError, *PROBLEMS),
+    responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
 async def read_delivery(delivery_id: UUID, opened: Opened) -> DeliveryAnswer:
     delivery = await describe_delivery(opened.sessions, delivery_id)
@@ -110,7 +97,7 @@ async def read_delivery(delivery_id: UUID, opened: Opened) -> DeliveryAnswer:
         IdempotencyConflictError,
         RequestInProgressError,
         RequestStillRunningError,
-        *PROBLEMS,
+        *INTERNAL_PROBLEMS,
     ),
 )
 async def replay(delivery_id: UUID, opened: Opened, now: Now, request_id: RequestId) -> Response:

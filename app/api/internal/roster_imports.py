@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from app.api.dependencies import Now, Opened, Resources, require_service_key
 from app.api.internal.schemas import UUID_EXAMPLE
-from app.api.problems import problems
+from app.api.problems import INTERNAL_PROBLEMS, problems
 from app.clock import new_id
 from app.courses.change_roster import Change
 from app.courses.import_roster import RosterReport, confirm_roster, import_roster
@@ -17,27 +17,14 @@ from app.deliveries.pace import keep_pace
 from app.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
-    CredentialsInvalidError,
-    DatabaseUnavailableError,
-    FieldInvalidError,
     NotFoundError,
-    OverloadedError,
     RosterFileInvalidError,
-    ServiceError,
 )
 
 router = APIRouter(
     prefix="/internal/v1/roster/imports",
     tags=["rosters"],
     dependencies=[Depends(require_service_key)],
-)
-
-PROBLEMS = (
-    CredentialsInvalidError,
-    FieldInvalidError,
-    DatabaseUnavailableError,
-    OverloadedError,
-    ServiceError,
 )
 
 DESCRIPTION = """\
@@ -87,7 +74,9 @@ class RosterImportAnswer(BaseModel):
     name="importRoster",
     summary="Compare or apply a roster file",
     description=DESCRIPTION,
-    responses=problems(RosterFileInvalidError, BodyTooLargeError, BodyTimeoutError, *PROBLEMS),
+    responses=problems(
+        RosterFileInvalidError, BodyTooLargeError, BodyTimeoutError, *INTERNAL_PROBLEMS
+    ),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -128,7 +117,7 @@ async def import_file(
     name="confirmRosterImport",
     summary="Apply an import, with what is held",
     description="Of an import that was compared, held or cut off. Repeating it changes nothing.",
-    responses=problems(NotFoundError, *PROBLEMS),
+    responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
 async def confirm(import_id: UUID, opened: Opened, now: Now) -> RosterImportAnswer:
     return _answer(

@@ -8,14 +8,10 @@ from starlette.responses import Response
 
 from app.api.dependencies import Now, Opened, read_json, require_service_key
 from app.api.internal.schemas import Active, Inactive, Introspection
-from app.api.problems import BODY_PROBLEMS, json_body, problems
+from app.api.problems import BODY_PROBLEMS, INTERNAL_PROBLEMS, json_body, problems
 from app.errors import (
-    CredentialsInvalidError,
-    DatabaseUnavailableError,
     FieldInvalidError,
     NotFoundError,
-    OverloadedError,
-    ServiceError,
 )
 from app.sso.sessions import introspect_token, revoke_session
 
@@ -25,21 +21,13 @@ router = APIRouter(
 
 MAX_BODY_BYTES = 64 * 1024
 
-PROBLEMS = (
-    CredentialsInvalidError,
-    FieldInvalidError,
-    DatabaseUnavailableError,
-    OverloadedError,
-    ServiceError,
-)
-
 
 @router.post(
     "/introspect",
     name="introspectSession",
     summary="Ask whether an app token is active",
     description="In the manner of RFC 7662: an inactive token is not explained.",
-    responses=problems(*PROBLEMS, *BODY_PROBLEMS),
+    responses=problems(*INTERNAL_PROBLEMS, *BODY_PROBLEMS),
     openapi_extra=json_body(Introspection),
 )
 async def introspect(request: Request, opened: Opened, now: Now) -> Active | Inactive:
@@ -62,7 +50,7 @@ async def introspect(request: Request, opened: Opened, now: Now) -> Active | Ina
     summary="End a session",
     description="Its tokens are inactive from now on. Repeating it changes nothing.",
     status_code=204,
-    responses=problems(NotFoundError, *PROBLEMS),
+    responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
 async def revoke(session_id: UUID, opened: Opened) -> Response:
     await revoke_session(opened.sessions, session_id)
