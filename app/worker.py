@@ -8,9 +8,9 @@ import structlog
 from app.api.dependencies import Resources
 from app.courses.stage_roster import delete_old_imports
 from app.deliveries.inbox import delete_old_deliveries
+from app.files.uploads import sweep_uploads
 from app.sso.expire import delete_expired
 from app.submissions.idempotency import delete_old_keys
-from app.submissions.uploads import sweep_uploads
 
 SWEEP_EVERY_SECONDS = 60
 

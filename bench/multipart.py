@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from app.submissions.multipart import MultipartLimits, read_parts
+from app.files.multipart import MultipartLimits, read_parts
 
 BOUNDARY = b"----------------------------735323031399963166993862"
 MEGABYTE = 1_000_000

@@ -11,10 +11,10 @@ from app.cli.servers import LOCAL, refuse, seed_database, servers
 from app.clock import new_id, stopwatch, utc_now
 from app.database import migrate as migrate_database
 from app.errors import ServiceError
+from app.files.reconcile import Report
+from app.files.reconcile import reconcile as reconcile_files
 from app.main import open_resources
 from app.settings import Settings
-from app.submissions.reconcile import Report
-from app.submissions.reconcile import reconcile as reconcile_files
 from app.submissions.record import Recorded
 from app.submissions.replay import replay_delivery
 from app.worker import sweep as sweep_once

@@ -18,13 +18,13 @@ from app.errors import (
     ServiceError,
     StorageUnavailableError,
 )
+from app.files.multipart import FormPart
+from app.files.store_file import Destination, NamedPart, inspect_file, store_file
+from app.files.uploads import StoredFile, discard_uploads, renew_uploads
 from app.submissions.declared import DeclaredFiles
 from app.submissions.idempotency import release_claim, renew_claim
-from app.submissions.multipart import FormPart
 from app.submissions.record import Work
 from app.submissions.spool import SpooledPart
-from app.submissions.store_file import Destination, NamedPart, inspect_file, store_file
-from app.submissions.uploads import StoredFile, discard_uploads, renew_uploads
 
 METADATA = "metadata"
 RENEWALS_PER_LEASE = 3

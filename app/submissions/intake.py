@@ -14,15 +14,15 @@ from app.deliveries.delivery import Delivery
 from app.deliveries.inbox import Entry
 from app.deliveries.open import Gate, begin_body, beside_if_large, open_delivery
 from app.errors import MetadataMissingError, OverloadedError
+from app.files.multipart import FormPart, MultipartLimits, parse_boundary, read_parts
+from app.files.store_file import NamedPart
 from app.settings import Settings
 from app.storage.bucket import Bucket
 from app.submissions.declared import DeclaredFiles
 from app.submissions.file_intake import form_files, is_metadata
 from app.submissions.idempotency import Claim, keys_of
 from app.submissions.message import Message, read_message
-from app.submissions.multipart import FormPart, MultipartLimits, parse_boundary, read_parts
 from app.submissions.spool import Spool, SpooledPart, SpoolShare
-from app.submissions.store_file import NamedPart
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from app.errors import (
     RequestInProgressError,
     RequestStillRunningError,
 )
+from app.files.store_file import Destination, NamedPart, inspect_file
 from app.submissions.admit import claim_submission
 from app.submissions.file_intake import FileIntake
 from app.submissions.idempotency import AnsweredError, Claim, Known, RunningError
@@ -36,7 +37,6 @@ from app.submissions.intake import (
 )
 from app.submissions.message import Message
 from app.submissions.record import HandedIn, Recorded, Work, record_replay, record_submission
-from app.submissions.store_file import Destination, NamedPart, inspect_file
 
 TWIN_WAIT_SECONDS = 25
 TWIN_POLL_SECONDS = 0.2

@@ -18,6 +18,7 @@ from app.database import Session, Sessions, retried
 from app.deliveries.inbox import KEPT, Entry, delivery_row, keep_delivery
 from app.errors import AssignmentNotFoundError, IdempotencyConflictError
 from app.evidence.documents import Block, EvidenceFile, delete_blocks, file_block, text_block
+from app.files.uploads import StoredFile, commit_uploads
 from app.learning.enrolment import SETTLED, Task, enrol
 from app.learning.task_copies import copy_missing_tasks
 from app.submissions.admit import Place, admit
@@ -32,7 +33,6 @@ from app.submissions.idempotency import (
 )
 from app.submissions.message import Message
 from app.submissions.revisions import Revision, Standing, find_standing, list_files
-from app.submissions.uploads import StoredFile, commit_uploads
 from app.submissions.write import Draft, Written, write_revision
 
 

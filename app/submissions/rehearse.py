@@ -15,6 +15,7 @@ from app.errors import (
     FileMissingError,
     IdempotencyConflictError,
 )
+from app.files.store_file import NamedPart, inspect_file
 from app.learning.assignments import resolve_assignment
 from app.learning.enrolment import find_enrolment
 from app.submissions.admit import check_time
@@ -30,7 +31,6 @@ from app.submissions.intake import (
 )
 from app.submissions.message import Message, list_message_faults
 from app.submissions.revisions import Revision, find_standing
-from app.submissions.store_file import NamedPart, inspect_file
 
 NOBODY = UUID(int=0)
 

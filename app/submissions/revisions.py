@@ -14,9 +14,9 @@ from sqlalchemy import bindparam, desc, select, true
 
 from app.database import Session
 from app.evidence.documents import kept_places
+from app.files.uploads import file_facts
 from app.learning.enrolment import THE_TASK, Task
 from app.models import QuestTaskCompletion, SubmissionRevision, Upload
-from app.submissions.uploads import file_facts
 
 
 class Revision(NamedTuple):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from app.errors import OverloadedError
-from app.submissions.multipart import FormPart
+from app.files.multipart import FormPart
 
 READ_BYTES = 256 * 1024
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import OverloadedError
-from app.submissions.multipart import FormPart, MultipartLimits, read_parts
+from app.files.multipart import FormPart, MultipartLimits, read_parts
 from app.submissions.spool import READ_BYTES, Spool, SpoolShare
 from tests.support.bodies import BOUNDARY, Part, arrive, cut, form
 

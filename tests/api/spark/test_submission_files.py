@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import text
 
 from app.database import Sessions
+from app.files.uploads import sweep_uploads
 from app.settings import Settings
 from app.storage.bucket import Bucket
 from app.storage.store_stream import store_stream
-from app.submissions.uploads import sweep_uploads
 from tests.support import samples
 from tests.support.bodies import BOUNDARY, Part, cut, form
 from tests.support.elsewhere import Elsewhere, run_elsewhere

@@ -12,11 +12,11 @@ from typing import Protocol
 from uuid import UUID, uuid4
 
 from app.database import Sessions
+from app.files.content_type import HEAD_BYTES, ContentCheck, detect_type
+from app.files.file_name import display_name
+from app.files.uploads import StoredFile, register_upload
 from app.storage.bucket import Bucket
 from app.storage.store_stream import store_stream
-from app.submissions.content_type import HEAD_BYTES, ContentCheck, detect_type
-from app.submissions.file_name import display_name
-from app.submissions.uploads import StoredFile, register_upload
 
 
 class NamedPart(Protocol):

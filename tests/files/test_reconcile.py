@@ -15,11 +15,11 @@ import pytest
 from pydantic import SecretStr
 
 from app.database import create_engine
+from app.files.reconcile import Kind, Report, reconcile
+from app.files.uploads import sweep_uploads
 from app.learning.sample_course import ASSIGNMENT_ID, COURSE_ID
 from app.settings import Settings
 from app.storage.bucket import open_bucket
-from app.submissions.reconcile import Kind, Report, reconcile
-from app.submissions.uploads import sweep_uploads
 from tests.support.bodies import Part
 from tests.support.checkout import Checkout, make_checkout, wait_until
 from tests.support.running import Running, run_app

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from app.errors import FileExpandsTooLargeError, FileTypeNotAllowedError
-from app.submissions.content_type import DOCX, HEAD_BYTES, TEXT, WORD, ContentCheck, FileType
+from app.files.content_type import DOCX, HEAD_BYTES, TEXT, WORD, ContentCheck, FileType
 from tests.support import samples
 
 MIB = 1024 * 1024

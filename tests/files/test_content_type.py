@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import FileExpandsTooLargeError, FileTypeNotAllowedError
-from app.submissions.content_type import (
+from app.files.content_type import (
     ALLOWED_TYPES,
     DOCX,
     HEAD_BYTES,
@@ -283,7 +283,7 @@ def test_types_are_told_from_many_threads_at_once() -> None:
 def test_loading_libmagic_leaves_the_environment_as_it_was() -> None:
     program = (
         "import os; before = dict(os.environ)\n"
-        "from app.submissions.content_type import detect_type\n"
+        "from app.files.content_type import detect_type\n"
         "detect_type(bytes.fromhex('ffd8ffe000104a464946000101'), filename='')\n"
         "assert before == dict(os.environ)"
     )

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import errors
-from app.submissions.multipart import FormPart, MultipartLimits, parse_boundary, read_parts
+from app.files.multipart import FormPart, MultipartLimits, parse_boundary, read_parts
 from tests.support.bodies import BOUNDARY, Part, arrive, cut, cut_at, form
 
 ROOMY = MultipartLimits(

@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from app.errors import FileTypeNotAllowedError
-from app.submissions.content_checks import (
+from app.files.content_checks import (
     ALLOWED_HINT,
     UTF16_MARKS,
     Check,
