@@ -1,21 +1,18 @@
-"""What an endpoint may ask for: the resources of this process, the moment, the caller."""
+"""What an endpoint may ask for: the resources of this process, the moment, the body."""
 
-import hashlib
-import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Request
 from pydantic import SecretStr
 
 from app.activity import FailureEvents
 from app.clock import utc_now
 from app.database import Sessions
 from app.deliveries.pace import keep_pace, read_all
-from app.errors import CredentialsInvalidError, JsonInvalidError, MediaTypeUnsupportedError
+from app.errors import JsonInvalidError, MediaTypeUnsupportedError
 from app.limits import Limits
 from app.settings import Settings
 from app.signing import TokenKey
@@ -60,30 +57,6 @@ async def _request_id(request: Request) -> str:
 Opened = Annotated[Resources, Depends(_resources)]
 Now = Annotated[datetime, Depends(_now)]
 RequestId = Annotated[str, Depends(_request_id)]
-
-_service_key = HTTPBearer(
-    scheme_name="serviceKey",
-    description="A service key of this service, from INTERNAL_API_KEYS.",
-    auto_error=False,
-)
-
-
-async def require_service_key(
-    opened: Opened,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_service_key)],
-) -> None:
-    """Raises CredentialsInvalidError. Every key is compared, so that time tells nothing."""
-    given = _digest(credentials.credentials if credentials else "")
-    fits = [
-        hmac.compare_digest(given, _digest(key.get_secret_value()))
-        for key in opened.settings.internal_api_keys
-    ]
-    if not any(fits):
-        raise CredentialsInvalidError
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "replace")).digest()
 
 
 def media_type(request: Request) -> str:

@@ -1,13 +1,14 @@
 """`GET /metrics` for operators: the process as Prometheus reads it, behind a service key."""
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 from app import metrics
-from app.api.dependencies import Opened, require_service_key
+from app.api.callers import READ
+from app.api.dependencies import Opened
 
-router = APIRouter(dependencies=[Depends(require_service_key)], include_in_schema=False)
+router = APIRouter(dependencies=[READ], include_in_schema=False)
 
 
 @router.get("/metrics")

@@ -32,6 +32,7 @@ from app.errors import (
     RateLimitedError,
     RequestInvalidError,
     RosterFailedError,
+    ScopeMissingError,
     ServiceError,
     SignInFailedError,
     SubmissionFailedError,
@@ -51,6 +52,7 @@ BODY_PROBLEMS: tuple[type[ServiceError], ...] = (
 )
 INTERNAL_PROBLEMS: tuple[type[ServiceError], ...] = (
     CredentialsInvalidError,
+    ScopeMissingError,
     FieldInvalidError,
     DatabaseUnavailableError,
     OverloadedError,

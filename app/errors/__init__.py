@@ -27,6 +27,7 @@ from app.errors.edge import (
     OverloadedError,
     RateLimitedError,
     RequestInvalidError,
+    ScopeMissingError,
     StorageUnavailableError,
 )
 from app.errors.kinds import (
@@ -147,6 +148,7 @@ __all__ = [
     "RoleNotAllowedError",
     "RosterFailedError",
     "RosterFileInvalidError",
+    "ScopeMissingError",
     "ServiceError",
     "SignInFailedError",
     "SignatureMismatchError",

@@ -1,6 +1,12 @@
 """What any route may answer."""
 
-from app.errors.kinds import BadRequestError, MissingError, UnauthorizedError, UnavailableError
+from app.errors.kinds import (
+    BadRequestError,
+    ForbiddenError,
+    MissingError,
+    UnauthorizedError,
+    UnavailableError,
+)
 
 
 class RequestInvalidError(BadRequestError):
@@ -50,6 +56,11 @@ class CredentialsInvalidError(UnauthorizedError):
     code, title, error = "unauthorized", "Unauthorized", "Unauthorized"
     scheme = "Bearer"
     hint = "Send a service key of this service: `Authorization: Bearer <key>`."
+
+
+class ScopeMissingError(ForbiddenError):
+    code, title, error = "forbidden", "Forbidden", "Forbidden"
+    hint = "This service key lacks the scope that the route needs: `python -m app keys list`."
 
 
 class BodyTimeoutError(UnavailableError):

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import desc, func, select
+from sqlalchemy import func, select
 
 from app.database import Session, Sessions
 from app.errors import NotFoundError
@@ -103,10 +103,10 @@ async def _current_revision(
     session: Session, completion_id: UUID
 ) -> tuple[UUID | None, int | None]:
     found = await session.execute(
-        select(SubmissionRevision.id, SubmissionRevision.revision)
-        .where(SubmissionRevision.completion_id == completion_id)
-        .order_by(desc(SubmissionRevision.submitted_at), desc(SubmissionRevision.revision))
-        .limit(1)
+        select(SubmissionRevision.id, SubmissionRevision.revision).where(
+            SubmissionRevision.completion_id == completion_id,
+            SubmissionRevision.replaced_at.is_(None),
+        )
     )
     revision = found.one_or_none()
     return (revision[0], revision[1]) if revision else (None, None)

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Integer,
     ScalarSelect,
@@ -19,14 +20,12 @@ from sqlalchemy import (
     any_,
     bindparam,
     column,
-    delete,
     func,
     select,
     true,
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
-from app.database import Session
 from app.models import EvidenceBlock, EvidenceDocument
 
 
@@ -97,19 +96,29 @@ _BLOCK = (
         column("block_type", Text),
         column("content", JSONB),
         column("order_index", Integer),
+        column("is_private", Boolean),
     )
     .render_derived("block", with_types=True)
 )
 BLOCKS = (
     insert(EvidenceBlock)
     .from_select(
-        ["id", "document_id", "block_type", "content", "order_index", "uploaded_by_user_id"],
+        [
+            "id",
+            "document_id",
+            "block_type",
+            "content",
+            "order_index",
+            "is_private",
+            "uploaded_by_user_id",
+        ],
         select(
             _BLOCK.c.id,
             DOCUMENT.c.id,
             _BLOCK.c.block_type,
             _BLOCK.c.content,
             _BLOCK.c.order_index,
+            _BLOCK.c.is_private,
             bindparam("user_id", type_=Uuid),
         ).join_from(_BLOCK, DOCUMENT, true()),
     )
@@ -133,7 +142,9 @@ def kept_places(
     )
 
 
-def place_blocks(blocks: Mapping[UUID, Block], *, kept: Sequence[int]) -> list[dict[str, Any]]:
+def place_blocks(
+    blocks: Mapping[UUID, Block], *, kept: Sequence[int], is_private: bool
+) -> list[dict[str, Any]]:
     """The blocks as `:blocks`, each in the first place that nobody holds."""
     taken = set(kept)
     free = (place for place in count() if place not in taken)
@@ -143,11 +154,7 @@ def place_blocks(blocks: Mapping[UUID, Block], *, kept: Sequence[int]) -> list[d
             "block_type": block.block_type,
             "content": block.content,
             "order_index": place,
+            "is_private": is_private,
         }
         for (block_id, block), place in zip(blocks.items(), free, strict=False)
     ]
-
-
-async def delete_blocks(session: Session, block_ids: Sequence[UUID]) -> None:
-    if block_ids:
-        await session.execute(delete(EvidenceBlock).where(EvidenceBlock.id.in_(block_ids)))

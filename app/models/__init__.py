@@ -7,7 +7,14 @@ classes give them typed columns.
 
 from app.models.columns import PLATFORM, SCHOOL_SUBJECTS, SPARK, Table
 from app.models.courses import SparkAssignment, SparkCourse
-from app.models.evidence import LMS_EVENTS, ActivityEvent, EvidenceBlock, EvidenceDocument
+from app.models.evidence import (
+    LMS_EVENTS,
+    ActivityEvent,
+    ActivityHour,
+    EvidenceBlock,
+    EvidenceDocument,
+    FeedEntry,
+)
 from app.models.learning import (
     CourseQuestTask,
     Quest,
@@ -18,7 +25,15 @@ from app.models.learning import (
     UserSubjectXp,
     XpAward,
 )
-from app.models.people import LmsIntegration, LmsSession, SparkAuthCode, SsoReplay, User
+from app.models.people import (
+    LmsIntegration,
+    LmsSession,
+    ServiceKey,
+    SparkAuthCode,
+    SsoReplay,
+    User,
+)
+from app.models.records import AuditEntry, Erasure
 from app.models.rosters import RosterImport, RosterRow
 from app.models.submissions import IdempotencyKey, InboxDelivery, SubmissionRevision, Upload
 
@@ -28,9 +43,13 @@ __all__ = [
     "SCHOOL_SUBJECTS",
     "SPARK",
     "ActivityEvent",
+    "ActivityHour",
+    "AuditEntry",
     "CourseQuestTask",
+    "Erasure",
     "EvidenceBlock",
     "EvidenceDocument",
+    "FeedEntry",
     "IdempotencyKey",
     "InboxDelivery",
     "LmsIntegration",
@@ -39,6 +58,7 @@ __all__ = [
     "QuestTaskCompletion",
     "RosterImport",
     "RosterRow",
+    "ServiceKey",
     "SparkAssignment",
     "SparkAuthCode",
     "SparkCourse",

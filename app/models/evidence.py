@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.columns import Id, Moment, No, QuestId, Table, UserId, one_of
+from app.models.columns import SPARK, Id, Moment, No, QuestId, Table, UserId, one_of
 
 LMS_EVENTS = text("event_category = 'lms'")  # no parameter, or plans could not use the index
 
@@ -61,7 +61,15 @@ class ActivityEvent(Table):
     __tablename__ = "user_activity_events"
     # The log panel counts a week from this index alone and lists its newest by type. Partial: the
     # main app's own events fill the same table.
-    __table_args__ = (Index(None, "created_at", "event_type", postgresql_where=LMS_EVENTS),)
+    __table_args__ = (
+        Index(None, "created_at", "event_type", postgresql_where=LMS_EVENTS),
+        # Those that still name somebody, until they are old enough to be anonymised.
+        Index(
+            "ix_user_activity_events_personal",
+            "created_at",
+            postgresql_where=text("event_category = 'lms' and user_id is not null"),
+        ),
+    )
 
     id: Mapped[Id]
     user_id: Mapped[UserId | None] = mapped_column(index=True)
@@ -75,3 +83,32 @@ class ActivityEvent(Table):
     duration_ms: Mapped[int | None]
     created_at: Mapped[Moment] = mapped_column(index=True)
     anonymized_at: Mapped[datetime | None]
+
+
+class FeedEntry(Table):
+    """An event that the main app may follow. Its `position` is given once its act is committed, so
+    that a reader who has seen a position has seen all before it.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index("ix_events_waiting", "number", postgresql_where=text("position is null")),
+        {"schema": SPARK},
+    )
+
+    number: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    event_id: Mapped[UUID] = mapped_column(
+        ForeignKey("user_activity_events.id", ondelete="CASCADE"), unique=True
+    )
+    position: Mapped[int | None] = mapped_column(BigInteger, unique=True)
+
+
+class ActivityHour(Table):
+    """How many events of a type an hour had, counted when it was over."""
+
+    __tablename__ = "activity_hours"
+    __table_args__ = ({"schema": SPARK},)
+
+    hour: Mapped[datetime] = mapped_column(primary_key=True)
+    event_type: Mapped[str] = mapped_column(String(100), primary_key=True)
+    events: Mapped[int] = mapped_column(BigInteger)

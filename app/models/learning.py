@@ -184,7 +184,11 @@ class XpAward(Table):
     """The ledger behind the totals: a task pays a student once."""
 
     __tablename__ = "xp_ledger"
-    __table_args__ = (UniqueConstraint("user_id", "task_id"), {"schema": SPARK})
+    __table_args__ = (
+        UniqueConstraint("user_id", "task_id"),
+        Index(None, "user_id", "id"),  # its pages are newest first, and ids are in order of time
+        {"schema": SPARK},
+    )
 
     id: Mapped[OwnId]
     user_id: Mapped[UserId]

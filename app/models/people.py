@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.columns import (
@@ -109,3 +109,20 @@ class SsoReplay(Table):
     code_hash: Mapped[str] = mapped_column(index=True)
     exchanged_at: Mapped[datetime | None]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class ServiceKey(Table):
+    """A credential of the internal API, `optio_<id>.<secret>`."""
+
+    __tablename__ = "service_keys"
+    __table_args__ = (
+        CheckConstraint("scopes <@ array['read', 'write', 'admin']", name="scopes"),
+        {"schema": SPARK},
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    secret_hash: Mapped[bytes] = mapped_column(comment="SHA-256 of the secret")
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[Moment]
+    revoked_at: Mapped[datetime | None]

@@ -84,17 +84,41 @@ class IdempotencyKey(Table):
 
 
 class SubmissionRevision(Table):
-    """One handing-in. The current one of a completion is that with the latest `submitted_at`."""
+    """One handing-in. The current one of a completion is that with the latest `submitted_at`; every
+    other has `replaced_at`. One that was restored has the files of `restored_from`.
+    """
 
     __tablename__ = "submission_revisions"
-    __table_args__ = (UniqueConstraint("completion_id", "revision"), {"schema": SPARK})
+    __table_args__ = (
+        UniqueConstraint("completion_id", "revision"),
+        Index(
+            "uq_submission_revisions_current",
+            "completion_id",
+            unique=True,
+            postgresql_where=text("replaced_at is null"),
+        ),
+        # Lists are newest first, and ids are in the order of time.
+        Index(None, "user_id", "id"),
+        Index(None, "quest_id", "id"),
+        Index(None, "spark_assignment_id", "id"),
+        Index(
+            "ix_submission_revisions_replaced",
+            *("id", "quest_id", "spark_assignment_id"),
+            postgresql_where=text("replaced_at is not null"),
+        ),
+        {"schema": SPARK},
+    )
 
     id: Mapped[OwnId]
     completion_id: Mapped[UUID] = mapped_column(
         ForeignKey("quest_task_completions.id", ondelete="CASCADE")
     )
-    user_id: Mapped[UserId] = mapped_column(index=True)
+    user_id: Mapped[UserId]
+    quest_id: Mapped[UUID]
     revision: Mapped[int]
+    restored_from: Mapped[UUID | None] = mapped_column(
+        ForeignKey("spark.submission_revisions.id", ondelete="CASCADE"), index=True
+    )
     spark_assignment_id: Mapped[str] = mapped_column(String(255))
     spark_course_id: Mapped[str | None] = mapped_column(String(255))
     submission_text: Mapped[str | None]
@@ -105,13 +129,15 @@ class SubmissionRevision(Table):
     )
     submitted_at: Mapped[datetime]
     created_at: Mapped[Moment]
+    replaced_at: Mapped[datetime | None]
 
 
 class Upload(Table):
     """A file on its way into the store: pending, then committed, or deleting.
 
-    The row exists before the object, so that every orphan can be found; `user_id` has no foreign
-    key, so that erasing a student cannot hide an object from the sweeper.
+    It belongs to a submission, or to the document in whose editor it was added. The row exists
+    before the object, so that every orphan can be found; `user_id` has no foreign key, so that
+    erasing a student cannot hide an object from the sweeper.
     """
 
     __tablename__ = "uploads"
@@ -125,6 +151,9 @@ class Upload(Table):
     user_id: Mapped[UUID] = mapped_column(index=True)
     submission_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("spark.submission_revisions.id", ondelete="SET NULL"), index=True
+    )
+    document_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("user_task_evidence_documents.id", ondelete="SET NULL"), index=True
     )
     object_key: Mapped[str] = mapped_column(unique=True)
     state: Mapped[str] = mapped_column(server_default="pending")

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -61,6 +61,9 @@ class TokenIssuer:
         )
 
 
+Claims = TypeVar("Claims", "AppClaims", "BearerClaims")
+
+
 class AppClaims(BaseModel):
     """What one of our own tokens says. Tokens of other issuers have no `sid`."""
 
@@ -72,10 +75,39 @@ class AppClaims(BaseModel):
     exp: int
 
 
+class BearerClaims(BaseModel):
+    """What a token of the main app says of who sends it (CONTRACT 5); ours have a `sid` as well.
+
+    A masquerade is of `sub`, by the admin in `user_id`.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    sub: UUID
+    user_id: UUID
+    type: Literal["access", "masquerade"]
+    sid: UUID | None = None
+    exp: int
+
+
 def read_app_token(token: str, *, keys: Sequence[TokenKey], now: datetime) -> AppClaims | None:
     """The claims of a token that we issued and that has not run out; None for any other text."""
+    return _read(AppClaims, token, keys=keys, now=now)
+
+
+def read_bearer(token: str, *, keys: Sequence[TokenKey], now: datetime) -> BearerClaims | None:
+    """The claims of a token that lets somebody in, ours or the main app's; None for any other."""
+    claims = _read(BearerClaims, token, keys=keys, now=now)
+    if claims is None or (claims.type == "access" and claims.sub != claims.user_id):
+        return None
+    return claims
+
+
+def _read(
+    model: type[Claims], token: str, *, keys: Sequence[TokenKey], now: datetime
+) -> Claims | None:
     try:
-        claims = AppClaims.model_validate(load_json(verify_token(token, keys=keys)))
+        claims = model.model_validate(load_json(verify_token(token, keys=keys)))
     except (SignatureMismatchError, StrictJsonError, ValidationError):
         return None
     return claims if claims.exp > now.timestamp() else None

@@ -17,7 +17,7 @@ from app.activity import EVENT, event_row
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import KEPT, Entry, delivery_row, keep_delivery
 from app.errors import AssignmentNotFoundError, IdempotencyConflictError
-from app.evidence.documents import Block, EvidenceFile, delete_blocks, file_block, text_block
+from app.evidence.documents import Block, EvidenceFile, file_block, text_block
 from app.files.uploads import StoredFile, commit_uploads
 from app.learning.enrolment import SETTLED, Task, enrol
 from app.learning.task_copies import copy_missing_tasks
@@ -32,7 +32,7 @@ from app.submissions.idempotency import (
     take_claim,
 )
 from app.submissions.message import Message
-from app.submissions.revisions import Revision, Standing, find_standing, list_files
+from app.submissions.revisions import Revision, Standing, find_standing, list_files, retire
 from app.submissions.write import Draft, Written, write_revision
 
 
@@ -178,6 +178,8 @@ async def _add(
     """
     message, before = handed_in.message, standing.current
     is_latest = before is None or before.submitted_at <= message.payload.submitted_at
+    # What the student hid stays hidden, whatever is handed in instead.
+    is_private = is_latest and before is not None and await retire(session, before, now=work.now)
     draft = Draft(
         id=work.new_id(),
         completion_id=work.new_id(),
@@ -187,10 +189,9 @@ async def _add(
         fingerprint=handed_in.fingerprint,
         blocks=handed_in.blocks(work.new_id) if is_latest else {},
         is_latest=is_latest,
+        is_private=is_private,
         raw_text=message.text if work.raw_evidence_text else None,
     )
-    if before is not None and is_latest:
-        await delete_blocks(session, before.block_ids)
     written = await write_revision(session, draft, standing, now=work.now)
     await commit_uploads(session, handed_in.files, submission_id=draft.id)
     files = [file.facts for file in handed_in.files]

@@ -10,13 +10,23 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, desc, select, true
+from sqlalchemy import (
+    ARRAY,
+    Uuid,
+    any_,
+    bindparam,
+    delete,
+    func,
+    select,
+    true,
+    update,
+)
 
 from app.database import Session
 from app.evidence.documents import kept_places
 from app.files.uploads import file_facts
 from app.learning.enrolment import THE_TASK, Task
-from app.models import QuestTaskCompletion, SubmissionRevision, Upload
+from app.models import EvidenceBlock, QuestTaskCompletion, SubmissionRevision, Upload
 
 
 class Revision(NamedTuple):
@@ -56,14 +66,27 @@ _CURRENT = (
     .where(
         QuestTaskCompletion.user_id == bindparam("user_id"),
         QuestTaskCompletion.task_id == _TASK.c.task_id,
+        SubmissionRevision.replaced_at.is_(None),
     )
-    .order_by(desc(SubmissionRevision.submitted_at), desc(SubmissionRevision.revision))
-    .limit(1)
     .lateral("current")
 )
 _STANDING = select(
     kept_places(bindparam("user_id"), _TASK.c.task_id, _CURRENT.c.block_ids), _TASK, _CURRENT
 ).select_from(_TASK.outerjoin(_CURRENT, true()))
+
+_REPLACED = (
+    update(SubmissionRevision)
+    .where(SubmissionRevision.id == bindparam("of_revision"))
+    .values(replaced_at=bindparam("at"))
+    .cte("replaced")
+)
+_REMOVED = (
+    delete(EvidenceBlock)
+    .where(EvidenceBlock.id == any_(bindparam("shown", type_=ARRAY(Uuid))))
+    .returning(EvidenceBlock.is_private)
+    .cte("removed")
+)
+_RETIRE = select(func.bool_or(_REMOVED.c.is_private)).add_cte(_REPLACED)
 
 
 async def find_standing(
@@ -80,6 +103,15 @@ async def find_standing(
     places, split = row[0], 1 + len(Task._fields)
     current = Revision(*row[split:]) if row[split] else None
     return Standing(Task(*row[1:split]), current, places or ())
+
+
+async def retire(session: Session, revision: Revision, *, now: datetime) -> bool:
+    """Another is shown from now on. Whether the student had hidden a block of it."""
+    retired = await session.execute(
+        _RETIRE,
+        {"of_revision": revision.id, "at": now, "shown": list(revision.block_ids)},
+    )
+    return bool(retired.scalar_one())
 
 
 async def list_files(session: Session, revision_id: UUID) -> list[dict[str, object]]:

@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Boolean, Text, Uuid, bindparam, case, func, select, true
+from sqlalchemy import Boolean, Text, Uuid, bindparam, case, func, null, select, true
 from sqlalchemy.dialects.postgresql import insert
 
 from app.database import Session
 from app.evidence.documents import BLOCKS, DOCUMENT, Block, evidence_text, place_blocks
+from app.learning.completion import complete
 from app.learning.experience import award, subject_xp
-from app.models import QuestTaskCompletion, SubmissionRevision
+from app.models import SubmissionRevision
 from app.submissions.message import Message
 from app.submissions.revisions import Standing
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A revision to be. Without `is_latest` it is kept and not shown, and `blocks` is empty.
+    """A revision to be. Without `is_latest` it is kept and not shown, and `blocks` is empty; with
+    `is_private` its blocks are hidden, and its text from evidence_text, too.
 
     `completion_id` and `award_id` are for a task that was not completed before. `raw_text` is what
     evidence_text holds instead of the document's id, or None.
@@ -34,6 +36,7 @@ class Draft:
     fingerprint: bytes
     blocks: Mapping[UUID, Block]
     is_latest: bool
+    is_private: bool
     raw_text: str | None
 
 
@@ -46,40 +49,11 @@ class Written:
     xp_awarded: int
 
 
-_NEW = insert(QuestTaskCompletion).from_select(
-    [
-        "id",
-        "user_id",
-        "quest_id",
-        "task_id",
-        "user_quest_task_id",
-        "evidence_text",
-        "completed_at",
-    ],
-    select(
-        bindparam("completion_id", type_=Uuid),
-        bindparam("user_id", type_=Uuid),
-        bindparam("quest_id", type_=Uuid),
-        bindparam("task_id", type_=Uuid),
-        bindparam("task_id", type_=Uuid),
-        func.coalesce(bindparam("raw_text", type_=Text), evidence_text(DOCUMENT.c.id)),
-        bindparam("submitted_at", type_=QuestTaskCompletion.completed_at.type),
-    ),
-)
-# The one completion of a student and task; a later revision leaves its time as it was.
-_COMPLETION = (
-    _NEW.on_conflict_do_update(
-        index_elements=[QuestTaskCompletion.user_id, QuestTaskCompletion.task_id],
-        set_={
-            "evidence_text": case(
-                (bindparam("is_latest", type_=Boolean), _NEW.excluded.evidence_text),
-                else_=QuestTaskCompletion.evidence_text,
-            ),
-            "updated_at": bindparam("now"),
-        },
-    )
-    .returning(QuestTaskCompletion.id)
-    .cte("completion")
+_NOW = bindparam("now", type_=SubmissionRevision.replaced_at.type)
+_COMPLETION = complete(
+    func.coalesce(bindparam("raw_text", type_=Text), evidence_text(DOCUMENT.c.id)),
+    completed_at=bindparam("submitted_at", type_=SubmissionRevision.submitted_at.type),
+    is_shown=bindparam("is_latest", type_=Boolean),
 )
 # Numbered from 1. The enrolment is locked, so numbers do not collide.
 _NUMBER = (
@@ -102,11 +76,13 @@ _SAID = {
 _REVISION = (
     insert(SubmissionRevision)
     .from_select(
-        ["id", "completion_id", "user_id", "revision", *_SAID],
+        ["id", "completion_id", "user_id", "quest_id", "replaced_at", "revision", *_SAID],
         select(
             bindparam("revision_id", type_=Uuid),
             _COMPLETION.c.id,
             bindparam("user_id", type_=Uuid),
+            bindparam("quest_id", type_=Uuid),
+            case((bindparam("is_latest", type_=Boolean), null()), else_=_NOW),
             _NUMBER,
             *_SAID.values(),
         ),
@@ -144,9 +120,11 @@ async def write_revision(
             "task_id": task.task_id,
             "now": now,
             "completion_id": draft.completion_id,
-            "raw_text": draft.raw_text,
+            "raw_text": None if draft.is_private else draft.raw_text,
             "is_latest": draft.is_latest,
-            "blocks": place_blocks(draft.blocks, kept=standing.kept_places),
+            "blocks": place_blocks(
+                draft.blocks, kept=standing.kept_places, is_private=draft.is_private
+            ),
             "revision_id": draft.id,
             "block_ids": list(draft.blocks),
             "fingerprint": draft.fingerprint,

@@ -3,11 +3,12 @@
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from app.activity.describe import describe_event
 from app.activity.search import Activity, FoundEvent, Wanted, search_activity
-from app.api.dependencies import Now, Opened, require_service_key
+from app.api.callers import READ
+from app.api.dependencies import Now, Opened
 from app.api.internal.activity_schemas import (
     ActivityAnswer,
     ActivityData,
@@ -21,9 +22,7 @@ from app.errors import (
     FieldInvalidError,
 )
 
-router = APIRouter(
-    prefix="/internal/v1", tags=["activity"], dependencies=[Depends(require_service_key)]
-)
+router = APIRouter(prefix="/internal/v1", tags=["activity"], dependencies=[READ])
 
 DEFAULT_SPAN = timedelta(days=7)
 

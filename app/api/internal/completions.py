@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
-from app.api.dependencies import Now, Opened, require_service_key
+from app.api.callers import READ
+from app.api.dependencies import Now, Opened
 from app.api.internal.schemas import Block, CompletionAnswer, Document, File
 from app.api.problems import INTERNAL_PROBLEMS, problems
 from app.errors import (
@@ -15,9 +16,7 @@ from app.errors import (
 from app.evidence.completions import CompletionFile, StoredBlock, get_completion
 from app.storage.bucket import LINK_SECONDS, Bucket
 
-router = APIRouter(
-    prefix="/internal/v1", tags=["completions"], dependencies=[Depends(require_service_key)]
-)
+router = APIRouter(prefix="/internal/v1", tags=["completions"], dependencies=[READ])
 
 
 @router.get(

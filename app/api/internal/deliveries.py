@@ -4,10 +4,11 @@ from functools import partial
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from app.api.dependencies import Now, Opened, RequestId, require_service_key
+from app.api.callers import READ, WRITE
+from app.api.dependencies import Now, Opened, RequestId
 from app.api.internal.schemas import DeliveryAnswer, DeliveryList, DeliveryQuery
 from app.api.paging import read_page
 from app.api.problems import INTERNAL_PROBLEMS, problems
@@ -32,16 +33,13 @@ from app.errors import (
 )
 from app.submissions.replay import replay_delivery
 
-router = APIRouter(
-    prefix="/internal/v1/deliveries",
-    tags=["deliveries"],
-    dependencies=[Depends(require_service_key)],
-)
+router = APIRouter(prefix="/internal/v1/deliveries", tags=["deliveries"])
 
 
 @router.get(
     "",
     name="listDeliveries",
+    dependencies=[READ],
     summary="List deliveries",
     description=(
         "What Spark sent with a right signature and what it was answered, newest first. Filters"
@@ -63,6 +61,7 @@ async def read_deliveries(query: Annotated[DeliveryQuery, Query()], opened: Open
 @router.get(
     "/{delivery_id}",
     name="getDelivery",
+    dependencies=[READ],
     summary="Read a delivery",
     description="What became of it, without what it says.",
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
@@ -75,6 +74,7 @@ async def read_delivery(delivery_id: UUID, opened: Opened) -> DeliveryAnswer:
 @router.post(
     "/{delivery_id}/replay",
     name="replayDelivery",
+    dependencies=[WRITE],
     summary="Process a delivery again",
     description=(
         "As it arrived, however late, for example after its course was synced. Answers as the"

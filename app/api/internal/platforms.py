@@ -2,16 +2,15 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from app.api.dependencies import Opened, require_service_key
+from app.api.callers import READ
+from app.api.dependencies import Opened
 from app.api.problems import problems
 from app.errors import CredentialsInvalidError, ServiceError
 
-router = APIRouter(
-    prefix="/internal/v1/lms", tags=["lms"], dependencies=[Depends(require_service_key)]
-)
+router = APIRouter(prefix="/internal/v1/lms", tags=["lms"], dependencies=[READ])
 
 # Without one of these a route that students or Spark call answers 503.
 NEEDED = ("spark_sso_secret", "spark_webhook_secret", "jwt_secret_key")

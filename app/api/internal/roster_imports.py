@@ -3,10 +3,11 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from app.api.dependencies import Now, Opened, Resources, require_service_key
+from app.api.callers import ADMIN
+from app.api.dependencies import Now, Opened, Resources
 from app.api.internal.schemas import UUID_EXAMPLE
 from app.api.problems import INTERNAL_PROBLEMS, problems
 from app.clock import new_id
@@ -24,7 +25,7 @@ from app.errors import (
 router = APIRouter(
     prefix="/internal/v1/roster/imports",
     tags=["rosters"],
-    dependencies=[Depends(require_service_key)],
+    dependencies=[ADMIN],
 )
 
 DESCRIPTION = """\

@@ -2,11 +2,12 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from app.api.dependencies import Now, Opened, read_json, require_service_key
+from app.api.callers import READ, WRITE
+from app.api.dependencies import Now, Opened, read_json
 from app.api.internal.schemas import Active, Inactive, Introspection
 from app.api.problems import BODY_PROBLEMS, INTERNAL_PROBLEMS, json_body, problems
 from app.errors import (
@@ -16,7 +17,8 @@ from app.errors import (
 from app.sso.sessions import introspect_token, revoke_session
 
 router = APIRouter(
-    prefix="/internal/v1/sessions", tags=["sessions"], dependencies=[Depends(require_service_key)]
+    prefix="/internal/v1/sessions",
+    tags=["sessions"],
 )
 
 MAX_BODY_BYTES = 64 * 1024
@@ -25,6 +27,7 @@ MAX_BODY_BYTES = 64 * 1024
 @router.post(
     "/introspect",
     name="introspectSession",
+    dependencies=[READ],
     summary="Ask whether an app token is active",
     description="In the manner of RFC 7662: an inactive token is not explained.",
     responses=problems(*INTERNAL_PROBLEMS, *BODY_PROBLEMS),
@@ -47,6 +50,7 @@ async def introspect(request: Request, opened: Opened, now: Now) -> Active | Ina
 @router.post(
     "/{session_id}/revoke",
     name="revokeSession",
+    dependencies=[WRITE],
     summary="End a session",
     description="Its tokens are inactive from now on. Repeating it changes nothing.",
     status_code=204,

@@ -1,0 +1,106 @@
+"""Credentials of the internal API: `optio_<id>.<secret>`, of which only a digest is kept.
+
+The id is public: lists and the audit log name it. The secret has 256 random bits, so that SHA-256
+is enough of a hash, and is shown once, when the key is made.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import bindparam, func, insert, select, update
+
+from app.database import Sessions
+from app.errors import NotFoundError
+from app.models import ServiceKey
+
+Scope = Literal["read", "write", "admin"]
+
+PREFIX = "optio"
+FORM = re.compile(rf"({PREFIX}_[0-9a-f]{{16}})\.([\w-]{{43}})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """A key that was just made; `text` is what its holder sends."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class KeptKey:
+    """What can be known of a key afterwards."""
+
+    id: str
+    name: str
+    scopes: Sequence[Scope]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+_FIND = select(ServiceKey.secret_hash, ServiceKey.scopes).where(
+    ServiceKey.id == bindparam("key_id"), ServiceKey.revoked_at.is_(None)
+)
+
+
+async def create_key(sessions: Sessions, name: str, scopes: Collection[Scope]) -> NewKey:
+    key_id, secret = f"{PREFIX}_{secrets.token_hex(8)}", secrets.token_urlsafe(32)
+    async with sessions() as session, session.begin():
+        await session.execute(
+            insert(ServiceKey).values(
+                id=key_id, name=name, secret_hash=_digest(secret), scopes=sorted(scopes)
+            )
+        )
+    return NewKey(key_id, f"{key_id}.{secret}")
+
+
+async def list_keys(sessions: Sessions) -> list[KeptKey]:
+    """All that were ever made, the oldest first."""
+    async with sessions() as session, session.begin():
+        found = await session.execute(
+            select(
+                ServiceKey.id,
+                ServiceKey.name,
+                ServiceKey.scopes,
+                ServiceKey.created_at,
+                ServiceKey.revoked_at,
+            ).order_by(ServiceKey.created_at, ServiceKey.id)
+        )
+        return [KeptKey(**row) for row in found.mappings()]
+
+
+async def revoke_key(sessions: Sessions, key_id: str) -> None:
+    """From the next request on. Repeatable. Raises NotFoundError."""
+    async with sessions() as session, session.begin():
+        revoked = await session.execute(
+            update(ServiceKey)
+            .where(ServiceKey.id == key_id)
+            .values(revoked_at=func.coalesce(ServiceKey.revoked_at, func.now()))
+        )
+        if not revoked.rowcount:
+            raise NotFoundError
+
+
+async def verify_key(sessions: Sessions, text: str) -> tuple[str, Sequence[Scope]] | None:
+    """The id and scopes of a living key, or None. Takes as long for a wrong secret as for a right
+    one; that an id exists is no secret.
+    """
+    form = FORM.fullmatch(text)
+    if form is None:
+        return None
+    async with sessions() as session, session.begin():
+        found = await session.execute(_FIND, {"key_id": form[1]})
+        key = found.one_or_none()
+    if key is None or not hmac.compare_digest(key.secret_hash, _digest(form[2])):
+        return None
+    return form[1], key.scopes
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

@@ -1,0 +1,100 @@
+"""Who calls the internal API, and whether they may: service keys with scopes, and on evidence the
+student's own app token (CONTRACT 5).
+
+Every route states its caller by one of READ, WRITE and ADMIN, or STUDENT_READ and STUDENT_WRITE;
+a test walks all routes and fails on one that does not. They raise CredentialsInvalidError or
+ScopeMissingError before anything else of the request is looked at.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from app.accounts.service_keys import Scope, verify_key
+from app.api.dependencies import Now, Opened, Resources
+from app.errors import CredentialsInvalidError, ScopeMissingError
+from app.sso.sessions import identify_student
+
+ALL_SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
+STUDENT_SCOPES: tuple[Scope, ...] = ("read", "write")
+
+_service_key = HTTPBearer(
+    scheme_name="serviceKey",
+    description="A key from `python -m app keys create` or from INTERNAL_API_KEYS.",
+    auto_error=False,
+)
+_app_token = HTTPBearer(
+    scheme_name="appToken",
+    description="The student's own access token of the main app, a masquerade included.",
+    auto_error=False,
+)
+_ServiceKey = Annotated[HTTPAuthorizationCredentials | None, Security(_service_key)]
+_AppToken = Annotated[HTTPAuthorizationCredentials | None, Security(_app_token)]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """`name` is for the audit log. With `user_id` it is that student, and may see nobody else."""
+
+    name: str
+    scopes: Collection[Scope]
+    user_id: UUID | None = None
+
+
+def _service(scope: Scope) -> Any:
+    async def identify(opened: Opened, credentials: _ServiceKey) -> Caller:
+        return _allow(await _find_service(opened, _text(credentials)), scope)
+
+    return Depends(identify)
+
+
+def _service_or_student(scope: Scope) -> Any:
+    async def identify(opened: Opened, now: Now, credentials: _ServiceKey, _: _AppToken) -> Caller:
+        text = _text(credentials)
+        found = await _find_service(opened, text) or await _find_student(opened, text, now)
+        return _allow(found, scope)
+
+    return Depends(identify)
+
+
+READ, WRITE, ADMIN = map(_service, ALL_SCOPES)
+STUDENT_READ, STUDENT_WRITE = map(_service_or_student, STUDENT_SCOPES)
+
+
+def _allow(caller: Caller | None, scope: Scope) -> Caller:
+    if caller is None:
+        raise CredentialsInvalidError
+    if scope not in caller.scopes:
+        raise ScopeMissingError(hint=f"This needs a service key with the scope `{scope}`.")
+    return caller
+
+
+def _text(credentials: HTTPAuthorizationCredentials | None) -> str:
+    return credentials.credentials if credentials else ""
+
+
+async def _find_service(opened: Resources, text: str) -> Caller | None:
+    """Every key of the settings is compared, so that time tells nothing."""
+    fits = [
+        hmac.compare_digest(_digest(text), _digest(key.get_secret_value()))
+        for key in opened.settings.internal_api_keys
+    ]
+    if any(fits):
+        return Caller(f"INTERNAL_API_KEYS[{fits.index(True)}]", ALL_SCOPES)
+    found = await verify_key(opened.sessions, text)
+    return Caller(*found) if found else None
+
+
+async def _find_student(opened: Resources, token: str, now: Now) -> Caller | None:
+    found = await identify_student(opened.sessions, token, keys=opened.app_token_keys, now=now)
+    return Caller(f"user:{found.actor_id}", STUDENT_SCOPES, found.user_id) if found else None
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "replace")).digest()

@@ -1,0 +1,41 @@
+"""What is kept about the handling of children's data: who did what, and who was erased."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.columns import SPARK, Id, Moment, OwnId, Table
+
+
+class AuditEntry(Table):
+    """`caller` did `action` (OWASP logging vocabulary) to the data of `user_id`."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = ({"schema": SPARK},)
+
+    id: Mapped[Id]
+    occurred_at: Mapped[Moment] = mapped_column(index=True)
+    caller: Mapped[str]
+    action: Mapped[str]
+    user_id: Mapped[UUID | None] = mapped_column(index=True, comment="nobody's once erased")
+    detail: Mapped[dict[str, Any]]
+
+
+class Erasure(Table):
+    """The tombstone of an erased student; until `completed_at` also the order to erase.
+
+    `subject_hash` is a keyed hash of the Spark user id, or of the user id of who had none.
+    """
+
+    __tablename__ = "erasures"
+    __table_args__ = ({"schema": SPARK},)
+
+    id: Mapped[OwnId]
+    subject_hash: Mapped[bytes] = mapped_column(unique=True)
+    user_id: Mapped[UUID | None] = mapped_column(unique=True, comment="null once completed")
+    spark_user_id: Mapped[str | None] = mapped_column(comment="null once completed")
+    requested_at: Mapped[datetime]
+    completed_at: Mapped[datetime | None]
+    counts: Mapped[dict[str, Any]]
