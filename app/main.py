@@ -84,7 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     if settings.publish_contract:
-        app.include_router(create_docs_router(app))
+        app.include_router(create_docs_router(app, with_internal=not settings.in_production))
     # The last one added is the outermost.
     app.add_middleware(LastResort)
     app.add_middleware(Linger)

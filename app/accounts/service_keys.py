@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from sqlalchemy import bindparam, func, insert, select, update
 
@@ -20,6 +20,7 @@ from app.errors import NotFoundError
 from app.models import ServiceKey
 
 Scope = Literal["read", "write", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 PREFIX = "optio"
 FORM = re.compile(rf"({PREFIX}_[0-9a-f]{{16}})\.([\w-]{{43}})", re.ASCII)
@@ -54,7 +55,7 @@ async def create_key(sessions: Sessions, name: str, scopes: Collection[Scope]) -
     async with sessions() as session, session.begin():
         await session.execute(
             insert(ServiceKey).values(
-                id=key_id, name=name, secret_hash=_digest(secret), scopes=sorted(scopes)
+                id=key_id, name=name, secret_hash=_digest(secret), scopes=list(scopes)
             )
         )
     return NewKey(key_id, f"{key_id}.{secret}")

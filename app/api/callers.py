@@ -15,27 +15,44 @@ from uuid import UUID
 
 from fastapi import Depends, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import HTTPConnection
+from typing_extensions import override
 
-from app.accounts.service_keys import Scope, verify_key
+from app.accounts.service_keys import SCOPES, Scope, verify_key
 from app.api.dependencies import Now, Opened, Resources
 from app.errors import CredentialsInvalidError, ScopeMissingError
 from app.sso.sessions import identify_student
 
-ALL_SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
 STUDENT_SCOPES: tuple[Scope, ...] = ("read", "write")
 
-_service_key = HTTPBearer(
+Credentials = HTTPAuthorizationCredentials | None
+
+
+class _Bearer(HTTPBearer):
+    """Of several Authorization headers a proxy may have read another one than we would."""
+
+    @override
+    async def __call__(self, request: HTTPConnection) -> Credentials:
+        several = len(request.headers.getlist("authorization")) > 1
+        return None if several else await super().__call__(request)
+
+
+_service_key = _Bearer(
     scheme_name="serviceKey",
-    description="A key from `python -m app keys create` or from INTERNAL_API_KEYS.",
+    description=(
+        "A key from `python -m app keys create`, with the scope that the operation lists, or one of"
+        " INTERNAL_API_KEYS, which have all. Scopes: `read`, `write`, `admin`; none holds another."
+    ),
     auto_error=False,
 )
-_app_token = HTTPBearer(
+_app_token = _Bearer(
     scheme_name="appToken",
-    description="The student's own access token of the main app, a masquerade included.",
+    description=(
+        "The student's own access token of the main app, or that of an admin acting as the student."
+        " Everything of another student is 404."
+    ),
     auto_error=False,
 )
-_ServiceKey = Annotated[HTTPAuthorizationCredentials | None, Security(_service_key)]
-_AppToken = Annotated[HTTPAuthorizationCredentials | None, Security(_app_token)]
 
 
 @dataclass(frozen=True)
@@ -48,14 +65,21 @@ class Caller:
 
 
 def _service(scope: Scope) -> Any:
-    async def identify(opened: Opened, credentials: _ServiceKey) -> Caller:
+    async def identify(
+        opened: Opened, credentials: Annotated[Credentials, Security(_service_key, scopes=[scope])]
+    ) -> Caller:
         return _allow(await _find_service(opened, _text(credentials)), scope)
 
     return Depends(identify)
 
 
 def _service_or_student(scope: Scope) -> Any:
-    async def identify(opened: Opened, now: Now, credentials: _ServiceKey, _: _AppToken) -> Caller:
+    async def identify(
+        opened: Opened,
+        now: Now,
+        credentials: Annotated[Credentials, Security(_service_key, scopes=[scope])],
+        _: Annotated[Credentials, Security(_app_token)],
+    ) -> Caller:
         text = _text(credentials)
         found = await _find_service(opened, text) or await _find_student(opened, text, now)
         return _allow(found, scope)
@@ -63,7 +87,7 @@ def _service_or_student(scope: Scope) -> Any:
     return Depends(identify)
 
 
-READ, WRITE, ADMIN = map(_service, ALL_SCOPES)
+READ, WRITE, ADMIN = map(_service, SCOPES)
 STUDENT_READ, STUDENT_WRITE = map(_service_or_student, STUDENT_SCOPES)
 
 
@@ -75,7 +99,7 @@ def _allow(caller: Caller | None, scope: Scope) -> Caller:
     return caller
 
 
-def _text(credentials: HTTPAuthorizationCredentials | None) -> str:
+def _text(credentials: Credentials) -> str:
     return credentials.credentials if credentials else ""
 
 
@@ -86,7 +110,7 @@ async def _find_service(opened: Resources, text: str) -> Caller | None:
         for key in opened.settings.internal_api_keys
     ]
     if any(fits):
-        return Caller(f"INTERNAL_API_KEYS[{fits.index(True)}]", ALL_SCOPES)
+        return Caller(f"INTERNAL_API_KEYS[{fits.index(True)}]", SCOPES)
     found = await verify_key(opened.sessions, text)
     return Caller(*found) if found else None
 

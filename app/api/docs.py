@@ -1,17 +1,20 @@
 """The contract: OpenAPI 3.1 documents made from the routes, and the page that shows them.
 
 The public document holds what Spark sees, the internal one what the main app sees. Both are
-written to openapi/ and compared in `make check`; the page needs nothing from outside.
+written to openapi/ and compared in `make check`; the page needs nothing from outside. Production
+serves the public one alone.
 """
 
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 
 from app.api.problems import Problem
@@ -30,7 +33,31 @@ a completed task and XP at Optio.
 
 Every failure is `application/problem+json` (RFC 9457) with a stable `code`, the old `error`
 string, often a `hint`, and a `request_id` to name when you ask us."""
-INTERNAL_DESCRIPTION = "For the main Optio app, with a service key."
+INTERNAL_DESCRIPTION = """\
+For the main Optio app and for operators: what students handed in through Spark, their evidence and
+XP, and what became of every message.
+
+**Who calls.** Send a service key, `Authorization: Bearer <key>`, from a server and never from a
+browser. `python -m app keys create` makes one with its scopes: `read`, `write` and `admin`, of
+which none holds another. Each operation names the one it needs. Without a living key everything is
+401 `unauthorized`, with the wrong scope 403 `forbidden`, whatever else the request says.
+
+**On whose behalf.** A service key sees every student. Operations of evidence take the student as
+`user_id`, and also accept the student's own app token in place of a key; then everything of another
+student is 404 `not_found`. All other operations answer such a token 401.
+
+**Lists** are asked `?limit=&cursor=` and answer `{items, next_cursor}`. Send `next_cursor` as
+`cursor` for the next page; on the last one it is null. Cursors are opaque and belong to one list.
+Parameters that are not listed are refused: a misspelt filter would give everything.
+
+**Events** tell what changed, so that no table has to be polled: keep the last cursor and ask from
+there. They come in order and at least once, so remember the ids you have handled.
+
+**Files** are signed links for five minutes. Ask again rather than keep them.
+
+**Failures** are `application/problem+json` (RFC 9457): decide by `code`, show `error`, read `hint`,
+wait `retry_after` seconds before a retry, and name `request_id` when you ask us. New codes and new
+members may come; those that are here keep their meaning."""
 
 
 def public_contract(app: FastAPI) -> dict[str, Any]:
@@ -76,23 +103,38 @@ def _drop_unused(document: dict[str, Any]) -> None:
 
 
 def _settle(operation: dict[str, Any]) -> None:
-    """Say that an open operation is open, and leave out the 422 that we answer as 400."""
-    operation.setdefault("security", [])
+    """Say that an open operation is open and which scope a closed one needs, and leave out the 422
+    that we answer as 400.
+    """
+    callers = {
+        name: scopes for way in operation.setdefault("security", []) for name, scopes in way.items()
+    }
+    if scopes := callers.get("serviceKey"):
+        instead = ", or the student's own app token" if "appToken" in callers else ""
+        operation["description"] += f"\n\nNeeds a key with the scope `{scopes[0]}`{instead}."
     if "HTTPValidationError" in str(operation["responses"].get("422")):
         del operation["responses"]["422"]
 
 
-def create_docs_router(app: FastAPI) -> APIRouter:
-    """`/docs` and the public document; the internal one is not served."""
+def create_docs_router(app: FastAPI, *, with_internal: bool) -> APIRouter:
+    """`/docs` and the documents that it offers."""
     router = APIRouter(include_in_schema=False)
+    documents = {"/openapi.json": ("For Spark", public_contract)}
+    if with_internal:
+        documents["/openapi-internal.json"] = ("For the main app", internal_contract)
+    options = [f'<option value="{url}">{title}</option>' for url, (title, _) in documents.items()]
+    page = (STATIC / "docs.html").read_text().replace("<!-- documents -->", "".join(options))
 
-    @router.get("/openapi.json")
-    async def openapi() -> JSONResponse:
-        return JSONResponse(public_contract(app))
+    for url, (_, make) in documents.items():
+        router.add_api_route(url, partial(_serve, make, app))
 
     @router.get("/docs")
-    async def docs() -> FileResponse:
-        return FileResponse(STATIC / "docs.html", headers={"content-security-policy": PAGE_POLICY})
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(page, headers={"content-security-policy": PAGE_POLICY})
 
     router.mount("/static", StaticFiles(directory=STATIC))
     return router
+
+
+async def _serve(make: Callable[[FastAPI], dict[str, Any]], app: FastAPI) -> JSONResponse:
+    return JSONResponse(make(app))

@@ -7,8 +7,7 @@ from pydantic import BaseModel, Field
 
 from app.api.callers import READ
 from app.api.dependencies import Opened
-from app.api.problems import problems
-from app.errors import CredentialsInvalidError, ServiceError
+from app.api.problems import INTERNAL_PROBLEMS, problems
 
 router = APIRouter(prefix="/internal/v1/lms", tags=["lms"], dependencies=[READ])
 
@@ -52,7 +51,7 @@ class Platform(BaseModel):
     name="listPlatforms",
     summary="List the LMS that this service connects",
     description="Spark only: other LMS are the main app's own.",
-    responses=problems(CredentialsInvalidError, ServiceError),
+    responses=problems(*INTERNAL_PROBLEMS),
 )
 async def list_platforms(opened: Opened) -> list[Platform]:
     missing = [name.upper() for name in NEEDED if getattr(opened.settings, name) is None]

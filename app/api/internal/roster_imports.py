@@ -82,8 +82,7 @@ class RosterImportAnswer(BaseModel):
         "requestBody": {
             "required": True,
             "content": {
-                media: {"schema": {"type": "string", "format": "binary"}}
-                for media in ("text/csv", "application/zip")
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
             },
         }
     },

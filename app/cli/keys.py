@@ -1,0 +1,81 @@
+"""The commands about service keys of the internal API."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, TypeVar
+
+import typer
+
+from app.accounts.service_keys import SCOPES, create_key, list_keys, revoke_key
+from app.cli.servers import LOCAL, refuse, servers
+from app.database import Sessions, create_engine
+from app.errors import NotFoundError
+from app.settings import Settings
+
+MAX_NAME = 100
+
+Answer = TypeVar("Answer")
+
+commands = typer.Typer(no_args_is_help=True, help="Service keys of the internal API.")
+
+
+@commands.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="Who will use it.")],
+    *,
+    scope: Annotated[
+        list[str], typer.Option(help=f"What it may do: {', '.join(SCOPES)}. Repeat it for several.")
+    ],
+) -> None:
+    """Make a key. Standard output is the key alone, which is never shown again."""
+    name = name.strip()
+    if not (name.isprintable() and 0 < len(name) <= MAX_NAME):
+        refuse(f"A key needs a name of 1 to {MAX_NAME} printable characters.")
+    if not set(scope) <= set(SCOPES):
+        refuse(f"The scopes are {', '.join(SCOPES)}.")
+    scopes = [known for known in SCOPES if known in scope]
+    made = _do(lambda sessions: create_key(sessions, name, scopes))
+    typer.echo(f"Made {made.id} for {name}. The key is shown only now.", err=True)
+    typer.echo(made.text)
+
+
+@commands.command("list")
+def print_list() -> None:
+    """Print every key that was ever made, without its secret."""
+    row = "{:22}  {:16}  {:20}  {:20}  {}"
+    typer.echo(row.format("id", "scopes", "created", "revoked", "name"))
+    for key in _do(list_keys):
+        scopes, revoked = ",".join(key.scopes), key.revoked_at
+        created = _say(key.created_at)
+        typer.echo(row.format(key.id, scopes, created, _say(revoked) if revoked else "-", key.name))
+
+
+@commands.command("revoke")
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As the list has it.")],
+) -> None:
+    """Refuse a key from its next request on. Repeating it changes nothing."""
+    public = key_id.partition(".")[0]  # whoever has the whole key at hand may send it
+    try:
+        _do(lambda sessions: revoke_key(sessions, public))
+    except NotFoundError:
+        refuse("There is no key with this id; `python -m app keys list` names them all.")
+    typer.echo(f"{public} is refused from now on.")
+
+
+def _do(act: Callable[[Sessions], Awaitable[Answer]]) -> Answer:
+    with servers(LOCAL, s3=False) as settings:
+        return asyncio.run(_connected(settings, act))
+
+
+async def _connected(settings: Settings, act: Callable[[Sessions], Awaitable[Answer]]) -> Answer:
+    engine = create_engine(settings)
+    try:
+        return await act(engine.connect)
+    finally:
+        await engine.dispose()
+
+
+def _say(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
