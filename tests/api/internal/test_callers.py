@@ -1,0 +1,371 @@
+"""Who gets into the internal API: every route has a caller, and only the right one gets past it.
+
+The matrix is made from the contract, so that a new operation is in it without a line here; where
+an id of its path is not in `known`, a random one stands for it.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from pydantic import SecretStr
+
+from app.accounts.service_keys import SCOPES, Scope, create_key, revoke_key
+from app.api.callers import ADMIN, READ, STUDENT_READ, STUDENT_WRITE, WRITE
+from app.api.docs import internal_contract
+from app.database import Sessions
+from app.main import create_app
+from app.settings import Settings
+from tests.conftest import create_assignment
+from tests.support import samples
+from tests.support.bodies import Part
+from tests.support.canaries import CANARIES
+from tests.support.problems import assert_problem
+from tests.support.running import Running, run_app
+from tests.support.spark import SignedIn, Spark, submission
+from tests.support.wire import connect
+
+SERVICES = {caller.dependency for caller in (READ, WRITE, ADMIN)}
+STUDENTS = {caller.dependency for caller in (STUDENT_READ, STUDENT_WRITE)}
+PLATFORMS = "/internal/v1/lms/platforms"
+
+# Deny by default: whoever adds a route that anybody may call has to add it here. Messages are
+# signed, and what the others take is a secret itself.
+OPEN = {
+    *("/spark/sso", "/spark/token"),
+    *("/spark/webhook/submission", "/spark/webhook/course", "/spark/webhook/roster"),
+    *("/healthz", "/readyz"),
+    *("/docs", "/static", "/openapi.json", "/openapi-internal.json"),
+}
+
+
+# ---------------------------------------------------------------------------- every route
+
+
+@pytest.fixture(scope="module")
+def app() -> FastAPI:
+    return create_app(Settings(_env_file=None))
+
+
+def test_every_route_has_exactly_one_caller_or_is_known_to_be_open(app: FastAPI) -> None:
+    callers = {}
+    for route in iter_route_contexts(app.routes):
+        asked = getattr(getattr(route, "dependant", None), "dependencies", [])
+        callers[route.path, *(route.methods or ())] = {
+            found.call for found in asked if found.call in SERVICES | STUDENTS
+        }
+    closed = {key: found for key, found in callers.items() if key[0] not in OPEN}
+    assert ("/metrics", "GET") in closed
+    assert [key for key, found in closed.items() if len(found) != 1] == []
+
+
+def test_a_students_token_is_asked_for_on_evidence_alone(app: FastAPI) -> None:
+    """DESIGN R21"""
+    for path, operations in internal_contract(app)["paths"].items():
+        for operation in operations.values():
+            takes_token = {"appToken": []} in operation["security"]
+            assert takes_token is path.startswith("/internal/v1/evidence/"), path
+
+
+def test_the_contract_names_one_scope_for_every_operation(app: FastAPI) -> None:
+    for path, operations in internal_contract(app)["paths"].items():
+        for operation in operations.values():
+            [scope] = operation["security"][0]["serviceKey"]
+            assert scope in SCOPES, path
+            assert f"the scope `{scope}`" in operation["description"], path
+            assert {"401", "403", "503"} <= operation["responses"].keys(), path
+
+
+# ---------------------------------------------------------------------------- every operation
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One way in, ready to be called with the ids of the owner's objects."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    body: Mapping[str, Any]
+    scope: Scope
+    is_for_students: bool
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What may stand in an Authorization header."""
+
+    by_scope: Mapping[Scope, str]
+    revoked: str
+    owner: SignedIn
+    stranger: SignedIn
+
+
+@pytest.fixture(scope="module")
+async def tokens(sessions: Sessions, spark: Spark) -> Tokens:
+    by_scope = {scope: await create_key(sessions, scope, [scope]) for scope in SCOPES}
+    revoked = await create_key(sessions, "revoked", SCOPES)
+    await revoke_key(sessions, revoked.id)
+    CANARIES.release(revoked.text, *(key.text for key in by_scope.values()))
+    return Tokens(
+        by_scope={scope: key.text for scope, key in by_scope.items()},
+        revoked=revoked.text,
+        owner=await spark.sign_in(),
+        stranger=await spark.sign_in(),
+    )
+
+
+@pytest.fixture(scope="module")
+async def known(
+    browser: httpx.AsyncClient,
+    main_app: dict[str, str],
+    sessions: Sessions,
+    spark: Spark,
+    tokens: Tokens,
+) -> dict[str, str]:
+    """Parameters that name what the owner has."""
+    owner, assignment = tokens.owner, await create_assignment(sessions)
+    picture = Part("f", samples.png(), filename="gauge.png")
+    handed_in = (await spark.submit_form(submission(owner, assignment), picture)).json()
+
+    async def ask(method: str, path: str, **more: Any) -> Any:
+        answer = await browser.request(method, f"/internal/v1/{path}", headers=main_app, **more)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    completion = await ask("GET", f"completions/{handed_in['completion_id']}")
+    [delivery] = (await ask("GET", f"deliveries?spark_user_id={owner.spark_user_id}"))["items"]
+    session = await ask("POST", "sessions/introspect", json={"token": owner.access_token})
+    roster = await ask(
+        "POST", "roster/imports", content=b"sourcedId,email,givenName,familyName,role\n"
+    )
+    return {
+        "completion_id": handed_in["completion_id"],
+        "submission_id": handed_in["submission_id"],
+        "quest_id": handed_in["quest_id"],
+        "task_id": handed_in["task_id"],
+        "document_id": completion["document"]["id"],
+        "block_id": completion["blocks"][-1]["id"],
+        "file_id": completion["files"][0]["id"],
+        "delivery_id": delivery["id"],
+        "session_id": session["sid"],
+        "import_id": roster["id"],
+        "user_id": owner.user_id,
+        "student_id": owner.user_id,
+        "spark_user_id": owner.spark_user_id,
+        "spark_assignment_id": assignment.spark_assignment_id,
+    }
+
+
+@pytest.fixture(scope="module")
+def operations(app: FastAPI, known: dict[str, str]) -> list[Operation]:
+    return [
+        _operation(method, path, facts, known)
+        for path, methods in internal_contract(app)["paths"].items()
+        for method, facts in methods.items()
+    ]
+
+
+def _operation(method: str, path: str, facts: dict[str, Any], known: dict[str, str]) -> Operation:
+    values: dict[str, dict[str, str]] = {"path": {}, "query": {}, "header": {}}
+    for parameter in facts.get("parameters", []):
+        name = parameter["name"]
+        if parameter["required"] or name in known:
+            values[parameter["in"]][name] = known.get(name) or _invent(parameter)
+    return Operation(
+        method=method.upper(),
+        path=path.format(**values["path"]),
+        query=values["query"],
+        body=_body(facts.get("requestBody", {}).get("content", {})),
+        scope=facts["security"][0]["serviceKey"][0],
+        is_for_students={"appToken": []} in facts["security"],
+    )
+
+
+def _invent(parameter: dict[str, Any]) -> str:
+    schema = parameter["schema"]
+    return str(uuid4()) if schema.get("format") == "uuid" else str(_example(schema) or 1)
+
+
+def _body(content: dict[str, Any]) -> dict[str, Any]:
+    """A right one, as the contract has it: it must not help."""
+    for media, facts in content.items():
+        if media == "application/json":
+            return {"json": _example(facts["schema"])}
+        if media == "multipart/form-data":
+            return {"files": {name: ("gauge.png", samples.png()) for name in _members(facts)}}
+        return {"content": b"x", "headers": {"content-type": media}}
+    return {}
+
+
+def _members(facts: dict[str, Any]) -> dict[str, Any]:
+    members: dict[str, Any] = facts["schema"].get("properties", {})
+    return members
+
+
+def _example(schema: dict[str, Any]) -> Any:
+    if "examples" in schema:
+        return schema["examples"][0]
+    if "properties" in schema:
+        return {name: _example(member) for name, member in schema["properties"].items()}
+    if "items" in schema:
+        return [_example(schema["items"])]
+    if "anyOf" in schema:
+        return _example(schema["anyOf"][0])
+    return schema.get("const")
+
+
+async def _call(browser: httpx.AsyncClient, operation: Operation, token: str) -> str:
+    """What it answers: status and code."""
+    body = dict(operation.body)
+    headers = body.pop("headers", {}) | ({"Authorization": f"Bearer {token}"} if token else {})
+    answer = await browser.request(
+        operation.method, operation.path, params=operation.query, headers=headers, **body
+    )
+    if answer.is_success:
+        return str(answer.status_code)
+    return f"{answer.status_code} {assert_problem(answer, *_outcome(answer))['code']}"
+
+
+def _outcome(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["code"]
+
+
+NOBODY: dict[str, Callable[[Tokens], str]] = {
+    "P234 no key": lambda _: "",
+    "P234 a key that nobody made": lambda _: f"optio_{secrets.token_hex(8)}.{'a' * 43}",
+    "P234 a secret with another key's id": lambda tokens: (
+        f"{tokens.by_scope['read'].partition('.')[0]}.{tokens.by_scope['write'].partition('.')[2]}"
+    ),
+    "P234 a revoked key": lambda tokens: tokens.revoked,
+    "P234 the owner's refresh token": lambda tokens: tokens.owner.refresh_token,
+}
+
+
+@pytest.mark.parametrize("who", NOBODY)
+async def test_whoever_shows_nothing_valid_is_refused_everywhere(
+    browser: httpx.AsyncClient, operations: list[Operation], tokens: Tokens, who: str
+) -> None:
+    token = NOBODY[who](tokens)
+    answers = {(op.method, op.path): await _call(browser, op, token) for op in operations}
+    assert answers == dict.fromkeys(answers, "401 unauthorized")
+
+
+@pytest.mark.parametrize("scope", SCOPES, ids=lambda scope: f"P234 only {scope}")
+async def test_a_key_opens_what_has_its_scope_and_nothing_else(
+    browser: httpx.AsyncClient, operations: list[Operation], tokens: Tokens, scope: Scope
+) -> None:
+    token = tokens.by_scope[scope]
+    others = [op for op in operations if op.scope != scope]
+    answers = {(op.method, op.path): await _call(browser, op, token) for op in others}
+    assert answers == dict.fromkeys(answers, "403 forbidden")
+    for op in operations:
+        if op.scope == scope and op.method == "GET":
+            assert (await _call(browser, op, token))[:3] not in {"401", "403"}, op.path
+
+
+@pytest.mark.parametrize("who", ["P234 the owner", "P235 another student"])
+async def test_a_students_token_opens_their_own_evidence_and_nothing_else(
+    browser: httpx.AsyncClient, operations: list[Operation], tokens: Tokens, who: str
+) -> None:
+    is_owner = who.endswith("owner")
+    token = (tokens.owner if is_owner else tokens.stranger).access_token
+    for op in operations:
+        if not op.is_for_students:
+            assert await _call(browser, op, token) == "401 unauthorized", op.path
+        elif not is_owner:
+            assert await _call(browser, op, token) == "404 not_found", op.path
+        elif op.method == "GET":
+            assert await _call(browser, op, token) == "200", op.path
+
+
+# ---------------------------------------------------------------------------- how a key is sent
+
+
+async def test_a_key_works_until_it_is_revoked(
+    browser: httpx.AsyncClient, sessions: Sessions
+) -> None:
+    key = await create_key(sessions, "main app", ["read"])
+    CANARIES.release(key.text)
+    headers = {"Authorization": f"Bearer {key.text}"}
+    assert (await browser.get(PLATFORMS, headers=headers)).status_code == 200
+    await revoke_key(sessions, key.id)
+    assert_problem(await browser.get(PLATFORMS, headers=headers), 401, "unauthorized")
+
+
+async def test_a_refused_scope_is_named(browser: httpx.AsyncClient, tokens: Tokens) -> None:
+    headers = {"Authorization": f"Bearer {tokens.by_scope['write']}"}
+    problem = assert_problem(await browser.get(PLATFORMS, headers=headers), 403, "forbidden")
+    assert problem["hint"] == "This needs a service key with the scope `read`."
+
+
+@pytest.mark.parametrize("word", ["bearer", "BEARER"])
+async def test_the_word_before_the_key_has_no_case(
+    browser: httpx.AsyncClient, main_app: dict[str, str], word: str
+) -> None:
+    """RFC 9110 section 11.1"""
+    headers = {"Authorization": main_app["Authorization"].replace("Bearer", word)}
+    assert (await browser.get(PLATFORMS, headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [
+        pytest.param(b"", 401, id="P234 empty"),
+        pytest.param(b"Bearer", 401, id="P234 no key after the word"),
+        pytest.param(b"Basic KEY", 401, id="P234 another word"),
+        pytest.param(b"KEY", 401, id="P234 no word"),
+        pytest.param(b"Bearer KEY KEY", 401, id="P234 twice in one header"),
+        pytest.param(b"Bearer KEY, Bearer KEY", 401, id="P234 a list"),
+        pytest.param(b"Bearer " + b"a" * 10_000, 401, id="P237 10 KB"),
+        pytest.param(b"Bearer " + "schlüssel".encode(), 401, id="P234 UTF-8"),
+        pytest.param(b"Bearer \xff\xfe", 401, id="P234 no UTF-8"),
+        pytest.param(b"Bearer KEY\x00", 400, id="P234 NUL"),
+    ],
+)
+async def test_what_is_no_key_is_refused(
+    server: Running, tokens: Tokens, value: bytes, status: int
+) -> None:
+    value = value.replace(b"KEY", tokens.by_scope["read"].encode())
+    assert await _send(server, value) == status
+
+
+async def test_several_authorization_headers_are_none(server: Running, tokens: Tokens) -> None:
+    """Whatever stands between us and the caller may have looked at another one."""
+    right = f"Bearer {tokens.by_scope['read']}".encode()
+    assert await _send(server, right) == 200
+    assert await _send(server, right, right) == 401
+    assert await _send(server, right, b"Bearer x") == 401
+
+
+async def _send(server: Running, *values: bytes) -> int:
+    head = f"GET {PLATFORMS} HTTP/1.1\r\nHost: spark.test\r\nConnection: close\r\n".encode()
+    async with connect(server) as wire:
+        await wire.send(head + b"".join(b"Authorization: %b\r\n" % v for v in values) + b"\r\n")
+        return int((await wire.read_to_end()).split()[1])
+
+
+async def test_only_what_looks_like_a_key_costs_a_query(
+    settings: Settings, tokens: Tokens, main_app: dict[str, str]
+) -> None:
+    """Without a database the keys of the settings work, and a wrong one is still a wrong one."""
+    nowhere = SecretStr("postgresql+asyncpg://nobody@127.0.0.1:1/none")
+    async with (
+        run_app(settings.model_copy(update={"database_url": nowhere})) as running,
+        httpx.AsyncClient(base_url=running.url, trust_env=False) as browser,
+    ):
+
+        async def status(token: str) -> int:
+            headers = {"Authorization": f"Bearer {token}"}
+            return (await browser.get(PLATFORMS, headers=headers)).status_code
+
+        assert (await browser.get(PLATFORMS, headers=main_app)).status_code == 200
+        for token in (tokens.owner.access_token, "x", f"{tokens.by_scope['read']}="):
+            assert await status(token) == 401
+        assert await status(tokens.by_scope["read"]) == 503
