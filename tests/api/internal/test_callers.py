@@ -91,7 +91,7 @@ class Operation:
 
     method: str
     path: str
-    query: Mapping[str, str]
+    query: dict[str, str]
     body: Mapping[str, Any]
     scope: Scope
     is_for_students: bool
@@ -221,12 +221,13 @@ def _example(schema: dict[str, Any]) -> Any:
     return schema.get("const")
 
 
-async def _call(browser: httpx.AsyncClient, operation: Operation, token: str) -> str:
+async def _call(browser: httpx.AsyncClient, operation: Operation, token: str, **query: str) -> str:
     """What it answers: status and code."""
     body = dict(operation.body)
     headers = body.pop("headers", {}) | ({"Authorization": f"Bearer {token}"} if token else {})
+    asked = {name: value for name, value in (operation.query | query).items() if value}
     answer = await browser.request(
-        operation.method, operation.path, params=operation.query, headers=headers, **body
+        operation.method, operation.path, params=asked, headers=headers, **body
     )
     if answer.is_success:
         return str(answer.status_code)
@@ -270,19 +271,46 @@ async def test_a_key_opens_what_has_its_scope_and_nothing_else(
             assert (await _call(browser, op, token))[:3] not in {"401", "403"}, op.path
 
 
-@pytest.mark.parametrize("who", ["P234 the owner", "P235 another student"])
-async def test_a_students_token_opens_their_own_evidence_and_nothing_else(
+@pytest.mark.parametrize("who", ["owner", "stranger"], ids=lambda who: f"P234 the {who}'s token")
+async def test_a_students_token_opens_evidence_alone(
     browser: httpx.AsyncClient, operations: list[Operation], tokens: Tokens, who: str
 ) -> None:
-    is_owner = who.endswith("owner")
-    token = (tokens.owner if is_owner else tokens.stranger).access_token
+    token = (tokens.owner if who == "owner" else tokens.stranger).access_token
+    others = [op for op in operations if not op.is_for_students]
+    answers = {(op.method, op.path): await _call(browser, op, token) for op in others}
+    assert answers == dict.fromkeys(answers, "401 unauthorized")
     for op in operations:
-        if not op.is_for_students:
-            assert await _call(browser, op, token) == "401 unauthorized", op.path
-        elif not is_owner:
-            assert await _call(browser, op, token) == "404 not_found", op.path
-        elif op.method == "GET":
+        if op.is_for_students and op.method == "GET" and who == "owner":
             assert await _call(browser, op, token) == "200", op.path
+
+
+@pytest.mark.parametrize("whose", ["owner", "stranger", "nobody"], ids=lambda w: f"P235 of {w}")
+async def test_a_students_evidence_is_not_there_for_another_student(
+    browser: httpx.AsyncClient, operations: list[Operation], tokens: Tokens, whose: str
+) -> None:
+    """Whoever of the two they say they mean, or nobody."""
+    user_id = {"owner": tokens.owner.user_id, "stranger": tokens.stranger.user_id, "nobody": ""}
+    answers = {
+        (op.method, op.path): await _call(
+            browser, op, tokens.stranger.access_token, user_id=user_id[whose]
+        )
+        for op in operations
+        if op.is_for_students
+    }
+    assert answers == dict.fromkeys(answers, "404 not_found")
+
+
+async def test_p235_a_key_reaches_only_the_student_it_names(
+    browser: httpx.AsyncClient, operations: list[Operation], tokens: Tokens
+) -> None:
+    answers = {
+        (op.method, op.path): await _call(
+            browser, op, tokens.by_scope[op.scope], user_id=tokens.stranger.user_id
+        )
+        for op in operations
+        if op.is_for_students
+    }
+    assert answers == dict.fromkeys(answers, "404 not_found")
 
 
 # ---------------------------------------------------------------------------- how a key is sent
