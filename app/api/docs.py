@@ -50,8 +50,8 @@ student is 404 `not_found`. All other operations answer such a token 401.
 `cursor` for the next page; on the last one it is null. Cursors are opaque and belong to one list.
 Parameters that are not listed are refused: a misspelt filter would give everything.
 
-**Events** tell what changed, so that no table has to be polled: keep the last `next_cursor` and send
-it as `after`. They come in order and at least once, so remember the ids you have handled.
+**Events** tell what changed, so that no table has to be polled: keep the last `next_cursor`, and
+send it as `after`. They come in order and at least once, so remember the ids you have handled.
 
 **Files** are signed links for five minutes. Ask again rather than keep them.
 
