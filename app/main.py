@@ -22,6 +22,7 @@ from app.api.internal.deliveries import router as internal_deliveries
 from app.api.internal.platforms import router as internal_platforms
 from app.api.internal.roster_imports import router as internal_roster_imports
 from app.api.internal.sessions import router as internal_sessions
+from app.api.internal.submissions import router as internal_submissions
 from app.api.linger import Linger
 from app.api.observed import router as observed
 from app.api.problems import HANDLERS
@@ -49,6 +50,7 @@ ROUTERS = (
     spark_roster,
     internal_completions,
     internal_deliveries,
+    internal_submissions,
     internal_roster_imports,
     internal_sessions,
     internal_activity,
