@@ -8,10 +8,16 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from app.database import Sessions
-from app.models import ActivityEvent, AuditEntry, EvidenceBlock, SubmissionRevision
+from app.models import (
+    ActivityEvent,
+    AuditEntry,
+    EvidenceBlock,
+    QuestTaskCompletion,
+    SubmissionRevision,
+)
 from app.settings import Settings
 from app.submissions.list_submissions import Wanted, newest_submissions
 from tests.conftest import create_assignment
@@ -256,3 +262,282 @@ async def test_an_index_carries_every_list(
     assert "Sort" not in found, found
     assert "Seq Scan" not in found, found
     assert "Bitmap" not in found, found
+
+
+# ---------------------------------------------------------------------------- one of them
+
+
+async def test_one_is_read_with_every_revision_and_its_files(
+    app: MainApp,
+    browser: httpx.AsyncClient,
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+) -> None:
+    one = await hand_in(spark, student, assignment, "One.", PICTURE, REPORT, ago=2)
+    two = await hand_in(spark, student, assignment, "Two.")
+    found = await app.read(one["submission_id"])
+    assert found.keys() == MEMBERS | {"text", "grade", "revisions"}
+    assert (found["id"], found["text"], found["grade"]) == (one["submission_id"], "One.", 95.5)
+    first, second = found["revisions"]
+    assert first.keys() == second.keys() == REVISION_MEMBERS
+    assert (second["id"], second["text"], second["files"]) == (two["submission_id"], "Two.", [])
+    assert first["replaced_at"] > first["received_at"]
+    [listed] = await app.items(user_id=student.user_id, outcome="replaced")
+    assert {name: found[name] for name in MEMBERS} == listed
+    for file, part in zip(first["files"], (PICTURE, REPORT), strict=True):
+        assert 0 < int(parse_qs(urlsplit(file["url"]).query)["X-Amz-Expires"][0]) <= 300
+        download = await browser.get(file["url"])
+        assert download.content == part.content
+        assert download.headers["content-type"] == file["content_type"]
+        assert download.headers["content-disposition"].startswith("attachment; filename=")
+
+
+async def test_each_reading_is_audited_and_a_vain_one_is_not_found(
+    app: MainApp, spark: Spark, sessions: Sessions, student: SignedIn, assignment: Assignment
+) -> None:
+    one = await hand_in(spark, student, assignment, "One.")
+    for _ in range(2):
+        await app.read(one["submission_id"])
+    assert_problem(await app.get(f"/{uuid4()}"), 404, "not_found")
+    told = {"submission_id": one["submission_id"]}
+    assert (
+        await audited(sessions, student) == [("INTERNAL_API_KEYS[0]", "sensitive_read", told)] * 2
+    )
+
+
+async def audited(sessions: Sessions, student: SignedIn) -> list[tuple[str, str, dict[str, Any]]]:
+    async with sessions() as session, session.begin():
+        found = await session.execute(
+            select(AuditEntry.caller, AuditEntry.action, AuditEntry.detail)
+            .where(AuditEntry.user_id == student.user_id)
+            .order_by(AuditEntry.occurred_at)
+        )
+        return [tuple(row) for row in found]
+
+
+# ---------------------------------------------------------------------------- shown again
+
+
+async def test_an_earlier_revision_is_shown_again_with_its_files(
+    app: MainApp,
+    browser: httpx.AsyncClient,
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+) -> None:
+    one = await hand_in(spark, student, assignment, "One.", PICTURE, REPORT, ago=2)
+    two = await hand_in(spark, student, assignment, "Two.", ago=1)
+    answer = await app.restore(two["submission_id"], 1)
+    assert answer.keys() == one.keys()
+    same = ("status", "completion_id", "quest_id", "task_id", "files")
+    assert {name: answer[name] for name in same} == {name: one[name] for name in same}
+    assert (answer["revision"], answer["duplicate"], answer["xp_awarded"]) == (3, False, 0)
+    completion = await app.completion(one["completion_id"])
+    assert (completion["revision"], completion["xp_awarded"]) == (3, 100)
+    assert [block["block_type"] for block in completion["blocks"]] == ["text", "image", "document"]
+    assert completion["blocks"][0]["content"] == {"text": "One."}
+    for links in (
+        [file["url"] for file in completion["files"]],
+        [block["content"]["url"] for block in completion["blocks"][1:]],
+    ):
+        contents = [(await browser.get(link)).content for link in links]
+        assert contents == [PICTURE.content, REPORT.content]
+    found = await app.read(answer["submission_id"])
+    assert [each["outcome"] for each in found["revisions"]] == ["replaced", "replaced", "current"]
+    assert (found["text"], found["grade"], found["file_count"]) == ("One.", 95.5, 2)
+    assert found["restored_from"] == one["submission_id"]
+    first, second, third = found["revisions"]
+    assert second["submitted_at"] < third["submitted_at"]
+    assert [file["id"] for file in third["files"]] == [file["id"] for file in first["files"]]
+
+
+async def test_it_is_paid_once_told_once_and_audited(
+    app: MainApp, spark: Spark, sessions: Sessions, student: SignedIn, assignment: Assignment
+) -> None:
+    one = await hand_in(spark, student, assignment, "One.", ago=2)
+    await hand_in(spark, student, assignment, "Two.", ago=1)
+    third = await app.restore(one["submission_id"], 1)
+    assert await total_xp(sessions, student.user_id) == 100
+    async with sessions() as session, session.begin():
+        found = await session.execute(
+            select(ActivityEvent.event_type, ActivityEvent.event_data, ActivityEvent.session_id)
+            .where(
+                ActivityEvent.user_id == student.user_id,
+                ActivityEvent.event_data.has_key("task_id"),
+            )
+            .order_by(ActivityEvent.created_at)
+        )
+        *_, event = events = found.all()
+    kinds = [each.event_type for each in events]
+    assert kinds == ["spark_webhook_success"] * 2 + ["spark_submission_restored"]
+    for each in events:
+        for name in ("completion_id", "task_id", "quest_id"):
+            assert each.event_data[name] == one[name]
+    assert str(event.session_id) == third["submission_id"]
+    told = {"submission_id": third["submission_id"], "restored_from": one["submission_id"]}
+    assert await audited(sessions, student) == [("INTERNAL_API_KEYS[0]", "sensitive_update", told)]
+
+
+async def test_what_is_shown_already_stays_as_it_is(
+    app: MainApp, spark: Spark, sessions: Sessions, student: SignedIn, assignment: Assignment
+) -> None:
+    """The current one; one that was restored a moment ago; and the one that it was made from."""
+    one = await hand_in(spark, student, assignment, "One.", PICTURE, ago=2)
+    two = await hand_in(spark, student, assignment, "Two.", ago=1)
+    again = await app.restore(one["submission_id"], 2)
+    changed = {"duplicate": True, "xp_awarded": 0, "request_id": again["request_id"]}
+    assert again == two | changed
+    three = await app.restore(one["submission_id"], 1)
+    for revision in (1, 3):
+        again = await app.restore(one["submission_id"], revision)
+        assert again == three | changed | {"request_id": again["request_id"]}
+    assert (await kept(sessions, student.user_id))["submission_revisions"] == 3
+    assert len(await audited(sessions, student)) == 1
+
+
+async def test_a_restored_revision_is_restored_from_where_its_files_are(
+    app: MainApp, spark: Spark, student: SignedIn, assignment: Assignment
+) -> None:
+    one = await hand_in(spark, student, assignment, "One.", PICTURE, ago=2)
+    await hand_in(spark, student, assignment, "Two.", ago=1)
+    for wanted in (1, 2, 3):
+        last = await app.restore(one["submission_id"], wanted)
+    assert (last["revision"], last["files"]) == (5, one["files"])
+    found = await app.read(last["submission_id"])
+    assert (found["restored_from"], found["file_count"]) == (one["submission_id"], 1)
+    assert len((await app.completion(one["completion_id"]))["files"]) == 1
+
+
+async def test_afterwards_spark_counts_as_always(
+    app: MainApp, spark: Spark, sessions: Sessions, student: SignedIn, assignment: Assignment
+) -> None:
+    one = await hand_in(spark, student, assignment, "One.", PICTURE, ago=4)
+    await hand_in(spark, student, assignment, "Two.", ago=3)
+    three = await app.restore(one["submission_id"], 1)
+    same = await hand_in(spark, student, assignment, "One.", PICTURE)
+    assert same == three | {"duplicate": True, "request_id": same["request_id"]}
+    late = await hand_in(spark, student, assignment, "Late.", ago=1)
+    assert late["revision"] == 4
+    assert await shown(sessions, student) == ["One.", "gauge.png"]
+    assert await current_of(sessions, student) == [3]
+    newer = await hand_in(spark, student, assignment, "Newer.")
+    assert newer["revision"] == 5
+    assert await shown(sessions, student) == ["Newer."]
+    assert await current_of(sessions, student) == [5]
+
+
+async def test_what_is_dated_ahead_is_outlived_by_what_is_restored(
+    app: MainApp, spark: Spark, sessions: Sessions, student: SignedIn, assignment: Assignment
+) -> None:
+    """Senders' clocks go up to five minutes fast."""
+    one = await hand_in(spark, student, assignment, "One.")
+    await hand_in(spark, student, assignment, "Two.", ago=-4)
+    await app.restore(one["submission_id"], 1)
+    await hand_in(spark, student, assignment, "Three.", ago=-3)
+    assert await shown(sessions, student) == ["One."]
+
+
+async def test_blocks_of_the_student_stay_and_what_is_hidden_stays_hidden(
+    app: MainApp, spark: Spark, sessions: Sessions, student: SignedIn, assignment: Assignment
+) -> None:
+    one = await hand_in(spark, student, assignment, "One.", PICTURE, ago=2)
+    await hand_in(spark, student, assignment, "Two.", ago=1)
+    [block] = await blocks_of(sessions, student.user_id)
+    mine = {"text": "Mine."}
+    async with sessions() as session, session.begin():
+        await session.execute(
+            update(EvidenceBlock).where(EvidenceBlock.id == block.id).values(is_private=True)
+        )
+        await session.execute(
+            insert(EvidenceBlock).values(
+                document_id=block.document_id, block_type="text", content=mine, order_index=1
+            )
+        )
+    await app.restore(one["submission_id"], 1)
+    text, own, picture = await blocks_of(sessions, student.user_id)
+    assert (text.content, own.content) == ({"text": "One."}, mine)
+    assert [each.is_private for each in (text, own, picture)] == [True, False, True]
+
+
+async def test_evidence_text_follows_where_it_is_raw(
+    settings: Settings,
+    main_app: dict[str, str],
+    sessions: Sessions,
+    student: SignedIn,
+    assignment: Assignment,
+) -> None:
+    async with run_elsewhere(settings, evidence_text_mode="raw") as elsewhere:
+        spark = elsewhere.spark
+        one = await hand_in(spark, student, assignment, "One.", ago=2)
+        await hand_in(spark, student, assignment, "Two.", ago=1)
+        await MainApp(spark.browser, main_app).restore(one["submission_id"], 1)
+    async with sessions() as session, session.begin():
+        found = await session.execute(
+            select(QuestTaskCompletion.evidence_text).where(
+                QuestTaskCompletion.id == one["completion_id"]
+            )
+        )
+        assert found.scalar_one() == "One."
+
+
+async def test_a_revision_that_is_not_there_is_not_found(
+    app: MainApp,
+    browser: httpx.AsyncClient,
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+) -> None:
+    one = await hand_in(spark, student, assignment, "One.")
+    for submission_id, revision in ((one["submission_id"], 2), (str(uuid4()), 1)):
+        answer = await app.ask_to_restore(submission_id, revision)
+        assert_problem(answer, 404, "not_found")
+    for revision in (0, -1, 2**31, "one"):
+        answer = await app.ask_to_restore(one["submission_id"], revision)
+        assert_problem(answer, 400, "field_invalid")
+    path = f"{SUBMISSIONS}/{one['submission_id']}/revisions/1/restore"
+    headers = {"Authorization": f"Bearer {student.access_token}"}
+    assert_problem(await browser.post(path, headers=headers), 401, "unauthorized")
+
+
+# ---------------------------------------------------------------------------- at once
+
+
+async def test_p276_a_restore_and_resubmissions_at_once_take_turns(
+    app: MainApp, spark: Spark, sessions: Sessions, student: SignedIn, assignment: Assignment
+) -> None:
+    one = await hand_in(spark, student, assignment, "One.", PICTURE, ago=2)
+    await hand_in(spark, student, assignment, "Two.", ago=1)
+    texts = [f"{number} of four." for number in range(4)]
+    acts = [hand_in(spark, student, assignment, text, ago=-1) for text in texts]
+    answers = await asyncio.gather(*acts, *(app.restore(one["submission_id"], 1) for _ in range(4)))
+    assert {answer["completion_id"] for answer in answers} == {one["completion_id"]}
+    found = await app.read(one["submission_id"])
+    numbers = [each["revision"] for each in found["revisions"]]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert {each["text"] for each in found["revisions"]} == {"One.", "Two.", *texts}
+    [current] = [each for each in found["revisions"] if each["outcome"] == "current"]
+    files = [file["filename"] for file in current["files"]]
+    assert await shown(sessions, student) == [current["text"], *files]
+    assert await total_xp(sessions, student.user_id) == 100
+
+
+@pytest.mark.parametrize("wanted", [(1, 1), (1, 2)], ids=["the same", "different ones"])
+async def test_two_restores_at_once_leave_one_current(
+    app: MainApp,
+    spark: Spark,
+    sessions: Sessions,
+    student: SignedIn,
+    assignment: Assignment,
+    wanted: tuple[int, int],
+) -> None:
+    one = await hand_in(spark, student, assignment, "One.", ago=3)
+    await hand_in(spark, student, assignment, "Two.", ago=2)
+    await hand_in(spark, student, assignment, "Three.", ago=1)
+    answers = await asyncio.gather(*(app.restore(one["submission_id"], each) for each in wanted))
+    same = wanted[0] == wanted[1]
+    assert sorted(answer["duplicate"] for answer in answers) == [False, same]
+    assert await current_of(sessions, student) == [4 if same else 5]
+    [text] = await shown(sessions, student)
+    last = max(answers, key=lambda answer: int(answer["revision"]))
+    assert (await app.read(last["submission_id"]))["text"] == text
