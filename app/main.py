@@ -23,6 +23,7 @@ from app.api.internal.platforms import router as internal_platforms
 from app.api.internal.roster_imports import router as internal_roster_imports
 from app.api.internal.sessions import router as internal_sessions
 from app.api.internal.submissions import router as internal_submissions
+from app.api.internal.xp import router as internal_xp
 from app.api.linger import Linger
 from app.api.observed import router as observed
 from app.api.problems import HANDLERS
@@ -51,6 +52,7 @@ ROUTERS = (
     internal_completions,
     internal_deliveries,
     internal_submissions,
+    internal_xp,
     internal_roster_imports,
     internal_sessions,
     internal_activity,
