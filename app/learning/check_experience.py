@@ -178,10 +178,9 @@ async def _find_faults(
     sessions: Sessions, students: list[UUID], report: Report
 ) -> list[TooLow | Unpaid]:
     async with sessions() as session, session.begin():
-        found = await session.execute(_DIFFERENT, {"students": students})
-        different = found.all()
-        found = await session.execute(_UNPAID, {"students": students})
-        unpaid = [Unpaid(*row) for row in found]
+        different = (await session.execute(_DIFFERENT, {"students": students})).all()
+        without_award = await session.execute(_UNPAID, {"students": students})
+        unpaid = [Unpaid(*row) for row in without_award]
     too_low = [TooLow(*row) for row in different if row.total < row.ledger]
     report.students += len(students)
     report.too_low += len(too_low)

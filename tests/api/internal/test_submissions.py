@@ -492,8 +492,8 @@ async def test_a_revision_that_is_not_there_is_not_found(
     for submission_id, revision in ((one["submission_id"], 2), (str(uuid4()), 1)):
         answer = await app.ask_to_restore(submission_id, revision)
         assert_problem(answer, 404, "not_found")
-    for revision in (0, -1, 2**31, "one"):
-        answer = await app.ask_to_restore(one["submission_id"], revision)
+    for wrong in (0, -1, 2**31, "one"):
+        answer = await app.ask_to_restore(one["submission_id"], wrong)
         assert_problem(answer, 400, "field_invalid")
     path = f"{SUBMISSIONS}/{one['submission_id']}/revisions/1/restore"
     headers = {"Authorization": f"Bearer {student.access_token}"}
