@@ -14,6 +14,7 @@ from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.database import Session, Sessions, retried
+from app.learning.enrolment import XP_VALUE
 from app.models import (
     QuestTaskCompletion,
     SubmissionRevision,
@@ -113,7 +114,7 @@ _OWED = (
         QuestTaskCompletion.task_id,
         QuestTaskCompletion.id.label("completion_id"),
         UserQuestTask.pillar,
-        func.coalesce(UserQuestTask.xp_value, 100).label("xp_amount"),
+        XP_VALUE.label("xp_amount"),
     )
     .join(UserQuestTask, UserQuestTask.id == QuestTaskCompletion.task_id)
     .where(QuestTaskCompletion.user_id == _STUDENT, *_IS_UNPAID)

@@ -54,11 +54,12 @@ _MADE = (
 _ENROL = union_all(select(_LOCKED.c.id), select(_MADE.c.id)).add_cte(
     copies_for(_MADE).cte("copied")
 )
+XP_VALUE = func.coalesce(UserQuestTask.xp_value, 100)
 _TASK = select(
     UserQuestTask.id.label("task_id"),
     UserQuestTask.quest_id,
     UserQuestTask.pillar,
-    func.coalesce(UserQuestTask.xp_value, 100).label("xp_value"),
+    XP_VALUE.label("xp_value"),
     UserQuestTask.subject_xp_distribution,
 )
 A_TASK = _TASK.where(UserQuestTask.id == bindparam("task_id"))
