@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, text, update
 
 from app.clock import new_id, utc_now
 from app.database import Sessions
@@ -27,6 +27,7 @@ from tests.support.checkout import make_checkout
 from tests.support.plans import plan
 from tests.support.problems import assert_problem
 from tests.support.spark import Assignment, SignedIn, Spark, submission
+from tests.support.stored import eventually
 from tests.support.stores import own_stores
 
 ITEM_MEMBERS = {
@@ -263,6 +264,30 @@ async def test_repairs_and_awards_at_once_pay_everything_once(
     expected = 800 if lost != "awards" else None  # the totals held what the awards had paid
     [total] = (await totals_of(sessions, student)).values()
     assert total == expected or (expected is None and 800 <= total <= 1100)
+
+
+async def test_a_repair_counts_an_award_that_is_being_paid(
+    checker: Checker, spark: Spark, sessions: Sessions, student: SignedIn, assignment: Assignment
+) -> None:
+    """The total is below its ledger, and somebody is adding to both."""
+    await hand_in(spark, student, assignment)
+    mine = update(UserSkillXp).where(UserSkillXp.user_id == student.user_id)
+    await run(sessions, mine.values(xp_amount=60))
+    award = {"id": new_id(), "user_id": student.user_id, "pillar": "stem", "xp_amount": 20}
+    ids = {"task_id": uuid4(), "completion_id": uuid4()}
+    async with sessions() as session, session.begin():
+        await session.execute(insert(XpAward).values(award | ids))
+        await session.execute(mine.values(xp_amount=UserSkillXp.xp_amount + 20))
+        repairing = asyncio.create_task(checker.repair())
+        await eventually(partial(somebody_waits, sessions))
+    await repairing
+    assert await totals_of(sessions, student) == {"stem": 120}
+
+
+async def somebody_waits(sessions: Sessions) -> bool:
+    async with sessions() as session, session.begin():
+        waiting = await session.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+        return bool(waiting.scalar_one())
 
 
 def test_the_command_tells_and_mends(settings: Settings) -> None:
