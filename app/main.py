@@ -19,9 +19,12 @@ from app.api.health import router as health
 from app.api.internal.activity import router as internal_activity
 from app.api.internal.completions import router as internal_completions
 from app.api.internal.deliveries import router as internal_deliveries
+from app.api.internal.explain import router as internal_explain
 from app.api.internal.platforms import router as internal_platforms
 from app.api.internal.roster_imports import router as internal_roster_imports
 from app.api.internal.sessions import router as internal_sessions
+from app.api.internal.submissions import router as internal_submissions
+from app.api.internal.xp import router as internal_xp
 from app.api.linger import Linger
 from app.api.observed import router as observed
 from app.api.problems import HANDLERS
@@ -49,6 +52,9 @@ ROUTERS = (
     spark_roster,
     internal_completions,
     internal_deliveries,
+    internal_submissions,
+    internal_explain,
+    internal_xp,
     internal_roster_imports,
     internal_sessions,
     internal_activity,

@@ -14,6 +14,7 @@ SENTENCES = {
     "spark_token_code_reuse": "Code exchange refused, code used before",
     "spark_token_code_expired": "Code exchange refused, code expired",
     "spark_webhook_success": "Submission recorded",
+    "spark_submission_restored": "Earlier submission shown again",
     "spark_webhook_failed": "Submission failed",
     "spark_webhook_invalid_signature": "Submission refused, signature invalid",
     "spark_webhook_replay_attack": "Submission refused, too old or repeated",

@@ -6,10 +6,10 @@ Never the signed text itself: it is a child's work, and read where submissions a
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, select
+from sqlalchemy import ColumnElement, Select, bindparam, select
 
 from app.database import Sessions
 from app.deliveries.inbox import JSON, KEPT_TEXTS, SUBMISSION_ROUTE
@@ -97,12 +97,15 @@ async def list_deliveries(
     sessions: Sessions, wanted: Wanted, before: UUID | None, limit: int
 ) -> Sequence[Kept]:
     """The newest first, by their ids, which are in the order of time; older than `before`."""
-    # Built for what is asked: with one statement for all filters no index could be chosen.
-    conditions = _conditions(wanted, before)
-    newest = _KEPT.where(*conditions).order_by(InboxDelivery.id.desc()).limit(limit)
     async with sessions() as session, session.begin():
-        found = await session.execute(newest)
+        found = await session.execute(newest_deliveries(wanted, before, limit))
         return [Kept(**delivery) for delivery in found.mappings()]
+
+
+def newest_deliveries(wanted: Wanted, before: UUID | None, limit: int) -> Select[*tuple[Any, ...]]:
+    """Built for what is asked: with one statement for all filters no index could be chosen."""
+    conditions = _conditions(wanted, before)
+    return _KEPT.where(*conditions).order_by(InboxDelivery.id.desc()).limit(limit)
 
 
 def _conditions(wanted: Wanted, before: UUID | None) -> Iterator[ColumnElement[bool]]:

@@ -102,8 +102,10 @@ async def get_completion(sessions: Sessions, completion_id: UUID) -> Completion:
 async def _current_revision(
     session: Session, completion_id: UUID
 ) -> tuple[UUID | None, int | None]:
+    """The revision that its files came with, and its number."""
+    files_of = func.coalesce(SubmissionRevision.restored_from, SubmissionRevision.id)
     found = await session.execute(
-        select(SubmissionRevision.id, SubmissionRevision.revision).where(
+        select(files_of, SubmissionRevision.revision).where(
             SubmissionRevision.completion_id == completion_id,
             SubmissionRevision.replaced_at.is_(None),
         )

@@ -54,19 +54,21 @@ _MADE = (
 _ENROL = union_all(select(_LOCKED.c.id), select(_MADE.c.id)).add_cte(
     copies_for(_MADE).cte("copied")
 )
+XP_VALUE = func.coalesce(UserQuestTask.xp_value, 100)
+_TASK = select(
+    UserQuestTask.id.label("task_id"),
+    UserQuestTask.quest_id,
+    UserQuestTask.pillar,
+    XP_VALUE.label("xp_value"),
+    UserQuestTask.subject_xp_distribution,
+)
+A_TASK = _TASK.where(UserQuestTask.id == bindparam("task_id"))
 # The copy of `:template_id`; without one the first task of the quest, by lowest order, then oldest,
 # then lowest id. Tasks the student added come last, wherever they stand: a one-assignment quest is
 # not about them.
 _TEMPLATE_ID = bindparam("template_id", type_=Uuid)
 THE_TASK = (
-    select(
-        UserQuestTask.id.label("task_id"),
-        UserQuestTask.quest_id,
-        UserQuestTask.pillar,
-        func.coalesce(UserQuestTask.xp_value, 100).label("xp_value"),
-        UserQuestTask.subject_xp_distribution,
-    )
-    .where(
+    _TASK.where(
         UserQuestTask.user_quest_id == bindparam("user_quest_id"),
         or_(_TEMPLATE_ID.is_(None), UserQuestTask.source_task_id == _TEMPLATE_ID),
     )

@@ -161,7 +161,7 @@ async def record_once(intake: Intake, handed_in: HandedIn, *, work: Work) -> Rec
         return await _in_turn(record, work.claim)
     except AnsweredError as answered:
         return await record_replay(
-            intake.sessions, answered.known, fingerprint=handed_in.fingerprint, work=work
+            intake.sessions, answered.known, fingerprint=handed_in.content.fingerprint, work=work
         )
 
 

@@ -4,7 +4,7 @@ Everything is in it: the claim of the message, enrolment and tasks, document and
 completion, XP, the revision with its files, the activity event and the answer a repetition gets.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
@@ -17,8 +17,9 @@ from app.activity import EVENT, event_row
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import KEPT, Entry, delivery_row, keep_delivery
 from app.errors import AssignmentNotFoundError, IdempotencyConflictError
-from app.evidence.documents import Block, EvidenceFile, file_block, text_block
-from app.files.uploads import StoredFile, commit_uploads
+from app.evidence.completions import CompletionFile
+from app.evidence.documents import Block, EvidenceFile
+from app.files.uploads import StoredFile, commit_uploads, file_facts
 from app.learning.enrolment import SETTLED, Task, enrol
 from app.learning.task_copies import copy_missing_tasks
 from app.submissions.admit import Place, admit
@@ -33,7 +34,7 @@ from app.submissions.idempotency import (
 )
 from app.submissions.message import Message
 from app.submissions.revisions import Revision, Standing, find_standing, list_files, retire
-from app.submissions.write import Draft, Written, write_revision
+from app.submissions.write import Content, Draft, Written, write_revision
 
 
 @dataclass(frozen=True)
@@ -68,19 +69,24 @@ class HandedIn:
     files: Sequence[StoredFile]
 
     @cached_property
-    def fingerprint(self) -> bytes:
-        return self.message.fingerprint([file.sha256 for file in self.files])
+    def content(self) -> Content:
+        payload = self.message.payload
+        return Content(
+            spark_assignment_id=payload.spark_assignment_id,
+            spark_course_id=payload.spark_course_id,
+            submission_text=self.message.text,
+            grade=payload.grade,
+            fingerprint=self.message.fingerprint([file.sha256 for file in self.files]),
+            submitted_at=payload.submitted_at,
+            restored_from=None,
+        )
 
     def blocks(self, new_id: Callable[[], UUID]) -> dict[UUID, Block]:
-        """Text first, unless blank; then the files in the order they came."""
-        texts = [text_block(self.message.text)] if self.message.text else []
-        files = [
-            file_block(
-                EvidenceFile(file.pointer, file.filename, file.content_type, file.size_bytes)
-            )
+        files = (
+            EvidenceFile(file.pointer, file.filename, file.content_type, file.size_bytes)
             for file in self.files
-        ]
-        return {new_id(): block for block in (*texts, *files)}
+        )
+        return self.content.blocks(files, new_id)
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ async def record_submission(sessions: Sessions, handed_in: HandedIn, *, work: Wo
         )
         standing = await _stand(session, handed_in.message, place, user_quest_id)
         current = standing.current
-        if current is not None and current.fingerprint == handed_in.fingerprint:
+        if current is not None and current.fingerprint == handed_in.content.fingerprint:
             return await _repeat(session, standing.task, current, work=work)
         return await _add(session, handed_in, standing, user_quest_id, work=work)
 
@@ -159,11 +165,22 @@ def _submission_id(recorded: Recorded) -> UUID:
     return UUID(recorded.body["submission_id"])
 
 
+async def repeat_body(session: Session, task: Task, current: Revision) -> dict[str, Any]:
+    """What is answered where the content is there already."""
+    files = (await list_files(session, [current.files_of]))[current.files_of]
+    written = Written(current.completion_id, current.number, xp_awarded=0)
+    return written.body(task, current.id, name_files(files)) | {"duplicate": True}
+
+
+def name_files(files: Iterable[CompletionFile]) -> list[dict[str, object]]:
+    return [
+        file_facts(file.filename, file.size_bytes, file.content_type, file.sha256) for file in files
+    ]
+
+
 async def _repeat(session: Session, task: Task, current: Revision, *, work: Work) -> Recorded:
     """The content is there already, and nothing changes."""
-    files = await list_files(session, current.id)
-    written = Written(current.completion_id, current.number, xp_awarded=0)
-    body = _body(task, written, current.id, files) | {"duplicate": True}
+    body = await repeat_body(session, task, current)
     await answer_claim(session, work.claim, Answer(work.user_id, current.fingerprint, body))
     await keep_delivery(session, work.entry, submission_id=current.id)
     return Recorded(body)
@@ -176,8 +193,8 @@ async def _add(
 
     Evidence shows the latest revision instead of the one before; what the student wrote stays.
     """
-    message, before = handed_in.message, standing.current
-    is_latest = before is None or before.submitted_at <= message.payload.submitted_at
+    content, before, task = handed_in.content, standing.current, standing.task
+    is_latest = before is None or before.submitted_at <= content.submitted_at
     # What the student hid stays hidden, whatever is handed in instead.
     is_private = is_latest and before is not None and await retire(session, before, now=work.now)
     draft = Draft(
@@ -185,24 +202,19 @@ async def _add(
         completion_id=work.new_id(),
         award_id=work.new_id(),
         user_id=work.user_id,
-        message=message,
-        fingerprint=handed_in.fingerprint,
+        content=content,
         blocks=handed_in.blocks(work.new_id) if is_latest else {},
         is_latest=is_latest,
         is_private=is_private,
-        raw_text=message.text if work.raw_evidence_text else None,
+        raw_text=content.submission_text if work.raw_evidence_text else None,
     )
     written = await write_revision(session, draft, standing, now=work.now)
     await commit_uploads(session, handed_in.files, submission_id=draft.id)
     files = [file.facts for file in handed_in.files]
-    body = _body(standing.task, written, draft.id, files)
-    answer = Answer(work.user_id, handed_in.fingerprint, body)
-    event = {
-        "spark_assignment_id": message.payload.spark_assignment_id,
-        "spark_course_id": message.payload.spark_course_id,
-        "quest_id": str(standing.task.quest_id),
-        "file_count": len(files),
-        "processing_time_ms": round(work.elapsed() * 1000),
+    body = written.body(task, draft.id, files)
+    answer = Answer(work.user_id, content.fingerprint, body)
+    event = written.event(task, content, file_count=len(files)) | {
+        "processing_time_ms": round(work.elapsed() * 1000)
     }
     await session.execute(
         _CLOSE,
@@ -218,20 +230,3 @@ async def _add(
         ),
     )
     return Recorded(body, keeps_files=True)
-
-
-def _body(
-    task: Task, written: Written, revision_id: UUID, files: Sequence[Mapping[str, object]]
-) -> dict[str, Any]:
-    """The body of CONTRACT 7.5; the edge adds the request's id."""
-    return {
-        "status": "success",
-        "completion_id": str(written.completion_id),
-        "submission_id": str(revision_id),
-        "revision": written.number,
-        "duplicate": False,
-        "quest_id": str(task.quest_id),
-        "task_id": str(task.task_id),
-        "xp_awarded": written.xp_awarded,
-        "files": files,
-    }

@@ -4,14 +4,17 @@ A message with the current content is a duplicate; other content is a new revisi
 keep their text and files.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    Row,
+    Select,
     Uuid,
     any_,
     bindparam,
@@ -23,14 +26,16 @@ from sqlalchemy import (
 )
 
 from app.database import Session
+from app.evidence.completions import CompletionFile
 from app.evidence.documents import kept_places
-from app.files.uploads import file_facts
-from app.learning.enrolment import THE_TASK, Task
+from app.learning.enrolment import A_TASK, THE_TASK, Task
 from app.models import EvidenceBlock, QuestTaskCompletion, SubmissionRevision, Upload
 
 
 class Revision(NamedTuple):
-    """`block_ids` are the evidence blocks that show it: the next one replaces exactly these."""
+    """`block_ids` are the evidence blocks that show it: the next one replaces exactly these.
+    `files_of` is the revision that its files came with.
+    """
 
     id: UUID
     completion_id: UUID
@@ -38,6 +43,7 @@ class Revision(NamedTuple):
     fingerprint: bytes
     submitted_at: datetime
     block_ids: Sequence[UUID]
+    files_of: UUID
 
 
 @dataclass(frozen=True)
@@ -51,29 +57,51 @@ class Standing:
     kept_places: Sequence[int]
 
 
-# Built once: building a statement costs more than running it.
-_TASK = THE_TASK.cte("task")
-_CURRENT = (
-    select(
-        SubmissionRevision.id,
-        SubmissionRevision.completion_id,
-        SubmissionRevision.revision,
-        SubmissionRevision.fingerprint,
-        SubmissionRevision.submitted_at,
-        SubmissionRevision.block_ids,
-    )
-    .join(QuestTaskCompletion, QuestTaskCompletion.id == SubmissionRevision.completion_id)
-    .where(
-        QuestTaskCompletion.user_id == bindparam("user_id"),
-        QuestTaskCompletion.task_id == _TASK.c.task_id,
-        SubmissionRevision.replaced_at.is_(None),
-    )
-    .lateral("current")
-)
-_STANDING = select(
-    kept_places(bindparam("user_id"), _TASK.c.task_id, _CURRENT.c.block_ids), _TASK, _CURRENT
-).select_from(_TASK.outerjoin(_CURRENT, true()))
+FILES_OF = func.coalesce(SubmissionRevision.restored_from, SubmissionRevision.id)
 
+
+def _standing(the_task: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    task = the_task.cte("task")
+    current = (
+        select(
+            SubmissionRevision.id,
+            SubmissionRevision.completion_id,
+            SubmissionRevision.revision,
+            SubmissionRevision.fingerprint,
+            SubmissionRevision.submitted_at,
+            SubmissionRevision.block_ids,
+            FILES_OF.label("files_of"),
+        )
+        .join(QuestTaskCompletion, QuestTaskCompletion.id == SubmissionRevision.completion_id)
+        .where(
+            QuestTaskCompletion.user_id == bindparam("user_id"),
+            QuestTaskCompletion.task_id == task.c.task_id,
+            SubmissionRevision.replaced_at.is_(None),
+        )
+        .lateral("current")
+    )
+    places = kept_places(bindparam("user_id"), task.c.task_id, current.c.block_ids)
+    return select(places, task, current).select_from(task.outerjoin(current, true()))
+
+
+# Built once: building a statement costs more than running it.
+_STANDING, _STANDING_WITH = _standing(THE_TASK), _standing(A_TASK)
+_FILES = (
+    select(
+        Upload.submission_id,
+        Upload.id,
+        Upload.object_key,
+        Upload.filename,
+        Upload.content_type,
+        Upload.size_bytes,
+        Upload.sha256,
+    )
+    .where(
+        Upload.submission_id == any_(bindparam("revisions", type_=ARRAY(Uuid))),
+        Upload.state == "committed",
+    )
+    .order_by(Upload.position)
+)
 _REPLACED = (
     update(SubmissionRevision)
     .where(SubmissionRevision.id == bindparam("of_revision"))
@@ -97,7 +125,16 @@ async def find_standing(
         _STANDING,
         {"user_quest_id": user_quest_id, "user_id": user_id, "template_id": template_id},
     )
-    row = found.one_or_none()
+    return _read_standing(found.one_or_none())
+
+
+async def find_standing_with(session: Session, task_id: UUID, *, user_id: UUID) -> Standing | None:
+    """With this task, the student's own copy."""
+    found = await session.execute(_STANDING_WITH, {"task_id": task_id, "user_id": user_id})
+    return _read_standing(found.one_or_none())
+
+
+def _read_standing(row: Row[*tuple[Any, ...]] | None) -> Standing | None:
     if row is None:
         return None
     places, split = row[0], 1 + len(Task._fields)
@@ -114,13 +151,13 @@ async def retire(session: Session, revision: Revision, *, now: datetime) -> bool
     return bool(retired.scalar_one())
 
 
-async def list_files(session: Session, revision_id: UUID) -> list[dict[str, object]]:
-    """The files of a revision, as the answer of a submission names them."""
-    found = await session.execute(
-        select(Upload.filename, Upload.size_bytes, Upload.content_type, Upload.sha256)
-        .where(Upload.submission_id == revision_id)
-        .order_by(Upload.position)
-    )
-    return [
-        file_facts(file.filename, file.size_bytes, file.content_type, file.sha256) for file in found
-    ]
+async def list_files(
+    session: Session, revision_ids: Iterable[UUID]
+) -> Mapping[UUID, list[CompletionFile]]:
+    """The files that came with each revision, in the order received."""
+    found = await session.execute(_FILES, {"revisions": list(revision_ids)})
+    files: Mapping[UUID, list[CompletionFile]] = defaultdict(list)
+    for file in found.mappings():
+        facts = dict(file)
+        files[facts.pop("submission_id")].append(CompletionFile(**facts))
+    return files

@@ -2,21 +2,54 @@
 revision and XP.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
+from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Boolean, Text, Uuid, bindparam, case, func, null, select, true
 from sqlalchemy.dialects.postgresql import insert
 
 from app.database import Session
-from app.evidence.documents import BLOCKS, DOCUMENT, Block, evidence_text, place_blocks
+from app.evidence.documents import (
+    BLOCKS,
+    DOCUMENT,
+    Block,
+    EvidenceFile,
+    evidence_text,
+    file_block,
+    place_blocks,
+    text_block,
+)
 from app.learning.completion import complete
+from app.learning.enrolment import Task
 from app.learning.experience import award, subject_xp
 from app.models import SubmissionRevision
-from app.submissions.message import Message
 from app.submissions.revisions import Standing
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a revision says, in its columns. A text is never blank; `restored_from` is the revision
+    that its files came with, None for its own.
+    """
+
+    spark_assignment_id: str
+    spark_course_id: str | None
+    submission_text: str | None
+    grade: Decimal | None
+    fingerprint: bytes
+    submitted_at: datetime
+    restored_from: UUID | None
+
+    def blocks(
+        self, files: Iterable[EvidenceFile], new_id: Callable[[], UUID]
+    ) -> dict[UUID, Block]:
+        """Text first; then the files in the order they came."""
+        texts = [text_block(self.submission_text)] if self.submission_text else []
+        return {new_id(): block for block in (*texts, *map(file_block, files))}
 
 
 @dataclass(frozen=True)
@@ -32,8 +65,7 @@ class Draft:
     completion_id: UUID
     award_id: UUID
     user_id: UUID
-    message: Message
-    fingerprint: bytes
+    content: Content
     blocks: Mapping[UUID, Block]
     is_latest: bool
     is_private: bool
@@ -47,6 +79,33 @@ class Written:
     completion_id: UUID
     number: int
     xp_awarded: int
+
+    def body(
+        self, task: Task, revision_id: UUID, files: Sequence[Mapping[str, object]]
+    ) -> dict[str, Any]:
+        """The body of CONTRACT 7.5; the edge adds the request's id."""
+        return {
+            "status": "success",
+            "completion_id": str(self.completion_id),
+            "submission_id": str(revision_id),
+            "revision": self.number,
+            "duplicate": False,
+            "quest_id": str(task.quest_id),
+            "task_id": str(task.task_id),
+            "xp_awarded": self.xp_awarded,
+            "files": files,
+        }
+
+    def event(self, task: Task, content: Content, *, file_count: int) -> dict[str, Any]:
+        """What its event says (CONTRACT 9.1)."""
+        return {
+            "spark_assignment_id": content.spark_assignment_id,
+            "spark_course_id": content.spark_course_id,
+            "quest_id": str(task.quest_id),
+            "task_id": str(task.task_id),
+            "completion_id": str(self.completion_id),
+            "file_count": file_count,
+        }
 
 
 _NOW = bindparam("now", type_=SubmissionRevision.replaced_at.type)
@@ -63,15 +122,7 @@ _NUMBER = (
 )
 _SAID = {
     name: bindparam(name, type_=SubmissionRevision.__table__.c[name].type)
-    for name in (
-        "spark_assignment_id",
-        "spark_course_id",
-        "submission_text",
-        "grade",
-        "fingerprint",
-        "submitted_at",
-        "block_ids",
-    )
+    for name in (*(field.name for field in fields(Content)), "block_ids")
 }
 _REVISION = (
     insert(SubmissionRevision)
@@ -110,7 +161,7 @@ async def write_revision(
     now: datetime,
 ) -> Written:
     """The caller holds the enrolment's lock."""
-    task, payload = standing.task, draft.message.payload
+    task = standing.task
     subjects = subject_xp(task.subject_xp_distribution)
     written = await session.execute(
         _WRITE,
@@ -127,12 +178,7 @@ async def write_revision(
             ),
             "revision_id": draft.id,
             "block_ids": list(draft.blocks),
-            "fingerprint": draft.fingerprint,
-            "spark_assignment_id": payload.spark_assignment_id,
-            "spark_course_id": payload.spark_course_id,
-            "submission_text": payload.submission_text,
-            "grade": payload.grade,
-            "submitted_at": payload.submitted_at,
+            **vars(draft.content),
             "award_id": draft.award_id,
             "pillar": task.pillar,
             "xp_value": task.xp_value,

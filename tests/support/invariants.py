@@ -57,6 +57,7 @@ async def find_faults(stores: Stores, answered: Sequence[Answered]) -> Faults:
         uploads = await _rows(database, "SELECT * FROM spark.uploads ORDER BY position")
         revisions = {row["id"]: row for row in await _rows(database, REVISIONS)}
         promised = {each.body["submission_id"] for each in answered}
+        promised |= {str(row["restored_from"]) for row in revisions.values()}
         read = [row["object_key"] for row in uploads if str(row["submission_id"]) in promised]
         digests = await _digests(s3, stores.variables["S3_BUCKET"], keys.intersection(read))
         faults.lost += _lost(answered, revisions, uploads, digests)
@@ -93,7 +94,8 @@ NOT_SHOWN = (
 SELECT id FROM current WHERE cardinality(block_ids) <> (
     SELECT count(*) FROM evidence_document_blocks b WHERE b.id = ANY(current.block_ids)
 ) OR cardinality(block_ids) <> (submission_text IS NOT NULL)::int + (
-    SELECT count(*) FROM spark.uploads u WHERE u.submission_id = current.id
+    SELECT count(*) FROM spark.uploads u
+    WHERE u.submission_id = coalesce(current.restored_from, current.id)
 )
 """
 )
@@ -124,7 +126,7 @@ def _lost(
             each.text,
         ):
             yield f"content of revision {name}"
-        elif tuple(files[name]) != each.digests:
+        elif tuple(files[str(row["restored_from"] or name)]) != each.digests:
             yield f"files of revision {name}"
 
 
@@ -139,14 +141,15 @@ ONCE = {
         SELECT r.id, count(k.key) FROM spark.submission_revisions r
         LEFT JOIN spark.idempotency_keys k
             ON k.response ->> 'submission_id' = r.id::text AND k.response ->> 'duplicate' = 'false'
-        GROUP BY r.id HAVING count(k.key) <> 1""",
+        WHERE r.restored_from IS NULL GROUP BY r.id HAVING count(k.key) <> 1""",
     "gaps in the numbers of revisions": """
         SELECT completion_id FROM spark.submission_revisions
         GROUP BY completion_id HAVING max(revision) <> count(*) OR min(revision) <> 1""",
     "events of a revision": """
         SELECT r.id, count(e.id) FROM spark.submission_revisions r
         LEFT JOIN user_activity_events e
-            ON e.session_id = r.id AND e.event_type = 'spark_webhook_success'
+            ON e.session_id = r.id
+            AND e.event_type IN ('spark_webhook_success', 'spark_submission_restored')
         GROUP BY r.id HAVING count(e.id) <> 1""",
     "awards of a completion": """
         SELECT c.id, count(x.id) FROM quest_task_completions c

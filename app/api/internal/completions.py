@@ -45,7 +45,7 @@ async def read_completion(completion_id: UUID, opened: Opened, now: Now) -> Comp
         revision=completion.revision,
         document=document,
         blocks=[await _block(opened.bucket, block) for block in completion.blocks],
-        files=[await _file(opened.bucket, file, now) for file in completion.files],
+        files=[await link_file(opened.bucket, file, now) for file in completion.files],
     )
 
 
@@ -61,7 +61,7 @@ async def _block(bucket: Bucket, block: StoredBlock) -> Block:
     return Block.model_validate(vars(block) | {"content": content})
 
 
-async def _file(bucket: Bucket, file: CompletionFile, now: datetime) -> File:
+async def link_file(bucket: Bucket, file: CompletionFile, now: datetime) -> File:
     return File(
         id=file.id,
         filename=file.filename,

@@ -73,7 +73,8 @@ def _minute(moment: datetime) -> dict[str, str]:
 async def test_a_recorded_submission_is_shown_with_name_and_duration(
     read: Read, spark: Spark, student: SignedIn, assignment: Assignment, sessions: Sessions
 ) -> None:
-    assert (await spark.submit(submission(student, assignment))).status_code == 200
+    answer = await spark.submit(submission(student, assignment))
+    assert answer.status_code == 200
     data = await read(event_type="spark_webhook_success", limit=500)
     (event,) = [event for event in data["events"] if event["user_id"] == student.user_id]
     async with sessions() as session, session.begin():
@@ -92,6 +93,8 @@ async def test_a_recorded_submission_is_shown_with_name_and_duration(
             "spark_assignment_id": assignment.spark_assignment_id,
             "spark_course_id": assignment.spark_course_id,
             "quest_id": str(assignment.quest_id),
+            "task_id": answer.json()["task_id"],
+            "completion_id": answer.json()["completion_id"],
             "file_count": 0,
             "processing_time_ms": event["duration_ms"],
         },

@@ -1,0 +1,223 @@
+"""Why is this homework missing? One look at everything that decides about it; nothing is written.
+
+No text, name or address is in the answer: it is for whoever is asked, and not for readers.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import Text, Uuid, any_, bindparam, false, func, or_, select
+
+from app.accounts.students import LINKED, Known
+from app.database import Session, Sessions
+from app.deliveries.read_inbox import Kept, Wanted, newest_deliveries
+from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
+from app.learning.assignments import Match, resolve_assignment
+from app.learning.enrolment import THE_TASK
+from app.models import (
+    Erasure,
+    EvidenceBlock,
+    EvidenceDocument,
+    InboxDelivery,
+    Quest,
+    QuestTaskCompletion,
+    SparkAssignment,
+    SubmissionRevision,
+    UserQuest,
+    UserQuestTask,
+    XpAward,
+)
+from app.submissions.explain_facts import (
+    Asked,
+    AssignmentFacts,
+    EnrolmentFacts,
+    Facts,
+    Link,
+    Shown,
+    TaskFacts,
+)
+from app.submissions.list_submissions import LISTED
+
+DELIVERIES = 20
+NOBODY = UUID(int=0)
+
+_QUEST = (
+    select(
+        Quest.title.label("quest_title"), SparkAssignment.retired_at.is_not(None).label("retired")
+    )
+    .outerjoin(SparkAssignment, SparkAssignment.task_id == bindparam("template_id"))
+    .where(Quest.id == bindparam("quest_id"))
+)
+_ENROLMENT = select(
+    UserQuest.id,
+    UserQuest.is_active.label("active"),
+    UserQuest.started_at,
+    UserQuest.completed_at,
+).where(UserQuest.user_id == bindparam("user_id"), UserQuest.quest_id == bindparam("quest_id"))
+_COPY = THE_TASK.subquery("copy")
+_TASK = (
+    select(
+        UserQuestTask.id.label("task_id"),
+        UserQuestTask.title,
+        QuestTaskCompletion.id.label("completion_id"),
+        QuestTaskCompletion.completed_at,
+        func.coalesce(XpAward.xp_amount, 0).label("xp_awarded"),
+    )
+    .join(_COPY, _COPY.c.task_id == UserQuestTask.id)
+    .outerjoin(
+        QuestTaskCompletion,
+        (QuestTaskCompletion.task_id == UserQuestTask.id)
+        & (QuestTaskCompletion.user_id == UserQuestTask.user_id),
+    )
+    .outerjoin(
+        XpAward, (XpAward.task_id == UserQuestTask.id) & (XpAward.user_id == UserQuestTask.user_id)
+    )
+)
+_HANDED_IN = SubmissionRevision.__table__.alias("handed_in")
+_NEWEST_COMPLETION = (
+    select(_HANDED_IN.c.completion_id)
+    .where(
+        _HANDED_IN.c.user_id == bindparam("user_id"),
+        _HANDED_IN.c.spark_assignment_id == bindparam("assignment_id"),
+        or_(
+            bindparam("course_id", type_=Text).is_(None),
+            _HANDED_IN.c.spark_course_id.is_(None),
+            _HANDED_IN.c.spark_course_id == bindparam("course_id", type_=Text),
+        ),
+    )
+    .order_by(_HANDED_IN.c.id.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_BLOCKS = select(func.count()).where(EvidenceBlock.id == any_(SubmissionRevision.block_ids))
+_IS_CONFIDENTIAL = (
+    select(
+        or_(
+            QuestTaskCompletion.is_confidential,
+            func.coalesce(EvidenceDocument.is_confidential, false()),
+        )
+    )
+    .outerjoin(
+        EvidenceDocument,
+        (EvidenceDocument.task_id == QuestTaskCompletion.task_id)
+        & (EvidenceDocument.user_id == QuestTaskCompletion.user_id),
+    )
+    .where(QuestTaskCompletion.id == SubmissionRevision.completion_id)
+    .scalar_subquery()
+)
+_SHOWN = LISTED.add_columns(
+    _BLOCKS.where(~EvidenceBlock.is_private).scalar_subquery().label("blocks_shown"),
+    _BLOCKS.where(EvidenceBlock.is_private).scalar_subquery().label("blocks_private"),
+    _IS_CONFIDENTIAL.label("confidential"),
+).where(
+    SubmissionRevision.completion_id
+    == func.coalesce(bindparam("completion_id", type_=Uuid), _NEWEST_COMPLETION),
+    SubmissionRevision.replaced_at.is_(None),
+)
+
+
+async def explain_homework(sessions: Sessions, asked: Asked) -> Facts:
+    """Of one moment; an unknown student or assignment is an answer, too."""
+    async with sessions() as session, session.begin():
+        link = await _find_link(session, asked)
+        user_id = link.user_id or NOBODY
+        assignment = await _find_assignment(session, asked, user_id)
+        enrolment = await _find_enrolment(session, user_id, assignment)
+        task = await _find_task(session, enrolment, assignment)
+        return Facts(
+            link=link,
+            assignment=assignment,
+            enrolment=enrolment,
+            task=task,
+            deliveries=await _list_deliveries(session, asked),
+            submission=await _find_shown(session, asked, user_id, task),
+        )
+
+
+async def _find_link(session: Session, asked: Asked) -> Link:
+    found = await session.execute(LINKED, {"spark_user_id": asked.spark_user_id})
+    row = found.one_or_none()
+    ordered = await session.execute(
+        select(Erasure.id).where(Erasure.spark_user_id == asked.spark_user_id)
+    )
+    erased = ordered.first() is not None
+    if row is None:
+        return Link(None, "erased" if erased else "user_not_found", erased)
+    known = Known(*row)
+    return Link(known.user_id, _why_inactive(known), erased)
+
+
+def _why_inactive(known: Known) -> str | None:
+    if known.deletion_status != "none":
+        return "deletion_pending"
+    if known.role != "student":
+        return "not_a_student"
+    is_paused = not known.sync_enabled or known.sync_status == "paused"
+    return "paused" if is_paused else None
+
+
+async def _find_assignment(session: Session, asked: Asked, user_id: UUID) -> AssignmentFacts:
+    try:
+        match = await resolve_assignment(
+            session,
+            asked.spark_assignment_id,
+            course_id=asked.spark_course_id,
+            user_id=user_id,
+        )
+    except (AssignmentNotFoundError, AssignmentAmbiguousError) as problem:
+        return AssignmentFacts(code=problem.code)
+    return await _describe(session, match)
+
+
+async def _describe(session: Session, match: Match) -> AssignmentFacts:
+    found = await session.execute(
+        _QUEST, {"quest_id": match.quest_id, "template_id": match.template_id}
+    )
+    return AssignmentFacts(
+        quest_id=match.quest_id, task_template_id=match.template_id, **found.mappings().one()
+    )
+
+
+async def _find_enrolment(
+    session: Session, user_id: UUID, assignment: AssignmentFacts
+) -> EnrolmentFacts:
+    found = await session.execute(_ENROLMENT, {"user_id": user_id, "quest_id": assignment.quest_id})
+    enrolment = found.mappings().one_or_none()
+    return EnrolmentFacts(**enrolment) if enrolment else EnrolmentFacts()
+
+
+async def _find_task(
+    session: Session, enrolment: EnrolmentFacts, assignment: AssignmentFacts
+) -> TaskFacts:
+    found = await session.execute(
+        _TASK, {"user_quest_id": enrolment.id, "template_id": assignment.task_template_id}
+    )
+    task = found.mappings().one_or_none()
+    return TaskFacts(**task) if task else TaskFacts()
+
+
+async def _list_deliveries(session: Session, asked: Asked) -> list[Kept]:
+    """Of the course that is asked for, or that name none."""
+    wanted = Wanted(asked.spark_user_id, asked.spark_assignment_id, None, None)
+    newest = newest_deliveries(wanted, None, DELIVERIES)
+    if asked.spark_course_id is not None:
+        course_id = InboxDelivery.spark_course_id
+        newest = newest.where(or_(course_id.is_(None), course_id == asked.spark_course_id))
+    found = await session.execute(newest)
+    return [Kept(**delivery) for delivery in found.mappings()]
+
+
+async def _find_shown(
+    session: Session, asked: Asked, user_id: UUID, task: TaskFacts
+) -> Shown | None:
+    """Of the completed task; if that is not known, of the last handing-in for the assignment."""
+    found = await session.execute(
+        _SHOWN,
+        {
+            "completion_id": task.completion_id,
+            "user_id": user_id,
+            "assignment_id": asked.spark_assignment_id,
+            "course_id": asked.spark_course_id,
+        },
+    )
+    shown = found.mappings().one_or_none()
+    return Shown(**shown) if shown else None

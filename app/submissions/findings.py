@@ -1,0 +1,204 @@
+"""What is said of a homework that somebody misses: a sentence for each state, and what to do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app import errors
+from app.deliveries.read_inbox import Kept
+from app.errors import ServiceError
+from app.submissions.explain_facts import Facts, Shown
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`{again}` is how to have the homework handed in again, other words are of _words."""
+
+    says: str
+    do: str | None = None
+
+
+_REPLAY = "{Again}."
+_SPARK = "Let Spark send a right message: a replay would be refused again."
+_STUDENT = "Ask the student: it is theirs to show."
+
+FINDINGS = {
+    # the student
+    "linked": Finding("The student is known."),
+    "user_not_found": Finding(
+        "No student of this Spark id has entered Optio, nor is on a roster.",
+        "Let the student sign in from Spark once, then {again}.",
+    ),
+    "erased": Finding(
+        "The student was erased, and what was handed in before is not taken any more.",
+        "A new click in Spark makes a new, empty account; nothing else brings work back.",
+    ),
+    "paused": Finding(
+        "The student's link to Spark is paused.",
+        "Let the link be made active in the main app, then {again}.",
+    ),
+    "deletion_pending": Finding(
+        "The student's account is being deleted.",
+        "Ask whether it shall be; if not, take the deletion back in the main app, then {again}.",
+    ),
+    "not_a_student": Finding(
+        "The account is not a student's any more.",
+        "Ask whose account it is; homework is only taken for students.",
+    ),
+    # the assignment
+    "assignment_found": Finding("The assignment is known."),
+    "assignment_retired": Finding(
+        "The assignment is known; Spark no longer names it, and work for it is still taken."
+    ),
+    "assignment_not_found": Finding(
+        "The assignment is not known, or its quest is not active.",
+        "Let Spark sync the course, then {again}.",
+    ),
+    "assignment_ambiguous": Finding(
+        "Several courses have an assignment of this id, and it is not plain which one is meant.",
+        "Let Spark name spark_course_id, or enrol the student in one of the courses, then {again}.",
+    ),
+    # the enrolment
+    "enrolled": Finding("The student is enrolled in its quest."),
+    "enrolment_left": Finding("The student has left its quest; handing in takes it up again."),
+    "not_enrolled": Finding("The student is not enrolled in its quest yet; handing in enrols."),
+    # what arrived
+    "nothing_arrived": Finding(
+        "Nothing of this student for this assignment has arrived with a right signature in the time"
+        " that deliveries are kept.",
+        "Look for signature_* in spark_outcomes_total, and at Spark's own log; then {again}.",
+    ),
+    "forgotten": Finding("Its deliveries are not kept any more."),
+    "recorded": Finding("The newest delivery, of {received_at}, was recorded."),
+    "repeated": Finding(
+        "The newest delivery, of {received_at}, repeated what was there, so nothing changed.",
+        "Look at what was handed in before; if the student did other work, Spark must send that.",
+    ),
+    "not_shown": Finding(
+        "The newest delivery, of {received_at}, was recorded, but another revision is shown: it was"
+        " restored, or handed in later.",
+        "If it should be shown, restore it: read submission {submission_id} for its number.",
+    ),
+    "gone": Finding(
+        "The newest delivery, of {received_at}, was recorded, but nothing of it is there any more.",
+        "Ask who removed the completion in the main app.",
+    ),
+    # what is shown
+    "shown": Finding("Evidence shows revision {revision}, handed in at {submitted_at}."),
+    "elsewhere": Finding(
+        "It belongs to another quest than the one that the assignment means now: the course was"
+        " synced after it was handed in."
+    ),
+    "partly_private": Finding(
+        "Evidence shows revision {revision}, but the student made a part of it private.", _STUDENT
+    ),
+    "private": Finding("Revision {revision} is there, but the student made it private.", _STUDENT),
+    "removed": Finding(
+        "Revision {revision} is there, but the student removed it from the evidence.", _STUDENT
+    ),
+}
+NOTHING_MISSING = "Nothing is missing: look at completion {completion_id}."
+
+# Refusals by code. What had a cause outside of the message is replayed once the cause is gone, and
+# what was our fault at any time; every other message stays wrong.
+_TITLES = {
+    kind.code: kind.title.lower()
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, ServiceError)
+}
+_OURS = 500
+_CAUSED = {
+    "user_not_found": "the student was not known",
+    "account_inactive": "the account was not active",
+    "assignment_not_found": "the assignment was not known",
+    "assignment_ambiguous": "several courses had the assignment, and it named none",
+    "timestamp_too_old": "it came too late",
+    "timestamp_in_future": "its time lay in the future",
+    "request_in_progress": "another request was handing in the same",
+    "body_timeout": "it arrived too slowly",
+    "rate_limited": "too many messages came at once",
+}
+
+
+def judge(facts: Facts) -> tuple[list[str], str]:
+    """The sentences in order, and what to do next."""
+    words = _words(facts)
+    student = [FINDINGS[facts.link.reason or "linked"], _assignment(facts)]
+    if facts.link.user_id and facts.assignment.found:
+        student.append(_enrolment(facts))
+    arrived = _arrived(facts)
+    shown = _shown(facts, facts.submission) if facts.submission else []
+    newest = facts.deliveries[0] if facts.deliveries else None
+    is_refused = newest is not None and newest.code is not None
+    # What keeps the next one out is no trouble of one that is recorded.
+    is_recorded = facts.submission is not None and not is_refused
+    steps = [*shown, arrived] if is_recorded else [*student, arrived, *shown]
+    step = next((finding.do for finding in steps if finding.do), NOTHING_MISSING)
+    sentences = [finding.says.format(**words) for finding in (*student, arrived, *shown)]
+    return sentences, step.format(**words)
+
+
+def _assignment(facts: Facts) -> Finding:
+    found = "assignment_retired" if facts.assignment.retired else "assignment_found"
+    return FINDINGS[facts.assignment.code or found]
+
+
+def _enrolment(facts: Facts) -> Finding:
+    if not facts.enrolment.enrolled:
+        return FINDINGS["not_enrolled"]
+    return FINDINGS["enrolled" if facts.enrolment.active else "enrolment_left"]
+
+
+def _arrived(facts: Facts) -> Finding:
+    if not facts.deliveries:
+        return FINDINGS["forgotten" if facts.submission else "nothing_arrived"]
+    newest = facts.deliveries[0]
+    if newest.code is not None:
+        return _refusal(newest)
+    if facts.submission is None or newest.submission_id is None:
+        return FINDINGS["gone"]
+    if newest.submission_id != facts.submission.id:
+        return FINDINGS["not_shown"]
+    # Ids are in the order of time: what it became was there before it came.
+    return FINDINGS["repeated" if newest.submission_id < newest.id else "recorded"]
+
+
+def _refusal(delivery: Kept) -> Finding:
+    code = delivery.code or ""
+    because = _CAUSED.get(code) or _TITLES.get(code, code.replace("_", " "))
+    may_pass = code in _CAUSED or delivery.status >= _OURS
+    return Finding(
+        f"The newest delivery, of {{received_at}}, was refused: {because}.",
+        _REPLAY if may_pass else _SPARK,
+    )
+
+
+def _shown(facts: Facts, submission: Shown) -> list[Finding]:
+    if submission.confidential or (submission.blocks_private and not submission.blocks_shown):
+        seen = FINDINGS["private"]
+    elif submission.blocks_private:
+        seen = FINDINGS["partly_private"]
+    else:
+        seen = FINDINGS["shown" if submission.blocks_shown else "removed"]
+    is_here = facts.assignment.quest_id in (None, submission.quest_id)
+    return [seen] if is_here else [seen, FINDINGS["elsewhere"]]
+
+
+def _words(facts: Facts) -> dict[str, object]:
+    words: dict[str, object] = {}
+    if facts.submission:
+        words |= vars(facts.submission)
+        words["submitted_at"] = f"{facts.submission.submitted_at:%Y-%m-%d %H:%M} UTC"
+    again = _again(facts.deliveries)
+    words |= {"again": again, "Again": again[0].upper() + again[1:]}
+    if facts.deliveries:
+        newest = facts.deliveries[0]
+        words["received_at"] = f"{newest.received_at:%Y-%m-%d %H:%M} UTC"
+        words["submission_id"] = newest.submission_id
+    return words
+
+
+def _again(deliveries: Sequence[Kept]) -> str:
+    for delivery in deliveries[:1]:
+        if delivery.code is not None and delivery.replayable:
+            return f"replay delivery {delivery.id}"
+    return "let Spark send it again"
