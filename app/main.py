@@ -19,6 +19,8 @@ from app.api.health import router as health
 from app.api.internal.activity import router as internal_activity
 from app.api.internal.completions import router as internal_completions
 from app.api.internal.deliveries import router as internal_deliveries
+from app.api.internal.evidence import router as internal_evidence
+from app.api.internal.evidence_files import router as internal_evidence_files
 from app.api.internal.platforms import router as internal_platforms
 from app.api.internal.roster_imports import router as internal_roster_imports
 from app.api.internal.sessions import router as internal_sessions
@@ -49,6 +51,8 @@ ROUTERS = (
     spark_roster,
     internal_completions,
     internal_deliveries,
+    internal_evidence,
+    internal_evidence_files,
     internal_roster_imports,
     internal_sessions,
     internal_activity,

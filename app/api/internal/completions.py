@@ -1,7 +1,6 @@
 """One completion with its evidence, for the main app."""
 
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -14,6 +13,7 @@ from app.errors import (
     NotFoundError,
 )
 from app.evidence.completions import CompletionFile, StoredBlock, get_completion
+from app.evidence.links import with_links
 from app.storage.bucket import LINK_SECONDS, Bucket
 
 router = APIRouter(prefix="/internal/v1", tags=["completions"], dependencies=[READ])
@@ -44,20 +44,15 @@ async def read_completion(completion_id: UUID, opened: Opened, now: Now) -> Comp
         xp_awarded=completion.xp_awarded,
         revision=completion.revision,
         document=document,
-        blocks=[await _block(opened.bucket, block) for block in completion.blocks],
+        blocks=[
+            await _block(opened.bucket, block, completion.user_id) for block in completion.blocks
+        ],
         files=[await _file(opened.bucket, file, now) for file in completion.files],
     )
 
 
-async def _block(bucket: Bucket, block: StoredBlock) -> Block:
-    content: dict[str, Any] = dict(block.content)
-    object_key = bucket.object_key(str(content.get("url", "")))
-    if object_key:
-        content["url"] = await bucket.link(
-            object_key,
-            content_type=str(content.get("content_type", "application/octet-stream")),
-            filename=str(content.get("filename", "file")),
-        )
+async def _block(bucket: Bucket, block: StoredBlock, user_id: UUID) -> Block:
+    content = await with_links(bucket, block.content, user_id=user_id)
     return Block.model_validate(vars(block) | {"content": content})
 
 
