@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, any_, bindparam, func, select
+from sqlalchemy import Integer, RowMapping, any_, bindparam, func, select
 
 from app.database import Session, Sessions
 from app.errors import NotFoundError
@@ -107,7 +107,10 @@ _EVIDENCE = (
         (SubmissionRevision.completion_id == QuestTaskCompletion.id)
         & SubmissionRevision.replaced_at.is_(None),
     )
-    .outerjoin(Upload, _BY_SPARK & (Upload.object_key == func.substr(_URL, bindparam("key_from"))))
+    .outerjoin(
+        Upload,
+        _BY_SPARK & (Upload.object_key == func.substr(_URL, bindparam("key_from", type_=Integer))),
+    )
     .where(UserQuestTask.user_id == bindparam("user_id"))
     .order_by(EvidenceBlock.order_index)
 )

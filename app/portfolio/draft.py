@@ -21,6 +21,7 @@ from app.text import clean_text
 
 MAX_BLOCKS = 500
 MAX_CONTENT_BYTES = 64 * 1024  # beside the text
+MAX_VALUES = 20_000  # of all contents together: they are walked through while the lock is held
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 URL_HINT = "A url must be http or https, or a link to a file of this student."
@@ -111,6 +112,9 @@ class EvidenceDraft(BaseModel):
 def read_draft(raw: bytes, bucket: Bucket, *, max_text_bytes: int) -> EvidenceDraft:
     """Raises JsonInvalidError, FieldMissingError or FieldInvalidError."""
     draft = read_payload(raw, EvidenceDraft)
+    if sum(_count(block.content) for block in draft.blocks) > MAX_VALUES:
+        hint = f"Their contents may have {MAX_VALUES} JSON values together."
+        raise FieldInvalidError(name="blocks", hint=hint)
     seen: set[UUID] = set()
     for place, block in enumerate(draft.blocks):
         if block.id in seen:
@@ -120,6 +124,12 @@ def read_draft(raw: bytes, bucket: Bucket, *, max_text_bytes: int) -> EvidenceDr
         _check_urls(block.content, bucket, name=f"blocks.{place}.content.url")
         _check_size(block.content, max_text_bytes, name=f"blocks.{place}.content")
     return draft
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return 1 + sum(map(_count, value)) if isinstance(value, list) else 1
 
 
 def _clean(value: Any) -> Any:

@@ -194,8 +194,10 @@ class Bucket:
         link = urlsplit(url)
         for client in (self._client, self._linker):
             endpoint = urlsplit(client.meta.endpoint_url)
-            pointer = unquote(link.path.removeprefix(endpoint.path)).removeprefix("/")
-            if _host(link) == _host(endpoint) and self.object_key(pointer):
+            root = endpoint.path.rstrip("/") + "/"
+            pointer = unquote(link.path.removeprefix(root))
+            is_ours = _host(link) == _host(endpoint) and link.path.startswith(root)
+            if is_ours and self.object_key(pointer):
                 return pointer
         return url
 

@@ -13,7 +13,7 @@ from app.errors import (
     NotFoundError,
 )
 from app.evidence.completions import CompletionFile, StoredBlock, get_completion
-from app.evidence.links import with_links
+from app.evidence.links import Links
 from app.storage.bucket import LINK_SECONDS, Bucket
 
 router = APIRouter(prefix="/internal/v1", tags=["completions"], dependencies=[READ])
@@ -35,6 +35,7 @@ async def read_completion(completion_id: UUID, opened: Opened, now: Now) -> Comp
         if completion.document_id
         else None
     )
+    links = Links(opened.bucket, completion.user_id)
     return CompletionAnswer(
         id=completion.id,
         user_id=completion.user_id,
@@ -44,16 +45,13 @@ async def read_completion(completion_id: UUID, opened: Opened, now: Now) -> Comp
         xp_awarded=completion.xp_awarded,
         revision=completion.revision,
         document=document,
-        blocks=[
-            await _block(opened.bucket, block, completion.user_id) for block in completion.blocks
-        ],
+        blocks=[await _block(links, block) for block in completion.blocks],
         files=[await _file(opened.bucket, file, now) for file in completion.files],
     )
 
 
-async def _block(bucket: Bucket, block: StoredBlock, user_id: UUID) -> Block:
-    content = await with_links(bucket, block.content, user_id=user_id)
-    return Block.model_validate(vars(block) | {"content": content})
+async def _block(links: Links, block: StoredBlock) -> Block:
+    return Block.model_validate(vars(block) | {"content": await links.show(block.content)})
 
 
 async def _file(bucket: Bucket, file: CompletionFile, now: datetime) -> File:

@@ -25,7 +25,7 @@ from app.api.internal.evidence_schemas import (
 from app.api.problems import BODY_PROBLEMS, json_body, problems
 from app.deliveries.open import beside_if_large
 from app.errors import EvidenceChangedError, EvidenceEmptyError, MediaTypeUnsupportedError
-from app.evidence.links import with_links
+from app.evidence.links import Links
 from app.evidence.read_document import Evidence, ShownBlock, get_document, get_evidence
 from app.portfolio.draft import EvidenceDraft, read_draft
 from app.portfolio.save import Saved, complete_evidence, save_evidence
@@ -123,16 +123,17 @@ async def _answer(opened: Resources, evidence: Evidence) -> EvidenceAnswer:
     document = evidence.document
     if document is None:
         return EvidenceAnswer(success=True, document=None, blocks=[])
+    links = Links(opened.bucket, document.user_id)
     return EvidenceAnswer(
         success=True,
         document=EvidenceDocumentAnswer.model_validate(document, from_attributes=True),
-        blocks=[await _block(opened, block, document.user_id) for block in evidence.blocks],
+        blocks=[await _block(links, block) for block in evidence.blocks],
     )
 
 
-async def _block(opened: Resources, block: ShownBlock, user_id: UUID) -> EvidenceBlockAnswer:
+async def _block(links: Links, block: ShownBlock) -> EvidenceBlockAnswer:
     shown = vars(block) | {
-        "content": await with_links(opened.bucket, block.content, user_id=user_id),
+        "content": await links.show(block.content),
         "provenance": vars(block.provenance),
     }
     return EvidenceBlockAnswer.model_validate(shown)

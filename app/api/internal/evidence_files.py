@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request
 
+from app import metrics
 from app.api.dependencies import Now, Opened, Resources
 from app.api.internal.evidence_editor import (
     EVIDENCE_PROBLEMS,
@@ -29,7 +30,7 @@ from app.errors import (
     StorageUnavailableError,
     TooManyFilesError,
 )
-from app.evidence.links import with_links
+from app.evidence.links import Links
 from app.files.store_file import Destination
 from app.portfolio.attach_file import Entrance, Form, attach_file
 from app.portfolio.detach_file import detach_file
@@ -95,7 +96,8 @@ async def upload(
     editor = editor_of(caller, user_id, now)
     entrance = _entrance(opened, editor.user_id)
     attached = await attach_file(entrance, _form(request, opened), block_id, editor)
-    file = await with_links(opened.bucket, attached.content, user_id=editor.user_id)
+    file = await Links(opened.bucket, editor.user_id).show(attached.content)
+    metrics.UPLOAD_BYTES.inc(file["file_size"])
     return UploadedAnswer(
         success=True,
         message="File uploaded",

@@ -2,17 +2,19 @@
 
 import random
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, func, select, update
 
 from app.database import Sessions
 from app.models import (
     ActivityEvent,
     AuditEntry,
+    EvidenceDocument,
     QuestTaskCompletion,
     UserQuest,
     UserQuestTask,
@@ -195,6 +197,7 @@ BODIES: dict[str, tuple[Any, str, str]] = {
     "status": (draft() | {"status": "published"}, "field_invalid", "status"),
     "version": (draft() | {"updated_at": "yesterday"}, "field_invalid", "updated_at"),
     "too many": (draft() | {"blocks": [text("x")] * 501}, "field_invalid", "blocks"),
+    "too many values": (draft(content={"x": [[]] * 20_000}), "field_invalid", "blocks"),
     "no blocks": ({"status": "draft"}, "field_missing", "blocks"),
     "a list": ([], "json_invalid", "Invalid JSON"),
 }
@@ -237,6 +240,24 @@ async def test_a_save_of_an_older_version_changes_nothing(fresh: Desk) -> None:
     problem = assert_problem(late, 409, "evidence_changed")
     assert problem["success"] is False
     assert texts(await fresh.read()) == ["two"]
+
+
+async def test_every_write_makes_a_later_version_whatever_the_clock_says(
+    spark: Spark, student: SignedIn, assignment: Assignment, desk: Desk, sessions: Sessions
+) -> None:
+    async with sessions() as session, session.begin():
+        await session.execute(
+            update(EvidenceDocument)
+            .where(EvidenceDocument.task_id == UUID(desk.task_id))
+            .values(updated_at=func.now() + timedelta(hours=1))
+        )
+    seen = [await desk.read()]
+    body_of(await spark.submit(submission(student, assignment, submission_text="again")))
+    seen.append(await desk.read())
+    await desk.saved(*map(as_read, seen[-1]["blocks"]))
+    seen.append(await desk.read())
+    versions = [datetime.fromisoformat(evidence["document"]["updated_at"]) for evidence in seen]
+    assert versions[0] < versions[1] < versions[2]
 
 
 async def test_a_version_of_a_document_that_does_not_exist_is_another_one(fresh: Desk) -> None:
