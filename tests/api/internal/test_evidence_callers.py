@@ -82,6 +82,14 @@ async def test_another_students_evidence_is_answered_as_what_does_not_exist(
 
 
 @act
+async def test_a_student_who_says_to_be_another_is_not_answered_as_themselves(
+    desk: Desk, ids: Ids, act: Any
+) -> None:
+    claiming = Desk(desk.browser, desk.headers, desk.task_id, {"user_id": str(uuid4())})
+    assert_problem(await act(claiming, ids), 404, "not_found")
+
+
+@act
 async def test_a_service_key_says_whose_evidence_it_means(
     desk: Desk, student: SignedIn, main_app: dict[str, str], ids: Ids, act: Any
 ) -> None:

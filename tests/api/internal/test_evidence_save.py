@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, delete, func, select, update
 
 from app.database import Sessions
 from app.models import (
@@ -19,6 +19,7 @@ from app.models import (
     UserQuest,
     UserQuestTask,
     UserSubjectXp,
+    XpAward,
 )
 from app.settings import Settings
 from tests.support import samples
@@ -411,6 +412,16 @@ async def test_completing_has_the_effects_of_a_native_completion_once(
             select(UserSubjectXp.xp_amount).where(UserSubjectXp.user_id == UUID(student.user_id))
         )
         assert subject.scalar_one() == 50
+
+
+async def test_what_the_main_app_completed_and_paid_is_not_paid_again(
+    fresh: Desk, student: SignedIn, sessions: Sessions
+) -> None:
+    body_of(await fresh.save(text(), status="completed"))
+    async with sessions() as session, session.begin():  # it has no ledger of ours
+        await session.execute(delete(XpAward).where(XpAward.task_id == UUID(fresh.task_id)))
+    assert body_of(await fresh.complete())["xp_awarded"] == 0
+    assert await total_xp(sessions, student.user_id) == 100 + 150
 
 
 async def test_the_last_task_completes_the_quest_and_it_stays_editable(
