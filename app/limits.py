@@ -8,7 +8,7 @@ lets requests through and is counted. This is the one module that knows slowapi 
 import asyncio
 import time
 
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.aio.storage import Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
@@ -46,7 +46,13 @@ class Limits:
 
     async def count_success(self, bucket: str, who: str, *, per_minute: int) -> None:
         """Raises RateLimitedError; never because the store is down."""
-        limit = RateLimitItemPerMinute(per_minute)
+        await self._count(RateLimitItemPerMinute(per_minute), bucket, who)
+
+    async def count_success_of_hour(self, bucket: str, who: str, *, per_hour: int) -> None:
+        """Raises RateLimitedError; never because the store is down."""
+        await self._count(RateLimitItemPerHour(per_hour), bucket, who)
+
+    async def _count(self, limit: RateLimitItem, bucket: str, who: str) -> None:
         try:
             async with asyncio.timeout(STORE_SECONDS):
                 if await self._successes.hit(limit, bucket, who):

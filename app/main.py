@@ -19,6 +19,8 @@ from app.api.health import router as health
 from app.api.internal.activity import router as internal_activity
 from app.api.internal.completions import router as internal_completions
 from app.api.internal.deliveries import router as internal_deliveries
+from app.api.internal.evidence import router as internal_evidence
+from app.api.internal.evidence_files import router as internal_evidence_files
 from app.api.internal.explain import router as internal_explain
 from app.api.internal.platforms import router as internal_platforms
 from app.api.internal.roster_imports import router as internal_roster_imports
@@ -55,6 +57,8 @@ ROUTERS = (
     internal_submissions,
     internal_explain,
     internal_xp,
+    internal_evidence,
+    internal_evidence_files,
     internal_roster_imports,
     internal_sessions,
     internal_activity,

@@ -22,6 +22,7 @@ from app.errors import (
     CourseSyncFailedError,
     CredentialsInvalidError,
     DatabaseUnavailableError,
+    EvidenceFileTooLargeError,
     FieldInvalidError,
     HeaderTooLargeError,
     JsonInvalidError,
@@ -68,8 +69,8 @@ UNEXPECTED: dict[str, type[ServiceError]] = {
     "/spark/webhook/roster": RosterFailedError,
 }
 
-# Routes whose old clients read `success` (CONTRACT 9.2).
-SAY_SUCCESS = ("/internal/v1/activity",)
+# Routes whose old clients read `success` (CONTRACT 9.2, 11), by how their paths begin.
+SAY_SUCCESS = ("/internal/v1/activity", "/internal/v1/evidence/")
 
 
 class FileFault(BaseModel):
@@ -113,6 +114,14 @@ class Problem(BaseModel):
     retry_after: int | None = Field(
         None, description="Seconds after which a retry makes sense.", examples=[5]
     )
+    file_size: int | None = Field(
+        None,
+        description="Of an evidence file that is too large, in bytes, as far as it is known.",
+        examples=[12582912],
+    )
+    max_size: int | None = Field(
+        None, description="What an evidence file may have, in bytes.", examples=[10485760]
+    )
     request_id: str = Field(
         description="Name it when you ask us; also in the X-Request-Id header.",
         examples=["0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"],
@@ -131,11 +140,12 @@ def render(error: ServiceError, request: Request) -> Response:
         detail=error.error_text,
         code=error.code,
         error=error.error_text,
-        success=False if request.url.path in SAY_SUCCESS else None,
+        success=False if request.url.path.startswith(SAY_SUCCESS) else None,
         hint=error.hint_text,
         errors=[FileFault(file=f.file, code=f.code, detail=f.detail) for f in error.files] or None,
         retry_after=retry_after,
         request_id=request_id_of(request),
+        **_sizes(error),
     )
     headers = {"Retry-After": str(retry_after)} if retry_after else {}
     if isinstance(error, UnauthorizedError):
@@ -146,6 +156,12 @@ def render(error: ServiceError, request: Request) -> Response:
         headers=headers,
         media_type=MEDIA_TYPE,
     )
+
+
+def _sizes(error: ServiceError) -> dict[str, int]:
+    if not isinstance(error, EvidenceFileTooLargeError):
+        return {}
+    return {"file_size": error.file_size, "max_size": error.max_size}
 
 
 def request_id_of(request: Request) -> str:

@@ -30,6 +30,11 @@ from app.errors.edge import (
     ScopeMissingError,
     StorageUnavailableError,
 )
+from app.errors.evidence import (
+    EvidenceChangedError,
+    EvidenceEmptyError,
+    EvidenceFileTooLargeError,
+)
 from app.errors.kinds import (
     BadRequestError,
     FileProblem,
@@ -111,6 +116,9 @@ __all__ = [
     "CourseSyncFailedError",
     "CredentialsInvalidError",
     "DatabaseUnavailableError",
+    "EvidenceChangedError",
+    "EvidenceEmptyError",
+    "EvidenceFileTooLargeError",
     "FieldInvalidError",
     "FieldMissingError",
     "FileDigestMismatchError",

@@ -6,6 +6,7 @@ free places are written into.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -28,6 +29,8 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from app.models import EvidenceBlock, EvidenceDocument
 
+FILE_MEMBERS = ("url", "filename", "file_size", "content_type")
+
 
 @dataclass(frozen=True)
 class Block:
@@ -44,31 +47,36 @@ class EvidenceFile:
     content_type: str
     size_bytes: int
 
+    @property
+    def members(self) -> dict[str, Any]:
+        """What the content of every block with a file has."""
+        facts = (self.pointer, self.filename, self.size_bytes, self.content_type)
+        return dict(zip(FILE_MEMBERS, facts, strict=True))
+
 
 def text_block(text: str) -> Block:
     return Block("text", {"text": text})
 
 
 def file_block(file: EvidenceFile) -> Block:
-    facts = {
-        "url": file.pointer,
-        "filename": file.filename,
-        "file_size": file.size_bytes,
-        "content_type": file.content_type,
-    }
     match file.content_type.partition("/")[0]:
         case "image":
             caption = f"Submitted via Spark LMS: {file.filename}"
-            return Block("image", facts | {"alt": file.filename, "caption": caption})
+            return Block("image", file.members | {"alt": file.filename, "caption": caption})
         case "video":
-            return Block("video", facts | {"title": file.filename, "platform": "custom"})
+            return Block("video", file.members | {"title": file.filename, "platform": "custom"})
         case _:
-            return Block("document", facts | {"title": file.filename})
+            return Block("document", file.members | {"title": file.filename})
 
 
 def evidence_text(document_id: ColumnElement[UUID]) -> ColumnElement[str]:
     """What the main app's readers parse to find the blocks (CONTRACT 12)."""
     return func.concat("Multi-format evidence document (Document ID: ", document_id, ")")
+
+
+def next_version(now: ColumnElement[datetime]) -> ColumnElement[datetime]:
+    """Of a document that is written: its `updated_at` strictly grows, whatever the clock says."""
+    return func.greatest(now, EvidenceDocument.updated_at + timedelta(microseconds=1))
 
 
 # Pieces of a statement that completes a task. The one document of `:user_id` and `:task_id` is
@@ -83,7 +91,7 @@ DOCUMENT = (
         set_={
             "status": _NEW.excluded.status,
             "completed_at": _NEW.excluded.completed_at,
-            "updated_at": _NEW.excluded.completed_at,
+            "updated_at": next_version(_NEW.excluded.completed_at),
         },
     )
     .returning(EvidenceDocument.id)

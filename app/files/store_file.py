@@ -1,4 +1,4 @@
-"""One file of a submission: its bytes pass through here once, on their way to the store.
+"""One file: its bytes pass through here once, on their way to the store.
 
 On the way they are counted, hashed and checked: the content decides the type, and the object key
 has the extension of that type and nothing of the sender's name.
@@ -12,6 +12,7 @@ from typing import Protocol
 from uuid import UUID, uuid4
 
 from app.database import Sessions
+from app.errors import FileTypeNotAllowedError
 from app.files.content_type import HEAD_BYTES, ContentCheck, detect_type
 from app.files.file_name import display_name
 from app.files.uploads import StoredFile, register_upload
@@ -52,8 +53,8 @@ class _Passage:
     def sha256(self) -> bytes:
         return self._digest.digest()
 
-    async def open(self) -> None:
-        """Read the head. Raises FileTypeNotAllowedError."""
+    async def open(self, *, kind: str = "") -> None:
+        """Read the head. Raises FileTypeNotAllowedError, also for a type not of this kind."""
         async for chunk in self._chunks:
             self._count(chunk)
             self._head += chunk
@@ -61,6 +62,10 @@ class _Passage:
                 break
         head = bytes(self._head)
         self.file_type = detect_type(head[:HEAD_BYTES], filename=self.name)
+        if not self.file_type.media_type.startswith(kind):
+            raise FileTypeNotAllowedError(
+                detected=self.file_type.media_type, hint=f"Only {kind}… is taken here."
+            )
         self._check = ContentCheck(self.file_type, head)
 
     async def checked(self) -> AsyncIterator[bytes]:
@@ -77,13 +82,16 @@ class _Passage:
         self._digest.update(chunk)
 
 
-async def store_file(part: NamedPart, destination: Destination, *, upload_id: UUID) -> StoredFile:
-    """Raises FileTypeNotAllowedError, FileExpandsTooLargeError or StorageUnavailableError.
+async def store_file(
+    part: NamedPart, destination: Destination, *, upload_id: UUID, kind: str = ""
+) -> StoredFile:
+    """Only of this `kind`, as `image/`. Raises FileTypeNotAllowedError, FileExpandsTooLargeError
+    or StorageUnavailableError.
 
     Whatever happens, the upload is on record as pending and somebody's to discard.
     """
     passage = _Passage(part)
-    await passage.open()
+    await passage.open(kind=kind)
     file_type = passage.file_type
     object_key = f"{destination.user_id}/{uuid4()}.{file_type.extension}"
     await register_upload(

@@ -5,16 +5,29 @@ leaves can be found without listing the bucket. A claim to delete names the stat
 so a late commit fails instead of pointing to nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Text,
+    Uuid,
+    all_,
+    any_,
+    bindparam,
+    delete,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
-from app.database import Session, Sessions
-from app.errors import StorageUnavailableError
+from app.database import OUTAGES, Session, Sessions
+from app.errors import ServiceError, StorageUnavailableError
 from app.models import Upload
 from app.storage.bucket import Bucket
 
@@ -76,6 +89,7 @@ _COMMIT = (
             name: bindparam(f"new_{name}")
             for name in (
                 "submission_id",
+                "document_id",
                 "position",
                 "filename",
                 "content_type",
@@ -89,15 +103,23 @@ _COMMIT = (
 
 
 async def commit_uploads(
-    session: Session, files: Sequence[StoredFile], *, submission_id: UUID
+    session: Session,
+    files: Sequence[StoredFile],
+    *,
+    submission_id: UUID | None = None,
+    document_id: UUID | None = None,
 ) -> None:
-    """Make the files part of the submission. Raises StorageUnavailableError if one was swept."""
+    """Make the files part of the submission, or of the document that was edited.
+
+    Raises StorageUnavailableError if one was swept.
+    """
     for position, file in enumerate(files):
         committed = await session.execute(
             _COMMIT,
             {
                 "upload_id": file.upload_id,
                 "new_submission_id": submission_id,
+                "new_document_id": document_id,
                 "new_position": position,
                 "new_filename": file.filename,
                 "new_content_type": file.content_type,
@@ -113,6 +135,63 @@ async def discard_uploads(sessions: Sessions, bucket: Bucket, upload_ids: Sequen
     """Remove files that will not be recorded; what cannot be removed now is left to the sweep."""
     if upload_ids:
         await _remove(sessions, bucket, Upload.id.in_(upload_ids) & (Upload.state == "pending"))
+
+
+_FIND = select(Upload.object_key, Upload.filename, Upload.size_bytes, Upload.content_type).where(
+    Upload.object_key == any_(bindparam("keys", type_=ARRAY(Text))),
+    Upload.user_id == bindparam("user_id"),
+    Upload.state == "committed",
+    Upload.submission_id.is_not(None)
+    | (Upload.document_id == bindparam("document_id", type_=Uuid)),
+)
+_RELEASE = (
+    update(Upload)
+    .where(
+        Upload.document_id == bindparam("of_document"),
+        Upload.state == "committed",
+        Upload.object_key != all_(bindparam("named", type_=ARRAY(Text))),
+    )
+    .values(state="deleting", lease_until=func.now())
+    .returning(Upload.id)
+)
+
+
+async def find_files(
+    session: Session, object_keys: Collection[str], *, user_id: UUID, document_id: UUID | None
+) -> dict[str, dict[str, object]]:
+    """What is known of those files that this document may name, as a block shows it: Spark's of
+    this student, and what was added to the document itself.
+    """
+    found = await session.execute(
+        _FIND, {"keys": list(object_keys), "user_id": user_id, "document_id": document_id}
+    )
+    return {
+        file.object_key: {
+            "filename": file.filename,
+            "file_size": file.size_bytes,
+            "content_type": file.content_type,
+        }
+        for file in found
+    }
+
+
+async def release_files(
+    session: Session, document_id: UUID, *, named: Collection[str]
+) -> Sequence[UUID]:
+    """Files that were added to the document and that it does not name any more are to be removed:
+    at once by `remove_released`, or by the sweep. The uploads.
+    """
+    released = await session.execute(_RELEASE, {"of_document": document_id, "named": list(named)})
+    return released.scalars().all()
+
+
+async def remove_released(sessions: Sessions, bucket: Bucket, upload_ids: Sequence[UUID]) -> None:
+    """Once their release is committed. What cannot be removed now is left to the sweep."""
+    if upload_ids:
+        with suppress(ServiceError, *OUTAGES):
+            await _remove(
+                sessions, bucket, Upload.id.in_(upload_ids) & (Upload.state == "deleting")
+            )
 
 
 async def sweep_uploads(sessions: Sessions, bucket: Bucket) -> int:

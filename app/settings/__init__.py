@@ -141,6 +141,7 @@ class Settings(BaseSettings):
         100 * MEBIBYTE, ge=1, description="Largest roster file, packed and unpacked, in bytes."
     )
     max_text_bytes: int = Field(MEBIBYTE, ge=1, description="Largest text, in bytes of UTF-8.")
+    max_evidence_file_bytes: int = Field(10 * MEBIBYTE, ge=1, description="Of an evidence upload.")
     max_files: int = Field(20, ge=1, description="Most files of one submission.")
     max_parts: int = Field(100, ge=1, description="Most parts of one multipart body.")
     max_concurrent_uploads: int = Field(
@@ -188,6 +189,7 @@ class Settings(BaseSettings):
     rate_limit_course_failures: int = Field(
         50, ge=1, description="Refused course and roster webhooks per address, each a minute."
     )
+    rate_limit_evidence_upload: int = Field(60, ge=1, description="Uploads per student an hour.")
 
     @field_validator("allowed_origins", "allowed_hosts", "internal_api_keys", mode="before")
     @classmethod

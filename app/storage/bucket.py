@@ -12,10 +12,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import SplitResult, unquote, urlsplit
 
-import aioboto3
 import structlog
-from aiobotocore.config import AioConfig
 from aiohttp import ClientError as HttpError
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -23,6 +22,7 @@ from app.errors import StorageUnavailableError
 from app.settings import Settings
 from app.storage.content_disposition import content_disposition
 from app.storage.part_buffers import PartBody, PartBuffers
+from app.storage.s3_client import open_client
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -186,6 +186,21 @@ class Bucket:
         prefix = f"{self._name}/"
         return pointer.removeprefix(prefix) if pointer.startswith(prefix) else None
 
+    def reduce(self, url: str) -> str:
+        """The pointer behind a link into this bucket, signed or not; any other URL as it is.
+
+        Raises ValueError for what is no URL.
+        """
+        link = urlsplit(url)
+        for client in (self._client, self._linker):
+            endpoint = urlsplit(client.meta.endpoint_url)
+            root = endpoint.path.rstrip("/") + "/"
+            pointer = unquote(link.path.removeprefix(root))
+            is_ours = _host(link) == _host(endpoint) and link.path.startswith(root)
+            if is_ours and self.object_key(pointer):
+                return pointer
+        return url
+
     async def ping(self) -> None:
         await _within(PING_SECONDS, self._client.head_bucket(Bucket=self._name))
 
@@ -240,41 +255,15 @@ async def open_bucket(settings: Settings) -> AsyncIterator[Bucket]:
     """The store of this process. Connects at the first call."""
     public_url = settings.s3_public_endpoint_url or settings.s3_endpoint_url
     async with (
-        _client(settings, settings.s3_endpoint_url) as client,
-        _client(settings, public_url) as linker,
+        open_client(settings, settings.s3_endpoint_url) as client,
+        open_client(settings, public_url) as linker,
     ):
         yield Bucket(client, linker, name=settings.s3_bucket)
 
 
-@asynccontextmanager
-async def _client(settings: Settings, endpoint_url: str | None) -> "AsyncIterator[S3Client]":
-    key, secret = settings.aws_access_key_id, settings.aws_secret_access_key
-    async with aioboto3.Session().client(
-        "s3",
-        endpoint_url=endpoint_url,
-        region_name=settings.s3_region,
-        aws_access_key_id=key.get_secret_value() if key else None,
-        aws_secret_access_key=secret.get_secret_value() if secret else None,
-        config=AioConfig(
-            signature_version="s3v4",
-            # Signing a body means to read it once more. TLS protects it on its way; the SHA-256
-            # of what arrived is kept in the database.
-            s3={"addressing_style": "path", "payload_signing_enabled": False},
-            # Other stores than Amazon's refuse the checksum headers that are sent by default.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            connect_timeout=5,
-            retries={"mode": "standard", "total_max_attempts": 3},
-            max_pool_connections=32,
-        ),
-    ) as client:
-        client.meta.events.register("before-send.s3", _send_without_expect)
-        yield client
-
-
-def _send_without_expect(request: Any, **_: object) -> None:
-    """The HTTP client waits without limit for the `100 Continue` that botocore asks for."""
-    request.headers.pop("Expect", None)
+def _host(url: SplitResult) -> tuple[str | None, int | None]:
+    """Raises ValueError for a port that is none."""
+    return url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
 async def _within(seconds: float, call: Awaitable[T]) -> T:

@@ -1,9 +1,7 @@
 """The files of one form, stored as they arrive while the claim on their message is kept alive."""
 
-import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from uuid import UUID
 
 from app.database import OUTAGES
@@ -18,6 +16,7 @@ from app.errors import (
     ServiceError,
     StorageUnavailableError,
 )
+from app.files.kept_alive import Renewal, WatchedPart
 from app.files.multipart import FormPart
 from app.files.store_file import Destination, NamedPart, inspect_file, store_file
 from app.files.uploads import StoredFile, discard_uploads, renew_uploads
@@ -27,7 +26,6 @@ from app.submissions.record import Work
 from app.submissions.spool import SpooledPart
 
 METADATA = "metadata"
-RENEWALS_PER_LEASE = 3
 
 
 def is_metadata(part: FormPart) -> bool:
@@ -90,8 +88,7 @@ class FileIntake:
         self._work = work
         self._declared = declared
         self._upload_ids: list[UUID] = []
-        self._clock = asyncio.get_running_loop().time
-        self._renewed_at = self._clock()
+        self._renewal = Renewal(work.claim.lease, self._renew)
 
     async def store_all(self, files: AsyncIterable[NamedPart]) -> list[StoredFile]:
         """Store each file; once one is refused, only look at the rest.
@@ -142,38 +139,14 @@ class FileIntake:
         self._upload_ids.append(upload_id)
         return await store_file(self._watched(part), self._destination, upload_id=upload_id)
 
-    def _watched(self, part: NamedPart) -> "_WatchedPart":
-        return _WatchedPart(part, self)
+    def _watched(self, part: NamedPart) -> WatchedPart:
+        return WatchedPart(part, self._note)
 
-    async def note(self, chunk: bytes) -> None:
-        """Bytes arrived: count them, and renew the leases when they are due."""
+    async def _note(self, chunk: bytes) -> None:
         self._work.entry.body_bytes += len(chunk)
-        claim = self._work.claim
-        due_after = claim.lease.total_seconds() / RENEWALS_PER_LEASE
-        if self._clock() - self._renewed_at < due_after:
-            return
-        self._renewed_at = self._clock()
-        with suppress(
-            ServiceError, *OUTAGES
-        ):  # recording asks again whether the message is still ours
-            await renew_claim(self._destination.sessions, claim)
-            await renew_uploads(
-                self._destination.sessions, self._upload_ids, lease=self._destination.lease
-            )
+        await self._renewal.when_due()
 
-
-@dataclass(frozen=True)
-class _WatchedPart:
-    """A part whose arriving bytes keep the claim alive."""
-
-    part: NamedPart
-    intake: FileIntake
-
-    @property
-    def filename(self) -> str | None:
-        return self.part.filename
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self.part:
-            await self.intake.note(chunk)
-            yield chunk
+    async def _renew(self) -> None:
+        sessions, lease = self._destination.sessions, self._destination.lease
+        await renew_claim(sessions, self._work.claim)
+        await renew_uploads(sessions, self._upload_ids, lease=lease)

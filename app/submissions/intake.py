@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from app import metrics
 from app.database import Sessions
 from app.deliveries.authenticate import Authentic
 from app.deliveries.delivery import Delivery
 from app.deliveries.inbox import Entry
 from app.deliveries.open import Gate, begin_body, beside_if_large, open_delivery
-from app.errors import MetadataMissingError, OverloadedError
+from app.errors import MetadataMissingError
 from app.files.multipart import FormPart, MultipartLimits, parse_boundary, read_parts
 from app.files.store_file import NamedPart
+from app.files.upload_slot import upload_slot
 from app.settings import Settings
 from app.storage.bucket import Bucket
 from app.submissions.declared import DeclaredFiles
@@ -49,22 +49,12 @@ async def open_form(
     limits = form_limits(intake.settings)
     parts = read_parts(body, boundary=parse_boundary(delivery.content_type), limits=limits)
     with intake.spool.open() as share:
-        async with _upload_slot(intake), aclosing(parts):
+        async with upload_slot(intake.slots), aclosing(parts):
             early, raw = await _read_metadata(parts, share, intake.settings.max_json_bytes)
             entry, authentic = await open_delivery(
                 intake.gate, delivery, raw, read_whole=body.read_whole
             )
             yield entry, authentic, form_files(early, parts)
-
-
-@asynccontextmanager
-async def _upload_slot(intake: Intake) -> AsyncIterator[None]:
-    """One of the few uploads at once. Raises OverloadedError when there is none."""
-    if intake.slots.locked():
-        raise OverloadedError
-    async with intake.slots:
-        with metrics.UPLOADS_RUNNING.track_inprogress():
-            yield
 
 
 async def _read_metadata(

@@ -1,7 +1,6 @@
 """One completion with its evidence, for the main app."""
 
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -10,10 +9,9 @@ from app.api.callers import READ
 from app.api.dependencies import Now, Opened
 from app.api.internal.schemas import Block, CompletionAnswer, Document, File
 from app.api.problems import INTERNAL_PROBLEMS, problems
-from app.errors import (
-    NotFoundError,
-)
+from app.errors import NotFoundError
 from app.evidence.completions import CompletionFile, StoredBlock, get_completion
+from app.evidence.links import Links
 from app.storage.bucket import LINK_SECONDS, Bucket
 
 router = APIRouter(prefix="/internal/v1", tags=["completions"], dependencies=[READ])
@@ -35,6 +33,7 @@ async def read_completion(completion_id: UUID, opened: Opened, now: Now) -> Comp
         if completion.document_id
         else None
     )
+    links = Links(opened.bucket, completion.user_id)
     return CompletionAnswer(
         id=completion.id,
         user_id=completion.user_id,
@@ -44,21 +43,13 @@ async def read_completion(completion_id: UUID, opened: Opened, now: Now) -> Comp
         xp_awarded=completion.xp_awarded,
         revision=completion.revision,
         document=document,
-        blocks=[await _block(opened.bucket, block) for block in completion.blocks],
+        blocks=[await _block(links, block) for block in completion.blocks],
         files=[await link_file(opened.bucket, file, now) for file in completion.files],
     )
 
 
-async def _block(bucket: Bucket, block: StoredBlock) -> Block:
-    content: dict[str, Any] = dict(block.content)
-    object_key = bucket.object_key(str(content.get("url", "")))
-    if object_key:
-        content["url"] = await bucket.link(
-            object_key,
-            content_type=str(content.get("content_type", "application/octet-stream")),
-            filename=str(content.get("filename", "file")),
-        )
-    return Block.model_validate(vars(block) | {"content": content})
+async def _block(links: Links, block: StoredBlock) -> Block:
+    return Block.model_validate(vars(block) | {"content": await links.show(block.content)})
 
 
 async def link_file(bucket: Bucket, file: CompletionFile, now: datetime) -> File:

@@ -1,0 +1,154 @@
+"""A student's evidence, read and saved: by the main app with a service key, or by the student."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+
+from app.api.dependencies import Now, Opened, Resources, media_type, read_body
+from app.api.internal.evidence_editor import (
+    EVIDENCE_PROBLEMS,
+    PREFIX,
+    Reader,
+    StudentId,
+    Writer,
+    editor_of,
+    whose,
+)
+from app.api.internal.evidence_schemas import (
+    BlockPlace,
+    EvidenceAnswer,
+    EvidenceBlockAnswer,
+    EvidenceDocumentAnswer,
+    SavedAnswer,
+)
+from app.api.problems import BODY_PROBLEMS, json_body, problems
+from app.deliveries.open import beside_if_large
+from app.errors import EvidenceChangedError, EvidenceEmptyError, MediaTypeUnsupportedError
+from app.evidence.links import Links
+from app.evidence.read_document import Evidence, ShownBlock, get_document, get_evidence
+from app.portfolio.draft import EvidenceDraft, read_draft
+from app.portfolio.save import Saved, complete_evidence, save_evidence
+
+router = APIRouter(prefix=PREFIX, tags=["evidence"])
+
+
+@router.get(
+    "/documents/{task_id}",
+    name="getEvidence",
+    summary="Read a task's evidence",
+    description="Files have signed links for 5 minutes. A task without evidence has no document.",
+    responses=problems(*EVIDENCE_PROBLEMS),
+)
+async def read_evidence(
+    task_id: UUID, opened: Opened, caller: Reader, user_id: StudentId = None
+) -> EvidenceAnswer:
+    evidence = await get_evidence(
+        opened.sessions, opened.bucket, task_id, user_id=whose(caller, user_id)
+    )
+    return await _answer(opened, evidence)
+
+
+@router.get(
+    "/documents/by-id/{document_id}",
+    name="getEvidenceDocument",
+    summary="Read an evidence document",
+    description="As by its task.",
+    responses=problems(*EVIDENCE_PROBLEMS),
+)
+async def read_document(
+    document_id: UUID, opened: Opened, caller: Reader, user_id: StudentId = None
+) -> EvidenceAnswer:
+    evidence = await get_document(
+        opened.sessions, opened.bucket, document_id, user_id=whose(caller, user_id)
+    )
+    return await _answer(opened, evidence)
+
+
+SAVE: dict[str, Any] = {
+    "summary": "Save a task's evidence",
+    "description": (
+        "The body is the document as it shall be: blocks in their order, new ones without a UUID."
+        " With `updated_at` as it was read, a block that is left out is deleted, and a document"
+        " that was changed meanwhile is 409. Without it no block may be left out. What Spark wrote"
+        " is the student's once its content is changed. POST and PUT are the same."
+    ),
+    "responses": problems(
+        EvidenceChangedError, EvidenceEmptyError, *EVIDENCE_PROBLEMS, *BODY_PROBLEMS
+    ),
+    "openapi_extra": json_body(EvidenceDraft),
+}
+
+
+@router.post("/documents/{task_id}", name="saveEvidence", **SAVE)
+@router.put("/documents/{task_id}", name="putEvidence", **SAVE)
+async def save(
+    task_id: UUID,
+    request: Request,
+    opened: Opened,
+    now: Now,
+    caller: Writer,
+    user_id: StudentId = None,
+) -> SavedAnswer:
+    editor = editor_of(caller, user_id, now)
+    if media_type(request) != "application/json":
+        raise MediaTypeUnsupportedError(hint="Send application/json.")
+    settings = opened.settings
+    draft = await beside_if_large(
+        read_draft,
+        await read_body(request, max_bytes=settings.max_json_bytes),
+        opened.bucket,
+        max_text_bytes=settings.max_text_bytes,
+    )
+    saved = await save_evidence(opened.sessions, opened.bucket, task_id, draft, editor)
+    return _saved("Evidence saved", saved)
+
+
+@router.post(
+    "/documents/{task_id}/complete",
+    name="completeEvidence",
+    summary="Complete a task with its evidence",
+    description="As it was saved last. Pays once; repeating it changes nothing but the version.",
+    responses=problems(EvidenceEmptyError, *EVIDENCE_PROBLEMS),
+)
+async def complete(
+    task_id: UUID, opened: Opened, now: Now, caller: Writer, user_id: StudentId = None
+) -> SavedAnswer:
+    editor = editor_of(caller, user_id, now)
+    saved = await complete_evidence(opened.sessions, opened.bucket, task_id, editor)
+    return _saved("Task completed", saved)
+
+
+async def _answer(opened: Resources, evidence: Evidence) -> EvidenceAnswer:
+    document = evidence.document
+    if document is None:
+        return EvidenceAnswer(success=True, document=None, blocks=[])
+    links = Links(opened.bucket, document.user_id)
+    return EvidenceAnswer(
+        success=True,
+        document=EvidenceDocumentAnswer.model_validate(document, from_attributes=True),
+        blocks=[await _block(links, block) for block in evidence.blocks],
+    )
+
+
+async def _block(links: Links, block: ShownBlock) -> EvidenceBlockAnswer:
+    shown = vars(block) | {
+        "content": await links.show(block.content),
+        "provenance": vars(block.provenance),
+    }
+    return EvidenceBlockAnswer.model_validate(shown)
+
+
+def _saved(message: str, saved: Saved) -> SavedAnswer:
+    return SavedAnswer.model_validate(
+        vars(saved)
+        | {
+            "success": True,
+            "message": message,
+            "has_collaboration_bonus": False,
+            "blocks": [
+                BlockPlace(id=block_id, order_index=place)
+                for place, block_id in enumerate(saved.blocks)
+            ],
+        }
+    )

@@ -1,0 +1,155 @@
+"""Files of evidence blocks: added and taken away."""
+
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+
+from app import metrics
+from app.api.dependencies import Now, Opened, Resources
+from app.api.internal.evidence_editor import (
+    EVIDENCE_PROBLEMS,
+    PREFIX,
+    StudentId,
+    Writer,
+    editor_of,
+)
+from app.api.internal.evidence_schemas import DetachedAnswer, UploadedAnswer
+from app.api.problems import problems
+from app.deliveries.pace import keep_pace
+from app.errors import (
+    BodyTimeoutError,
+    BodyTooLargeError,
+    EvidenceFileTooLargeError,
+    FileExpandsTooLargeError,
+    FileTypeNotAllowedError,
+    MultipartInvalidError,
+    MultipartTruncatedError,
+    RateLimitedError,
+    StorageUnavailableError,
+    TooManyFilesError,
+)
+from app.evidence.links import Links
+from app.files.store_file import Destination
+from app.portfolio.attach_file import Entrance, Form, attach_file
+from app.portfolio.detach_file import detach_file
+
+router = APIRouter(prefix=f"{PREFIX}/blocks", tags=["evidence"])
+
+FILE_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "title": "File",
+                            "description": "At most 10 MiB. Its content decides its type.",
+                            "examples": ["the bytes of a picture"],
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "/{block_id}/upload",
+    name="uploadEvidenceFile",
+    summary="Add a file to a block",
+    description=(
+        "To an image or document block that was saved, in place of the file it has. The content"
+        " decides the type; an image block takes pictures only. A block of Spark's becomes the"
+        " student's. 60 an hour for a student."
+    ),
+    responses=problems(
+        FileTypeNotAllowedError,
+        TooManyFilesError,
+        MultipartInvalidError,
+        MultipartTruncatedError,
+        BodyTimeoutError,
+        BodyTooLargeError,
+        EvidenceFileTooLargeError,
+        FileExpandsTooLargeError,
+        RateLimitedError,
+        StorageUnavailableError,
+        *EVIDENCE_PROBLEMS,
+    ),
+    openapi_extra=FILE_FORM,
+)
+async def upload(
+    block_id: UUID,
+    request: Request,
+    opened: Opened,
+    now: Now,
+    caller: Writer,
+    user_id: StudentId = None,
+) -> UploadedAnswer:
+    editor = editor_of(caller, user_id, now)
+    entrance = _entrance(opened, editor.user_id)
+    attached = await attach_file(entrance, _form(request, opened), block_id, editor)
+    file = await Links(opened.bucket, editor.user_id).show(attached.content)
+    metrics.UPLOAD_BYTES.inc(file["file_size"])
+    return UploadedAnswer(
+        success=True,
+        message="File uploaded",
+        file_url=file["url"],
+        filename=file["filename"],
+        file_size=file["file_size"],
+        updated_at=attached.updated_at,
+    )
+
+
+@router.delete(
+    "/{block_id}/file",
+    name="deleteEvidenceFile",
+    summary="Take the file out of a block",
+    description=(
+        "The block stays, without `url`, `filename`, `file_size` and `content_type`. A file that"
+        " was added here is removed; Spark's stays with its revision. Repeating it changes nothing."
+    ),
+    responses=problems(*EVIDENCE_PROBLEMS),
+)
+async def detach(
+    block_id: UUID, opened: Opened, now: Now, caller: Writer, user_id: StudentId = None
+) -> DetachedAnswer:
+    editor = editor_of(caller, user_id, now)
+    updated_at = await detach_file(opened.sessions, opened.bucket, block_id, editor)
+    return DetachedAnswer(success=True, message="File deleted", updated_at=updated_at)
+
+
+def _entrance(opened: Resources, user_id: UUID) -> Entrance:
+    settings = opened.settings
+    lease = timedelta(seconds=settings.upload_lease_seconds)
+    return Entrance(
+        destination=Destination(opened.sessions, opened.bucket, user_id, lease),
+        max_bytes=settings.max_evidence_file_bytes,
+        slots=opened.intake.slots,
+        count_upload=partial(
+            opened.limits.count_success_of_hour,
+            router.prefix,
+            str(user_id),
+            per_hour=settings.rate_limit_evidence_upload,
+        ),
+    )
+
+
+def _form(request: Request, opened: Resources) -> Form:
+    length = request.headers.get("content-length", "")
+    return Form(
+        body=keep_pace(
+            request.stream(),
+            idle_seconds=opened.settings.body_idle_seconds,
+            min_bytes_per_second=opened.settings.body_min_bytes_per_second,
+        ),
+        content_type=request.headers.get("content-type", ""),
+        length=int(length) if length.isascii() and length.isdecimal() else None,
+    )

@@ -1,0 +1,185 @@
+"""A task's evidence as its editor shows it (CONTRACT 11): the document, its blocks, and who wrote
+each of them.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Integer, RowMapping, any_, bindparam, func, select
+
+from app.database import Session, Sessions
+from app.errors import NotFoundError
+from app.evidence.completions import StoredBlock
+from app.models import (
+    EvidenceBlock,
+    EvidenceDocument,
+    QuestTaskCompletion,
+    SubmissionRevision,
+    Upload,
+    User,
+    UserQuestTask,
+)
+from app.storage.bucket import Bucket
+
+
+@dataclass(frozen=True)
+class Document:
+    """Every column of the table. `updated_at` is its version: it grows with every write."""
+
+    id: UUID
+    user_id: UUID
+    quest_id: UUID | None
+    task_id: UUID
+    status: str
+    is_confidential: bool
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Who wrote a block: `spark` with its current revision, or the role of who else did.
+
+    `sha256` is of the file, or of the text, as it was handed in.
+    """
+
+    written_by: str
+    submission_id: UUID | None = None
+    revision: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class ShownBlock(StoredBlock):
+    uploaded_by_name: str | None
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Of one task. `completion_id` is None while it is not completed, `revision_id` is the current
+    one that Spark handed in.
+    """
+
+    document: Document | None
+    blocks: list[ShownBlock]
+    completion_id: UUID | None
+    revision_id: UUID | None
+
+
+_URL = func.jsonb_extract_path_text(EvidenceBlock.content, "url")
+_BY_SPARK = EvidenceBlock.id == any_(SubmissionRevision.block_ids)
+# One statement, so that document, blocks and revision are of one moment.
+_EVIDENCE = (
+    select(
+        *(column.label(f"document_{column.name}") for column in EvidenceDocument.__table__.c),
+        *(column.label(f"block_{column.name}") for column in EvidenceBlock.__table__.c),
+        func.coalesce(
+            User.display_name,
+            func.nullif(func.concat_ws(" ", User.first_name, User.last_name), ""),
+        ).label("name"),
+        QuestTaskCompletion.id.label("completion_id"),
+        SubmissionRevision.id.label("revision_id"),
+        SubmissionRevision.revision,
+        _BY_SPARK.label("is_by_spark"),
+        Upload.sha256,
+    )
+    .select_from(UserQuestTask)
+    .outerjoin(
+        EvidenceDocument,
+        (EvidenceDocument.task_id == UserQuestTask.id)
+        & (EvidenceDocument.user_id == UserQuestTask.user_id),
+    )
+    .outerjoin(EvidenceBlock, EvidenceBlock.document_id == EvidenceDocument.id)
+    .outerjoin(User, User.id == EvidenceBlock.uploaded_by_user_id)
+    .outerjoin(
+        QuestTaskCompletion,
+        (QuestTaskCompletion.task_id == UserQuestTask.id)
+        & (QuestTaskCompletion.user_id == UserQuestTask.user_id),
+    )
+    .outerjoin(
+        SubmissionRevision,
+        (SubmissionRevision.completion_id == QuestTaskCompletion.id)
+        & SubmissionRevision.replaced_at.is_(None),
+    )
+    .outerjoin(
+        Upload,
+        _BY_SPARK & (Upload.object_key == func.substr(_URL, bindparam("key_from", type_=Integer))),
+    )
+    .where(UserQuestTask.user_id == bindparam("user_id"))
+    .order_by(EvidenceBlock.order_index)
+)
+_OF_TASK = _EVIDENCE.where(UserQuestTask.id == bindparam("task_id"))
+_OF_DOCUMENT = _EVIDENCE.where(EvidenceDocument.id == bindparam("document_id"))
+
+
+async def get_evidence(
+    sessions: Sessions, bucket: Bucket, task_id: UUID, *, user_id: UUID
+) -> Evidence:
+    """Raises NotFoundError, for another student's task as for an unknown one."""
+    async with sessions() as session, session.begin():
+        return await read_evidence(session, bucket, task_id, user_id=user_id)
+
+
+async def get_document(
+    sessions: Sessions, bucket: Bucket, document_id: UUID, *, user_id: UUID
+) -> Evidence:
+    """Raises NotFoundError, for another student's document as for an unknown one."""
+    ids = {"document_id": document_id, "user_id": user_id}
+    async with sessions() as session, session.begin():
+        found = await session.execute(_OF_DOCUMENT, ids | _key_from(bucket))
+        return _evidence(found.mappings().all())
+
+
+async def read_evidence(
+    session: Session, bucket: Bucket, task_id: UUID, *, user_id: UUID
+) -> Evidence:
+    """As `get_evidence` does."""
+    ids = {"task_id": task_id, "user_id": user_id}
+    found = await session.execute(_OF_TASK, ids | _key_from(bucket))
+    return _evidence(found.mappings().all())
+
+
+def _key_from(bucket: Bucket) -> dict[str, int]:
+    return {"key_from": len(bucket.pointer("")) + 1}
+
+
+def _evidence(rows: Sequence[RowMapping]) -> Evidence:
+    if not rows:
+        raise NotFoundError
+    first = rows[0]
+    return Evidence(
+        document=Document(**_part(first, "document_")) if first["document_id"] else None,
+        blocks=[_block(row) for row in rows if row["block_id"]],
+        completion_id=first["completion_id"],
+        revision_id=first["revision_id"],
+    )
+
+
+def _block(row: RowMapping) -> ShownBlock:
+    block = StoredBlock(**_part(row, "block_"))
+    return ShownBlock(
+        **vars(block), uploaded_by_name=row["name"], provenance=_provenance(row, block)
+    )
+
+
+def _provenance(row: RowMapping, block: StoredBlock) -> Provenance:
+    if not row["is_by_spark"]:
+        return Provenance(block.uploaded_by_role)
+    sha256 = row["sha256"]
+    if sha256 is None and "text" in block.content:
+        sha256 = hashlib.sha256(block.content["text"].encode()).digest()
+    return Provenance(
+        "spark", row["revision_id"], row["revision"], sha256.hex() if sha256 else None
+    )
+
+
+def _part(row: RowMapping, prefix: str) -> dict[str, Any]:
+    return {
+        name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)
+    }

@@ -1,0 +1,1 @@
+"""A student's evidence, edited: saved, completed, with files added and taken away."""

@@ -1,0 +1,178 @@
+"""What an editor saves: the whole document, each block with content that is safe to keep and show.
+
+Text is repaired as everywhere. What only the editor needs (members that begin with `_`, `blob:`
+addresses of its own page) is dropped; links into our bucket become the pointers behind them.
+"""
+
+import json
+import re
+import unicodedata
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from app.deliveries.payload import MomentText, read_payload
+from app.errors import FieldInvalidError
+from app.evidence.links import objects
+from app.storage.bucket import Bucket
+from app.text import clean_text
+
+MAX_BLOCKS = 500
+MAX_CONTENT_BYTES = 64 * 1024  # beside the text
+MAX_VALUES = 20_000  # of all contents together: they are walked through while the lock is held
+UUID_TEXT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+URL_HINT = "A url must be http or https, or a link to a file of this student."
+
+
+def _block_id(value: object) -> UUID | None:
+    """Editors name new blocks `temp-…`, `new-…`, `legacy-…`, `block_…`, or not at all."""
+    is_ours = isinstance(value, str) and UUID_TEXT.fullmatch(value)
+    return UUID(str(value)) if is_ours else None
+
+
+def _user_id(value: object) -> UUID | None:
+    if value is not None and _block_id(value) is None:
+        raise ValueError("it must be a UUID")
+    return _block_id(value)
+
+
+class BlockDraft(BaseModel):
+    """A block to be saved. Unknown fields are ignored; so is `order`."""
+
+    model_config = ConfigDict(strict=True, hide_input_in_errors=True, title="Block")
+
+    id: Annotated[UUID | None, BeforeValidator(_block_id, json_schema_input_type=Any)] = Field(
+        None,
+        title="Block id",
+        description="The UUID it was read with. Anything else, or nothing, makes a new block.",
+        examples=["temp-1", "0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"],
+    )
+    type: Literal["text", "image", "video", "link", "document"] = Field(
+        title="Type", description="Decides the members of `content`.", examples=["text"]
+    )
+    content: dict[str, Any] = Field(
+        title="Content",
+        description=(
+            "As it was read, and changed: 64 KiB beside `text`. Each `url` in it is http, https, or"
+            " a link or pointer to a file of this student."
+        ),
+        examples=[{"text": "Rain fell on four of seven days."}],
+    )
+    is_private: bool | None = Field(
+        None,
+        title="Is private",
+        description="Hidden from portfolio readers. Absent: as it was, and false if it is new.",
+        examples=[False],
+    )
+    uploaded_by_user_id: Annotated[
+        UUID | None, BeforeValidator(_user_id, json_schema_input_type=str | None)
+    ] = Field(
+        None,
+        title="Uploaded by user id",
+        description="Who wrote a new block, told by a service key. Absent: the student.",
+        examples=["0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"],
+    )
+    uploaded_by_role: Literal["student", "advisor", "parent"] | None = Field(
+        None,
+        title="Uploaded by role",
+        description="In which role, told by a service key. Absent: student.",
+        examples=["student"],
+    )
+
+
+class EvidenceDraft(BaseModel):
+    """The document as it shall be. Unknown fields are ignored."""
+
+    model_config = ConfigDict(strict=True, hide_input_in_errors=True, title="Evidence to save")
+
+    blocks: list[BlockDraft] = Field(
+        title="Blocks",
+        description="All of them; the place in the list is the order.",
+        max_length=MAX_BLOCKS,
+    )
+    status: Literal["draft", "completed"] = Field(
+        title="Status",
+        description="`completed` completes the task. A completed document stays completed.",
+        examples=["draft"],
+    )
+    updated_at: MomentText | None = Field(
+        None,
+        title="Updated at",
+        description=(
+            "The version that was read, as it was written: saved only if nobody saved meanwhile."
+            " Without it no block may be left out."
+        ),
+        examples=["2026-11-23T14:30:00.123456Z"],
+    )
+
+
+def read_draft(raw: bytes, bucket: Bucket, *, max_text_bytes: int) -> EvidenceDraft:
+    """Raises JsonInvalidError, FieldMissingError or FieldInvalidError."""
+    draft = read_payload(raw, EvidenceDraft)
+    if sum(_count(block.content) for block in draft.blocks) > MAX_VALUES:
+        hint = f"Their contents may have {MAX_VALUES} JSON values together."
+        raise FieldInvalidError(name="blocks", hint=hint)
+    seen: set[UUID] = set()
+    for place, block in enumerate(draft.blocks):
+        if block.id in seen:
+            raise FieldInvalidError(name=f"blocks.{place}.id", hint="Two blocks have this id.")
+        seen |= {block.id} if block.id else set()
+        block.content = _clean(block.content)
+        _check_urls(block.content, bucket, name=f"blocks.{place}.content.url")
+        _check_size(block.content, max_text_bytes, name=f"blocks.{place}.content")
+    return draft
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return 1 + sum(map(_count, value)) if isinstance(value, list) else 1
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    if isinstance(value, dict):
+        members = ((clean_text(name), _clean(item)) for name, item in value.items())
+        return {name: item for name, item in members if not name.startswith("_")}
+    return value
+
+
+def _check_urls(content: dict[str, Any], bucket: Bucket, *, name: str) -> None:
+    """Each `url` becomes what is kept of it, or goes."""
+    for part in objects(content):
+        url = part.pop("url", None) or ""
+        try:
+            if url and not url.startswith("blob:"):
+                part["url"] = _checked_url(url, bucket)
+        except (ValueError, AttributeError):
+            raise FieldInvalidError(name=name, hint=URL_HINT) from None
+
+
+def _checked_url(url: str, bucket: Bucket) -> str:
+    """Raises ValueError. Whose file a pointer names is not known here."""
+    if bucket.object_key(url):
+        return url
+    address = urlsplit(url)
+    is_plain = not any(unicodedata.category(character) == "Cc" for character in url)
+    if not is_plain or address.scheme not in ("http", "https") or not address.hostname:
+        raise ValueError("no address of the web")
+    return bucket.reduce(url)
+
+
+def _check_size(content: dict[str, Any], max_text_bytes: int, *, name: str) -> None:
+    text = content.get("text")
+    beside = {key: value for key, value in content.items() if key != "text"}
+    if not isinstance(text, str):
+        text, beside = "", content
+    if len(text.encode()) > max_text_bytes:
+        hint = f"It may have {max_text_bytes} bytes of UTF-8."
+        raise FieldInvalidError(name=f"{name}.text", hint=hint)
+    if len(json.dumps(beside, ensure_ascii=False).encode()) > MAX_CONTENT_BYTES:
+        hint = f"Beside `text` it may have {MAX_CONTENT_BYTES} bytes of JSON."
+        raise FieldInvalidError(name=name, hint=hint)

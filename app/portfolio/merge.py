@@ -1,0 +1,136 @@
+"""What a save makes of the document that is there. Nothing is lost to somebody who did not see it.
+
+With the version that was read, the draft is the document. Without it a draft may not leave out a
+block, because another editor or Spark may have added it meanwhile.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from app.errors import EvidenceChangedError
+from app.evidence.read_document import Evidence, ShownBlock
+from app.portfolio.draft import BlockDraft, EvidenceDraft
+from app.portfolio.editor import Editor
+
+LEFT_OUT_HINT = (
+    "There is a block that the list does not name. Read the document again and send its"
+    " `updated_at`: then a block that is left out is deleted."
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """`rows` are written, as `:blocks`, when `gone` are deleted and `moved` stand aside.
+
+    `contents` is all that the document shows then, `sparks` the blocks that the next revision of
+    Spark's may replace.
+    """
+
+    completes: bool = False
+    rows: Sequence[dict[str, Any]] = ()
+    gone: Sequence[UUID] = ()
+    moved: Sequence[UUID] = ()
+    contents: Sequence[dict[str, Any]] = ()
+    sparks: Sequence[UUID] = ()
+
+
+def check_version(before: Evidence, draft: EvidenceDraft) -> None:
+    """Raises EvidenceChangedError."""
+    version = before.document.updated_at if before.document else None
+    known = {block.id for block in before.blocks}
+    named = {block.id for block in draft.blocks if block.id}
+    if draft.updated_at not in (None, version) or not named <= known:
+        raise EvidenceChangedError
+    if draft.updated_at is None and known - named:
+        raise EvidenceChangedError(hint=LEFT_OUT_HINT)
+
+
+def merge(before: Evidence, draft: EvidenceDraft, editor: Editor) -> Change:
+    """The version was checked."""
+    known = {block.id: block for block in before.blocks}
+    rows = [
+        _kept_row(known[block.id], block, place) if block.id else _new_row(block, place, editor)
+        for place, block in enumerate(draft.blocks)
+    ]
+    after = {row["id"]: row for row in rows}
+    return Change(
+        completes=draft.status == "completed",
+        rows=rows,
+        gone=[block_id for block_id in known if str(block_id) not in after],
+        moved=[
+            block.id
+            for block in before.blocks
+            if (row := after.get(str(block.id))) and row["order_index"] != block.order_index
+        ],
+        contents=[row["content"] for row in rows],
+        sparks=[
+            block.id
+            for block in before.blocks
+            if (row := after.get(str(block.id))) and is_sparks(block) and _is_same(block, row)
+        ],
+    )
+
+
+def complete_as_it_is(before: Evidence) -> Change:
+    return Change(
+        completes=True,
+        contents=[block.content for block in before.blocks],
+        sparks=[block.id for block in before.blocks if is_sparks(block)],
+    )
+
+
+def replace_content(before: Evidence, block: ShownBlock, content: dict[str, Any]) -> Change:
+    """One block has other content, and is the student's from now on."""
+    others = [other for other in before.blocks if other.id != block.id]
+    return Change(
+        rows=[
+            _row(block, block.block_type, content, block.order_index, is_private=block.is_private)
+        ],
+        contents=[content, *(other.content for other in others)],
+        sparks=[other.id for other in others if is_sparks(other)],
+    )
+
+
+def is_sparks(block: ShownBlock) -> bool:
+    return block.provenance.submission_id is not None
+
+
+def _is_same(block: ShownBlock, row: dict[str, Any]) -> bool:
+    return (block.block_type, block.content) == (row["block_type"], row["content"])
+
+
+def _kept_row(block: ShownBlock, draft: BlockDraft, place: int) -> dict[str, Any]:
+    is_private = block.is_private if draft.is_private is None else draft.is_private
+    return _row(block, draft.type, draft.content, place, is_private=is_private)
+
+
+def _row(
+    block: ShownBlock, kind: str, content: dict[str, Any], place: int, *, is_private: bool
+) -> dict[str, Any]:
+    """Whoever added the block stays named."""
+    return {
+        "id": str(block.id),
+        "block_type": kind,
+        "content": content,
+        "order_index": place,
+        "is_private": is_private,
+        "uploaded_by_user_id": block.uploaded_by_user_id and str(block.uploaded_by_user_id),
+        "uploaded_by_role": block.uploaded_by_role,
+    }
+
+
+def _new_row(draft: BlockDraft, place: int, editor: Editor) -> dict[str, Any]:
+    uploader, role = draft.uploaded_by_user_id, draft.uploaded_by_role
+    if not editor.is_service:
+        uploader = role = None
+    return {
+        "id": str(editor.new_id()),
+        "block_type": draft.type,
+        "content": draft.content,
+        "order_index": place,
+        "is_private": bool(draft.is_private),
+        "uploaded_by_user_id": str(uploader or editor.user_id),
+        "uploaded_by_role": role or "student",
+    }

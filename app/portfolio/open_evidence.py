@@ -1,0 +1,91 @@
+"""A task's evidence, to be edited under the lock that submissions take as well: all writing for one
+student and quest takes turns. The enrolment may be active or not, the quest finished or not.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Executable, Uuid, bindparam, func, select
+
+from app.database import Session
+from app.errors import NotFoundError
+from app.evidence.read_document import Evidence, ShownBlock, read_evidence
+from app.learning.enrolment import Task
+from app.models import EvidenceBlock, EvidenceDocument, UserQuest, UserQuestTask
+from app.portfolio.editor import Editor
+from app.storage.bucket import Bucket
+
+
+@dataclass(frozen=True)
+class OpenEvidence:
+    """As it is while its lock is held, and who edits it."""
+
+    task: Task
+    user_quest_id: UUID
+    quest_is_completed: bool
+    before: Evidence
+    editor: Editor
+
+    @property
+    def is_completed(self) -> bool:
+        document = self.before.document
+        was_completed = document is not None and document.status == "completed"
+        return was_completed or self.before.completion_id is not None
+
+
+def _lock(task_id: ColumnElement[Any]) -> Executable:
+    return (
+        select(
+            UserQuest.id,
+            UserQuest.completed_at.is_not(None),
+            UserQuestTask.id,
+            UserQuestTask.quest_id,
+            UserQuestTask.pillar,
+            func.coalesce(UserQuestTask.xp_value, 100),
+            UserQuestTask.subject_xp_distribution,
+        )
+        .join(UserQuest, UserQuest.id == UserQuestTask.user_quest_id)
+        .where(UserQuestTask.id == task_id, UserQuestTask.user_id == bindparam("user_id"))
+        .with_for_update(key_share=True, of=UserQuest)
+    )
+
+
+_BY_TASK = _lock(bindparam("task_id", type_=Uuid))
+_BY_BLOCK = _lock(
+    select(EvidenceDocument.task_id)
+    .join(EvidenceBlock, EvidenceBlock.document_id == EvidenceDocument.id)
+    .where(EvidenceBlock.id == bindparam("block_id"))
+    .scalar_subquery()
+)
+
+
+async def open_task(
+    session: Session, bucket: Bucket, task_id: UUID, editor: Editor
+) -> OpenEvidence:
+    """Raises NotFoundError, for another student's task as for an unknown one."""
+    return await _open(session, bucket, _BY_TASK, {"task_id": task_id}, editor)
+
+
+async def open_block(
+    session: Session, bucket: Bucket, block_id: UUID, editor: Editor
+) -> tuple[OpenEvidence, ShownBlock]:
+    """Raises NotFoundError, for another student's block as for an unknown one."""
+    opened = await _open(session, bucket, _BY_BLOCK, {"block_id": block_id}, editor)
+    for block in opened.before.blocks:
+        if block.id == block_id:
+            return opened, block
+    raise NotFoundError  # deleted by whoever had the lock before
+
+
+async def _open(
+    session: Session, bucket: Bucket, lock: Executable, ids: dict[str, UUID], editor: Editor
+) -> OpenEvidence:
+    found = await session.execute(lock, ids | {"user_id": editor.user_id})
+    row = found.one_or_none()
+    if row is None:
+        raise NotFoundError
+    user_quest_id, is_completed, *columns = row
+    task = Task(*columns)
+    before = await read_evidence(session, bucket, task.task_id, user_id=editor.user_id)
+    return OpenEvidence(task, user_quest_id, is_completed, before, editor)

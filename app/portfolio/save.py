@@ -1,0 +1,124 @@
+"""Saving a student's evidence, and completing its task: each is one transaction, under the lock
+that submissions take, so that editors and Spark come one after the other entirely.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+
+from app.database import Session, Sessions, retried
+from app.errors import EvidenceEmptyError, FieldInvalidError
+from app.evidence.links import object_keys, objects
+from app.files.uploads import find_files, remove_released
+from app.models import User
+from app.portfolio.complete_task import Completed, complete_task
+from app.portfolio.draft import URL_HINT, BlockDraft, EvidenceDraft
+from app.portfolio.editor import Editor
+from app.portfolio.merge import Change, check_version, complete_as_it_is, merge
+from app.portfolio.open_evidence import OpenEvidence, open_task
+from app.portfolio.write import Written, write_change
+from app.storage.bucket import Bucket
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What an editor is told: `status` is what holds, `blocks` the ids in their order."""
+
+    document_id: UUID
+    status: str
+    updated_at: datetime
+    xp_awarded: int
+    quest_completed: bool
+    blocks: Sequence[UUID]
+
+
+@retried
+async def save_evidence(
+    sessions: Sessions, bucket: Bucket, task_id: UUID, draft: EvidenceDraft, editor: Editor
+) -> Saved:
+    """Raises NotFoundError, EvidenceChangedError, EvidenceEmptyError or FieldInvalidError."""
+    async with sessions() as session, session.begin():
+        opened = await open_task(session, bucket, task_id, editor)
+        check_version(opened.before, draft)
+        await _settle_files(session, bucket, opened, draft)
+        await _check_uploaders(session, opened, draft.blocks)
+        change = merge(opened.before, draft, editor)
+        written, completed = await _write(session, bucket, opened, change)
+    await remove_released(sessions, bucket, written.released)
+    return _saved(written, completed, [UUID(row["id"]) for row in change.rows])
+
+
+@retried
+async def complete_evidence(
+    sessions: Sessions, bucket: Bucket, task_id: UUID, editor: Editor
+) -> Saved:
+    """Raises NotFoundError or EvidenceEmptyError."""
+    async with sessions() as session, session.begin():
+        opened = await open_task(session, bucket, task_id, editor)
+        written, completed = await _write(session, bucket, opened, complete_as_it_is(opened.before))
+    return _saved(written, completed, [block.id for block in opened.before.blocks])
+
+
+async def _write(
+    session: Session, bucket: Bucket, opened: OpenEvidence, change: Change
+) -> tuple[Written, Completed]:
+    if change.completes and not change.contents:
+        raise EvidenceEmptyError
+    written = await write_change(session, bucket, opened, change, "sensitive_update")
+    if change.completes and opened.before.completion_id is None:
+        return written, await complete_task(session, opened, written.document_id)
+    return written, Completed(0, opened.quest_is_completed)
+
+
+async def _settle_files(
+    session: Session, bucket: Bucket, opened: OpenEvidence, draft: EvidenceDraft
+) -> None:
+    """A file's name, size and type are those that were found when it came.
+
+    Raises FieldInvalidError for a file that is not this student's, or not this document's.
+    """
+    named = object_keys(bucket, (block.content for block in draft.blocks))
+    if not named:
+        return
+    before = opened.before
+    known = await find_files(
+        session,
+        named,
+        user_id=opened.editor.user_id,
+        document_id=before.document.id if before.document else None,
+    )
+    allowed = known.keys() | object_keys(bucket, (block.content for block in before.blocks))
+    for place, block in enumerate(draft.blocks):
+        for part in objects(block.content):
+            object_key = bucket.object_key(part.get("url", ""))
+            if object_key and object_key not in allowed:
+                raise FieldInvalidError(name=f"blocks.{place}.content.url", hint=URL_HINT)
+            part.update(known.get(object_key or "", {}))
+
+
+async def _check_uploaders(
+    session: Session, opened: OpenEvidence, blocks: Sequence[BlockDraft]
+) -> None:
+    """Raises FieldInvalidError for who is no user."""
+    named = {block.uploaded_by_user_id for block in blocks if block.uploaded_by_user_id}
+    if not named or not opened.editor.is_service:
+        return
+    found = await session.execute(select(User.id).where(User.id.in_(named)))
+    users = set(found.scalars())
+    for place, block in enumerate(blocks):
+        if block.uploaded_by_user_id and block.uploaded_by_user_id not in users:
+            raise FieldInvalidError(name=f"blocks.{place}.uploaded_by_user_id")
+
+
+def _saved(written: Written, completed: Completed, blocks: Sequence[UUID]) -> Saved:
+    return Saved(
+        document_id=written.document_id,
+        status=written.status,
+        updated_at=written.updated_at,
+        xp_awarded=completed.xp_awarded,
+        quest_completed=completed.quest_is_completed,
+        blocks=blocks,
+    )

@@ -1,0 +1,176 @@
+"""Writing what was edited: few statements, whatever the number of blocks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    Integer,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    column,
+    delete,
+    func,
+    null,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
+
+from app.activity import record_event
+from app.activity.audit import Action, record_audit
+from app.database import Session
+from app.evidence.documents import evidence_text, next_version
+from app.evidence.links import object_keys
+from app.files.uploads import release_files
+from app.models import EvidenceBlock, EvidenceDocument, QuestTaskCompletion, SubmissionRevision
+from app.portfolio.merge import Change
+from app.portfolio.open_evidence import OpenEvidence
+from app.storage.bucket import Bucket
+
+PAGE = "/internal/v1/evidence"
+
+
+@dataclass(frozen=True)
+class Written:
+    """The document as it is now. `released` are uploads that nothing names any more."""
+
+    document_id: UUID
+    updated_at: datetime
+    status: str
+    released: Sequence[UUID]
+
+
+# Built once: building a statement costs more than running it. A parameter that was named like a
+# column of an updated table would be written into it.
+_NOW = bindparam("at", type_=EvidenceDocument.updated_at.type)
+_NEW = insert(EvidenceDocument).values(
+    user_id=bindparam("of_user"),
+    quest_id=bindparam("of_quest"),
+    task_id=bindparam("of_task"),
+    status=bindparam("new_status"),
+    completed_at=bindparam("finished_at"),
+    updated_at=_NOW,
+)
+_DOCUMENT = (
+    _NEW.on_conflict_do_update(
+        index_elements=[EvidenceDocument.user_id, EvidenceDocument.task_id],
+        set_={
+            "status": _NEW.excluded.status,
+            "completed_at": func.coalesce(
+                EvidenceDocument.completed_at, _NEW.excluded.completed_at
+            ),
+            "updated_at": next_version(_NEW.excluded.updated_at),
+        },
+    )
+    .returning(EvidenceDocument.id, EvidenceDocument.updated_at)
+    .cte("document")
+)
+_BLOCK = (
+    func.jsonb_to_recordset(bindparam("blocks", type_=JSONB))
+    .table_valued(
+        column("id", Uuid),
+        column("block_type", Text),
+        column("content", JSONB),
+        column("order_index", Integer),
+        column("is_private", Boolean),
+        column("uploaded_by_user_id", Uuid),
+        column("uploaded_by_role", Text),
+    )
+    .render_derived("block", with_types=True)
+)
+_NEW_BLOCKS = insert(EvidenceBlock).from_select(
+    ["document_id", *_BLOCK.c.keys()],
+    select(_DOCUMENT.c.id, *_BLOCK.c).join_from(_BLOCK, _DOCUMENT, true()),
+)
+_BLOCKS = _NEW_BLOCKS.on_conflict_do_update(
+    index_elements=[EvidenceBlock.id],
+    set_={
+        name: _NEW_BLOCKS.excluded[name]
+        for name in ("block_type", "content", "order_index", "is_private")
+    },
+).cte("blocks")
+_SPARKS = (
+    update(SubmissionRevision)
+    .where(SubmissionRevision.id == bindparam("revision_id", type_=Uuid))
+    .values(block_ids=bindparam("sparks", type_=ARRAY(Uuid)))
+    .cte("sparks")
+)
+# Whatever evidence_text held: it must not tell what the student hides from now on (DEFECTS 62).
+_HIDDEN = (
+    update(QuestTaskCompletion)
+    .where(
+        QuestTaskCompletion.user_id == bindparam("of_user"),
+        QuestTaskCompletion.task_id == bindparam("of_task"),
+    )
+    .values(
+        evidence_text=evidence_text(select(_DOCUMENT.c.id).scalar_subquery()),
+        evidence_url=null(),
+        updated_at=_NOW,
+    )
+    .cte("hidden")
+)
+_WRITE = select(_DOCUMENT.c.id, _DOCUMENT.c.updated_at).add_cte(_BLOCKS, _SPARKS, _HIDDEN)
+
+_DELETE = delete(EvidenceBlock).where(
+    EvidenceBlock.id == any_(bindparam("gone", type_=ARRAY(Uuid)))
+)
+# Places are unique, which is checked row by row.
+_STEP_ASIDE = (
+    update(EvidenceBlock)
+    .where(EvidenceBlock.id == any_(bindparam("moved", type_=ARRAY(Uuid))))
+    .values(order_index=-1 - EvidenceBlock.order_index)
+)
+
+
+async def write_change(
+    session: Session, bucket: Bucket, opened: OpenEvidence, change: Change, action: Action
+) -> Written:
+    """The caller holds the task's lock. A completed document stays completed."""
+    task, editor = opened.task, opened.editor
+    if change.gone:
+        await session.execute(_DELETE, {"gone": list(change.gone)})
+    if change.moved:
+        await session.execute(_STEP_ASIDE, {"moved": list(change.moved)})
+    status = "completed" if opened.is_completed or change.completes else "draft"
+    written = await session.execute(
+        _WRITE,
+        {
+            "of_user": editor.user_id,
+            "of_quest": task.quest_id,
+            "of_task": task.task_id,
+            "new_status": status,
+            "at": editor.now,
+            "finished_at": editor.now if status == "completed" else None,
+            "blocks": change.rows,
+            "revision_id": opened.before.revision_id,
+            "sparks": list(change.sparks),
+        },
+    )
+    document_id, updated_at = written.one()
+    released = await release_files(session, document_id, named=object_keys(bucket, change.contents))
+    await _tell(session, opened, document_id, status, action)
+    return Written(document_id, updated_at, status, released)
+
+
+async def _tell(
+    session: Session, opened: OpenEvidence, document_id: UUID, status: str, action: Action
+) -> None:
+    """The main app, and the audit log: by ids alone."""
+    editor = opened.editor
+    ids = {"document_id": str(document_id), "task_id": str(opened.task.task_id)}
+    await record_event(
+        session,
+        "spark_evidence_updated",
+        user_id=editor.user_id,
+        session_id=editor.new_id(),
+        data=ids | {"quest_id": str(opened.task.quest_id), "status": status},
+        page_url=PAGE,
+    )
+    await record_audit(session, editor.caller, action, user_id=editor.user_id, **ids)
