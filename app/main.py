@@ -19,6 +19,7 @@ from app.api.health import router as health
 from app.api.internal.activity import router as internal_activity
 from app.api.internal.completions import router as internal_completions
 from app.api.internal.deliveries import router as internal_deliveries
+from app.api.internal.events import router as internal_events
 from app.api.internal.platforms import router as internal_platforms
 from app.api.internal.roster_imports import router as internal_roster_imports
 from app.api.internal.sessions import router as internal_sessions
@@ -52,6 +53,7 @@ ROUTERS = (
     internal_roster_imports,
     internal_sessions,
     internal_activity,
+    internal_events,
     internal_platforms,
     health,
     observed,

@@ -1,24 +1,44 @@
 """The newest events for the admin's log panel, and the counts of everything they are taken from.
 
-Filters and counts are SQL's, over the whole range and not over the page (CONTRACT 9.2). One index
-answers both: the counts from the index alone; the page from it by the types that were counted,
-so that a rare kind of event is not looked for row by row.
+Filters and counts are SQL's, over the whole range and not over the page (CONTRACT 9.2). The counts
+are those of whole hours that were counted before, and of the rest from an index alone; the page
+comes from that index by the types that were counted, so that a rare kind of event is not looked for
+row by row.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, desc, func, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    RowMapping,
+    Select,
+    SQLColumnExpression,
+    and_,
+    bindparam,
+    case,
+    desc,
+    func,
+    select,
+    union_all,
+)
 
+from app.activity.hours import COUNTED_UNTIL, HOUR
 from app.database import Session, Sessions
-from app.models import LMS_EVENTS, ActivityEvent, User
+from app.models import LMS_EVENTS, ActivityEvent, ActivityHour, User
 
 Status = Literal["success", "failed"]
+SMALLEST = timedelta(microseconds=1)  # between two moments of the database
 
-_status = case((ActivityEvent.event_type.contains("success"), "success"), else_="failed")
+
+def _status(event_type: SQLColumnExpression[str]) -> ColumnElement[Status]:
+    return case((event_type.contains("success"), "success"), else_="failed")
+
+
 _EVENTS = select(
     ActivityEvent.id,
     ActivityEvent.created_at,
@@ -28,8 +48,37 @@ _EVENTS = select(
     User.display_name.label("user_name"),
     ActivityEvent.duration_ms,
     ActivityEvent.event_data,
-    _status.label("status"),
+    _status(ActivityEvent.event_type).label("status"),
 ).outerjoin(User, User.id == ActivityEvent.user_id)
+
+
+def _counted(first: str, last: str) -> Select[str, int]:
+    """What the index says of the moments from `first`, up to `last`."""
+    return (
+        select(ActivityEvent.event_type, func.count().label("events"))
+        .where(
+            LMS_EVENTS,
+            ActivityEvent.created_at >= bindparam(first),
+            ActivityEvent.created_at < bindparam(last),
+        )
+        .group_by(ActivityEvent.event_type)
+    )
+
+
+_PARTS = union_all(
+    _counted("start", "first_hour"),
+    select(ActivityHour.event_type, ActivityHour.events).where(
+        ActivityHour.hour >= bindparam("first_hour"), ActivityHour.hour < bindparam("last_hour")
+    ),
+    _counted("last_hour", "end"),
+).subquery("parts")
+_EVENTS_COUNTED = func.sum(_PARTS.c.events).cast(BigInteger)
+_COUNTS = (
+    select(_PARTS.c.event_type, _status(_PARTS.c.event_type), _EVENTS_COUNTED)
+    .group_by(_PARTS.c.event_type)
+    .having(_EVENTS_COUNTED > 0)
+    .order_by(_PARTS.c.event_type)
+)
 
 
 @dataclass(frozen=True)
@@ -68,9 +117,11 @@ class Activity:
 
 
 async def search_activity(sessions: Sessions, wanted: Wanted, *, limit: int) -> Activity:
-    """Exact counts cost what the range holds: about 0.2 s for 500,000 events."""
+    """The counts are exact; what they cost does not grow with the range."""
     async with sessions() as session, session.begin():
-        counted = (await session.execute(_counts(wanted))).all()
+        counted_until = (await session.execute(COUNTED_UNTIL)).scalar_one()
+        parts = _parts(wanted, counted_until)
+        counted = (await session.execute(_counts(wanted), parts)).all()
         counts = {event_type: events for event_type, _, events in counted}
         success_count = sum(events for _, status, events in counted if status == "success")
         return Activity(
@@ -81,13 +132,27 @@ async def search_activity(sessions: Sessions, wanted: Wanted, *, limit: int) -> 
         )
 
 
-def _counts(wanted: Wanted) -> Select[str, str, int]:
-    statement = select(ActivityEvent.event_type, _status, func.count()).where(_in_range(wanted))
+def _parts(wanted: Wanted, counted_until: datetime | None) -> dict[str, datetime]:
+    """Where the whole hours that were counted begin and end, and what lies around them."""
+    start, end = wanted.start_date, wanted.end_date + SMALLEST
+    first = _hour(start + HOUR - SMALLEST)
+    last = min(_hour(end), counted_until or start)
+    if first >= last:
+        first = last = start
+    return {"start": start, "first_hour": first, "last_hour": last, "end": end}
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def _counts(wanted: Wanted) -> Select[str, Status, int]:
+    statement = _COUNTS
     if wanted.event_type is not None:
-        statement = statement.where(ActivityEvent.event_type == wanted.event_type)
+        statement = statement.where(_PARTS.c.event_type == wanted.event_type)
     if wanted.status is not None:
-        statement = statement.where(_status == wanted.status)
-    return statement.group_by(ActivityEvent.event_type).order_by(ActivityEvent.event_type)
+        statement = statement.where(_status(_PARTS.c.event_type) == wanted.status)
+    return statement
 
 
 async def _newest(

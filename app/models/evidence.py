@@ -87,7 +87,8 @@ class ActivityEvent(Table):
 
 class FeedEntry(Table):
     """An event that the main app may follow. Its `position` is given once its act is committed, so
-    that a reader who has seen a position has seen all before it.
+    that a reader who has seen a position has seen all before it. Both columns count by one
+    sequence: the next position is higher than all before, also when the newest were erased.
     """
 
     __tablename__ = "events"

@@ -198,6 +198,8 @@ async def _add(
     body = _body(standing.task, written, draft.id, files)
     answer = Answer(work.user_id, handed_in.fingerprint, body)
     event = {
+        "completion_id": str(written.completion_id),
+        "submission_id": str(draft.id),
         "spark_assignment_id": message.payload.spark_assignment_id,
         "spark_course_id": message.payload.spark_course_id,
         "quest_id": str(standing.task.quest_id),

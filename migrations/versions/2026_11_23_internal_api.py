@@ -112,6 +112,14 @@ def upgrade() -> None:
         schema="spark",
     )
     op.create_index(
+        "ix_deliveries_accepted",
+        "deliveries",
+        ["id"],
+        unique=False,
+        schema="spark",
+        postgresql_where=sa.text("code is null"),
+    )
+    op.create_index(
         "ix_events_waiting",
         "events",
         ["number"],
@@ -278,6 +286,12 @@ def downgrade() -> None:
         "ix_user_activity_events_personal",
         table_name="user_activity_events",
         postgresql_where=sa.text("event_category = 'lms' and user_id is not null"),
+    )
+    op.drop_index(
+        "ix_deliveries_accepted",
+        table_name="deliveries",
+        schema="spark",
+        postgresql_where=sa.text("code is null"),
     )
     op.drop_index(
         "ix_events_waiting",
