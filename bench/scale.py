@@ -11,20 +11,105 @@ after the other. A list is followed for some pages.
 
 import argparse
 import asyncio
+import json
+import re
+import secrets
+import statistics
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 from pydantic import SecretStr
 
+from app.activity.hours import count_hours
+from app.api.dependencies import Resources
+from app.api.docs import internal_contract
+from app.api.paging import seal_cursor
 from app.database import migrate
 from app.embedded.servers import run_servers
 from app.settings import Settings
+from bench import wire
 from bench.scale_rows import FUNCTIONS, STATEMENTS, fill
+from tests.support.running import Running, run_app
 
 FOLDER = Path(__file__).parent.parent / ".local" / "scale"
+SAMPLES = 40  # of each name in a path
+PAGES = 3  # of each list
+GOAL_MS = 50  # at p95
+
+# What is asked: a path with names for which each of SAMPLES is put in. A line whose route is not
+# there is left out.
+ASKED = (
+    "/internal/v1/completions/{completion_id}",
+    "/internal/v1/submissions?limit={limit}",
+    "/internal/v1/submissions?user_id={user_id}",
+    "/internal/v1/submissions?spark_user_id={spark_user_id}",
+    "/internal/v1/submissions?spark_assignment_id={spark_assignment_id}",
+    "/internal/v1/submissions?quest_id={quest_id}",
+    "/internal/v1/submissions?received_from={day}&received_to={day_after}",
+    "/internal/v1/submissions?user_id={user_id}&quest_id={quest_id}",
+    "/internal/v1/submissions?spark_assignment_id={spark_assignment_id}&received_from={day}",
+    "/internal/v1/submissions?outcome=current",
+    "/internal/v1/submissions?outcome=replaced",
+    "/internal/v1/submissions?outcome=refused",
+    "/internal/v1/submissions?outcome=refused&spark_assignment_id={spark_assignment_id}",
+    "/internal/v1/submissions/{submission_id}",
+    "/internal/v1/explain?spark_user_id={spark_user_id}&spark_assignment_id={spark_assignment_id}",
+    "/internal/v1/students/{user_id}/xp",
+    "/internal/v1/students/{user_id}/xp/ledger",
+    "/internal/v1/evidence/documents/{task_id}",
+    "/internal/v1/evidence/documents/by-id/{document_id}",
+    "/internal/v1/deliveries?limit={limit}",
+    "/internal/v1/deliveries?status=success",
+    "/internal/v1/deliveries?status=refused",
+    "/internal/v1/deliveries?code=assignment_not_found",
+    "/internal/v1/deliveries?code=field_invalid",
+    "/internal/v1/deliveries?code=signature_invalid",
+    "/internal/v1/deliveries?spark_user_id={spark_user_id}",
+    "/internal/v1/deliveries?spark_user_id={spark_user_id}&status=refused",
+    "/internal/v1/deliveries?spark_user_id=stranger_1&status=success",
+    "/internal/v1/deliveries?spark_assignment_id={spark_assignment_id}",
+    "/internal/v1/deliveries?spark_assignment_id={spark_assignment_id}&status=refused",
+    "/internal/v1/deliveries?spark_assignment_id=unknown_1&status=success",
+    "/internal/v1/deliveries/{delivery_id}",
+    "/internal/v1/events?limit={limit}",
+    "/internal/v1/events?after={position}",
+    "/internal/v1/events?limit={limit}&after={waiting}",
+    "/internal/v1/activity",
+    "/internal/v1/activity?limit=500",
+    "/internal/v1/activity?status=failed",
+    "/internal/v1/activity?status=success",
+    "/internal/v1/activity?event_type=spark_webhook_success",
+    "/internal/v1/activity?event_type=spark_webhook_failed",
+    "/internal/v1/activity?event_type=spark_account_linked",
+    "/internal/v1/activity?event_type=spark_token_code_reuse",
+    "/internal/v1/activity?event_type=spark_unknown",
+    "/internal/v1/activity?start_date={day}&end_date={day_after}",
+    "/internal/v1/activity?start_date={long_ago}",
+    "/internal/v1/activity?start_date={long_ago}&event_type=spark_token_code_reuse",
+    "/internal/v1/lms/platforms",
+)
+_TASK = "FROM user_quest_tasks TABLESAMPLE SYSTEM (0.1) LIMIT {n}"
+_DAYS = "FROM generate_series(1, {n}) AS n"
+NAMES = {
+    "completion_id": "SELECT id FROM quest_task_completions TABLESAMPLE SYSTEM (0.1) LIMIT {n}",
+    "submission_id": "SELECT id FROM spark.submission_revisions TABLESAMPLE SYSTEM (0.1) LIMIT {n}",
+    "delivery_id": "SELECT id FROM spark.deliveries TABLESAMPLE SYSTEM (0.1) LIMIT {n}",
+    "document_id": "SELECT id FROM user_task_evidence_documents TABLESAMPLE SYSTEM (0.1) LIMIT {n}",
+    "user_id": f"SELECT user_id {_TASK}",
+    "quest_id": f"SELECT quest_id {_TASK}",
+    "task_id": f"SELECT id {_TASK}",
+    "spark_user_id": "SELECT 'student_' || n * 97 % 2000 " + _DAYS,
+    "spark_assignment_id": "SELECT format('assignment_%s_%s', n, n % 10) " + _DAYS,
+    "day": "SELECT current_date - 2 * n::int " + _DAYS,
+    "day_after": "SELECT current_date - 2 * n::int + 1 " + _DAYS,
+    "long_ago": "SELECT current_date - 91 " + _DAYS,
+    "limit": "SELECT CASE WHEN n % 2 = 0 THEN 200 ELSE 50 END " + _DAYS,
+    "position": "SELECT (SELECT max(number) FROM spark.events) / {n} * (n - 1) " + _DAYS,
+    "waiting": "SELECT max(position) FROM spark.events",
+}
+POSITIONS = ("position", "waiting")
 
 _RULES = """
 SELECT conrelid::regclass::text AS place, quote_ident(conname) AS name, contype = 'f' AS points,
@@ -83,6 +168,71 @@ async def _take_off(connection: asyncpg.Connection) -> list[tuple[str, str]]:
     return [*added[:first_pointing], *made, *added[first_pointing:]]
 
 
+async def measure(running: Running) -> None:
+    opened: Resources = running.app.state.resources
+    key = opened.settings.internal_api_keys[0].get_secret_value()
+    began = time.perf_counter()
+    await count_hours(opened.sessions)
+    print(f"{time.perf_counter() - began:.1f} s to count the hours that are over")
+    names = await _sample(opened)
+    connection = await wire.Connection.open(running.url)
+    routes = [
+        re.compile(re.sub(r"\\{\\w+\\}", r"[^/]+", path))
+        for path in internal_contract(running.app)["paths"]
+    ]
+    for asked in ASKED:
+        filled = [
+            asked.format(**{name: values[n % len(values)] for name, values in names.items()})
+            for n in range(SAMPLES)
+        ]
+        if not any(route.fullmatch(filled[0].partition("?")[0]) for route in routes):
+            print(f"{'':26} {asked}: no such route")
+            continue
+        spent: list[float] = []
+        for path in filled:
+            await _time(connection, path, key, spent)
+        spent.sort()
+        p95 = spent[len(spent) * 95 // 100]
+        print(
+            f"{statistics.median(spent):7.1f} {p95:7.1f} {spent[-1]:7.1f} ms"
+            f"{' SLOW' if p95 > GOAL_MS else '     '} {asked}",
+            flush=True,
+        )
+    connection.close()
+
+
+async def _time(connection: wire.Connection, path: str, key: str, spent: list[float]) -> None:
+    """Milliseconds of the answer, and of the pages that follow."""
+    cursor: str | None = ""
+    for _ in range(PAGES):
+        name = "after" if "/events" in path else "cursor"
+        sign = "&" if "?" in path else "?"
+        asked = f"{path}{sign}{name}={cursor}" if cursor else path
+        request = wire.request_bytes("GET", asked, headers={"Authorization": f"Bearer {key}"})
+        began = time.perf_counter()
+        status, body = await connection.call(request)
+        spent.append((time.perf_counter() - began) * 1000)
+        assert status == 200, (asked, status, body)
+        cursor = json.loads(body).get("next_cursor") if b"next_cursor" in body else None
+        if cursor is None or "after=" in path:
+            return
+
+
+async def _sample(opened: Resources) -> dict[str, list[str]]:
+    connection = await asyncpg.connect(_address(opened.settings))
+    names = {
+        name: [str(row[0]) for row in await connection.fetch(statement.format(n=SAMPLES))]
+        for name, statement in NAMES.items()
+    }
+    await connection.close()
+    for name in POSITIONS:
+        names[name] = [
+            seal_cursor(int(place), "/internal/v1/events", opened.cursor_key)
+            for place in names[name]
+        ]
+    return names
+
+
 def _address(settings: Settings) -> str:
     assert settings.database_url
     return settings.database_url.get_secret_value().replace("+asyncpg", "")
@@ -100,9 +250,19 @@ def main() -> None:
         settings = Settings(
             _env_file=None,
             database_url=SecretStr(servers["DATABASE_URL"]),
+            s3_endpoint_url=servers["S3_ENDPOINT_URL"],
+            internal_api_keys=(SecretStr(secrets.token_hex(32)),),
         )
         migrate(settings)
-        asyncio.run(seed(settings, asked.completions, asked.events))
+        if asked.act == "seed":
+            asyncio.run(seed(settings, asked.completions, asked.events))
+        else:
+            wire.run(serve(settings))
+
+
+async def serve(settings: Settings) -> None:
+    async with run_app(settings) as running:
+        await measure(running)
 
 
 if __name__ == "__main__":

@@ -161,8 +161,8 @@ FROM ({handed_in}) AS h, generate_series(CASE WHEN i % 8 = 0 THEN 0 ELSE 1 END, 
 INSERT INTO spark.deliveries (id, route, media_type, received_at, answered_at, status, code, digest,
   message, body_bytes, spark_user_id, spark_assignment_id)
 SELECT pg_temp.id('refusal', i, now()), {submission}, now(), now(), 400, 'user_not_found',
-  decode(md5('r' || i), 'hex'), convert_to('message ' || i, 'UTF8'), 214, 'stranger_' || i % 10,
-  'assignment_unknown'
+  decode(md5('r' || i), 'hex'), convert_to('message ' || i, 'UTF8'), 214, 'stranger_' || i % 100,
+  'unknown_' || i % 100
 FROM generate_series(1, {refused}) AS i
 """,
     "answers": """

@@ -59,10 +59,11 @@ class EvidenceBlock(Table):
 
 class ActivityEvent(Table):
     __tablename__ = "user_activity_events"
-    # The log panel counts a week from this index alone and lists its newest by type. Partial: the
-    # main app's own events fill the same table.
     __table_args__ = (
+        # The log panel counts hours from the first and lists the newest of a type by the second.
+        # Partial: the main app's own events fill the same table.
         Index(None, "created_at", "event_type", postgresql_where=LMS_EVENTS),
+        Index(None, "event_type", "created_at", postgresql_where=LMS_EVENTS),
         # Those that still name somebody, until they are old enough to be anonymised.
         Index(
             "ix_user_activity_events_personal",

@@ -128,6 +128,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("position is null"),
     )
     op.create_index(
+        op.f("ix_user_activity_events_event_type_created_at"),
+        "user_activity_events",
+        ["event_type", "created_at"],
+        unique=False,
+        postgresql_where=sa.text("event_category = 'lms'"),
+    )
+    op.create_index(
         "ix_user_activity_events_personal",
         "user_activity_events",
         ["created_at"],
@@ -282,6 +289,11 @@ def downgrade() -> None:
     op.drop_column("submission_revisions", "replaced_at", schema="spark")
     op.drop_column("submission_revisions", "restored_from", schema="spark")
     op.drop_column("submission_revisions", "quest_id", schema="spark")
+    op.drop_index(
+        op.f("ix_user_activity_events_event_type_created_at"),
+        table_name="user_activity_events",
+        postgresql_where=sa.text("event_category = 'lms'"),
+    )
     op.drop_index(
         "ix_user_activity_events_personal",
         table_name="user_activity_events",

@@ -165,9 +165,7 @@ async def test_what_was_refused_is_not_followed(follower: Follower, sessions: Se
         pytest.param("cursor", "0" * 48, id="what other lists have"),
     ],
 )
-async def test_what_no_feed_is_asked_is_invalid(
-    follower: Follower, name: str, value: str
-) -> None:
+async def test_what_no_feed_is_asked_is_invalid(follower: Follower, name: str, value: str) -> None:
     problem = assert_problem(await follower.ask(**{name: value}), 400, "field_invalid")
     assert problem["error"] == f"Invalid field: {name}"
 
@@ -182,9 +180,7 @@ async def test_the_cursor_of_a_list_is_none_of_the_feed(
 ) -> None:
     for _ in range(2):
         await spark.submit(submission(student, assignment))
-    listed = await browser.get(
-        "/internal/v1/deliveries", params={"limit": "1"}, headers=main_app
-    )
+    listed = await browser.get("/internal/v1/deliveries", params={"limit": "1"}, headers=main_app)
     cursor = listed.json()["next_cursor"]
     assert_problem(await follower.ask(after=cursor), 400, "field_invalid")
     list_cursor = {"cursor": follower.cursor or ""}
