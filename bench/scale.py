@@ -17,7 +17,6 @@ import secrets
 import statistics
 import time
 from pathlib import Path
-from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 from pydantic import SecretStr
@@ -90,25 +89,31 @@ ASKED = (
     "/internal/v1/activity?start_date={long_ago}&event_type=spark_token_code_reuse",
     "/internal/v1/lms/platforms",
 )
-_TASK = "FROM user_quest_tasks TABLESAMPLE SYSTEM (0.1) LIMIT {n}"
-_DAYS = "FROM generate_series(1, {n}) AS n"
-NAMES = {
-    "completion_id": "SELECT id FROM quest_task_completions TABLESAMPLE SYSTEM (0.1) LIMIT {n}",
-    "submission_id": "SELECT id FROM spark.submission_revisions TABLESAMPLE SYSTEM (0.1) LIMIT {n}",
-    "delivery_id": "SELECT id FROM spark.deliveries TABLESAMPLE SYSTEM (0.1) LIMIT {n}",
-    "document_id": "SELECT id FROM user_task_evidence_documents TABLESAMPLE SYSTEM (0.1) LIMIT {n}",
-    "user_id": f"SELECT user_id {_TASK}",
-    "quest_id": f"SELECT quest_id {_TASK}",
-    "task_id": f"SELECT id {_TASK}",
-    "spark_user_id": "SELECT 'student_' || n * 97 % 2000 " + _DAYS,
-    "spark_assignment_id": "SELECT format('assignment_%s_%s', n, n % 10) " + _DAYS,
-    "day": "SELECT current_date - 2 * n::int " + _DAYS,
-    "day_after": "SELECT current_date - 2 * n::int + 1 " + _DAYS,
-    "long_ago": "SELECT current_date - 91 " + _DAYS,
-    "limit": "SELECT CASE WHEN n % 2 = 0 THEN 200 ELSE 50 END " + _DAYS,
-    "position": "SELECT (SELECT max(number) FROM spark.events) / {n} * (n - 1) " + _DAYS,
-    "waiting": "SELECT max(position) FROM spark.events",
+# Of a column of a table, the same rows each time: what is taken from one table belongs together.
+TAKEN = {
+    "completion_id": ("id", "quest_task_completions"),
+    "submission_id": ("id", "spark.submission_revisions"),
+    "document_id": ("id", "user_task_evidence_documents"),
+    "user_id": ("user_id", "user_quest_tasks"),
+    "quest_id": ("quest_id", "user_quest_tasks"),
+    "task_id": ("id", "user_quest_tasks"),
+    "delivery_id": ("id", "spark.deliveries"),
+    "spark_user_id": ("spark_user_id", "spark.deliveries"),
+    "spark_assignment_id": ("spark_assignment_id", "spark.deliveries"),
 }
+_TAKE = """
+SELECT {column} FROM {table} TABLESAMPLE BERNOULLI (1) REPEATABLE (7)
+ORDER BY md5(id::text) LIMIT {n}
+"""
+MADE = {
+    "day": "current_date - 2 * n",
+    "day_after": "current_date - 2 * n + 1",
+    "long_ago": "current_date - 91",
+    "limit": "CASE WHEN n % 2 = 0 THEN 200 ELSE 50 END",
+    "position": "(SELECT max(number) FROM spark.events) / {n} * n",
+    "waiting": "(SELECT max(position) FROM spark.events)",
+}
+_MAKE = "SELECT {made} FROM generate_series(0, {n} - 1) AS n"
 POSITIONS = ("position", "waiting")
 
 _RULES = """
@@ -220,9 +225,13 @@ async def _time(connection: wire.Connection, path: str, key: str, spent: list[fl
 
 async def _sample(opened: Resources) -> dict[str, list[str]]:
     connection = await asyncpg.connect(_address(opened.settings))
+    statements = {
+        name: _TAKE.format(column=column, table=table, n=SAMPLES)
+        for name, (column, table) in TAKEN.items()
+    } | {name: _MAKE.format(made=made.format(n=SAMPLES), n=SAMPLES) for name, made in MADE.items()}
     names = {
-        name: [str(row[0]) for row in await connection.fetch(statement.format(n=SAMPLES))]
-        for name, statement in NAMES.items()
+        name: [str(row[0]) for row in await connection.fetch(statement)]
+        for name, statement in statements.items()
     }
     await connection.close()
     for name in POSITIONS:

@@ -32,27 +32,23 @@ RETURN (lpad(to_hex((date_part('epoch', at) * 1000)::bigint), 12, '0') || '7'
 
 # The base of most tables: a handing-in a row.
 _HANDED_IN = """
-SELECT i, i % {students} AS s, (i / {students})::int AS j, pg_temp.at(i, {completions}) AS at,
-  pg_temp.id('user', i % {students}) AS user_id,
-  ((i % {students} * 7 + i / {students} / {per_quest} * 41) % {quests})::int AS q,
-  pg_temp.id('quest', (i % {students} * 7 + i / {students} / {per_quest} * 41) % {quests}) AS quest_id,
-  pg_temp.id('task', i) AS task_id, pg_temp.id('completion', i, pg_temp.at(i, {completions})) AS completion_id,
-  pg_temp.id('document', i) AS document_id,
-  pg_temp.id('revision', i, pg_temp.at(i, {completions})) AS first_id,
-  pg_temp.id('second', i, pg_temp.at(i, {completions})) AS second_id,
-  'course_' || (i % {students} * 7 + i / {students} / {per_quest} * 41) % {quests} AS spark_course_id,
-  'assignment_' || (i % {students} * 7 + i / {students} / {per_quest} * 41) % {quests}
-    || '_' || i / {students} % {per_quest} AS spark_assignment_id,
-  (array['stem', 'wellness', 'communication', 'civics', 'art'])[i / {students} % 5 + 1] AS pillar
-FROM generate_series(0, {completions} - 1) AS i
+SELECT i, s, j, at, q, pg_temp.id('user', s) AS user_id, pg_temp.id('quest', q) AS quest_id,
+  pg_temp.id('task', i) AS task_id, pg_temp.id('completion', i, at) AS completion_id,
+  pg_temp.id('document', i) AS document_id, pg_temp.id('revision', i, at) AS first_id,
+  pg_temp.id('second', i, at) AS second_id, 'course_' || q AS spark_course_id,
+  'assignment_' || q || '_' || j % {per_quest} AS spark_assignment_id,
+  (array['stem', 'wellness', 'communication', 'civics', 'art'])[j % 5 + 1] AS pillar
+FROM generate_series(0, {completions} - 1) AS i,
+  LATERAL (SELECT i % {students} AS s, i / {students} AS j, pg_temp.at(i, {completions}) AS at) a,
+  LATERAL (SELECT (s * 7 + j / {per_quest} * 41) % {quests} AS q) b
 """
 _SUBMISSION = "'/spark/webhook/submission', 'application/json'"
 
 STATEMENTS = {
     "users": """
 INSERT INTO users (id, first_name, last_name, display_name, email, portfolio_slug, total_xp)
-SELECT pg_temp.id('user', s), 'Student', s::text, 'Student ' || s, 'student_' || s || '@example.org',
-  'student-' || s, {completions} / {students} * 100
+SELECT pg_temp.id('user', s), 'Student', s::text, 'Student ' || s,
+  'student_' || s || '@example.org', 'student-' || s, {completions} / {students} * 100
 FROM generate_series(0, {students} - 1) AS s
 """,
     "links": """
@@ -150,8 +146,8 @@ SELECT user_id, pillar, count(*) * 100 FROM ({handed_in}) AS h GROUP BY user_id,
     "deliveries": """
 INSERT INTO spark.deliveries (id, route, media_type, received_at, answered_at, status, code, digest,
   message, body_bytes, user_id, spark_user_id, spark_assignment_id, spark_course_id, submission_id)
-SELECT pg_temp.id('delivery', i * 2 + r, at), {submission}, at, at, CASE WHEN r = 0 THEN 400 ELSE 200 END,
-  CASE WHEN r = 0 THEN CASE WHEN i % 1000 = 0 THEN 'field_invalid' ELSE 'assignment_not_found' END END,
+SELECT pg_temp.id('delivery', i * 2 + r, at), {submission}, at, at, 400 - 200 * r,
+  CASE WHEN r = 1 THEN NULL WHEN i % 1000 = 0 THEN 'field_invalid' ELSE 'assignment_not_found' END,
   decode(md5(i::text || r) || md5(i::text), 'hex'), convert_to('message ' || i, 'UTF8'), 214,
   user_id, 'student_' || s, spark_assignment_id, spark_course_id,
   CASE WHEN r = 1 THEN first_id END
@@ -174,7 +170,7 @@ FROM spark.deliveries WHERE code IS NULL
     "events": """
 INSERT INTO user_activity_events
   (id, user_id, session_id, event_type, event_category, event_data, page_url, created_at)
-SELECT pg_temp.id('event', i), CASE WHEN type NOT LIKE '%fail%' THEN pg_temp.id('user', i * 7919 % {students}) END,
+SELECT pg_temp.id('event', i, at), CASE WHEN type NOT LIKE '%fail%' THEN pg_temp.id('user', s) END,
   pg_temp.id('session', i / 4), type, 'lms', CASE WHEN type = 'spark_webhook_success'
     THEN jsonb_build_object('spark_assignment_id', 'assignment_' || i % 200 || '_' || i % 10,
       'spark_course_id', 'course_' || i % 200, 'quest_id', pg_temp.id('quest', i % 200),
@@ -182,19 +178,21 @@ SELECT pg_temp.id('event', i), CASE WHEN type NOT LIKE '%fail%' THEN pg_temp.id(
       'file_count', 1, 'processing_time_ms', 40)
     WHEN type LIKE '%fail%' THEN jsonb_build_object('error_type', 'missing_field',
       'error_message', 'Missing required field', 'address_hash', '0123456789abcdef')
-    ELSE jsonb_build_object('spark_user_id', 'student_' || i * 7919 % {students}) END,
-  '/spark/webhook/submission', pg_temp.at(i, {events})
-FROM generate_series(0, {events} - 1) AS i, LATERAL (SELECT CASE
-  WHEN i % 100003 = 0 THEN 'spark_token_code_reuse' WHEN i % 1009 = 0 THEN 'spark_account_linked'
-  WHEN i % 100 < 40 THEN 'spark_webhook_success' WHEN i % 100 < 60 THEN 'spark_sso_success'
-  WHEN i % 100 < 80 THEN 'spark_token_exchange_success'
-  WHEN i % 100 < 95 THEN 'spark_evidence_updated'
-  WHEN i % 100 < 97 THEN 'spark_course_sync_success' WHEN i % 100 < 99 THEN 'spark_webhook_failed'
-  ELSE 'spark_sso_failed' END AS type) AS kind
+    ELSE jsonb_build_object('spark_user_id', 'student_' || s) END,
+  '/spark/webhook/submission', at
+FROM generate_series(0, {events} - 1) AS i, LATERAL (
+  SELECT pg_temp.at(i, {events}) AS at, i * 7919 % {students} AS s, CASE
+    WHEN i % 100003 = 0 THEN 'spark_token_code_reuse' WHEN i % 1009 = 0 THEN 'spark_account_linked'
+    WHEN i % 100 < 40 THEN 'spark_webhook_success' WHEN i % 100 < 60 THEN 'spark_sso_success'
+    WHEN i % 100 < 80 THEN 'spark_token_exchange_success'
+    WHEN i % 100 < 95 THEN 'spark_evidence_updated'
+    WHEN i % 100 < 97 THEN 'spark_course_sync_success' WHEN i % 100 < 99 THEN 'spark_webhook_failed'
+    ELSE 'spark_sso_failed' END AS type) AS happened
 """,
     "feed": """
 INSERT INTO spark.events (number, event_id, position) OVERRIDING SYSTEM VALUE
-SELECT i + 1, pg_temp.id('event', i), CASE WHEN i < {events} - {waiting} THEN i + 1 END
+SELECT i + 1, pg_temp.id('event', i, pg_temp.at(i, {events})),
+  CASE WHEN i < {events} - {waiting} THEN i + 1 END
 FROM generate_series(0, {events} - 1) AS i
 WHERE i % 100 < 97 OR i % 100003 = 0 OR i % 1009 = 0
 """,

@@ -17,11 +17,12 @@ from sqlalchemy import bindparam, insert, select
 
 from app import metrics
 from app.activity.kinds import KINDS
+from app.clock import new_id
 from app.database import Session, Sessions
 from app.models import ActivityEvent, FeedEntry
 
 CATEGORY = "lms"
-_COLUMNS = ("user_id", "session_id", "event_type", "event_category", "event_data", "page_url")
+_COLUMNS = ("id", "user_id", "session_id", "event_type", "event_category", "event_data", "page_url")
 
 # Built once: building a statement costs more than running it.
 _INSERT = insert(ActivityEvent).values({name: bindparam(f"event_{name}") for name in _COLUMNS})
@@ -61,6 +62,7 @@ def event_row(
     page_url: str,
 ) -> dict[str, Any]:
     return {
+        "event_id": new_id(),  # in the order of time: what is written together is read together
         "event_user_id": user_id,
         "event_session_id": session_id,
         "event_event_type": event_type,

@@ -15,7 +15,9 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    BindParameter,
     ColumnElement,
+    Integer,
     RowMapping,
     Select,
     SQLColumnExpression,
@@ -29,6 +31,7 @@ from sqlalchemy import (
     tuple_,
     union_all,
 )
+from sqlalchemy.sql.selectable import LateralFromClause
 
 from app.activity.hours import COUNTED_UNTIL, HOUR
 from app.database import Session, Sessions
@@ -76,37 +79,59 @@ _TYPES = (
     .table_valued("event_type")
     .render_derived()
 )
-_PLACE = tuple_(ActivityEvent.event_type, ActivityEvent.created_at)
-# Compared as a row: one index alone gives this order. With the type and the moment each for itself
-# an index by moments would be taken, and all of a week read for a rare type.
-_OF_TYPE = (
-    select(ActivityEvent)
-    .where(
-        LMS_EVENTS,
-        tuple_(_TYPES.c.event_type, bindparam("start_date")) <= _PLACE,
-        tuple_(_TYPES.c.event_type, bindparam("end_date")) >= _PLACE,
+_START: BindParameter[datetime] = bindparam("start_date")
+_INDEXED = (ActivityEvent.event_type, ActivityEvent.created_at)
+
+
+def _of_type(
+    *columns: Any, order: Sequence[Any], since: ColumnElement[datetime]
+) -> LateralFromClause:
+    """Of one of `_TYPES` the newest events, as many as are wanted of all."""
+    # Compared as a row: one index alone gives this order. With the type and the moment each for
+    # itself an index by moments would be taken, and all of a week read for a rare type.
+    return (
+        select(*columns)
+        .where(
+            LMS_EVENTS,
+            tuple_(*_INDEXED) >= tuple_(_TYPES.c.event_type, since),
+            tuple_(*_INDEXED) <= tuple_(_TYPES.c.event_type, bindparam("end_date")),
+        )
+        .order_by(*map(desc, order))
+        .limit(bindparam("at_most"))
+        .lateral("of_type")
     )
-    .order_by(
-        desc(ActivityEvent.event_type), desc(ActivityEvent.created_at), desc(ActivityEvent.id)
-    )
-    .limit(bindparam("at_most"))
-    .lateral("of_type")
+
+
+# Read from the index alone: where a page begins that has as many of all types as are wanted.
+_MOMENTS = _of_type(ActivityEvent.created_at, order=_INDEXED, since=_START)
+_FIRST_ON_PAGE = (
+    select(_MOMENTS.c.created_at)
+    .select_from(_TYPES.join(_MOMENTS, true()))
+    .order_by(desc(_MOMENTS.c.created_at))
+    .offset(bindparam("at_most", type_=Integer) - 1)
+    .limit(1)
+    .scalar_subquery()
 )
-_USER_NAME = select(User.display_name).where(User.id == _OF_TYPE.c.user_id).scalar_subquery()
+_FOUND = _of_type(
+    ActivityEvent,
+    order=(*_INDEXED, ActivityEvent.id),
+    since=func.coalesce(_FIRST_ON_PAGE, _START),
+)
+_USER_NAME = select(User.display_name).where(User.id == _FOUND.c.user_id).scalar_subquery()
 NEWEST = (
     select(
-        _OF_TYPE.c.id,
-        _OF_TYPE.c.created_at,
-        _OF_TYPE.c.event_type,
-        _OF_TYPE.c.event_category,
-        _OF_TYPE.c.user_id,
+        _FOUND.c.id,
+        _FOUND.c.created_at,
+        _FOUND.c.event_type,
+        _FOUND.c.event_category,
+        _FOUND.c.user_id,
         _USER_NAME.label("user_name"),
-        _OF_TYPE.c.duration_ms,
-        _OF_TYPE.c.event_data,
-        _status(_OF_TYPE.c.event_type).label("status"),
+        _FOUND.c.duration_ms,
+        _FOUND.c.event_data,
+        _status(_FOUND.c.event_type).label("status"),
     )
-    .select_from(_TYPES.join(_OF_TYPE, true()))
-    .order_by(desc(_OF_TYPE.c.created_at), desc(_OF_TYPE.c.id))
+    .select_from(_TYPES.join(_FOUND, true()))
+    .order_by(desc(_FOUND.c.created_at), desc(_FOUND.c.id))
     .limit(bindparam("at_most"))
 )
 
