@@ -82,5 +82,6 @@ async def test_the_event_of_a_submission_says_how_long_it_took(
         "spark_assignment_id": assignment.spark_assignment_id,
         "spark_course_id": assignment.spark_course_id,
         "quest_id": str(assignment.quest_id),
+        "task_id": answered["task_id"],
         "file_count": 0,
     }

@@ -14,6 +14,10 @@ class Kind:
 
 
 _SIGN_IN = ("spark_user_id", "jwt_issued_at", "user_created")
+_HOMEWORK = (
+    *("completion_id", "quest_id", "task_id", "spark_assignment_id", "spark_course_id"),
+    "file_count",
+)
 _REFUSAL = ("error_type", "error_message", "user_id")
 
 KINDS = {
@@ -30,11 +34,11 @@ KINDS = {
     "spark_token_code_reuse": Kind("Code exchange refused, code used before", _REFUSAL),
     "spark_token_code_expired": Kind("Code exchange refused, code expired", _REFUSAL),
     "spark_webhook_success": Kind(
-        "Submission recorded",
-        (
-            *("completion_id", "submission_id", "quest_id", "spark_assignment_id"),
-            *("spark_course_id", "file_count", "processing_time_ms"),
-        ),
+        "Submission recorded", ("submission_id", *_HOMEWORK, "processing_time_ms")
+    ),
+    "spark_submission_restored": Kind("Earlier submission shown again", _HOMEWORK),
+    "spark_evidence_updated": Kind(
+        "Evidence edited", ("document_id", "task_id", "quest_id", "status")
     ),
     "spark_webhook_failed": Kind("Submission failed"),
     "spark_webhook_invalid_signature": Kind("Submission refused, signature invalid"),

@@ -203,6 +203,7 @@ async def _add(
         "spark_assignment_id": message.payload.spark_assignment_id,
         "spark_course_id": message.payload.spark_course_id,
         "quest_id": str(standing.task.quest_id),
+        "task_id": str(standing.task.task_id),
         "file_count": len(files),
         "processing_time_ms": round(work.elapsed() * 1000),
     }

@@ -98,6 +98,7 @@ async def test_a_recorded_submission_is_shown_with_name_and_duration(
             "spark_assignment_id": assignment.spark_assignment_id,
             "spark_course_id": assignment.spark_course_id,
             "quest_id": str(assignment.quest_id),
+            "task_id": answered["task_id"],
             "file_count": 0,
             "processing_time_ms": event["duration_ms"],
         },
