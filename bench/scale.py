@@ -12,6 +12,7 @@ after the other. A list is followed for some pages.
 import argparse
 import asyncio
 import json
+import os
 import re
 import secrets
 import statistics
@@ -51,14 +52,15 @@ ASKED = (
     "/internal/v1/submissions?spark_assignment_id={spark_assignment_id}&received_from={day}",
     "/internal/v1/submissions?outcome=current",
     "/internal/v1/submissions?outcome=replaced",
-    "/internal/v1/submissions?outcome=refused",
-    "/internal/v1/submissions?outcome=refused&spark_assignment_id={spark_assignment_id}",
+    "/internal/v1/submissions?outcome=replaced&user_id={user_id}",
+    "/internal/v1/submissions?outcome=replaced&quest_id={quest_id}",
+    "/internal/v1/submissions?outcome=replaced&spark_assignment_id={spark_assignment_id}",
+    "/internal/v1/submissions?outcome=replaced&received_from={day}&received_to={day_after}",
     "/internal/v1/submissions/{submission_id}",
     "/internal/v1/explain?spark_user_id={spark_user_id}&spark_assignment_id={spark_assignment_id}",
-    "/internal/v1/students/{user_id}/xp",
-    "/internal/v1/students/{user_id}/xp/ledger",
-    "/internal/v1/evidence/documents/{task_id}",
-    "/internal/v1/evidence/documents/by-id/{document_id}",
+    "/internal/v1/students/{user_id}/xp?limit={limit}",
+    "/internal/v1/evidence/documents/{task_id}?user_id={user_id}",
+    "/internal/v1/evidence/documents/by-id/{document_id}?user_id={owner_id}",
     "/internal/v1/deliveries?limit={limit}",
     "/internal/v1/deliveries?status=success",
     "/internal/v1/deliveries?status=refused",
@@ -94,6 +96,7 @@ TAKEN = {
     "completion_id": ("id", "quest_task_completions"),
     "submission_id": ("id", "spark.submission_revisions"),
     "document_id": ("id", "user_task_evidence_documents"),
+    "owner_id": ("user_id", "user_task_evidence_documents"),
     "user_id": ("user_id", "user_quest_tasks"),
     "quest_id": ("quest_id", "user_quest_tasks"),
     "task_id": ("id", "user_quest_tasks"),
@@ -182,7 +185,7 @@ async def measure(running: Running) -> None:
     names = await _sample(opened)
     connection = await wire.Connection.open(running.url)
     routes = [
-        re.compile(re.sub(r"\\{\\w+\\}", r"[^/]+", path))
+        re.compile(re.sub(r"\{\w+\}", r"[^/]+", path))
         for path in internal_contract(running.app)["paths"]
     ]
     for asked in ASKED:
@@ -256,12 +259,8 @@ def main() -> None:
     acts.add_parser("measure")
     asked = parser.parse_args()
     with run_servers(FOLDER, postgres=True, s3=True) as servers:
-        settings = Settings(
-            _env_file=None,
-            database_url=SecretStr(servers["DATABASE_URL"]),
-            s3_endpoint_url=servers["S3_ENDPOINT_URL"],
-            internal_api_keys=(SecretStr(secrets.token_hex(32)),),
-        )
+        os.environ.update(servers)
+        settings = Settings(_env_file=None, internal_api_keys=(SecretStr(secrets.token_hex(32)),))
         migrate(settings)
         if asked.act == "seed":
             asyncio.run(seed(settings, asked.completions, asked.events))
