@@ -19,6 +19,7 @@ from app.api.health import router as health
 from app.api.internal.activity import router as internal_activity
 from app.api.internal.completions import router as internal_completions
 from app.api.internal.deliveries import router as internal_deliveries
+from app.api.internal.events import router as internal_events
 from app.api.internal.evidence import router as internal_evidence
 from app.api.internal.evidence_files import router as internal_evidence_files
 from app.api.internal.explain import router as internal_explain
@@ -62,6 +63,7 @@ ROUTERS = (
     internal_roster_imports,
     internal_sessions,
     internal_activity,
+    internal_events,
     internal_platforms,
     health,
     observed,

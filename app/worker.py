@@ -1,10 +1,14 @@
-"""The work nobody waits for: removing what was abandoned. Any number of workers may run."""
+"""The work nobody waits for: removing what was abandoned, counting what is over.
+
+Any number of workers may run.
+"""
 
 import asyncio
 from typing import NoReturn
 
 import structlog
 
+from app.activity.hours import count_hours
 from app.api.dependencies import Resources
 from app.courses.stage_roster import delete_old_imports
 from app.deliveries.inbox import delete_old_deliveries
@@ -41,6 +45,7 @@ async def sweep(resources: Resources) -> dict[str, int]:
         "roster_imports": await delete_old_imports(resources.sessions),
         "idempotency_keys": await delete_old_keys(resources.sessions),
     }
+    await count_hours(resources.sessions)
     if any(removed.values()):
         log.info("swept", **removed)
     return removed

@@ -66,7 +66,7 @@ async def test_the_event_of_a_submission_says_how_long_it_took(
 ) -> None:
     """CONTRACT 9.1, key by key."""
     student = await spark.sign_in()
-    await spark.submit(submission(student, assignment))
+    answered = (await spark.submit(submission(student, assignment))).json()
     async with sessions() as session, session.begin():
         found = await session.execute(
             select(ActivityEvent.event_data).where(
@@ -77,8 +77,11 @@ async def test_the_event_of_a_submission_says_how_long_it_took(
         event = found.scalar_one() or {}
     assert 0 <= event.pop("processing_time_ms") < 60_000
     assert event == {
+        "completion_id": answered["completion_id"],
+        "submission_id": answered["submission_id"],
         "spark_assignment_id": assignment.spark_assignment_id,
         "spark_course_id": assignment.spark_course_id,
         "quest_id": str(assignment.quest_id),
+        "task_id": answered["task_id"],
         "file_count": 0,
     }

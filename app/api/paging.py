@@ -1,7 +1,7 @@
 """Lists in pages, the same for every list: `?limit=&cursor=` gives `{items, next_cursor}`.
 
 A page begins after the id where the one before it ended, so that pages stay whole while rows are
-added. A cursor is that id with our seal; it belongs to one list.
+added. A cursor is that id, or another number of 128 bits, with our seal; it belongs to one list.
 """
 
 import hmac
@@ -15,19 +15,25 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from app.errors import FieldInvalidError
 from app.signing import sign
 
-SEAL_DIGITS = 16
+PLACE_DIGITS, SEAL_DIGITS = 32, 16
+CURSOR_PATTERN = f"^[0-9a-f]{{{PLACE_DIGITS + SEAL_DIGITS}}}$"
 CURSOR_EXAMPLE = "0193b5a27a5c7c3e8d1f2f4e6a8b0c1d5f0c3a9e7b21d846"
 
 
-class PageQuery(BaseModel):
+class LimitQuery(BaseModel):
     """What every list is asked. Unknown parameters are refused: misspelt, a filter gives all."""
 
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(50, ge=1, le=200, title="Limit", description="Most items.", examples=[50])
+
+
+class PageQuery(LimitQuery):
+    """What a list with a last page is asked."""
+
     cursor: str | None = Field(
         None,
-        pattern=f"^[0-9a-f]{{{32 + SEAL_DIGITS}}}$",
+        pattern=CURSOR_PATTERN,
         title="Cursor",
         description="The `next_cursor` of the page before; without it the first page.",
         examples=[CURSOR_EXAMPLE],
@@ -61,18 +67,22 @@ async def read_page(
 
     Raises FieldInvalidError for a cursor that is not of this list.
     """
-    after = _open(query.cursor, name, key) if query.cursor else None
+    after = UUID(int=open_cursor(query.cursor, name, key)) if query.cursor else None
     found = await fetch(after, query.limit + 1)
     items = found[: query.limit]
-    return Page(items, _seal(items[-1].id, name, key) if len(found) > len(items) else None)
+    is_last = len(found) == len(items)
+    return Page(items, None if is_last else seal_cursor(items[-1].id.int, name, key))
 
 
-def _seal(last: UUID, name: str, key: SecretStr) -> str:
-    return last.hex + sign(key, f"{name}:{last}".encode())[:SEAL_DIGITS]
+def seal_cursor(place: int, name: str, key: SecretStr) -> str:
+    """For a place in the list `name`."""
+    digits = f"{place:0{PLACE_DIGITS}x}"
+    return digits + sign(key, f"{name}:{digits}".encode())[:SEAL_DIGITS]
 
 
-def _open(cursor: str, name: str, key: SecretStr) -> UUID:
-    last = UUID(cursor[:-SEAL_DIGITS])
-    if not hmac.compare_digest(cursor, _seal(last, name, key)):
-        raise FieldInvalidError(name="cursor", hint="Send a `next_cursor` of this list.")
-    return last
+def open_cursor(cursor: str, name: str, key: SecretStr, *, field: str = "cursor") -> int:
+    """Raises FieldInvalidError for a cursor that is not of this list."""
+    place = int(cursor[:PLACE_DIGITS], 16)
+    if not hmac.compare_digest(cursor, seal_cursor(place, name, key)):
+        raise FieldInvalidError(name=field, hint="Send a `next_cursor` of this list.")
+    return place

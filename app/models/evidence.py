@@ -59,10 +59,11 @@ class EvidenceBlock(Table):
 
 class ActivityEvent(Table):
     __tablename__ = "user_activity_events"
-    # The log panel counts a week from this index alone and lists its newest by type. Partial: the
-    # main app's own events fill the same table.
     __table_args__ = (
+        # The log panel counts hours from the first and lists the newest of a type by the second.
+        # Partial: the main app's own events fill the same table.
         Index(None, "created_at", "event_type", postgresql_where=LMS_EVENTS),
+        Index(None, "event_type", "created_at", postgresql_where=LMS_EVENTS),
         # Those that still name somebody, until they are old enough to be anonymised.
         Index(
             "ix_user_activity_events_personal",
@@ -87,7 +88,8 @@ class ActivityEvent(Table):
 
 class FeedEntry(Table):
     """An event that the main app may follow. Its `position` is given once its act is committed, so
-    that a reader who has seen a position has seen all before it.
+    that a reader who has seen a position has seen all before it. Both columns count by one
+    sequence: the next position is higher than all before, also when the newest were erased.
     """
 
     __tablename__ = "events"

@@ -39,6 +39,7 @@ class InboxDelivery(Table):
             *("id", "spark_assignment_id"),
             postgresql_where=text("code is not null"),
         ),
+        Index("ix_deliveries_accepted", "id", postgresql_where=text("code is null")),
         Index(None, "code", "id", postgresql_where=text("code is not null")),
         {"schema": SPARK},
     )

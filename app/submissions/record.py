@@ -168,8 +168,8 @@ def _submission_id(recorded: Recorded) -> UUID:
 async def repeat_body(session: Session, task: Task, current: Revision) -> dict[str, Any]:
     """What is answered where the content is there already."""
     files = (await list_files(session, [current.files_of]))[current.files_of]
-    written = Written(current.completion_id, current.number, xp_awarded=0)
-    return written.body(task, current.id, name_files(files)) | {"duplicate": True}
+    written = Written(current.id, current.completion_id, current.number, xp_awarded=0)
+    return written.body(task, name_files(files)) | {"duplicate": True}
 
 
 def name_files(files: Iterable[CompletionFile]) -> list[dict[str, object]]:
@@ -211,7 +211,7 @@ async def _add(
     written = await write_revision(session, draft, standing, now=work.now)
     await commit_uploads(session, handed_in.files, submission_id=draft.id)
     files = [file.facts for file in handed_in.files]
-    body = written.body(task, draft.id, files)
+    body = written.body(task, files)
     answer = Answer(work.user_id, content.fingerprint, body)
     event = written.event(task, content, file_count=len(files)) | {
         "processing_time_ms": round(work.elapsed() * 1000)

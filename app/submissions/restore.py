@@ -120,7 +120,7 @@ async def restore_revision(
         written = await write_revision(session, draft, standing, now=now)
         event = written.event(standing.task, content, file_count=len(files))
         await _write_down(session, asked, draft, event)
-        return Recorded(written.body(standing.task, draft.id, name_files(files)))
+        return Recorded(written.body(standing.task, name_files(files)))
 
 
 async def _get_earlier(session: Session, asked: Restoration) -> _Earlier:

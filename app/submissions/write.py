@@ -76,18 +76,17 @@ class Draft:
 class Written:
     """`xp_awarded` is the task's value at its first revision, 0 at every other."""
 
+    submission_id: UUID
     completion_id: UUID
     number: int
     xp_awarded: int
 
-    def body(
-        self, task: Task, revision_id: UUID, files: Sequence[Mapping[str, object]]
-    ) -> dict[str, Any]:
+    def body(self, task: Task, files: Sequence[Mapping[str, object]]) -> dict[str, Any]:
         """The body of CONTRACT 7.5; the edge adds the request's id."""
         return {
             "status": "success",
             "completion_id": str(self.completion_id),
-            "submission_id": str(revision_id),
+            "submission_id": str(self.submission_id),
             "revision": self.number,
             "duplicate": False,
             "quest_id": str(task.quest_id),
@@ -99,6 +98,7 @@ class Written:
     def event(self, task: Task, content: Content, *, file_count: int) -> dict[str, Any]:
         """What its event says (CONTRACT 9.1)."""
         return {
+            "submission_id": str(self.submission_id),
             "spark_assignment_id": content.spark_assignment_id,
             "spark_course_id": content.spark_course_id,
             "quest_id": str(task.quest_id),
@@ -186,4 +186,4 @@ async def write_revision(
             "subject_xp": list(subjects.values()),
         },
     )
-    return Written(*written.one())
+    return Written(draft.id, *written.one())

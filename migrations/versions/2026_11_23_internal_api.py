@@ -112,12 +112,27 @@ def upgrade() -> None:
         schema="spark",
     )
     op.create_index(
+        "ix_deliveries_accepted",
+        "deliveries",
+        ["id"],
+        unique=False,
+        schema="spark",
+        postgresql_where=sa.text("code is null"),
+    )
+    op.create_index(
         "ix_events_waiting",
         "events",
         ["number"],
         unique=False,
         schema="spark",
         postgresql_where=sa.text("position is null"),
+    )
+    op.create_index(
+        op.f("ix_user_activity_events_event_type_created_at"),
+        "user_activity_events",
+        ["event_type", "created_at"],
+        unique=False,
+        postgresql_where=sa.text("event_category = 'lms'"),
     )
     op.create_index(
         "ix_user_activity_events_personal",
@@ -275,9 +290,20 @@ def downgrade() -> None:
     op.drop_column("submission_revisions", "restored_from", schema="spark")
     op.drop_column("submission_revisions", "quest_id", schema="spark")
     op.drop_index(
+        op.f("ix_user_activity_events_event_type_created_at"),
+        table_name="user_activity_events",
+        postgresql_where=sa.text("event_category = 'lms'"),
+    )
+    op.drop_index(
         "ix_user_activity_events_personal",
         table_name="user_activity_events",
         postgresql_where=sa.text("event_category = 'lms' and user_id is not null"),
+    )
+    op.drop_index(
+        "ix_deliveries_accepted",
+        table_name="deliveries",
+        schema="spark",
+        postgresql_where=sa.text("code is null"),
     )
     op.drop_index(
         "ix_events_waiting",

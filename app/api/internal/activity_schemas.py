@@ -116,8 +116,8 @@ class Event(BaseModel):
     status: Status = Field(
         title="Status",
         description=(
-            "`success` where the type contains that word, else `failed`: also for"
-            " `spark_account_linked`, though nothing failed."
+            "`success` where the type contains that word, and for `spark_account_linked`,"
+            " `spark_submission_restored` and `spark_evidence_updated`; else `failed`."
         ),
         examples=["success"],
     )

@@ -1,0 +1,70 @@
+"""Events of whole hours, counted once the hour is over.
+
+An event is dated by the start of its transaction. No statement lives longer than 7 s and no
+transaction has many, so an hour that ended an hour ago gets no more events. Who deletes events
+takes them from these counts first, in the same transaction: that waits for a count that runs.
+"""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import (
+    ColumnElement,
+    SQLColumnExpression,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+)
+
+from app.database import Sessions
+from app.models import LMS_EVENTS, ActivityEvent, ActivityHour
+
+HOUR = timedelta(hours=1)
+SETTLED = HOUR  # after its end
+AT_ONCE = 24 * HOUR  # in one statement
+
+
+def _hour(moment: SQLColumnExpression[datetime]) -> ColumnElement[datetime]:
+    return func.date_trunc(literal_column("'hour'"), moment, literal_column("'UTC'"))
+
+
+# One worker counts at a time; readers are not kept out.
+_TAKE_TURN = text("LOCK TABLE spark.activity_hours IN SHARE ROW EXCLUSIVE MODE")
+COUNTED_UNTIL = select(func.max(ActivityHour.hour) + HOUR)
+# From the next event on: hours without any are passed over.
+_FIRST = (
+    select(_hour(func.min(ActivityEvent.created_at)).label("hour"))
+    .where(
+        LMS_EVENTS,
+        ActivityEvent.created_at
+        >= func.coalesce(
+            COUNTED_UNTIL.scalar_subquery(), literal_column("'-infinity'::timestamptz")
+        ),
+    )
+    .cte("first")
+)
+_LAST = func.least(_FIRST.c.hour + AT_ONCE, _hour(func.now() - SETTLED))
+COUNT = insert(ActivityHour).from_select(
+    ["hour", "event_type", "events"],
+    select(_hour(ActivityEvent.created_at), ActivityEvent.event_type, func.count())
+    .where(
+        LMS_EVENTS,
+        ActivityEvent.created_at >= select(_FIRST.c.hour).scalar_subquery(),
+        ActivityEvent.created_at < select(_LAST).scalar_subquery(),
+    )
+    .group_by(_hour(ActivityEvent.created_at), ActivityEvent.event_type),
+)
+
+
+async def count_hours(sessions: Sessions) -> None:
+    """Every hour that is over and not counted yet; a day is counted in one transaction."""
+    while await _count_day(sessions):
+        pass
+
+
+async def _count_day(sessions: Sessions) -> bool:
+    async with sessions() as session, session.begin():
+        await session.execute(_TAKE_TURN)
+        counted = await session.execute(COUNT)
+    return counted.rowcount > 0

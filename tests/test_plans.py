@@ -1,0 +1,129 @@
+"""Each list is carried by an index: nothing is sorted or read through that grows with its table."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Insert, Select, Update, literal, select
+from sqlalchemy.sql import ClauseElement
+
+from app.activity.follow import AFTER, PLACE
+from app.activity.hours import COUNT, COUNTED_UNTIL
+from app.activity.search import NEWEST, Status, select_counts
+from app.activity.search import Wanted as WantedEvents
+from app.database import Sessions, create_engine, migrate, open_sessions
+from app.deliveries.read_inbox import Wanted, newest_deliveries
+from app.settings import Settings
+from tests.support.databases import empty_database
+from tests.support.plans import plan
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+HOURS = {
+    "start": NOW,
+    "first_hour": NOW,
+    "last_hour": NOW + timedelta(hours=3),
+    "end": NOW + timedelta(hours=4),
+}
+PAGE = {"event_types": ["a", "b"], "start_date": NOW, "end_date": NOW, "at_most": 100}
+BY_TYPE = "ix_user_activity_events_event_type_created_at"
+
+
+@pytest.fixture(scope="module")
+async def sessions(settings: Settings) -> AsyncIterator[Sessions]:
+    """Of an empty database: plans depend on what the others hold."""
+    async with empty_database(settings) as own:
+        await asyncio.to_thread(migrate, own)
+        engine = create_engine(own)
+        yield open_sessions(engine, at_once=1)
+        await engine.dispose()
+
+
+async def _indexes(
+    sessions: Sessions, statement: ClauseElement, params: Mapping[str, Any] | None = None
+) -> tuple[str, list[str]]:
+    """Its plan without what is done for each row of a page, and the indexes in it."""
+    if isinstance(statement, Update | Insert):
+        statement = select(literal(value=True)).add_cte(statement.cte())
+    async with sessions() as session, session.begin():
+        planned = await plan(session, statement, params)
+    planned, *_ = planned.split("SubPlan")
+    assert "Seq Scan" not in planned, planned
+    return planned, re.findall(r"(?:using|Index Scan on) (\w+)", planned)
+
+
+def _deliveries(**filters: Any) -> Select[*tuple[Any, ...]]:
+    none = {"spark_user_id": None, "spark_assignment_id": None, "code": None, "status": None}
+    return newest_deliveries(Wanted(**none | filters), uuid4(), 51)
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        ({}, "pk_deliveries"),
+        ({"status": "success"}, "ix_deliveries_accepted"),
+        ({"status": "refused"}, "ix_deliveries_refused"),
+        ({"code": "field_invalid"}, "ix_deliveries_code_id"),
+        ({"code": "field_invalid", "status": "refused"}, "ix_deliveries_code_id"),
+        ({"spark_user_id": "student_42"}, "ix_deliveries_spark_user_id_id"),
+        ({"spark_assignment_id": "essay_1"}, "ix_deliveries_spark_assignment_id_id"),
+    ],
+    ids=str,
+)
+async def test_deliveries_come_in_the_order_of_an_index(
+    sessions: Sessions, filters: dict[str, Any], index: str
+) -> None:
+    planned, indexes = await _indexes(sessions, _deliveries(**filters))
+    assert index in indexes, planned
+    assert "Sort" not in planned, planned
+
+
+def test_a_page_of_deliveries_hashes_no_table() -> None:
+    """EXISTS lets the planner read all texts for one page, where the table is of middling size."""
+    assert "EXISTS" not in str(_deliveries())
+
+
+async def test_followed_events_come_in_the_order_of_their_positions(sessions: Sessions) -> None:
+    planned, indexes = await _indexes(sessions, AFTER, {"after": 5, "at_most": 50})
+    assert indexes == ["uq_events_position", "pk_user_activity_events"], planned
+    assert "Sort" not in planned, planned
+
+
+async def test_events_that_wait_are_found_without_those_that_do_not(sessions: Sessions) -> None:
+    planned, indexes = await _indexes(sessions, PLACE, {"at_most": 50})
+    assert sorted(indexes) == ["ix_events_waiting", "pk_events"], planned
+    assert "Sort" not in planned, planned
+
+
+BOUNDED = re.compile(r"Index Cond: .*\(created_at >= .*\) AND \(created_at < ")
+
+
+@pytest.mark.parametrize("event_type", [None, "spark_webhook_failed"])
+@pytest.mark.parametrize("status", [None, "failed"])
+async def test_counts_read_the_hours_and_what_lies_around_them(
+    sessions: Sessions, event_type: str | None, status: Status | None
+) -> None:
+    wanted = WantedEvents(NOW, NOW, event_type, status)
+    planned, indexes = await _indexes(sessions, select_counts(wanted), HOURS)
+    assert "pk_activity_hours" in indexes, planned
+    assert len(BOUNDED.findall(planned)) == 2, planned
+
+
+async def test_a_day_is_counted_from_an_index(sessions: Sessions) -> None:
+    planned, _ = await _indexes(sessions, COUNT)
+    assert len(BOUNDED.findall(planned)) == 1, planned
+    planned, indexes = await _indexes(sessions, COUNTED_UNTIL)
+    assert indexes == ["pk_activity_hours"], planned
+
+
+async def test_a_page_of_the_log_reads_the_newest_of_each_type(sessions: Sessions) -> None:
+    planned, indexes = await _indexes(sessions, NEWEST, PAGE)
+    assert set(indexes) == {BY_TYPE}, planned
+    assert f"Index Only Scan Backward using {BY_TYPE}" in planned
+    conditions = re.findall(r"Index Cond: \(\(ROW\(.*", planned)
+    assert len(conditions) == 2, planned  # both ends of the range
+    sorted_before = re.findall(r"Presorted Key: .*event_type.*created_at", planned)
+    assert len(sorted_before) == 1, planned  # what is left to sort are equal moments
