@@ -1,4 +1,7 @@
-"""The work nobody waits for: removing what was abandoned. Any number of workers may run."""
+"""The work nobody waits for: removing what was abandoned, is old enough or was to be erased.
+
+Any number of workers may run.
+"""
 
 import asyncio
 from typing import NoReturn
@@ -6,11 +9,9 @@ from typing import NoReturn
 import structlog
 
 from app.api.dependencies import Resources
-from app.courses.stage_roster import delete_old_imports
-from app.deliveries.inbox import delete_old_deliveries
 from app.files.uploads import sweep_uploads
-from app.sso.expire import delete_expired
-from app.submissions.idempotency import delete_old_keys
+from app.privacy.erase import resume_erasures
+from app.privacy.retention import apply_retention
 
 SWEEP_EVERY_SECONDS = 60
 
@@ -33,13 +34,9 @@ async def run_worker(resources: Resources) -> NoReturn:
 async def sweep(resources: Resources) -> dict[str, int]:
     """One pass; what was removed, counted by kind."""
     removed = {
-        "codes": await delete_expired(resources.sessions),
+        **await apply_retention(resources.sessions, resources.settings),
         "uploads": await sweep_uploads(resources.sessions, resources.bucket),
-        "deliveries": await delete_old_deliveries(
-            resources.sessions, days=resources.settings.inbox_retention_days
-        ),
-        "roster_imports": await delete_old_imports(resources.sessions),
-        "idempotency_keys": await delete_old_keys(resources.sessions),
+        "erasures": await resume_erasures(resources.sessions, resources.bucket),
     }
     if any(removed.values()):
         log.info("swept", **removed)

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typing_extensions import override
 
-from app.cli import rosters, stored
+from app.cli import rosters, stored, students
 from app.cli.servers import LOCAL, PROJECT, read_settings, refuse, servers, use_local_secrets
 from app.clock import utc_now
 from app.contract import stale_files
@@ -32,6 +32,7 @@ commands = typer.Typer(
 )
 commands.add_typer(stored.commands)
 commands.add_typer(rosters.commands)
+commands.add_typer(students.commands)
 
 
 @commands.command()

@@ -40,6 +40,7 @@ from app.errors.kinds import (
     UnavailableError,
 )
 from app.errors.sign_in import (
+    AccountErasedError,
     AccountInactiveError,
     AccountLinkForbiddenError,
     CodeAlreadyRedeemedError,
@@ -75,6 +76,7 @@ from app.errors.submission import (
     MetadataMissingError,
     MultipartInvalidError,
     MultipartTruncatedError,
+    NotAStudentError,
     NotReplayableError,
     RequestBodyMissingError,
     RequestInProgressError,
@@ -83,6 +85,7 @@ from app.errors.submission import (
     RosterFileInvalidError,
     SignatureMismatchError,
     SignatureMissingError,
+    StudentErasedError,
     StudentNotFoundError,
     SubmissionFailedError,
     TimestampInFutureError,
@@ -94,6 +97,7 @@ from app.errors.submission import (
 )
 
 __all__ = [
+    "AccountErasedError",
     "AccountInactiveError",
     "AccountLinkForbiddenError",
     "AssignmentAmbiguousError",
@@ -137,6 +141,7 @@ __all__ = [
     "MissingError",
     "MultipartInvalidError",
     "MultipartTruncatedError",
+    "NotAStudentError",
     "NotFoundError",
     "NotReplayableError",
     "OverloadedError",
@@ -155,6 +160,7 @@ __all__ = [
     "SignatureMissingError",
     "SsoNotConfiguredError",
     "StorageUnavailableError",
+    "StudentErasedError",
     "StudentNotFoundError",
     "SubmissionFailedError",
     "TimestampInFutureError",

@@ -170,6 +170,12 @@ class Settings(BaseSettings):
     inbox_retention_days: int = Field(
         30, ge=1, description="How long deliveries and their signed text are kept."
     )
+    activity_personal_days: int = Field(
+        90, ge=1, description="How long activity events say whom they are about."
+    )
+    audit_retention_days: int = Field(
+        400, ge=1, description="How long activity events and the audit log are kept."
+    )
     evidence_text_mode: Literal["placeholder", "raw"] = Field(
         "placeholder", description="What evidence_text holds: the document's id or the text itself."
     )
