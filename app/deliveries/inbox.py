@@ -125,8 +125,8 @@ _KEEP = _upsert(insert(InboxDelivery).values(_ROW))
 KEPT = _KEEP.cte("kept")  # a piece of a statement, with the parameters of `delivery_row`
 
 # A refusal, without what it says and about whom, if that is something an erased student did before
-# the erasure, or anything while no click has made a new link. Erasures take the same turn alone, so
-# that nothing is written that they would not see.
+# the erasure was finished, or anything while no click has made a new link. Erasures take the same
+# turn alone, so that nothing is written that they would not see.
 _PERSONAL = (
     "webhook_id",
     "message",
@@ -152,6 +152,7 @@ _IS_ERASED = (
             >= func.least(
                 bindparam("said_at", type_=InboxDelivery.received_at.type), _ROW["received_at"]
             ),
+            Erasure.completed_at.is_(None),
             ~_IS_LINKED,
         ),
     )

@@ -167,7 +167,8 @@ class Bucket:
     async def read(self, object_key: str, *, chunk_bytes: int) -> AsyncIterator[bytes]:
         """In chunks of at most so many bytes, each within CALL_SECONDS."""
         call = self._client.get_object(Bucket=self._name, Key=object_key)
-        async with (await _within(CALL_SECONDS, call))["Body"] as body:
+        body = (await _within(CALL_SECONDS, call))["Body"]
+        async with body:
             while chunk := await _within(CALL_SECONDS, body.read(chunk_bytes)):
                 yield chunk
 

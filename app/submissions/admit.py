@@ -92,7 +92,10 @@ async def admit(
 def refuse_erased(message: Message, known: Known | None, *, erased_at: datetime | None) -> None:
     """Raises StudentErasedError unless the student has come back and did this afterwards."""
     payload = message.payload
-    if erased_at is not None and (known is None or payload.submitted_at <= erased_at):
+    if erased_at is None:
+        return
+    is_back = known is not None and known.deletion_status == "none"
+    if not is_back or payload.submitted_at <= erased_at:
         raise StudentErasedError(spark_user_id=payload.spark_user_id)
 
 
