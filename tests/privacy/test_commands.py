@@ -4,7 +4,6 @@ tests/test_commands.py.
 
 import asyncio
 import json
-import os
 import zipfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -12,8 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from app.cli import commands
 from tests.support.families import Family
@@ -31,6 +29,10 @@ def run(family: Family) -> Run:
     return command
 
 
+def names_in(folder: Path) -> list[str]:
+    return [each.name for each in folder.iterdir()]
+
+
 async def test_an_export_is_written_whole_or_not_at_all(
     family: Family, run: Run, tmp_path: Path
 ) -> None:
@@ -38,10 +40,10 @@ async def test_an_export_is_written_whole_or_not_at_all(
     written = tmp_path / "student.zip"
     unknown = await run("export-student", str(uuid4()), str(written))
     assert (unknown.exit_code, unknown.stderr) == (1, "not_found: Not found\n")
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
     done = await run("export-student", child.user_id, str(written))
     assert (done.exit_code, done.stdout) == (0, f"{written} is written.\n")
-    assert os.listdir(tmp_path) == [written.name]
+    assert names_in(tmp_path) == [written.name]
     archive = zipfile.ZipFile(written)
     assert archive.testzip() is None
     files = [archive.read(name) for name in archive.namelist() if "/" in name]

@@ -33,8 +33,8 @@ KINDS = {
     "sessions": (
         30,
         (
-            "INSERT INTO lms_sessions (user_id, lms_platform, session_token, expires_at, revoked_at)"
-            " VALUES ('{user}', 'spark', '{mark}', now() + interval '9 days', {then}),"
+            "INSERT INTO lms_sessions (user_id, lms_platform, session_token, expires_at,"
+            " revoked_at) VALUES ('{user}', 'spark', '{mark}', now() + interval '9 days', {then}),"
             " ('{user}', 'spark', '{mark}', {then}, NULL)"
         ),
         "lms_sessions",
