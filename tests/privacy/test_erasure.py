@@ -67,6 +67,35 @@ async def test_only_students_are_erased(family: Family, role: str) -> None:
     assert_problem(nobody, 404, "not_found")
 
 
+async def test_who_came_back_by_a_backup_is_erased_again(family: Family) -> None:
+    child = await family.raise_child()
+    await family.erased(child)
+    await family.stores.execute(
+        f"INSERT INTO users (id, display_name) VALUES ('{child.user_id}', 'restored')"  # noqa: S608
+    )
+    again = await family.erased(child)
+    assert again["counts"] == {"files": 0, "public.users": 1}
+    assert await family.erased(child) == again
+    assert await family.traces([child]) == []
+
+
+async def test_the_counts_of_hours_lose_what_was_the_students(family: Family) -> None:
+    child = await family.raise_child()
+    await family.stores.execute("DELETE FROM spark.activity_hours")
+    await family.stores.execute(
+        "INSERT INTO spark.activity_hours SELECT date_trunc('hour', created_at, 'UTC'),"
+        " event_type, count(*) + 5 FROM user_activity_events GROUP BY 1, 2"
+    )
+    await family.erased(child)
+    wrong = await family.stores.execute(
+        "SELECT * FROM spark.activity_hours h WHERE events <> 5 + (SELECT count(*)"
+        " FROM user_activity_events WHERE date_trunc('hour', created_at, 'UTC') = h.hour"
+        " AND event_type = h.event_type)"
+    )
+    await family.stores.execute("DELETE FROM spark.activity_hours")
+    assert wrong == []
+
+
 # ---------------------------------------------------------------------------- coming back
 
 
