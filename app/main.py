@@ -10,6 +10,8 @@ import structlog
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from app.accounts.students import AccountRules
+from app.accounts.tombstones import Tombstones
 from app.activity import FailureEvents
 from app.api.cors import TokenCors
 from app.api.dependencies import Resources
@@ -26,6 +28,7 @@ from app.api.internal.explain import router as internal_explain
 from app.api.internal.platforms import router as internal_platforms
 from app.api.internal.roster_imports import router as internal_roster_imports
 from app.api.internal.sessions import router as internal_sessions
+from app.api.internal.students import router as internal_students
 from app.api.internal.submissions import router as internal_submissions
 from app.api.internal.xp import router as internal_xp
 from app.api.linger import Linger
@@ -65,6 +68,7 @@ ROUTERS = (
     internal_activity,
     internal_events,
     internal_platforms,
+    internal_students,
     health,
     observed,
 )
@@ -121,6 +125,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     sessions = open_sessions(engine, at_once=settings.database_pool_size)
     failure_events = FailureEvents(sessions)
     limits = Limits(settings.rate_limit_storage_uri.get_secret_value())
+    tombstones = Tombstones.of(settings)
     own_secret = settings.jwt_secret_key or settings.spark_webhook_secret
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
@@ -145,7 +150,9 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
                 bucket=bucket,
                 spool=Spool(settings.spool_max_bytes),
                 slots=asyncio.Semaphore(settings.max_concurrent_uploads),
+                tombstones=tombstones,
             ),
+            account_rules=AccountRules(settings.sso_link_by_email, tombstones),
             limits=limits,
             launch_keys=_keys(settings.spark_sso_secret, settings.spark_sso_secret_previous),
             issuer=_issuer(settings),

@@ -1,4 +1,5 @@
-"""The work nobody waits for: removing what was abandoned, counting what is over.
+"""The work nobody waits for: removing what was abandoned, is old enough or was to be erased, and
+counting what is over.
 
 Any number of workers may run.
 """
@@ -10,11 +11,9 @@ import structlog
 
 from app.activity.hours import count_hours
 from app.api.dependencies import Resources
-from app.courses.stage_roster import delete_old_imports
-from app.deliveries.inbox import delete_old_deliveries
 from app.files.uploads import sweep_uploads
-from app.sso.expire import delete_expired
-from app.submissions.idempotency import delete_old_keys
+from app.privacy.erase import resume_erasures
+from app.privacy.retention import apply_retention
 
 SWEEP_EVERY_SECONDS = 60
 
@@ -37,13 +36,9 @@ async def run_worker(resources: Resources) -> NoReturn:
 async def sweep(resources: Resources) -> dict[str, int]:
     """One pass; what was removed, counted by kind."""
     removed = {
-        "codes": await delete_expired(resources.sessions),
+        **await apply_retention(resources.sessions, resources.settings),
         "uploads": await sweep_uploads(resources.sessions, resources.bucket),
-        "deliveries": await delete_old_deliveries(
-            resources.sessions, days=resources.settings.inbox_retention_days
-        ),
-        "roster_imports": await delete_old_imports(resources.sessions),
-        "idempotency_keys": await delete_old_keys(resources.sessions),
+        "erasures": await resume_erasures(resources.sessions, resources.bucket),
     }
     await count_hours(resources.sessions)
     if any(removed.values()):

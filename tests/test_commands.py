@@ -145,8 +145,10 @@ def test_migrate_seed_and_sweep_may_be_repeated(checkout: Checkout, stores: Stor
         "migrate": "The schema is up to date.\n",
         "seed": "The sample course is there.\n",
         "sweep": (
-            "codes: 0 removed, uploads: 0 removed,"
-            " deliveries: 0 removed, roster_imports: 0 removed, idempotency_keys: 0 removed\n"
+            "launches: 0 removed, codes: 0 removed, sessions: 0 removed, deliveries: 0 removed,"
+            " idempotency_keys: 0 removed, roster_imports: 0 removed, activity: 0 removed,"
+            " activity_personal: 0 removed, activity_hours: 0 removed, audit_log: 0 removed,"
+            " uploads: 0 removed, erasures: 0 removed\n"
         ),
     }
     for command, words in said.items():

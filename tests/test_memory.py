@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tests.support.checkout import Serving, make_checkout, serve_beside
-from tests.support.memory import measure_growth, mebibytes
-from tests.support.sender import MEBIBYTE
+from tests.support.memory import Memory, hand_in, measure_growth, mebibytes
+from tests.support.sender import MEBIBYTE, Sender
 from tests.support.throttle import throttled
 
 SLOW_STORE = 40_000_000  # bytes a second
@@ -40,3 +41,17 @@ def test_uploads_pass_through_flat_memory(
         fresh, uploads=uploads, files=files, file_bytes=file_mebibytes * MEBIBYTE
     )
     assert mebibytes(growth) < limit
+
+
+def test_an_export_passes_through_flat_memory(serving: Serving) -> None:
+    hand_in(Sender(serving.url, serving.checkout.secrets), files=3, file_bytes=20 * MEBIBYTE)
+    [latest] = serving.stores.rows("SELECT user_id FROM spark.uploads ORDER BY id DESC LIMIT 1")
+    path = f"{serving.url}/internal/v1/students/{latest['user_id']}/export"
+    headers = {"Authorization": f"Bearer {serving.checkout.secrets['INTERNAL_API_KEYS']}"}
+    memory = Memory(serving.process.pid)
+    at_rest, size = memory.now, 0
+    with memory.watch(), httpx.stream("GET", path, headers=headers, timeout=60) as answer:
+        for chunk in answer.iter_raw():
+            size += len(chunk)
+    assert size > 60 * MEBIBYTE
+    assert mebibytes(memory.peak - at_rest) < 16

@@ -64,7 +64,9 @@ def test_development_starts_with_nothing_set(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    "name", sorted(production().keys() - {"ENVIRONMENT", "FRONTEND_URL"}), ids=str.lower
+    "name",
+    sorted(production().keys() - {"ENVIRONMENT", "FRONTEND_URL", "INTERNAL_API_KEYS"}),
+    ids=str.lower,
 )
 def test_production_needs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _use(monkeypatch, production(**{name: ""}))

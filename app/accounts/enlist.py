@@ -17,6 +17,7 @@ from app.accounts.students import (
     INSERT_LINK,
     INSERT_USER,
     Account,
+    AccountRules,
     Known,
     Owner,
     Student,
@@ -29,8 +30,9 @@ from app.accounts.students import (
     unroutable_email,
     user_row,
 )
+from app.accounts.tombstones import find_erased
 from app.database import Session
-from app.errors import AccountInactiveError, AccountLinkForbiddenError
+from app.errors import AccountErasedError, AccountInactiveError, AccountLinkForbiddenError
 from app.models import LmsIntegration, User
 
 MAX_STUDENTS = 200  # in one transaction: each holds up to two of the database's few locks
@@ -68,7 +70,7 @@ async def enlist(
     *,
     now: datetime,
     new_id: Callable[[], UUID],
-    link_by_email: bool,
+    rules: AccountRules,
 ) -> Mapping[str, Account | Refused]:
     """Everyone's account, or why there is none, by Spark id. MAX_STUDENTS at once, each named once.
 
@@ -86,7 +88,10 @@ async def enlist(
         if isinstance(account, Account):
             await take_address(session, account.user_id, student.email)
     missing = [student for student in unknown if student.spark_user_id not in listed]
-    made = await _make(session, missing, now=now, new_id=new_id, link_by_email=link_by_email)
+    erased = await find_erased(session, rules.tombstones, [each.spark_user_id for each in missing])
+    accounts |= {name: AccountErasedError() for name in erased}
+    missing = [student for student in missing if student.spark_user_id not in erased]
+    made = await _make(session, missing, now=now, new_id=new_id, link_by_email=rules.link_by_email)
     return accounts | made
 
 

@@ -14,8 +14,14 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, Row, Text, any_, bindparam, func, insert, select, update
 
+from app.accounts.tombstones import Tombstones, find_erasure
 from app.database import Session
-from app.errors import AccountInactiveError, AccountLinkForbiddenError, StudentNotFoundError
+from app.errors import (
+    AccountErasedError,
+    AccountInactiveError,
+    AccountLinkForbiddenError,
+    StudentNotFoundError,
+)
 from app.models import PLATFORM, LmsIntegration, User
 
 Owner = Row[UUID, str | None, str, str, str]  # the last, a Spark id, is None where there is no link
@@ -33,16 +39,28 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True)
 class Student:
-    """Who Spark says this is. `email` is lower-case and usable, or None."""
+    """Who Spark says this is. `email` is lower-case and usable, or None.
+
+    `clicked_at` is when the student came in person; None for who is only on a roster.
+    """
 
     spark_user_id: str
     email: str | None
     given_name: str
     family_name: str
+    clicked_at: datetime | None = None
 
     @property
     def display_name(self) -> str:
         return f"{self.given_name} {self.family_name}".strip()[:100]
+
+
+@dataclass(frozen=True)
+class AccountRules:
+    """What decides whether Spark may make or link an account."""
+
+    link_by_email: bool
+    tombstones: Tombstones
 
 
 @dataclass(frozen=True)
@@ -58,19 +76,24 @@ async def find_or_create_account(
     *,
     now: datetime,
     new_user_id: UUID,
-    link_by_email: bool,
+    rules: AccountRules,
 ) -> Account:
-    """Raises AccountInactiveError or AccountLinkForbiddenError; then nothing may be committed."""
+    """Raises AccountInactiveError, AccountErasedError or AccountLinkForbiddenError; then nothing
+    may be committed.
+    """
     account = await _refresh(session, student, now=now)
     if account is None:
         await _lock(session, f"student:{student.spark_user_id}")
         account = await _refresh(session, student, now=now)  # a twin may have made it
     if account is not None:
         return account
-    if known := await _find_linked(session, student.spark_user_id):
+    if known := await find_linked(session, student.spark_user_id):
         return active_account(known)  # made active again just now
+    erased_at = await find_erasure(session, rules.tombstones, student.spark_user_id)
+    if erased_at and not (student.clicked_at and student.clicked_at > erased_at):
+        raise AccountErasedError
     owners = await _owners(session, student.email)
-    account = plan_account(owners, new_user_id=new_user_id, link_by_email=link_by_email)
+    account = plan_account(owners, new_user_id=new_user_id, link_by_email=rules.link_by_email)
     if account.created:
         row = user_row(student, new_user_id, is_taken=bool(owners))
         await session.execute(INSERT_USER, row)
@@ -86,13 +109,8 @@ def active_account(known: Known) -> Account:
     return Account(known.user_id)
 
 
-async def get_student(session: Session, spark_user_id: str) -> UUID:
-    """The user of this Spark student. Raises StudentNotFoundError or AccountInactiveError."""
-    return check_student(await _find_linked(session, spark_user_id), spark_user_id=spark_user_id)
-
-
 def check_student(known: Known | None, *, spark_user_id: str) -> UUID:
-    """The user in a row of LINKED. Raises as `get_student`."""
+    """The user in a row of LINKED. Raises StudentNotFoundError or AccountInactiveError."""
     if known is None:
         raise StudentNotFoundError(spark_user_id=spark_user_id)
     _refuse_inactive(known)
@@ -105,7 +123,7 @@ def unroutable_email(spark_user_id: str) -> str:
     return f"spark-{digest}@students.invalid"
 
 
-async def _find_linked(session: Session, spark_user_id: str) -> Known | None:
+async def find_linked(session: Session, spark_user_id: str) -> Known | None:
     found = await session.execute(LINKED, {"spark_user_id": spark_user_id})
     known = found.one_or_none()
     return Known(*known) if known else None

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from pydantic import SecretStr
 
+from app.accounts.students import AccountRules
 from app.activity import FailureEvents
 from app.clock import utc_now
 from app.database import Sessions
@@ -30,6 +31,7 @@ class Resources:
     sessions: Sessions
     bucket: Bucket
     intake: Intake
+    account_rules: AccountRules
     limits: Limits
     launch_keys: Sequence[TokenKey]
     issuer: TokenIssuer | None

@@ -10,6 +10,8 @@ from uuid import UUID
 
 import typer
 
+from app.accounts.students import AccountRules
+from app.accounts.tombstones import Tombstones
 from app.cli.servers import LOCAL, refuse, servers
 from app.clock import new_id, utc_now
 from app.courses.change_roster import Change
@@ -70,7 +72,8 @@ def _confirming(import_id: UUID) -> Act:
 
 
 def _change(settings: Settings) -> Change:
-    return Change(utc_now(), new_id, settings.sso_link_by_email)
+    rules = AccountRules(settings.sso_link_by_email, Tombstones.of(settings))
+    return Change(utc_now(), new_id, rules)
 
 
 async def _do(settings: Settings, act: Act) -> RosterReport:

@@ -81,7 +81,7 @@ async def _apply_users(
             [_student(row) for row in rows],
             now=change.now,
             new_id=change.new_id,
-            link_by_email=change.link_by_email,
+            rules=change.rules,
         )
         return await _mark(
             session, import_id, [(row, *_outcome(accounts[row.spark_user_id])) for row in rows]

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, or_, select
 
 from app.accounts.enlist import MAX_STUDENTS, Refused, active_or_refused, enlist, find_students
-from app.accounts.students import Account
+from app.accounts.students import Account, AccountRules
 from app.activity import record_event
 from app.courses.roster import Roster, RosterEntry
 from app.database import Session, Sessions, retried
@@ -29,7 +29,7 @@ class Change:
 
     now: datetime
     new_id: Callable[[], UUID]
-    link_by_email: bool
+    rules: AccountRules
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ async def _change(session: Session, quest_id: UUID, part: Numbered, change: Chan
         joining,
         now=change.now,
         new_id=change.new_id,
-        link_by_email=change.link_by_email,
+        rules=change.rules,
     )
     left = {
         name: active_or_refused(found.known)

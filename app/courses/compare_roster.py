@@ -11,8 +11,10 @@ rows or one course, so that none runs into the time limit of statements.
 from collections.abc import Callable
 from uuid import UUID
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import ARRAY, Text, TextClause, bindparam, text
 
+from app.accounts.students import AccountRules
+from app.accounts.tombstones import Tombstones, find_erased
 from app.database import Sessions
 
 STRETCH_ROWS = 5_000
@@ -67,6 +69,7 @@ _USERS = text(
           when link.role <> 'student' then 'account_link_forbidden'
           when link.inactive then 'account_inactive'
           when link.user_id is not null then null
+          when r.spark_user_id = any(:erased) then 'account_inactive'
           when owner.staff or owner.unlinked > 1 or (owner.unlinked = 1 and not :link_by_email)
             then 'account_link_forbidden'
           when owner.inactive then 'account_inactive'
@@ -74,7 +77,7 @@ _USERS = text(
     where r.source = 'users' and r.outcome is null
       and r.import_id = :import_id and r.number >= :first and r.number < :last
     """
-)
+).bindparams(bindparam("erased", type_=ARRAY(Text)))
 _COURSES = text(
     """
     update spark.roster_rows r set quest_id = (
@@ -175,6 +178,13 @@ _HOLD = text(
 # Without it the planner takes a table that has just grown, or a column that was just filled, for
 # what it was before, and reads far too much for each row.
 _ANALYZE = text("analyze spark.roster_rows")
+_STUDENTS = text(
+    """
+    select spark_user_id from spark.roster_rows
+    where import_id = :import_id and number >= :first and number < :last
+      and source = 'users' and spark_user_id is not null
+    """
+)
 _LAST = text("select max(number) from spark.roster_rows where import_id = :import_id")
 
 
@@ -182,19 +192,37 @@ async def compare_roster(
     sessions: Sessions,
     import_id: UUID,
     *,
-    link_by_email: bool,
+    rules: AccountRules,
     tell: Callable[[int, int], None],
 ) -> None:
     """Every row that has no outcome gets one. `tell` is given rows compared and rows in all."""
     async with sessions() as session, session.begin():
         last = (await session.execute(_LAST, {"import_id": import_id})).scalar_one()
     rows = 0 if last is None else last + 1
+    erased = await _find_erased(sessions, import_id, rows, rules.tombstones)
+    values = {
+        "import_id": import_id,
+        "link_by_email": rules.link_by_email,
+        "erased": erased,
+    }
     steps = (_ROLES, _USERS, _COURSES, _ENROLMENTS)
     for place, step in enumerate(steps):
-        values = {"import_id": import_id, "link_by_email": link_by_email}
         await _in_stretches(sessions, step, rows, values)
         tell((place + 1) * rows // len(steps), rows)
     await _compare_courses(sessions, import_id)
+
+
+async def _find_erased(
+    sessions: Sessions, import_id: UUID, rows: int, tombstones: Tombstones
+) -> list[str]:
+    """Those of the file who were ever erased: their hashes are made here, not in the database."""
+    erased: list[str] = []
+    for first in range(0, rows, STRETCH_ROWS):
+        stretch = {"import_id": import_id, "first": first, "last": first + STRETCH_ROWS}
+        async with sessions() as session, session.begin():
+            students = (await session.execute(_STUDENTS, stretch)).scalars().all()
+            erased += await find_erased(session, tombstones, students)
+    return erased
 
 
 async def _in_stretches(

@@ -68,7 +68,7 @@ async def import_roster(
     await compare_roster(
         sessions,
         import_id,
-        link_by_email=change.link_by_email,
+        rules=change.rules,
         tell=lambda done, rows: tell("compare", done, rows),
     )
     await set_state(sessions, import_id, "checked")

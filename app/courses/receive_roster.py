@@ -1,5 +1,6 @@
 """A roster from Spark, from its first byte to its answer (CONTRACT 8.6)."""
 
+from app.accounts.students import AccountRules
 from app.courses.change_roster import Change, Changed, EntryFault, change_roster, rehearse_roster
 from app.courses.roster import Roster, RosterPayload, StudentPayload
 from app.database import Sessions
@@ -11,7 +12,9 @@ from app.deliveries.rehearsal import Rehearsal, rehearse_json
 from app.errors import BadRequestError, JsonInvalidError, RequestBodyMissingError, ServiceError
 
 
-async def receive_roster(gate: Gate, sessions: Sessions, delivery: Delivery) -> Changed:
+async def receive_roster(
+    gate: Gate, sessions: Sessions, delivery: Delivery, rules: AccountRules
+) -> Changed:
     """Raises what `open_json` and `read_roster` raise, TimestampTooOldError,
     TimestampInFutureError or CourseNotFoundError; then nothing has changed.
     """
@@ -20,12 +23,14 @@ async def receive_roster(gate: Gate, sessions: Sessions, delivery: Delivery) -> 
         authentic.check_fresh(now=delivery.now)
         roster = await beside_if_large(read_roster, entry.text)
         entry.spark_course_id = roster.spark_course_id
-        if isinstance(roster, StudentPayload):
-            entry.spark_user_id = roster.spark_user_id
-        return await change_roster(sessions, roster, entry, _change(gate, delivery))
+        return await change_roster(
+            sessions, roster, entry, Change(delivery.now, delivery.new_id, rules)
+        )
 
 
-async def rehearse_receipt(gate: Gate, sessions: Sessions, delivery: Delivery) -> Rehearsal:
+async def rehearse_receipt(
+    gate: Gate, sessions: Sessions, delivery: Delivery, rules: AccountRules
+) -> Rehearsal:
     """Raises only what comes before the signature is verified, RateLimitedError, and outages.
 
     Problems of single entries are listed too, though they do not refuse the roster.
@@ -35,7 +40,9 @@ async def rehearse_receipt(gate: Gate, sessions: Sessions, delivery: Delivery) -
         return rehearsal
     with rehearsal.going_on():
         roster = await beside_if_large(read_roster, entry.text)
-        changed = await rehearse_roster(sessions, roster, _change(gate, delivery))
+        changed = await rehearse_roster(
+            sessions, roster, Change(delivery.now, delivery.new_id, rules)
+        )
         rehearsal.would = "revise"
         rehearsal.add(*(_placed(found) for found in changed.faults))
     return rehearsal
@@ -65,7 +72,3 @@ def _list_faults(raw: bytes) -> list[BadRequestError]:
 def _placed(found: EntryFault) -> ServiceError:
     fault = found.fault
     return type(fault)(hint=f"entries.{found.index}: {fault.hint_text or fault.title}")
-
-
-def _change(gate: Gate, delivery: Delivery) -> Change:
-    return Change(delivery.now, delivery.new_id, gate.settings.sso_link_by_email)

@@ -2,18 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
 from itertools import islice
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, update
+from sqlalchemy import delete, insert, update
 
 from app.courses.roster_file import RosterFile
 from app.database import Sessions
 from app.models import RosterImport, RosterRow
 
 BATCH_ROWS = 2000
-KEPT = timedelta(days=30)
 INSERT_ROW = insert(RosterRow)
 
 
@@ -62,12 +60,3 @@ async def set_state(sessions: Sessions, import_id: UUID, state: str) -> None:
         await session.execute(
             update(RosterImport).where(RosterImport.id == import_id).values(state=state)
         )
-
-
-async def delete_old_imports(sessions: Sessions) -> int:
-    """How many were deleted, with their rows."""
-    async with sessions() as session, session.begin():
-        deleted = await session.execute(
-            delete(RosterImport).where(RosterImport.created_at < func.now() - KEPT)
-        )
-    return deleted.rowcount

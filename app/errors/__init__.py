@@ -45,6 +45,7 @@ from app.errors.kinds import (
     UnavailableError,
 )
 from app.errors.sign_in import (
+    AccountErasedError,
     AccountInactiveError,
     AccountLinkForbiddenError,
     CodeAlreadyRedeemedError,
@@ -80,6 +81,7 @@ from app.errors.submission import (
     MetadataMissingError,
     MultipartInvalidError,
     MultipartTruncatedError,
+    NotAStudentError,
     NotReplayableError,
     RequestBodyMissingError,
     RequestInProgressError,
@@ -88,6 +90,7 @@ from app.errors.submission import (
     RosterFileInvalidError,
     SignatureMismatchError,
     SignatureMissingError,
+    StudentErasedError,
     StudentNotFoundError,
     SubmissionFailedError,
     TimestampInFutureError,
@@ -99,6 +102,7 @@ from app.errors.submission import (
 )
 
 __all__ = [
+    "AccountErasedError",
     "AccountInactiveError",
     "AccountLinkForbiddenError",
     "AssignmentAmbiguousError",
@@ -145,6 +149,7 @@ __all__ = [
     "MissingError",
     "MultipartInvalidError",
     "MultipartTruncatedError",
+    "NotAStudentError",
     "NotFoundError",
     "NotReplayableError",
     "OverloadedError",
@@ -163,6 +168,7 @@ __all__ = [
     "SignatureMissingError",
     "SsoNotConfiguredError",
     "StorageUnavailableError",
+    "StudentErasedError",
     "StudentNotFoundError",
     "SubmissionFailedError",
     "TimestampInFutureError",

@@ -47,6 +47,12 @@ class AccountInactiveError(ForbiddenError):
     code, title, error = "account_inactive", "Account not active", "Account not active"
 
 
+class AccountErasedError(AccountInactiveError):
+    """The student was erased: neither a roster nor an older launch makes the account again."""
+
+    hint = "The student was erased. A new click in Spark makes a new, empty account."
+
+
 class AccountLinkForbiddenError(ForbiddenError):
     status, code = 409, "account_link_forbidden"
     title, error = "Account cannot be linked", "Account cannot be linked"

@@ -3,6 +3,7 @@
 from app.errors.edge import FieldMissingError, JsonInvalidError
 from app.errors.kinds import (
     BadRequestError,
+    ForbiddenError,
     MissingError,
     ServiceError,
     UnauthorizedError,
@@ -182,6 +183,17 @@ class StudentNotFoundError(MissingError):
     code, title = "user_not_found", "Student not found"
     error = "User not found for Spark ID: {spark_user_id}"
     hint = "The student must have entered Optio from Spark once, or be on a roster."
+
+
+class StudentErasedError(StudentNotFoundError):
+    """What was handed in before the student was erased, or by nobody who came back since."""
+
+    hint = "The student was erased. A new click in Spark makes a new, empty account."
+
+
+class NotAStudentError(ForbiddenError):
+    status, code, title, error = 409, "not_a_student", "Not a student", "Not a student"
+    hint = "Only accounts with the role `student` are erased here. Nothing was changed."
 
 
 class RequestInProgressError(UnavailableError):

@@ -203,6 +203,27 @@ async def sweep_uploads(sessions: Sessions, bucket: Bucket) -> int:
     return removed
 
 
+async def claim_files(session: Session, user_id: UUID) -> int:
+    """Nobody has the committed files of this user any more: how many. They are to be removed."""
+    claimed = await session.execute(
+        update(Upload)
+        .where(Upload.user_id == user_id, Upload.state == "committed")
+        .values(state="deleting", lease_until=func.now())
+    )
+    return claimed.rowcount
+
+
+async def remove_files(sessions: Sessions, bucket: Bucket, user_id: UUID) -> None:
+    """Every file of a user but those that are just arriving, whose handlers hold a lease.
+
+    What another sweeper may be removing is removed again, which does no harm: its lease would keep
+    an erasure waiting for one that was killed. Raises StorageUnavailableError.
+    """
+    is_over = (Upload.state != "pending") | (Upload.lease_until < func.now())
+    while await _remove(sessions, bucket, (Upload.user_id == user_id) & is_over):
+        pass
+
+
 async def _remove(sessions: Sessions, bucket: Bucket, condition: ColumnElement[bool]) -> int:
     """How many were removed. Stops at the first the store does not let go."""
     async with sessions() as session, session.begin():

@@ -3,7 +3,16 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.columns import (
@@ -72,7 +81,12 @@ class LmsSession(Table):
     """One sign-in; `session_token` is the SHA-256 of its refresh token."""
 
     __tablename__ = "lms_sessions"
-    __table_args__ = (one_of("lms_platform", PLATFORMS),)
+    __table_args__ = (
+        one_of("lms_platform", PLATFORMS),
+        # What ended long ago is deleted.
+        Index(None, "expires_at"),
+        Index(None, "revoked_at", postgresql_where=text("revoked_at is not null")),
+    )
 
     id: Mapped[Id]
     user_id: Mapped[UserId] = mapped_column(index=True)

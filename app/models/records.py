@@ -26,14 +26,17 @@ class AuditEntry(Table):
 class Erasure(Table):
     """The tombstone of an erased student; until `completed_at` also the order to erase.
 
-    `subject_hash` is a keyed hash of the Spark user id, or of the user id of who had none.
+    The keyed hashes recognise who was erased: `user_hash` the order when it is repeated,
+    `subject_hash` the Spark user (null for who was none) when an old message comes again. A
+    student who came back and is erased again has several.
     """
 
     __tablename__ = "erasures"
     __table_args__ = ({"schema": SPARK},)
 
     id: Mapped[OwnId]
-    subject_hash: Mapped[bytes] = mapped_column(unique=True)
+    user_hash: Mapped[bytes] = mapped_column(unique=True)
+    subject_hash: Mapped[bytes | None] = mapped_column(index=True)
     user_id: Mapped[UUID | None] = mapped_column(unique=True, comment="null once completed")
     spark_user_id: Mapped[str | None] = mapped_column(comment="null once completed")
     requested_at: Mapped[datetime]

@@ -9,10 +9,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Executable, Uuid, bindparam, func, select
 
 from app.database import Session
-from app.errors import NotFoundError
+from app.errors import AccountInactiveError, NotFoundError
 from app.evidence.read_document import Evidence, ShownBlock, read_evidence
 from app.learning.enrolment import Task
-from app.models import EvidenceBlock, EvidenceDocument, UserQuest, UserQuestTask
+from app.models import EvidenceBlock, EvidenceDocument, User, UserQuest, UserQuestTask
 from app.portfolio.editor import Editor
 from app.storage.bucket import Bucket
 
@@ -34,9 +34,19 @@ class OpenEvidence:
         return was_completed or self.before.completion_id is not None
 
 
+# Locked before the enrolment, as an erasure does it: one waits for the other.
+_STUDENT = (
+    select(User.id, User.deletion_status)
+    .where(User.id == bindparam("user_id"))
+    .with_for_update(read=True, key_share=True)
+    .cte("student")
+)
+
+
 def _lock(task_id: ColumnElement[Any]) -> Executable:
     return (
         select(
+            _STUDENT.c.deletion_status,
             UserQuest.id,
             UserQuest.completed_at.is_not(None),
             UserQuestTask.id,
@@ -46,7 +56,8 @@ def _lock(task_id: ColumnElement[Any]) -> Executable:
             UserQuestTask.subject_xp_distribution,
         )
         .join(UserQuest, UserQuest.id == UserQuestTask.user_quest_id)
-        .where(UserQuestTask.id == task_id, UserQuestTask.user_id == bindparam("user_id"))
+        .join(_STUDENT, _STUDENT.c.id == UserQuestTask.user_id)
+        .where(UserQuestTask.id == task_id)
         .with_for_update(key_share=True, of=UserQuest)
     )
 
@@ -63,14 +74,16 @@ _BY_BLOCK = _lock(
 async def open_task(
     session: Session, bucket: Bucket, task_id: UUID, editor: Editor
 ) -> OpenEvidence:
-    """Raises NotFoundError, for another student's task as for an unknown one."""
+    """Raises NotFoundError, for another student's task as for an unknown one, or
+    AccountInactiveError while the student is being erased.
+    """
     return await _open(session, bucket, _BY_TASK, {"task_id": task_id}, editor)
 
 
 async def open_block(
     session: Session, bucket: Bucket, block_id: UUID, editor: Editor
 ) -> tuple[OpenEvidence, ShownBlock]:
-    """Raises NotFoundError, for another student's block as for an unknown one."""
+    """As `open_task`."""
     opened = await _open(session, bucket, _BY_BLOCK, {"block_id": block_id}, editor)
     for block in opened.before.blocks:
         if block.id == block_id:
@@ -85,7 +98,9 @@ async def _open(
     row = found.one_or_none()
     if row is None:
         raise NotFoundError
-    user_quest_id, is_completed, *columns = row
+    deletion_status, user_quest_id, is_completed, *columns = row
+    if deletion_status != "none":
+        raise AccountInactiveError
     task = Task(*columns)
     before = await read_evidence(session, bucket, task.task_id, user_id=editor.user_id)
     return OpenEvidence(task, user_quest_id, is_completed, before, editor)

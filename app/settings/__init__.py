@@ -168,9 +168,9 @@ class Settings(BaseSettings):
     require_file_digests: bool = Field(
         default=False, description="Refuse files that the signed metadata does not list."
     )
-    inbox_retention_days: int = Field(
-        30, ge=1, description="How long deliveries and their signed text are kept."
-    )
+    inbox_retention_days: int = Field(30, ge=1, description="How long deliveries and texts stay.")
+    activity_personal_days: int = Field(90, ge=1, description="How long events say about whom.")
+    audit_retention_days: int = Field(400, ge=1, description="How long events and audit log stay.")
     evidence_text_mode: Literal["placeholder", "raw"] = Field(
         "placeholder", description="What evidence_text holds: the document's id or the text itself."
     )
@@ -280,7 +280,6 @@ _NEEDED_IN_PRODUCTION = (
     "spark_sso_secret",
     "spark_webhook_secret",
     "jwt_secret_key",
-    "internal_api_keys",
 )
 
 

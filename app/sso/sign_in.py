@@ -4,7 +4,7 @@ from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
-from app.accounts.students import Student, find_or_create_account
+from app.accounts.students import AccountRules, Student, find_or_create_account
 from app.activity import record_event
 from app.database import OUTAGES, Sessions
 from app.errors import ServiceError
@@ -22,16 +22,23 @@ async def sign_in(
     code: IssuedCode,
     now: datetime,
     new_user_id: UUID,
-    link_by_email: bool,
+    rules: AccountRules,
 ) -> UUID:
     """Find or make the account and issue `code` for it; on any error nothing has happened.
 
-    Raises AccountInactiveError, AccountLinkForbiddenError or LaunchTokenReplayedError.
+    Raises AccountInactiveError, AccountErasedError, AccountLinkForbiddenError or
+    LaunchTokenReplayedError.
     """
-    student = Student(claims.spark_user_id, claims.email, claims.given_name, claims.family_name)
+    student = Student(
+        claims.spark_user_id,
+        claims.email,
+        claims.given_name,
+        claims.family_name,
+        clicked_at=claims.issued_at,
+    )
     async with sessions() as session, session.begin():
         account = await find_or_create_account(
-            session, student, now=now, new_user_id=new_user_id, link_by_email=link_by_email
+            session, student, now=now, new_user_id=new_user_id, rules=rules
         )
         await issue_code(
             session,

@@ -164,6 +164,14 @@ class Bucket:
                 if upload.upload_id != upload_id:
                     await self.abort_upload(object_key, upload.upload_id)
 
+    async def read(self, object_key: str, *, chunk_bytes: int) -> AsyncIterator[bytes]:
+        """In chunks of at most so many bytes, each within CALL_SECONDS."""
+        call = self._client.get_object(Bucket=self._name, Key=object_key)
+        body = (await _within(CALL_SECONDS, call))["Body"]
+        async with body:
+            while chunk := await _within(CALL_SECONDS, body.read(chunk_bytes)):
+                yield chunk
+
     async def link(self, object_key: str, *, content_type: str, filename: str) -> str:
         """A signed link for LINK_SECONDS that downloads the object as this file."""
         return await self._linker.generate_presigned_url(

@@ -1,5 +1,6 @@
 """Whether a message may be handed in, by whom and for what."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -7,10 +8,12 @@ from uuid import UUID
 from sqlalchemy import select, true
 
 from app.accounts.students import LINKED, Known, check_student
+from app.accounts.tombstones import ERASED_AT
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import was_seen_in_time
-from app.errors import TimestampTooOldError
+from app.errors import StudentErasedError, TimestampTooOldError
 from app.learning.assignments import Match, choose_match, matches_for
+from app.models import User
 from app.submissions.idempotency import Claim, take_claim, was_claimed_in_time
 from app.submissions.message import Message
 
@@ -23,29 +26,45 @@ class Place:
     match: Match
 
 
-# One statement for both, because every submission asks: the student, and each match beside.
-_STUDENT = LINKED.cte("student")
+# One statement for all, because every submission asks: the student, each match beside, and when the
+# student was erased. The lock is that of a foreign key to the user: an erasure waits for who was
+# admitted before it, and nobody is admitted after it.
+_STUDENT = LINKED.with_for_update(read=True, key_share=True, of=User).cte("student")
 _MATCH = select(matches_for(_STUDENT.c.user_id).subquery()).lateral("match")
-_PLACE = select(_STUDENT, _MATCH).select_from(_STUDENT.outerjoin(_MATCH, true()))
+_ERASED = select(ERASED_AT.label("erased_at")).subquery("erased")
+_PLACE = select(_ERASED, _STUDENT, _MATCH).select_from(
+    _ERASED.outerjoin(_STUDENT, true()).outerjoin(_MATCH, true())
+)
 
 
 @retried
 async def claim_submission(
-    sessions: Sessions, message: Message, claim: Claim, *, now: datetime | None
+    sessions: Sessions,
+    message: Message,
+    claim: Claim,
+    *,
+    subject_hashes: Sequence[bytes],
+    now: datetime | None,
 ) -> Place:
     """Claim a message whose files take longer than a transaction. Raises what `take_claim` and
     `admit` raise; then nothing is claimed.
     """
     async with sessions() as session, session.begin():
         await take_claim(session, claim)
-        return await admit(session, message, now=now)
+        return await admit(session, message, subject_hashes=subject_hashes, now=now)
 
 
-async def admit(session: Session, message: Message, *, now: datetime | None) -> Place:
+async def admit(
+    session: Session,
+    message: Message,
+    *,
+    subject_hashes: Sequence[bytes],
+    now: datetime | None,
+) -> Place:
     """Reads only. Judged by the moment `now`; None admits a message of any age.
 
-    Raises TimestampTooOldError, TimestampInFutureError, StudentNotFoundError, AccountInactiveError,
-    AssignmentNotFoundError or AssignmentAmbiguousError.
+    Raises TimestampTooOldError, TimestampInFutureError, StudentErasedError, StudentNotFoundError,
+    AccountInactiveError, AssignmentNotFoundError or AssignmentAmbiguousError.
     """
     if now is not None:
         await check_time(session, message, now=now)
@@ -55,17 +74,29 @@ async def admit(session: Session, message: Message, *, now: datetime | None) -> 
         {
             "spark_user_id": payload.spark_user_id,
             "assignment_id": payload.spark_assignment_id,
+            "subject_hashes": subject_hashes,
         },
     )
     rows = found.all()
-    split = len(Known._fields)
-    known = Known(*rows[0][:split]) if rows else None
+    split = 1 + len(Known._fields)
+    known = Known(*rows[0][1:split]) if rows[0].user_id else None
+    refuse_erased(message, known, erased_at=rows[0].erased_at)
     user_id = check_student(known, spark_user_id=payload.spark_user_id)
     matches = [Match(*row[split:]) for row in rows if row.quest_id is not None]
     match = await choose_match(
         session, matches, payload.spark_assignment_id, course_id=payload.spark_course_id
     )
     return Place(user_id, match)
+
+
+def refuse_erased(message: Message, known: Known | None, *, erased_at: datetime | None) -> None:
+    """Raises StudentErasedError unless the student has come back and did this afterwards."""
+    payload = message.payload
+    if erased_at is None:
+        return
+    is_back = known is not None and known.deletion_status == "none"
+    if not is_back or payload.submitted_at <= erased_at:
+        raise StudentErasedError(spark_user_id=payload.spark_user_id)
 
 
 async def check_time(session: Session, message: Message, *, now: datetime) -> None:

@@ -8,13 +8,13 @@ from uuid import UUID
 from sqlalchemy import Text, Uuid, any_, bindparam, false, func, or_, select
 
 from app.accounts.students import LINKED, Known
+from app.accounts.tombstones import Tombstones, find_erasure
 from app.database import Session, Sessions
 from app.deliveries.read_inbox import Kept, Wanted, newest_deliveries
 from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
 from app.learning.assignments import Match, resolve_assignment
 from app.learning.enrolment import THE_TASK
 from app.models import (
-    Erasure,
     EvidenceBlock,
     EvidenceDocument,
     InboxDelivery,
@@ -115,10 +115,10 @@ _SHOWN = LISTED.add_columns(
 )
 
 
-async def explain_homework(sessions: Sessions, asked: Asked) -> Facts:
+async def explain_homework(sessions: Sessions, tombstones: Tombstones, asked: Asked) -> Facts:
     """Of one moment; an unknown student or assignment is an answer, too."""
     async with sessions() as session, session.begin():
-        link = await _find_link(session, asked)
+        link = await _find_link(session, tombstones, asked)
         user_id = link.user_id or NOBODY
         assignment = await _find_assignment(session, asked, user_id)
         enrolment = await _find_enrolment(session, user_id, assignment)
@@ -133,13 +133,10 @@ async def explain_homework(sessions: Sessions, asked: Asked) -> Facts:
         )
 
 
-async def _find_link(session: Session, asked: Asked) -> Link:
+async def _find_link(session: Session, tombstones: Tombstones, asked: Asked) -> Link:
     found = await session.execute(LINKED, {"spark_user_id": asked.spark_user_id})
     row = found.one_or_none()
-    ordered = await session.execute(
-        select(Erasure.id).where(Erasure.spark_user_id == asked.spark_user_id)
-    )
-    erased = ordered.first() is not None
+    erased = await find_erasure(session, tombstones, asked.spark_user_id) is not None
     if row is None:
         return Link(None, "erased" if erased else "user_not_found", erased)
     known = Known(*row)

@@ -18,7 +18,6 @@ from sqlalchemy import (
     Uuid,
     any_,
     bindparam,
-    delete,
     func,
     select,
     update,
@@ -28,8 +27,6 @@ from sqlalchemy.dialects.postgresql import insert
 from app.database import Session, Sessions
 from app.deliveries.authenticate import FRESH
 from app.models import IdempotencyKey
-
-KEPT = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -198,12 +195,3 @@ def answer_row(claim: Claim, answer: Answer) -> dict[str, Any]:
         "content": answer.fingerprint,
         "answer": answer.response,
     }
-
-
-async def delete_old_keys(sessions: Sessions) -> int:
-    """How many were deleted. A message repeated after that is recognised by its content alone."""
-    async with sessions() as session, session.begin():
-        deleted = await session.execute(
-            delete(IdempotencyKey).where(IdempotencyKey.created_at < func.now() - KEPT)
-        )
-    return deleted.rowcount

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from app.accounts.tombstones import Tombstones
 from app.database import Sessions
 from app.deliveries.authenticate import Authentic
 from app.deliveries.delivery import Delivery
@@ -35,6 +36,7 @@ class Intake:
     bucket: Bucket
     spool: Spool
     slots: asyncio.Semaphore
+    tombstones: Tombstones
 
 
 @asynccontextmanager
@@ -78,6 +80,8 @@ async def read_entry(intake: Intake, entry: Entry, *, has_own_time: bool) -> Mes
         has_own_time=has_own_time,
         max_text_bytes=intake.settings.max_text_bytes,
     )
+    entry.said_at = message.payload.submitted_at
+    entry.subject_hashes = intake.tombstones.of_student(message.payload.spark_user_id)
     entry.spark_user_id = message.payload.spark_user_id
     entry.spark_assignment_id = message.payload.spark_assignment_id
     entry.spark_course_id = message.payload.spark_course_id

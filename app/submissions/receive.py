@@ -71,8 +71,9 @@ async def _received(
 ) -> AsyncIterator[Received]:
     """The message of an authentic delivery; whatever goes wrong with it is kept in the inbox."""
     async with remember_refusal(intake.sessions, entry):
-        authentic.check_fresh(now=delivery.now)
+        # Even of what is too late it has to be known whose it is: erasing that student ends it.
         message = await read_entry(intake, entry, has_own_time=authentic.has_own_time)
+        authentic.check_fresh(now=delivery.now)
         work = Work(
             claim=claim_of(
                 intake, entry, delivery.new_id(), idempotency_key=delivery.idempotency_key
@@ -91,7 +92,14 @@ async def _record_form(
     intake: Intake, received: Received, files: AsyncIterable[NamedPart]
 ) -> Recorded:
     message, work = received.message, received.work
-    claim = partial(claim_submission, intake.sessions, message, work.claim, now=work.fresh_at)
+    claim = partial(
+        claim_submission,
+        intake.sessions,
+        message,
+        work.claim,
+        subject_hashes=work.entry.subject_hashes,
+        now=work.fresh_at,
+    )
     try:
         place = await _in_turn(claim, work.claim)
     except AnsweredError as answered:

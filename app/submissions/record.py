@@ -112,7 +112,12 @@ async def record_submission(sessions: Sessions, handed_in: HandedIn, *, work: Wo
     """
     async with sessions() as session, session.begin():
         await take_claim(session, work.claim)
-        place = await admit(session, handed_in.message, now=work.fresh_at)
+        place = await admit(
+            session,
+            handed_in.message,
+            subject_hashes=work.entry.subject_hashes,
+            now=work.fresh_at,
+        )
         work.entry.user_id = place.user_id
         user_quest_id = await enrol(
             session, user_id=place.user_id, quest_id=place.match.quest_id, now=work.now

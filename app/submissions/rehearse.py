@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterable, AsyncIterator
 from uuid import UUID
 
-from app.accounts.students import get_student
+from app.accounts.students import check_student, find_linked
+from app.accounts.tombstones import Tombstones, find_erasure
 from app.database import Session
 from app.deliveries.authenticate import Authentic
 from app.deliveries.delivery import Delivery
@@ -18,7 +19,7 @@ from app.errors import (
 from app.files.store_file import NamedPart, inspect_file
 from app.learning.assignments import resolve_assignment
 from app.learning.enrolment import find_enrolment
-from app.submissions.admit import check_time
+from app.submissions.admit import check_time, refuse_erased
 from app.submissions.declared import DeclaredFiles
 from app.submissions.file_intake import FILE_FAULTS
 from app.submissions.idempotency import Known, find_known
@@ -77,7 +78,7 @@ async def _rehearse(
         if known is None:
             with rehearsal.going_on():
                 await check_time(session, message, now=delivery.now)
-        before = await _find_before(session, message, rehearsal)
+        before = await _find_before(session, message, rehearsal, intake.tombstones)
     _foresee(rehearsal, known, before, fingerprint=message.fingerprint(digests))
     return rehearsal
 
@@ -116,12 +117,17 @@ async def _inspect(
     return digests
 
 
-async def _find_before(session: Session, message: Message, rehearsal: Rehearsal) -> Revision | None:
+async def _find_before(
+    session: Session, message: Message, rehearsal: Rehearsal, tombstones: Tombstones
+) -> Revision | None:
     """The revision that is shown now. The assignment is looked for even for an unknown student."""
     payload = message.payload
     user_id = NOBODY
     with rehearsal.going_on():
-        user_id = await get_student(session, payload.spark_user_id)
+        known = await find_linked(session, payload.spark_user_id)
+        erased_at = await find_erasure(session, tombstones, payload.spark_user_id)
+        refuse_erased(message, known, erased_at=erased_at)
+        user_id = check_student(known, spark_user_id=payload.spark_user_id)
     with rehearsal.going_on():
         match = await resolve_assignment(
             session,

@@ -12,11 +12,11 @@ from sqlalchemy import bindparam, select
 from app.activity import record_event
 from app.activity.audit import record_audit
 from app.database import Session, retried
-from app.errors import NotFoundError
+from app.errors import AccountInactiveError, NotFoundError
 from app.evidence.completions import CompletionFile
 from app.evidence.documents import EvidenceFile
 from app.learning.enrolment import enrol
-from app.models import QuestTaskCompletion, SubmissionRevision
+from app.models import QuestTaskCompletion, SubmissionRevision, User
 from app.submissions.intake import Intake
 from app.submissions.record import Recorded, name_files, repeat_body
 from app.submissions.revisions import FILES_OF, find_standing_with, list_files, retire
@@ -48,6 +48,7 @@ class _Earlier:
     submission_text: str | None
     grade: Decimal | None
     fingerprint: bytes
+    deletion_status: str
 
     def content(self, *, submitted_at: datetime) -> Content:
         return Content(
@@ -74,13 +75,16 @@ _EARLIER = (
         SubmissionRevision.submission_text,
         SubmissionRevision.grade,
         SubmissionRevision.fingerprint,
+        User.deletion_status,
     )
+    .join(User, User.id == SubmissionRevision.user_id)
     .join(QuestTaskCompletion, QuestTaskCompletion.id == SubmissionRevision.completion_id)
     .join(_NAMED, _NAMED.c.completion_id == SubmissionRevision.completion_id)
     .where(
         _NAMED.c.id == bindparam("submission_id"),
         SubmissionRevision.revision == bindparam("number"),
     )
+    .with_for_update(read=True, key_share=True, of=User)  # an erasure waits, or was first
 )
 
 
@@ -90,7 +94,7 @@ async def restore_revision(
 ) -> Recorded:
     """Atomic, and audited. What is shown already stays as it is, so it may be repeated.
 
-    Raises NotFoundError.
+    Raises NotFoundError, or AccountInactiveError while the student is being erased.
     """
     async with intake.sessions() as session, session.begin():
         earlier = await _get_earlier(session, asked)
@@ -130,6 +134,8 @@ async def _get_earlier(session: Session, asked: Restoration) -> _Earlier:
     earlier = found.mappings().one_or_none()
     if earlier is None:
         raise NotFoundError
+    if earlier["deletion_status"] != "none":
+        raise AccountInactiveError
     return _Earlier(**earlier)
 
 

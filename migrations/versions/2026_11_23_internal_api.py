@@ -65,16 +65,20 @@ def upgrade() -> None:
     op.create_table(
         "erasures",
         sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("subject_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("user_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("subject_hash", sa.LargeBinary(), nullable=True),
         sa.Column("user_id", sa.Uuid(), nullable=True, comment="null once completed"),
         sa.Column("spark_user_id", sa.Text(), nullable=True, comment="null once completed"),
         sa.Column("requested_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
         sa.Column("completed_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("counts", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_erasures")),
-        sa.UniqueConstraint("subject_hash", name=op.f("uq_erasures_subject_hash")),
+        sa.UniqueConstraint("user_hash", name=op.f("uq_erasures_user_hash")),
         sa.UniqueConstraint("user_id", name=op.f("uq_erasures_user_id")),
         schema="spark",
+    )
+    op.create_index(
+        op.f("ix_erasures_subject_hash"), "erasures", ["subject_hash"], unique=False, schema="spark"
     )
     op.create_table(
         "service_keys",
@@ -126,6 +130,13 @@ def upgrade() -> None:
         unique=False,
         schema="spark",
         postgresql_where=sa.text("position is null"),
+    )
+    op.create_index(op.f("ix_lms_sessions_expires_at"), "lms_sessions", ["expires_at"])
+    op.create_index(
+        op.f("ix_lms_sessions_revoked_at"),
+        "lms_sessions",
+        ["revoked_at"],
+        postgresql_where=sa.text("revoked_at is not null"),
     )
     op.create_index(
         op.f("ix_user_activity_events_event_type_created_at"),
@@ -295,6 +306,12 @@ def downgrade() -> None:
         postgresql_where=sa.text("event_category = 'lms'"),
     )
     op.drop_index(
+        op.f("ix_lms_sessions_revoked_at"),
+        table_name="lms_sessions",
+        postgresql_where=sa.text("revoked_at is not null"),
+    )
+    op.drop_index(op.f("ix_lms_sessions_expires_at"), table_name="lms_sessions")
+    op.drop_index(
         "ix_user_activity_events_personal",
         table_name="user_activity_events",
         postgresql_where=sa.text("event_category = 'lms' and user_id is not null"),
@@ -313,6 +330,7 @@ def downgrade() -> None:
     )
     op.drop_table("events", schema="spark")
     op.drop_table("service_keys", schema="spark")
+    op.drop_index(op.f("ix_erasures_subject_hash"), table_name="erasures", schema="spark")
     op.drop_table("erasures", schema="spark")
     op.drop_index(op.f("ix_audit_log_user_id"), table_name="audit_log", schema="spark")
     op.drop_index(op.f("ix_audit_log_occurred_at"), table_name="audit_log", schema="spark")

@@ -169,7 +169,7 @@ async def test_the_sweeping_worker_counts(server: Running, sessions: Sessions) -
     event_type = f"lms_{uuid4().hex}"
     async with sessions() as session, session.begin():
         await session.execute(delete(ActivityHour))  # what is dated back would come too late
-    await _write(sessions, [(datetime(2003, 5, 6, 7, 8, tzinfo=UTC), event_type)])
+    await _write(sessions, [(datetime.now(tz=UTC) - timedelta(days=3), event_type)])
     await sweep(server.app.state.resources)
     async with sessions() as session, session.begin():
         found = await session.execute(

@@ -9,6 +9,7 @@ from app.api.dependencies import Now, Opened, Resources, media_type, read_body
 from app.api.internal.evidence_editor import (
     EVIDENCE_PROBLEMS,
     PREFIX,
+    WRITING_PROBLEMS,
     Reader,
     StudentId,
     Writer,
@@ -74,7 +75,7 @@ SAVE: dict[str, Any] = {
         " is the student's once its content is changed. POST and PUT are the same."
     ),
     "responses": problems(
-        EvidenceChangedError, EvidenceEmptyError, *EVIDENCE_PROBLEMS, *BODY_PROBLEMS
+        EvidenceChangedError, EvidenceEmptyError, *WRITING_PROBLEMS, *BODY_PROBLEMS
     ),
     "openapi_extra": json_body(EvidenceDraft),
 }
@@ -109,7 +110,7 @@ async def save(
     name="completeEvidence",
     summary="Complete a task with its evidence",
     description="As it was saved last. Pays once; repeating it changes nothing but the version.",
-    responses=problems(EvidenceEmptyError, *EVIDENCE_PROBLEMS),
+    responses=problems(EvidenceEmptyError, *WRITING_PROBLEMS),
 )
 async def complete(
     task_id: UUID, opened: Opened, now: Now, caller: Writer, user_id: StudentId = None

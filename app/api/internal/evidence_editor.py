@@ -9,7 +9,7 @@ from app.api.callers import STUDENT_READ, STUDENT_WRITE, Caller
 from app.api.dependencies import Now
 from app.api.problems import INTERNAL_PROBLEMS
 from app.clock import new_id
-from app.errors import FieldMissingError, NotFoundError, ServiceError
+from app.errors import AccountInactiveError, FieldMissingError, NotFoundError, ServiceError
 from app.portfolio.editor import Editor
 
 PREFIX = "/internal/v1/evidence"
@@ -28,6 +28,7 @@ EVIDENCE_PROBLEMS: tuple[type[ServiceError], ...] = (
     FieldMissingError,
     *INTERNAL_PROBLEMS,
 )
+WRITING_PROBLEMS: tuple[type[ServiceError], ...] = (AccountInactiveError, *EVIDENCE_PROBLEMS)
 
 
 def whose(caller: Caller, user_id: UUID | None) -> UUID:

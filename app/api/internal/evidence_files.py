@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request
 from app import metrics
 from app.api.dependencies import Now, Opened, Resources
 from app.api.internal.evidence_editor import (
-    EVIDENCE_PROBLEMS,
     PREFIX,
+    WRITING_PROBLEMS,
     StudentId,
     Writer,
     editor_of,
@@ -81,7 +81,7 @@ FILE_FORM = {
         FileExpandsTooLargeError,
         RateLimitedError,
         StorageUnavailableError,
-        *EVIDENCE_PROBLEMS,
+        *WRITING_PROBLEMS,
     ),
     openapi_extra=FILE_FORM,
 )
@@ -116,7 +116,7 @@ async def upload(
         "The block stays, without `url`, `filename`, `file_size` and `content_type`. A file that"
         " was added here is removed; Spark's stays with its revision. Repeating it changes nothing."
     ),
-    responses=problems(*EVIDENCE_PROBLEMS),
+    responses=problems(*WRITING_PROBLEMS),
 )
 async def detach(
     block_id: UUID, opened: Opened, now: Now, caller: Writer, user_id: StudentId = None

@@ -27,7 +27,7 @@ router = APIRouter(prefix="/internal/v1", tags=["submissions"], dependencies=[RE
 )
 async def explain(query: Annotated[ExplainQuery, Query()], opened: Opened) -> ExplainAnswer:
     asked = Asked(query.spark_user_id, query.spark_assignment_id, query.spark_course_id)
-    facts = await explain_homework(opened.sessions, asked)
+    facts = await explain_homework(opened.sessions, opened.account_rules.tombstones, asked)
     summary, step = judge(facts)
     said = vars(asked) | vars(facts) | {"summary": summary, "next": step}
     return ExplainAnswer.model_validate(said, from_attributes=True)

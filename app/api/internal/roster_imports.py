@@ -126,7 +126,7 @@ async def confirm(import_id: UUID, opened: Opened, now: Now) -> RosterImportAnsw
 
 
 def _change(opened: Resources, now: Now) -> Change:
-    return Change(now, new_id, opened.settings.sso_link_by_email)
+    return Change(now, new_id, opened.account_rules)
 
 
 def _say_nothing(stage: str, done: int, total: int) -> None:

@@ -23,7 +23,7 @@ from app.api.paging import read_page
 from app.api.problems import INTERNAL_PROBLEMS, problems
 from app.api.submission_answer import SubmissionAnswer, answer_submission
 from app.clock import MILLISECOND, first_id, new_id
-from app.errors import NotFoundError
+from app.errors import AccountInactiveError, NotFoundError
 from app.storage.bucket import Bucket
 from app.submissions.get_submission import Revision, get_submission
 from app.submissions.list_submissions import Wanted, list_submissions
@@ -116,7 +116,7 @@ def _grade(revision: Revision) -> float | None:
         " (`duplicate`), so it may be repeated."
     ),
     response_model=SubmissionAnswer,
-    responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
+    responses=problems(NotFoundError, AccountInactiveError, *INTERNAL_PROBLEMS),
 )
 async def restore(
     submission_id: UUID,

@@ -94,10 +94,11 @@ async def change(
     request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False
 ) -> Response:
     delivery = read_delivery(request, now=now)
-    gate, sessions = opened.intake.gate, opened.sessions
+    gate, sessions, rules = opened.intake.gate, opened.sessions, opened.account_rules
     if dry_run:
-        return describe_rehearsal(await rehearse_receipt(gate, sessions, delivery), request_id)
-    changed = await receive_roster(gate, sessions, delivery)
+        rehearsal = await rehearse_receipt(gate, sessions, delivery, rules)
+        return describe_rehearsal(rehearsal, request_id)
+    changed = await receive_roster(gate, sessions, delivery, rules)
     return JSONResponse(_answer(changed, request_id).model_dump())
 
 

@@ -173,7 +173,7 @@ async def _redirect(opened: Resources, token: str | None, now: datetime) -> Resp
         code=code,
         now=now,
         new_user_id=new_id(),
-        link_by_email=settings.sso_link_by_email,
+        rules=opened.account_rules,
     )
     await enrol_claimed(opened.sessions, user_id, claims, enrol_all=settings.sso_enrol_all, now=now)
     return RedirectResponse(

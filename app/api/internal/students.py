@@ -1,0 +1,92 @@
+"""A family's rights: everything that is kept of a student, and its end."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from starlette.responses import Response, StreamingResponse
+
+from app.api.callers import ADMIN, Caller
+from app.api.dependencies import Now, Opened
+from app.api.internal.schemas import UUID_EXAMPLE
+from app.api.problems import INTERNAL_PROBLEMS, problems
+from app.clock import new_id
+from app.errors import NotAStudentError, NotFoundError, StorageUnavailableError
+from app.privacy.erase import Order, erase_student
+from app.privacy.export import begin_export
+
+router = APIRouter(prefix="/internal/v1/students", tags=["students"])
+
+BYTES = "application/octet-stream"  # generated clients know no application/zip
+A_ZIP: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A zip. If it does not end properly, it does not open: ask again.",
+        "content": {BYTES: {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+class ErasureAnswer(BaseModel):
+    """What is left of a student who was erased."""
+
+    id: UUID = Field(description="The erasure.", examples=[UUID_EXAMPLE])
+    requested_at: datetime = Field(
+        description="When it was ordered first.", examples=["2026-11-23T14:30:00Z"]
+    )
+    completed_at: datetime | None = Field(
+        description="Null while a file is arriving or cannot be removed: it goes on.",
+        examples=["2026-11-23T14:30:01Z"],
+    )
+    counts: dict[str, int] = Field(
+        description="What was removed: `files`, and rows by table.",
+        examples=[{"files": 12, "public.users": 1}],
+    )
+
+
+@router.get(
+    "/{user_id}/export",
+    name="exportStudent",
+    summary="Export everything of a student",
+    description=(
+        "A zip with JSON Lines for each table, all files with their SHA-256, and a README. Each"
+        " export is in the audit log."
+    ),
+    response_class=StreamingResponse,
+    responses={**A_ZIP, **problems(NotFoundError, NotAStudentError, *INTERNAL_PROBLEMS)},
+)
+async def export(
+    user_id: UUID, opened: Opened, now: Now, caller: Annotated[Caller, ADMIN]
+) -> Response:
+    stream = await begin_export(
+        opened.sessions, opened.bucket, user_id, caller=caller.name, now=now
+    )
+    name = f"student-{user_id}.zip"
+    return StreamingResponse(
+        stream,
+        media_type=BYTES,
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+@router.delete(
+    "/{user_id}",
+    name="eraseStudent",
+    summary="Erase a student",
+    description=(
+        "All rows and files of all revisions, for good; sessions end at once. Only a tombstone"
+        " without personal data is left, and nothing older brings the student back. Repeating it"
+        " answers with the tombstone. After 503 it goes on by itself."
+    ),
+    responses=problems(
+        NotFoundError, NotAStudentError, StorageUnavailableError, *INTERNAL_PROBLEMS
+    ),
+)
+async def erase(
+    user_id: UUID, opened: Opened, now: Now, caller: Annotated[Caller, ADMIN]
+) -> ErasureAnswer:
+    order = Order(new_id(), user_id, caller.name, now)
+    tombstones = opened.account_rules.tombstones
+    erased = await erase_student(opened.sessions, opened.bucket, tombstones, order)
+    return ErasureAnswer.model_validate(erased, from_attributes=True)

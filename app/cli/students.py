@@ -1,0 +1,104 @@
+"""Commands for a family's rights, and for the yearly report on what is kept."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+import typer
+
+from app.api.dependencies import Resources
+from app.cli.servers import LOCAL, refuse, servers
+from app.clock import new_id, utc_now
+from app.errors import ServiceError
+from app.main import open_resources
+from app.privacy.erase import Order, Tombstone, erase_student
+from app.privacy.export import begin_export
+from app.privacy.retention import Held, report_retention
+from app.settings import Settings
+
+CALLER = "command"  # in the audit log
+
+commands = typer.Typer()
+T = TypeVar("T")
+
+
+@commands.command("export-student")
+def export_student(
+    user_id: Annotated[UUID, typer.Argument(help="The student's user id.")],
+    file: Annotated[Path, typer.Argument(help="The zip to write.", dir_okay=False)],
+) -> None:
+    """Write everything that is kept of a student into a zip."""
+    unfinished = file.with_name(f"{file.name}.part")
+
+    async def export(resources: Resources) -> None:
+        stream = await begin_export(
+            resources.sessions, resources.bucket, user_id, caller=CALLER, now=utc_now()
+        )
+        async with aclosing(stream):
+            with unfinished.open("wb") as target:
+                async for chunk in stream:
+                    target.write(chunk)
+
+    with servers(LOCAL) as settings:
+        try:
+            asyncio.run(_act(settings, export))
+            unfinished.replace(file)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    typer.echo(f"{file} is written.")
+
+
+@commands.command("erase-student")
+def erase(
+    user_id: Annotated[UUID | None, typer.Argument(help="The student's user id.")] = None,
+    *,
+    spark_user_id: Annotated[str | None, typer.Option(help="Or the id at Spark.")] = None,
+) -> None:
+    """Erase a student for good and print the tombstone. May be repeated."""
+    who = user_id or spark_user_id
+    if who is None or (user_id and spark_user_id):
+        refuse("Give either a user id or --spark-user-id.")
+
+    async def erase(resources: Resources) -> Tombstone:
+        return await erase_student(
+            resources.sessions,
+            resources.bucket,
+            resources.account_rules.tombstones,
+            Order(new_id(), who, CALLER, utc_now()),
+        )
+
+    with servers(LOCAL) as settings:
+        erased = asyncio.run(_act(settings, erase))
+    typer.echo(json.dumps(asdict(erased), default=str))
+    if erased.completed_at is None:
+        typer.echo("A file is still arriving: the worker finishes it.", err=True)
+
+
+@commands.command()
+def retention() -> None:
+    """Print what is kept for how long, how much of it there is, and how old the oldest is."""
+
+    async def report(resources: Resources) -> list[Held]:
+        return await report_retention(resources.sessions, resources.settings)
+
+    with servers(LOCAL) as settings:
+        held = asyncio.run(_act(settings, report))
+    typer.echo(f"{'what':<20}{'kept':>14}{'rows':>12}  oldest")
+    for each in held:
+        kept = "until erased" if each.kept is None else f"{each.kept.days} days"
+        oldest = f"{each.oldest:%Y-%m-%d}" if each.oldest else "-"
+        typer.echo(f"{each.name:<20}{kept:>14}{each.rows:>12}  {oldest}")
+
+
+async def _act(settings: Settings, act: Callable[[Resources], Awaitable[T]]) -> T:
+    async with open_resources(settings) as resources:
+        try:
+            return await act(resources)
+        except ServiceError as problem:
+            hint = f"\n{problem.hint_text}" if problem.hint_text else ""
+            refuse(f"{problem.code}: {problem.error_text}{hint}")

@@ -1,0 +1,191 @@
+"""A student is erased: the order, then the files, then every row, then only the tombstone is left.
+
+Each step (`finish_erasure`) is a transaction or may be repeated, so an erasure that was cut off
+anywhere goes on where it was, by the next sweep or by being asked for again. The order closes the
+account, and waits for what was admitted before it (`submissions.admit`); after it nothing new is
+admitted. A file that is just arriving belongs to its handler, which will be refused and takes it
+away again: until then, or until the handler's lease is over, the erasure is not finished.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from sqlalchemy import (
+    bindparam,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from app.accounts.tombstones import Tombstones
+from app.activity.audit import record_audit
+from app.database import Session, Sessions, retried
+from app.errors import NotAStudentError, NotFoundError
+from app.files.uploads import claim_files
+from app.models import (
+    PLATFORM,
+    Erasure,
+    LmsIntegration,
+    LmsSession,
+    SparkAuthCode,
+    User,
+)
+from app.privacy.finish_erasure import go_on, stop_writers
+from app.privacy.holdings import OF_SPARK_USER, OF_USER
+from app.storage.bucket import Bucket
+
+FINISH_SECONDS = 10  # so long a caller waits for files that others are just removing
+FINISH_POLL_SECONDS = 0.2
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Order:
+    """Somebody wants a student erased, who is named by the user id or (text) by the Spark id."""
+
+    id: UUID
+    who: UUID | str
+    caller: str
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Tombstone:
+    """`counts` has the rows of each table and `files`; `completed_at` is None while it goes on."""
+
+    id: UUID
+    requested_at: datetime
+    completed_at: datetime | None
+    counts: Mapping[str, int]
+
+
+_ANSWER = (Erasure.id, Erasure.requested_at, Erasure.completed_at, Erasure.counts)
+_OF_ORDER = ("id", "subject_hash", "user_id", "spark_user_id", "requested_at", "counts")
+_READ = select(*_ANSWER).where(Erasure.id == bindparam("erasure_id"))
+_UNFINISHED = select(Erasure.id).where(Erasure.completed_at.is_(None)).order_by(Erasure.id)
+
+
+async def erase_student(
+    sessions: Sessions, bucket: Bucket, tombstones: Tombstones, order: Order
+) -> Tombstone:
+    """Repeatable; the answer to a repetition is the tombstone.
+
+    Raises NotFoundError, NotAStudentError; or StorageUnavailableError, then the sweep goes on.
+    """
+    tombstone = await _begin(sessions, tombstones, order)
+    give_up_at = asyncio.get_running_loop().time() + FINISH_SECONDS
+    while not await go_on(sessions, bucket, tombstone.id):
+        if asyncio.get_running_loop().time() > give_up_at:
+            break
+        await asyncio.sleep(FINISH_POLL_SECONDS)
+    async with sessions() as session, session.begin():
+        found = await session.execute(_READ, {"erasure_id": tombstone.id})
+        return Tombstone(**found.mappings().one())
+
+
+async def resume_erasures(sessions: Sessions, bucket: Bucket) -> int:
+    """Go on with all that were begun: how many are finished now. One that fails stops no other."""
+    async with sessions() as session, session.begin():
+        unfinished = (await session.execute(_UNFINISHED)).scalars().all()
+    finished = 0
+    for erasure_id in unfinished:
+        try:
+            finished += await go_on(sessions, bucket, erasure_id)
+        except Exception as failure:  # noqa: BLE001 - the next sweep tries again
+            name = type(failure).__name__
+            log.warning("erasure_failed", erasure_id=str(erasure_id), error_class=name)
+    return finished
+
+
+_USER = select(User.id, LmsIntegration.lms_user_id).outerjoin(
+    LmsIntegration,
+    (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM),
+)
+_BY_USER = _USER.where(User.id == OF_USER)
+_BY_SPARK_USER = _USER.where(LmsIntegration.lms_user_id == OF_SPARK_USER)
+_CLOSE = (
+    update(SparkAuthCode)  # before sessions: a code that is just redeemed has made one then
+    .where(SparkAuthCode.user_id == OF_USER, ~SparkAuthCode.used)
+    .values(superseded_at=func.coalesce(SparkAuthCode.superseded_at, func.now())),
+    update(LmsSession)
+    .where(LmsSession.user_id == OF_USER)
+    .values(revoked_at=func.coalesce(LmsSession.revoked_at, func.now())),
+    update(User).where(User.id == OF_USER).values(deletion_status="pending"),
+)
+
+
+@retried
+async def _begin(sessions: Sessions, tombstones: Tombstones, order: Order) -> Tombstone:
+    """The order is written and the account closed, or both are so already."""
+    async with sessions() as session, session.begin():
+        if isinstance(order.who, UUID):
+            found = await session.execute(_BY_USER, {"of_user": order.who})
+        else:
+            found = await session.execute(_BY_SPARK_USER, {"of_spark_user": order.who})
+        user = found.one_or_none()
+        if user is not None:
+            return await _order(session, tombstones, order, *user)
+        return await _get_tombstone(session, tombstones, order.who)
+
+
+async def _order(
+    session: Session,
+    tombstones: Tombstones,
+    order: Order,
+    user_id: UUID,
+    spark_user_id: str | None,
+) -> Tombstone:
+    subject = tombstones.of_student(spark_user_id) if spark_user_id else []
+    role = await stop_writers(session, user_id, subject[:1])
+    if role is None:  # a twin has just finished
+        return await _get_tombstone(session, tombstones, user_id)
+    if role != "student":
+        raise NotAStudentError
+    for statement in _CLOSE:
+        await session.execute(statement, {"of_user": user_id})
+    files = await claim_files(session, user_id)
+    begun = select(*_ANSWER).where(Erasure.user_id == user_id)
+    found = (await session.execute(begun)).mappings().one_or_none()
+    if found is None:
+        await record_audit(
+            session, order.caller, "sensitive_delete", user_id=None, erasure_id=str(order.id)
+        )
+        new = insert(Erasure).values(
+            id=order.id,
+            user_hash=tombstones.of_user(user_id)[0],
+            subject_hash=subject[0] if subject else None,
+            user_id=user_id,
+            spark_user_id=spark_user_id,
+            requested_at=order.now,
+            counts={"files": files},
+        )
+        # A backup may have brought back who was erased: then the tombstone is used again.
+        again = {name: new.excluded[name] for name in _OF_ORDER} | {"completed_at": None}
+        made = await session.execute(
+            new.on_conflict_do_update(index_elements=[Erasure.user_hash], set_=again).returning(
+                *_ANSWER
+            )
+        )
+        found = made.mappings().one()
+    return Tombstone(**found)
+
+
+async def _get_tombstone(session: Session, tombstones: Tombstones, who: UUID | str) -> Tombstone:
+    """Raises NotFoundError."""
+    if isinstance(who, UUID):
+        is_theirs = Erasure.user_hash.in_(tombstones.of_user(who))
+    else:
+        is_theirs = Erasure.subject_hash.in_(tombstones.of_student(who))
+    found = await session.execute(
+        select(*_ANSWER).where(is_theirs).order_by(Erasure.requested_at.desc()).limit(1)
+    )
+    tombstone = found.mappings().one_or_none()
+    if tombstone is None:
+        raise NotFoundError
+    return Tombstone(**tombstone)

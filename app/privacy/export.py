@@ -1,0 +1,204 @@
+"""Everything that is kept of a student, as a zip that is made while it is sent.
+
+Memory is that of one page of rows or one chunk of a file, whatever the size, and no transaction is
+open while bytes leave. What fails on the way ends the stream in the middle: the directory of a zip
+comes last, so what arrived does not open.
+"""
+
+import json
+import re
+import zipfile
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, bindparam, select, tuple_
+
+from app.activity.audit import record_audit
+from app.database import Sessions
+from app.errors import NotAStudentError, NotFoundError
+from app.models import PLATFORM, LmsIntegration, Upload, User
+from app.privacy.holdings import HOLDINGS, OF_USER, PAGE_ROWS, Holding
+from app.storage.bucket import Bucket
+
+CHUNK_BYTES = 256 * 1024
+NAME_CHARACTERS = 100
+UNSAFE = re.compile(r"[^\w.\- ]")
+
+README = """\
+Everything that the Spark integration service keeps of one student, as it was on {at:%Y-%m-%d}.
+
+files/       every file: of all revisions of homework, and added by the student in Optio
+SHA256SUMS   what each file must be: `sha256sum -c SHA256SUMS` checks them
+*.jsonl      one JSON object a line, for each row of a table; times are UTC
+
+{tables}
+
+Left out are only the digests of one-time codes and refresh tokens, with which nobody can sign in.
+"""
+
+
+@dataclass(frozen=True)
+class _Subject:
+    user_id: UUID
+    spark_user_id: str | None
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        return {"of_user": self.user_id, "of_spark_user": self.spark_user_id}
+
+
+_SUBJECT = (
+    select(User.role, LmsIntegration.lms_user_id)
+    .outerjoin(
+        LmsIntegration,
+        (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM),
+    )
+    .where(User.id == OF_USER)
+)
+_FILES = (
+    select(Upload.id, Upload.object_key, Upload.filename, Upload.sha256, Upload.created_at)
+    .add_columns(Upload.size_bytes)
+    .where(Upload.user_id == OF_USER, Upload.state == "committed", Upload.id > bindparam("after"))
+    .order_by(Upload.id)
+    .limit(PAGE_ROWS)
+)
+
+
+async def begin_export(
+    sessions: Sessions, bucket: Bucket, user_id: UUID, *, caller: str, now: datetime
+) -> AsyncGenerator[bytes, None]:
+    """The zip in chunks. It is in the audit log before there is a first one.
+
+    Raises NotFoundError or NotAStudentError at once; the stream raises StorageUnavailableError or
+    one of OUTAGES.
+    """
+    async with sessions() as session, session.begin():
+        found = await session.execute(_SUBJECT, {"of_user": user_id})
+        user = found.one_or_none()
+        if user is None:
+            raise NotFoundError
+        if user.role != "student":
+            raise NotAStudentError
+        await record_audit(session, caller, "sensitive_read", user_id=user_id, what="export")
+    return _Export(sessions, bucket, _Subject(user_id, user.lms_user_id), now).stream()
+
+
+class _Sink:
+    """What a zip wrote and nobody took yet. It cannot be sought, as the zip has to know."""
+
+    def __init__(self) -> None:
+        self._waiting = bytearray()
+
+    def write(self, content: bytes) -> int:
+        self._waiting += content
+        return len(content)
+
+    def flush(self) -> None:
+        pass
+
+    def take(self) -> bytes:
+        taken = bytes(self._waiting)
+        self._waiting.clear()
+        return taken
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A file of the zip; `size_bytes` is 0 where it is not known."""
+
+    info: zipfile.ZipInfo
+    content: AsyncIterable[bytes]
+
+
+@dataclass(frozen=True)
+class _Export:
+    sessions: Sessions
+    bucket: Bucket
+    subject: _Subject
+    now: datetime
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        sink: Any = _Sink()
+        archive = zipfile.ZipFile(sink, "w")  # not closed on a failure: that would make it whole
+        async for entry in self._entries():
+            with archive.open(entry.info, "w") as file:
+                async for chunk in entry.content:
+                    file.write(chunk)
+                    yield sink.take()
+        archive.close()
+        yield sink.take()
+
+    async def _entries(self) -> AsyncIterator[_Entry]:
+        yield self._text("README.txt", self._readme())
+        for holding in HOLDINGS:
+            yield self._text(f"{holding.name}.jsonl", self._lines(holding))
+        yield self._text("SHA256SUMS", self._sums())
+        async for page in self._files():
+            for file in page:
+                info = zipfile.ZipInfo(_path(file), file.created_at.timetuple()[:6])
+                info.file_size = file.size_bytes
+                yield _Entry(info, self.bucket.read(file.object_key, chunk_bytes=CHUNK_BYTES))
+
+    def _text(self, name: str, content: AsyncIterable[bytes]) -> _Entry:
+        info = zipfile.ZipInfo(name, self.now.timetuple()[:6])
+        info.compress_type = zipfile.ZIP_DEFLATED
+        return _Entry(info, content)
+
+    async def _readme(self) -> AsyncIterator[bytes]:
+        tables = "\n".join(f"{holding.name}.jsonl: {holding.what}" for holding in HOLDINGS)
+        yield README.format(at=self.now, tables=tables).encode()
+
+    async def _lines(self, holding: Holding) -> AsyncIterator[bytes]:
+        """Page by page, in the order of the primary key."""
+        table: Any = holding.table.__table__
+        key = list(table.primary_key.columns)
+        page = select(table).where(holding.of).order_by(*key).limit(holding.page_rows)
+        whose = self.subject.parameters
+        rows = await self._rows(page, whose)
+        while rows:
+            yield b"".join(_line(row, holding) for row in rows)
+            last = tuple_(*(rows[-1]._mapping[column] for column in key))  # noqa: SLF001
+            rows = await self._rows(page.where(tuple_(*key) > last), whose)
+
+    async def _sums(self) -> AsyncIterator[bytes]:
+        async for page in self._files():
+            yield "".join(f"{file.sha256.hex()}  {_path(file)}\n" for file in page).encode()
+
+    async def _files(self) -> AsyncIterator[list[Row[Any]]]:
+        after = UUID(int=0)
+        while page := await self._rows(_FILES, self.subject.parameters | {"after": after}):
+            yield page
+            after = page[-1].id
+
+    async def _rows(self, statement: Any, parameters: dict[str, object]) -> list[Row[Any]]:
+        async with self.sessions() as session, session.begin():
+            return list((await session.execute(statement, parameters)).all())
+
+
+def _path(file: Row[Any]) -> str:
+    """Its id makes it unique, and the name cannot lead anywhere."""
+    return f"files/{file.id}-{UNSAFE.sub('_', file.filename)[:NAME_CHARACTERS]}"
+
+
+def _line(row: Row[Any], holding: Holding) -> bytes:
+    shown = {
+        column.name: row._mapping[column]  # noqa: SLF001 - SQLAlchemy's documented way
+        for column in holding.table.__table__.columns
+        if column.name not in holding.secrets
+    }
+    return json.dumps(shown, default=_plain, ensure_ascii=False).encode() + b"\n"
+
+
+def _plain(value: object) -> str:
+    """What JSON has no form for; bytes are a text that was signed, or a digest."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if not isinstance(value, bytes):
+        return str(value)
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.hex()

@@ -1,0 +1,191 @@
+"""What follows the order to erase a student: files, texts nobody could read, and then every row."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Uuid,
+    any_,
+    bindparam,
+    case,
+    delete,
+    func,
+    select,
+    update,
+)
+
+from app.database import Session, Sessions, retried
+from app.deliveries.inbox import turn_of
+from app.files.uploads import remove_files
+from app.models import (
+    LMS_EVENTS,
+    ActivityEvent,
+    ActivityHour,
+    AuditEntry,
+    Erasure,
+    InboxDelivery,
+    Upload,
+    User,
+)
+from app.privacy.holdings import HOLDINGS, OF_USER
+from app.storage.bucket import Bucket
+from app.text import StrictJsonError, load_json
+
+READ_ROWS = 8  # messages that may be of some mebibytes
+
+_TURN = select(func.pg_advisory_xact_lock(bindparam("turn", type_=BigInteger)))
+_LOCK = select(User.role).where(User.id == OF_USER).with_for_update()
+
+
+async def stop_writers(
+    session: Session, user_id: UUID, subject_hashes: Sequence[bytes]
+) -> str | None:
+    """Wait for every transaction that writes rows or refusals of this user, and let none begin.
+
+    The user's role, or None if there is no such user.
+    """
+    await session.execute(_TURN, {"turn": turn_of(subject_hashes)})
+    role: str | None = (await session.execute(_LOCK, {"of_user": user_id})).scalar_one_or_none()
+    return role
+
+
+_OPEN = select(Erasure.user_id, Erasure.spark_user_id, Erasure.subject_hash, Erasure.counts).where(
+    Erasure.id == bindparam("erasure_id"), Erasure.completed_at.is_(None)
+)
+_TAKE = _OPEN.with_for_update(skip_locked=True)
+_HAS_FILES = select(select(Upload.id).where(Upload.user_id == OF_USER).exists())
+# What an hour had was counted with the student's events, if it was over.
+_OWN_HOURS = (
+    select(
+        func.date_trunc("hour", ActivityEvent.created_at, "UTC").label("hour"),
+        ActivityEvent.event_type,
+        func.count().label("events"),
+    )
+    .where(ActivityEvent.user_id == OF_USER, LMS_EVENTS)
+    .group_by("hour", ActivityEvent.event_type)
+    .subquery()
+)
+_CORRECT_HOURS = (
+    update(ActivityHour)
+    .where(
+        ActivityHour.hour == _OWN_HOURS.c.hour,
+        ActivityHour.event_type == _OWN_HOURS.c.event_type,
+    )
+    .values(events=func.greatest(ActivityHour.events - _OWN_HOURS.c.events, 0))
+)
+_TO_NOBODY = (
+    update(AuditEntry)
+    .where(AuditEntry.user_id == OF_USER)
+    .values(
+        user_id=None,
+        caller=case(
+            (AuditEntry.caller == func.concat("user:", OF_USER), "user:erased"),
+            else_=AuditEntry.caller,
+        ),
+        detail={},
+    )
+)
+_COMPLETE = (
+    update(Erasure)
+    .where(Erasure.id == bindparam("erasure_id"))
+    .values(
+        user_id=None,
+        spark_user_id=None,
+        completed_at=func.now(),
+        counts=bindparam("removed", type_=Erasure.counts.type),
+    )
+)
+
+
+async def go_on(sessions: Sessions, bucket: Bucket, erasure_id: UUID) -> bool:
+    """Whether it is finished now. Raises StorageUnavailableError."""
+    async with sessions() as session, session.begin():
+        found = await session.execute(_OPEN, {"erasure_id": erasure_id})
+        order = found.one_or_none()
+    if order is None:
+        return True
+    await remove_files(sessions, bucket, order.user_id)
+    await _forget_unread(sessions, order.spark_user_id)
+    return await _finish(sessions, erasure_id)
+
+
+@retried
+async def _finish(sessions: Sessions, erasure_id: UUID) -> bool:
+    """All rows at once. False while there is a file, or somebody else is just at it."""
+    async with sessions() as session, session.begin():
+        found = await session.execute(_TAKE, {"erasure_id": erasure_id})
+        order = found.one_or_none()
+        if order is None:
+            return False
+        whose = {"of_user": order.user_id}
+        await stop_writers(
+            session, order.user_id, [order.subject_hash] if order.subject_hash else []
+        )
+        if (await session.execute(_HAS_FILES, whose)).scalar_one():
+            return False
+        await session.execute(_CORRECT_HOURS, whose)
+        await session.execute(_TO_NOBODY, whose)
+        removed = order.counts | await _delete_rows(session, order.user_id, order.spark_user_id)
+        await session.execute(_COMPLETE, {"erasure_id": erasure_id, "removed": removed})
+        return True
+
+
+async def _delete_rows(
+    session: Session, user_id: UUID, spark_user_id: str | None
+) -> dict[str, int]:
+    """How many of each table that had any."""
+    whose = {"of_user": user_id, "of_spark_user": spark_user_id}
+    removed: dict[str, int] = {}
+    for holding in HOLDINGS:
+        if holding.is_deleted:
+            deleted = await session.execute(delete(holding.table).where(holding.of), whose)
+            removed[holding.name] = deleted.rowcount
+    return {name: rows for name, rows in removed.items() if rows}
+
+
+# A message that could not be read is nobody's, though it may say whose it is.
+_UNREAD = (
+    select(InboxDelivery.id, InboxDelivery.message)
+    .where(
+        InboxDelivery.code.is_not(None),
+        InboxDelivery.spark_user_id.is_(None),
+        InboxDelivery.user_id.is_(None),
+        InboxDelivery.id > bindparam("after"),
+        func.pg_catalog.position(
+            InboxDelivery.message, bindparam("named", type_=InboxDelivery.message.type)
+        )
+        > 0,
+    )
+    .order_by(InboxDelivery.id)
+    .limit(READ_ROWS)
+)
+_FORGET = (
+    update(InboxDelivery)
+    .where(InboxDelivery.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
+    .values(message=None)
+)
+
+
+async def _forget_unread(sessions: Sessions, spark_user_id: str | None) -> None:
+    after = UUID(int=0)
+    while spark_user_id:
+        async with sessions() as session, session.begin():
+            named = {"after": after, "named": spark_user_id.encode()}
+            unread = (await session.execute(_UNREAD, named)).all()
+            theirs = [row.id for row in unread if _may_be_of(row.message, spark_user_id)]
+            if theirs:
+                await session.execute(_FORGET, {"ids": theirs})
+        if len(unread) < READ_ROWS:
+            return
+        after = unread[-1].id
+
+
+def _may_be_of(message: bytes, spark_user_id: str) -> bool:
+    """It has the id somewhere. What is no JSON may be anything."""
+    try:
+        content = load_json(message)
+    except StrictJsonError:
+        return True
+    return isinstance(content, dict) and str(content.get("spark_user_id")) == spark_user_id

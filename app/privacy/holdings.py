@@ -1,0 +1,154 @@
+"""What each table holds of a student, and how the rows are found: the one page that says so.
+
+The export reads from it and the erasure deletes by it, children before what they belong to. A new
+table belongs on it, or among those that hold nothing: a test looks at every one.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Text, Uuid, bindparam, or_, select
+
+from app.models import (
+    ActivityEvent,
+    ActivityHour,
+    AuditEntry,
+    CourseQuestTask,
+    Erasure,
+    EvidenceBlock,
+    EvidenceDocument,
+    FeedEntry,
+    IdempotencyKey,
+    InboxDelivery,
+    LmsIntegration,
+    LmsSession,
+    Quest,
+    QuestTaskCompletion,
+    RosterImport,
+    RosterRow,
+    ServiceKey,
+    SparkAssignment,
+    SparkAuthCode,
+    SparkCourse,
+    SsoReplay,
+    SubmissionRevision,
+    Table,
+    Upload,
+    User,
+    UserQuest,
+    UserQuestTask,
+    UserSkillXp,
+    UserSubjectXp,
+    XpAward,
+)
+
+PAGE_ROWS = 200
+PAGE_LARGE_ROWS = 8  # such a row may have a mebibyte and more
+
+# The parameters of every condition. Who was never at Spark has no `of_spark_user`: it is null.
+OF_USER = bindparam("of_user", type_=Uuid)
+OF_SPARK_USER = bindparam("of_spark_user", type_=Text)
+
+
+@dataclass(frozen=True)
+class Holding:
+    """Rows of `table` that are `of` a student. `secrets` are columns that are never shown.
+
+    `is_deleted` is false for rows that an erasure removes or changes in a way of its own.
+    """
+
+    table: type[Table]
+    what: str
+    of: ColumnElement[bool]
+    secrets: Collection[str] = ()
+    page_rows: int = PAGE_ROWS
+    is_deleted: bool = True
+
+    @property
+    def name(self) -> str:
+        found: Any = self.table.__table__
+        return f"{found.schema or 'public'}.{found.name}"
+
+
+def _large(table: type[Table], what: str, of: ColumnElement[bool]) -> Holding:
+    return Holding(table, what, of, page_rows=PAGE_LARGE_ROWS)
+
+
+def _owned(table: Any, what: str) -> Holding:
+    return Holding(table, what, table.user_id == OF_USER)
+
+
+_DOCUMENTS = select(EvidenceDocument.id).where(EvidenceDocument.user_id == OF_USER)
+_EVENTS = select(ActivityEvent.id).where(ActivityEvent.user_id == OF_USER)
+
+HOLDINGS = (
+    Holding(
+        AuditEntry,
+        "who read or changed the data, and when",
+        AuditEntry.user_id == OF_USER,
+        is_deleted=False,  # made nobody's
+    ),
+    Holding(
+        Upload,
+        "files, which lie under files/",
+        Upload.user_id == OF_USER,
+        is_deleted=False,  # with their objects
+    ),
+    Holding(FeedEntry, "which events the main app may follow", FeedEntry.event_id.in_(_EVENTS)),
+    _owned(ActivityEvent, "what happened: sign-ins, homework"),
+    Holding(
+        RosterRow,
+        "rows of roster files",
+        # Each import by itself: the index begins with it.
+        RosterRow.import_id.in_(select(RosterImport.id))
+        & (RosterRow.spark_user_id == OF_SPARK_USER),
+    ),
+    _large(
+        InboxDelivery,
+        "messages from Spark as they came, and what they were answered",
+        or_(InboxDelivery.user_id == OF_USER, InboxDelivery.spark_user_id == OF_SPARK_USER),
+    ),
+    _owned(IdempotencyKey, "what repeated messages are answered"),
+    _large(
+        EvidenceBlock, "blocks of the evidence documents", EvidenceBlock.document_id.in_(_DOCUMENTS)
+    ),
+    _owned(EvidenceDocument, "evidence documents"),
+    _large(
+        SubmissionRevision,
+        "what was handed in, every revision",
+        SubmissionRevision.user_id == OF_USER,
+    ),
+    _owned(XpAward, "XP, task by task"),
+    _owned(UserSkillXp, "XP in all, by pillar"),
+    _owned(UserSubjectXp, "XP in all, by school subject"),
+    _large(QuestTaskCompletion, "completed tasks", QuestTaskCompletion.user_id == OF_USER),
+    _owned(UserQuestTask, "the student's tasks"),
+    _owned(UserQuest, "enrolments"),
+    Holding(
+        SparkAuthCode,
+        "one-time codes of sign-ins",
+        SparkAuthCode.user_id == OF_USER,
+        secrets=("code",),
+    ),
+    Holding(
+        LmsSession,
+        "sign-ins",
+        LmsSession.user_id == OF_USER,
+        secrets=("session_token",),
+    ),
+    _owned(LmsIntegration, "the link to Spark"),
+    Holding(User, "the account", User.id == OF_USER),
+)
+
+NOTHING: Mapping[type[Table], str] = {
+    ActivityHour: "counts of events; an erasure takes the student's own out of them",
+    CourseQuestTask: "template tasks of a course",
+    Erasure: "the tombstone: keyed hashes, and the ids only until it is completed",
+    Quest: "course content; `created_by` becomes null with the account",
+    RosterImport: "when a file was imported; its rows are in roster_rows",
+    ServiceKey: "credentials of services",
+    SparkAssignment: "assignments of a course",
+    SparkCourse: "courses",
+    SsoReplay: "digests of launch tokens, gone a day after they expire",
+}

@@ -1,0 +1,159 @@
+"""How long everything is kept (SECURITY section 7): a page of rules, and a pass that follows them.
+
+Rows go in batches that other passes skip, so any number of workers may run, and none holds a lock
+for long. What has no rule stays until its student is erased: accounts, submissions, evidence, XP.
+Files on their way are swept by `files.uploads`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Text,
+    cast,
+    delete,
+    extract,
+    func,
+    or_,
+    select,
+    true,
+    tuple_,
+    update,
+)
+from sqlalchemy.orm import InstrumentedAttribute
+
+from app.database import Sessions
+from app.models import (
+    LMS_EVENTS,
+    ActivityEvent,
+    ActivityHour,
+    AuditEntry,
+    IdempotencyKey,
+    InboxDelivery,
+    LmsSession,
+    RosterImport,
+    SparkAuthCode,
+    SsoReplay,
+    SubmissionRevision,
+    Table,
+)
+from app.settings import Settings
+
+BATCH_ROWS = 1000
+CODES_KEPT = timedelta(hours=24)
+A_MONTH = timedelta(days=30)
+
+PERSONAL_KEYS = ("ip_address", "email", "user_email", "spark_user_id", "user_id")
+NOBODYS: Mapping[str, Any] = {
+    "user_id": None,
+    "user_agent": None,
+    "referrer_url": None,
+    "event_data": ActivityEvent.event_data.op("-")(cast(PERSONAL_KEYS, ARRAY(Text))),
+    "anonymized_at": func.now(),
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Rows of `table` go once any of the moments is older than `kept`.
+
+    Only those that it `concerns`. With `values` they stay, and have these instead. Of an import a
+    few take many rows with them.
+    """
+
+    name: str
+    table: type[Table]
+    moments: Sequence[InstrumentedAttribute[Any]]
+    kept: timedelta
+    concerns: ColumnElement[bool] = true()  # noqa: RUF009 - it holds no state
+    values: Mapping[str, Any] | None = None
+    batch_rows: int = BATCH_ROWS
+
+
+def rules(settings: Settings) -> Sequence[Rule]:
+    personal = timedelta(days=settings.activity_personal_days)
+    audit = timedelta(days=settings.audit_retention_days)
+    inbox = timedelta(days=settings.inbox_retention_days)
+    are_lms: Any = LMS_EVENTS
+    have_user = ActivityEvent.user_id.is_not(None)
+    ends = [LmsSession.expires_at, LmsSession.revoked_at]
+    event_at = [ActivityEvent.created_at]
+    return (
+        Rule("launches", SsoReplay, [SsoReplay.expires_at], CODES_KEPT),
+        Rule("codes", SparkAuthCode, [SparkAuthCode.expires_at], CODES_KEPT),
+        Rule("sessions", LmsSession, ends, A_MONTH),
+        Rule("deliveries", InboxDelivery, [InboxDelivery.received_at], inbox),
+        Rule("idempotency_keys", IdempotencyKey, [IdempotencyKey.created_at], A_MONTH),
+        Rule("roster_imports", RosterImport, [RosterImport.created_at], A_MONTH, batch_rows=1),
+        Rule("activity", ActivityEvent, event_at, audit, concerns=are_lms),
+        Rule(
+            "activity_personal",
+            ActivityEvent,
+            event_at,
+            personal,
+            concerns=are_lms & have_user,
+            values=NOBODYS,
+        ),
+        Rule("activity_hours", ActivityHour, [ActivityHour.hour], audit),
+        Rule("audit_log", AuditEntry, [AuditEntry.occurred_at], audit),
+    )
+
+
+async def apply_retention(sessions: Sessions, settings: Settings) -> dict[str, int]:
+    """How many rows went by each rule."""
+    return {rule.name: await _apply(sessions, rule) for rule in rules(settings)}
+
+
+async def _apply(sessions: Sessions, rule: Rule) -> int:
+    statement = _batch(rule)
+    gone, last = 0, rule.batch_rows
+    while last == rule.batch_rows:
+        async with sessions() as session, session.begin():
+            last = (await session.execute(statement)).rowcount
+        gone += last
+    return gone
+
+
+def _batch(rule: Rule) -> Any:
+    table: Any = rule.table.__table__
+    key = table.primary_key.columns
+    is_old = or_(*(moment < func.now() - rule.kept for moment in rule.moments))
+    batch = (
+        select(*key)
+        .where(rule.concerns, is_old)
+        .limit(rule.batch_rows)
+        .with_for_update(skip_locked=True)
+    )
+    act = delete(rule.table) if rule.values is None else update(rule.table).values(rule.values)
+    return act.where(tuple_(*key).in_(batch))
+
+
+@dataclass(frozen=True)
+class Held:
+    """`kept` is None for what stays until its student is erased."""
+
+    name: str
+    kept: timedelta | None
+    rows: int
+    oldest: datetime | None
+
+
+async def report_retention(sessions: Sessions, settings: Settings) -> list[Held]:
+    """What is there of each rule, then the submissions of each year."""
+    held = []
+    for rule in rules(settings):
+        counted = select(func.count(), func.min(rule.moments[0])).where(rule.concerns)
+        async with sessions() as session, session.begin():
+            rows, oldest = (await session.execute(counted.select_from(rule.table))).one()
+        held.append(Held(rule.name, rule.kept, rows, oldest))
+    at = SubmissionRevision.submitted_at
+    year: Any = extract("year", at)
+    async with sessions() as session, session.begin():
+        found = await session.execute(
+            select(year, func.count(), func.min(at)).group_by(year).order_by(year)
+        )
+        return held + [Held(f"submissions {each[0]}", None, *each[1:]) for each in found]

@@ -1,0 +1,276 @@
+"""A student is erased: everything goes but the tombstone, whatever happens on the way."""
+
+import asyncio
+import os
+import random
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from app.api.dependencies import Resources
+from app.worker import sweep
+from tests.support.families import STUDENTS, Child, Family
+from tests.support.problems import assert_problem
+from tests.support.roster import entry, roster, send
+from tests.support.spark import encoded, submission
+
+USES = ("save", "upload", "restore", "read")
+UNFINISHED = "SELECT id FROM spark.erasures WHERE completed_at IS NULL"
+
+
+def resources(family: Family) -> Resources:
+    opened: Resources = family.elsewhere.running.app.state.resources
+    return opened
+
+
+async def test_nothing_is_left_but_the_tombstone(family: Family) -> None:
+    child, sibling = await family.raise_child(), await family.raise_child()
+    assert (await family.add_file(child, b"my own notes", "own.txt")).status_code == 200
+    path = f"{STUDENTS}/{child.user_id}/export"
+    assert (await family.client.get(path, headers=family.main_app)).status_code == 200
+    before = await family.traces([sibling])
+    assert len(before) > 20
+    body = await family.erased(child)
+    assert await family.traces([child]) == []
+    assert await family.traces([sibling]) == before
+    assert body["counts"]["files"] == 3
+    assert body["counts"]["public.users"] == 1
+    assert body["counts"]["spark.submission_revisions"] == 2
+    assert body["counts"]["spark.deliveries"] == 4
+    assert body["counts"]["spark.roster_rows"] == 1
+    [tombstone] = await family.stores.execute(
+        f"SELECT user_id, spark_user_id FROM spark.erasures WHERE id = '{body['id']}'"  # noqa: S608
+    )
+    assert set(tombstone.values()) == {None}
+    assert await family.erased(child) == body
+    audit = await family.stores.execute("SELECT action, user_id FROM spark.audit_log")
+    assert {row["action"] for row in audit} >= {"sensitive_read", "sensitive_delete"}
+
+
+async def test_a_student_without_anything_is_erased_as_well(family: Family) -> None:
+    child = Child(await family.spark.sign_in(), {})
+    child.words.update((child.user_id, child.spark_user_id))
+    assert (await family.erased(child))["counts"]["files"] == 0
+    assert await family.traces([child]) == []
+
+
+@pytest.mark.parametrize("role", ["parent", "admin"])
+async def test_only_students_are_erased(family: Family, role: str) -> None:
+    other = Child(await family.spark.sign_in(), {})
+    await family.stores.execute(
+        f"UPDATE users SET role = '{role}' WHERE id = '{other.user_id}'"  # noqa: S608
+    )
+    before = await family.stores.execute("SELECT * FROM users ORDER BY id")
+    assert_problem(await family.erase(other), 409, "not_a_student")
+    assert await family.stores.execute("SELECT * FROM users ORDER BY id") == before
+    nobody = await family.client.delete(f"{STUDENTS}/{uuid4()}", headers=family.main_app)
+    assert_problem(nobody, 404, "not_found")
+
+
+async def test_who_came_back_by_a_backup_is_erased_again(family: Family) -> None:
+    child = await family.raise_child()
+    await family.erased(child)
+    await family.stores.execute(
+        f"INSERT INTO users (id, display_name) VALUES ('{child.user_id}', 'restored')"  # noqa: S608
+    )
+    again = await family.erased(child)
+    assert again["counts"] == {"files": 0, "public.users": 1}
+    assert await family.erased(child) == again
+    assert await family.traces([child]) == []
+
+
+async def test_the_counts_of_hours_lose_what_was_the_students(family: Family) -> None:
+    child = await family.raise_child()
+    await family.stores.execute("DELETE FROM spark.activity_hours")
+    await family.stores.execute(
+        "INSERT INTO spark.activity_hours SELECT date_trunc('hour', created_at, 'UTC'),"
+        " event_type, count(*) + 5 FROM user_activity_events GROUP BY 1, 2"
+    )
+    await family.erased(child)
+    wrong = await family.stores.execute(
+        "SELECT * FROM spark.activity_hours h WHERE events <> 5 + (SELECT count(*)"
+        " FROM user_activity_events WHERE date_trunc('hour', created_at, 'UTC') = h.hour"
+        " AND event_type = h.event_type)"
+    )
+    await family.stores.execute("DELETE FROM spark.activity_hours")
+    assert wrong == []
+
+
+# ---------------------------------------------------------------------------- coming back
+
+
+async def test_nothing_old_brings_an_erased_student_back(family: Family) -> None:
+    child = await family.raise_child()
+    work = submission(child.student, family.course.assignment)
+    child.words.add(work["submission_text"])
+    raw = encoded(work)
+    assert (await family.spark.submit(raw)).status_code == 200
+    stale = submission(
+        child.student,
+        family.course.assignment,
+        submitted_at=(datetime.now(tz=UTC) - timedelta(hours=1)).isoformat(),
+    )
+    child.words.add(stale["submission_text"])
+    launch = family.spark.launch_token(sub=child.spark_user_id)
+    await family.erased(child)
+
+    assert_problem(await family.spark.submit(raw), 404, "user_not_found")
+    assert_problem(await family.spark.post(raw, family.spark.sign_v1(raw)), 404, "user_not_found")
+    assert_problem(await family.spark.submit_form(work), 404, "user_not_found")
+    assert_problem(await family.spark.submit(stale), 400, "timestamp_too_old")
+    old = datetime.now(tz=UTC) - timedelta(minutes=6)
+    late = await family.spark.post(raw, family.spark.sign_v1(raw, at=old))
+    assert_problem(late, 400, "timestamp_too_old")
+    rehearsed = await family.spark.post(
+        raw, {"X-Spark-Signature": family.spark.sign(raw)}, dry_run="true"
+    )
+    assert [each["code"] for each in rehearsed.json()["problems"]] == ["user_not_found"]
+    assert_problem(await family.spark.launch(launch), 403, "account_inactive")
+    assert await family.traces([child]) == []
+
+
+async def test_no_roster_brings_an_erased_student_back(family: Family) -> None:
+    child = await family.raise_child()
+    await family.erased(child)
+    joins = entry(child.spark_user_id, email=f"{child.spark_user_id}@example.com")
+    alone = {"spark_course_id": family.course.spark_course_id, **joins}
+    for message in (roster(family.course, joins), alone):
+        changed = (await send(family.spark, message)).json()
+        assert [each["code"] for each in changed["errors"]] == ["account_inactive"]
+        assert changed["users_created"] == changed["enrolled"] == 0
+    checked = (await send(family.spark, roster(family.course, joins), dry_run="true")).json()
+    assert [each["code"] for each in checked["problems"]] == ["account_inactive"]
+    gone = entry(child.spark_user_id, action="drop")
+    assert (await send(family.spark, {**alone, **gone})).status_code == 200
+    assert await family.traces([child]) == []
+
+    for apply in ("false", "true"):
+        report = await family.import_row(child, "ada@example.com", "Ada", "Example", apply=apply)
+        assert report["counts"]["users"]["error"] == 1
+        assert [row["code"] for row in report["examples"]] == ["account_inactive"]
+    users = await family.stores.execute(
+        f"SELECT id FROM lms_integrations WHERE lms_user_id = '{child.spark_user_id}'"  # noqa: S608
+    )
+    assert users == []
+    await family.stores.execute("DELETE FROM spark.roster_imports")  # the family named it again
+
+
+async def test_a_new_click_makes_a_new_empty_account(family: Family) -> None:
+    child = await family.raise_child()
+    old = submission(child.student, family.course.assignment)
+    old_id = child.user_id
+    erased = await family.erased(child)
+    soon = datetime.now(tz=UTC) + timedelta(seconds=1)  # a token tells whole seconds
+    back = await family.spark.sign_in(sub=child.spark_user_id, iat=int(soon.timestamp()))
+    assert back.user_id != old_id
+    assert_problem(await family.spark.submit(old), 404, "user_not_found")
+    new = submission(back, family.course.assignment)
+    answer = await family.spark.submit(new)
+    assert (answer.status_code, answer.json()["revision"]) == (200, 1)
+    kept = await family.stores.execute(
+        f"SELECT status FROM spark.deliveries WHERE spark_user_id = '{child.spark_user_id}'"  # noqa: S608
+    )
+    assert [row["status"] for row in kept] == [200]
+    joins = entry(child.spark_user_id)
+    assert (await send(family.spark, roster(family.course, joins))).json()["errors"] == []
+    assert await family.erased(child) == erased  # of the account that was
+
+    again = Child(back, {}, child.words | {back.user_id, new["submission_text"]})
+    assert (await family.erased(again))["id"] != erased["id"]
+    assert await family.traces([again]) == []
+
+
+async def test_a_secret_that_was_rotated_still_knows_who_was_erased(family: Family) -> None:
+    child = await family.raise_child()
+    erased = await family.erased(child)
+    async with family.with_rotated_key() as later:
+        work = submission(child.student, family.course.assignment)
+        assert_problem(await later.spark.submit(work), 404, "user_not_found")
+        assert await later.erased(child) == erased
+
+
+# ---------------------------------------------------------------------------- in between
+
+
+async def test_sessions_and_codes_end_with_the_order(family: Family) -> None:
+    """While the store is away: the account is closed, and the sweep finishes it."""
+    child = await family.raise_child()
+    code = await family.spark.launch_code(sub=child.spark_user_id)
+    async with family.without_store() as broken:
+        assert_problem(await broken.erase(child), 503, "storage_unavailable")
+    answer = await family.client.post(
+        "/internal/v1/sessions/introspect",
+        json={"token": child.student.access_token},
+        headers=family.main_app,
+    )
+    assert answer.json() == {"active": False}
+    assert_problem(await family.spark.exchange(code), 401, "code_invalid")
+    launch = family.spark.launch_token(sub=child.spark_user_id)
+    assert_problem(await family.spark.launch(launch), 403, "account_inactive")
+    work = submission(child.student, family.course.assignment)
+    child.words.add(work["submission_text"])
+    assert_problem(await family.spark.submit(work), 404, "user_not_found")
+    assert [await family.edit(child, 0, how=how) for how in USES] == [403, 403, 403, 200]
+    assert (await sweep(resources(family)))["erasures"] == 1
+    assert await family.traces([child]) == []
+    assert (await family.erased(child))["counts"]["files"] == 2
+
+
+async def test_a_file_that_is_just_arriving_is_waited_for(family: Family) -> None:
+    child = await family.raise_child()
+    await family.stores.execute(
+        "INSERT INTO spark.uploads (id, user_id, object_key, lease_until, created_at) VALUES"  # noqa: S608
+        f" (gen_random_uuid(), '{child.user_id}', '{child.user_id}/{uuid4()}.txt',"
+        " now() + interval '1 minute', now())"
+    )
+    asked = asyncio.create_task(family.erase(child))
+    while not await family.stores.execute(UNFINISHED):
+        assert not asked.done()
+    assert (await sweep(resources(family)))["erasures"] == 0
+    await family.stores.execute(
+        f"UPDATE spark.uploads SET lease_until = now() WHERE user_id = '{child.user_id}'"  # noqa: S608
+    )
+    body = (await asked).json()
+    assert body["completed_at"]
+    assert await family.traces([child]) == []
+
+
+@pytest.mark.parametrize("row", ["P269"])
+async def test_what_is_in_flight_is_refused_or_erased(family: Family, row: str) -> None:
+    chance = random.Random(269)  # noqa: S311 - it hides nothing
+    children = [await family.raise_child() for _ in range(50 if "SOAK" in os.environ else 2)]
+
+    async def erase(child: Child) -> None:
+        await asyncio.sleep(chance.uniform(0, 0.1))
+        await family.erased(child)
+
+    for child in children:
+        answers = await asyncio.gather(
+            *(family.hand_in(child, chance.uniform(0, 0.1), files=n % 3) for n in range(12)),
+            *(family.edit(child, chance.uniform(0, 0.2), how=how) for how in USES * 3),
+            erase(child),
+        )
+        assert set(answers) <= {200, 403, 404, 409, 503, None}, answers
+    assert await family.traces(children) == []
+
+
+@pytest.mark.parametrize("row", ["P269"])
+async def test_an_erasure_that_is_killed_anywhere_is_finished_by_another(
+    family: Family, row: str
+) -> None:
+    """`kill -9` before a statement, among them each that follows the removal of an object."""
+    first = await family.raise_child()
+    statements = await family.erase_elsewhere(first)
+    assert statements
+    children = []
+    places = range(statements) if "SOAK" in os.environ else range(1, statements, 9)
+    for place in places:
+        child = await family.raise_child()
+        children.append(child)
+        assert await family.erase_elsewhere(child, kill_before=place) is None
+        begun = await family.stores.execute(UNFINISHED)
+        if place % 2 == 0:
+            assert (await sweep(resources(family)))["erasures"] == len(begun)
+        assert (await family.erased(child))["counts"]["files"] == 2
+    assert await family.traces([first, *children]) == []

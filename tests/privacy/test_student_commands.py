@@ -1,0 +1,82 @@
+"""The same by command. They run in this process: what a process of its own adds is tested once, in
+tests/test_commands.py.
+"""
+
+import asyncio
+import json
+import zipfile
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from app.cli import commands
+from tests.support.families import Family
+from tests.support.processes import environment
+
+Run = Callable[..., Coroutine[Any, Any, Result]]
+
+
+@pytest.fixture
+def run(family: Family) -> Run:
+    async def command(*words: str) -> Result:
+        runner = CliRunner(env=environment(family.settings))
+        return await asyncio.to_thread(lambda: runner.invoke(commands, words))
+
+    return command
+
+
+def names_in(folder: Path) -> list[str]:
+    return [each.name for each in folder.iterdir()]
+
+
+async def test_an_export_is_written_whole_or_not_at_all(
+    family: Family, run: Run, tmp_path: Path
+) -> None:
+    child = await family.raise_child()
+    written = tmp_path / "student.zip"
+    unknown = await run("export-student", str(uuid4()), str(written))
+    assert (unknown.exit_code, unknown.stderr) == (1, "not_found: Not found\n")
+    assert names_in(tmp_path) == []
+    done = await run("export-student", child.user_id, str(written))
+    assert (done.exit_code, done.stdout) == (0, f"{written} is written.\n")
+    assert names_in(tmp_path) == [written.name]
+    archive = zipfile.ZipFile(written)
+    assert archive.testzip() is None
+    files = [archive.read(name) for name in archive.namelist() if "/" in name]
+    assert sorted(files) == sorted(child.files.values())
+
+
+async def test_a_student_is_erased_by_either_id_and_again(family: Family, run: Run) -> None:
+    child = await family.raise_child()
+    by_spark = await run("erase-student", "--spark-user-id", child.spark_user_id)
+    assert by_spark.exit_code == 0, by_spark.stderr
+    again = await run("erase-student", "--spark-user-id", child.spark_user_id)
+    by_user = await run("erase-student", child.user_id)
+    assert by_spark.stdout == again.stdout == by_user.stdout
+    erased = json.loads(by_user.stdout)
+    assert erased["completed_at"]
+    assert erased["counts"]["files"] == 2
+    assert await family.traces([child]) == []
+
+
+@pytest.mark.parametrize("words", [(), (str(uuid4()), "--spark-user-id", "x")])
+async def test_an_erasure_needs_exactly_one_id(run: Run, words: tuple[str, ...]) -> None:
+    refused = await run("erase-student", *words)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+
+
+async def test_the_report_says_what_is_held_and_for_how_long(family: Family, run: Run) -> None:
+    await family.raise_child()
+    report = await run("retention")
+    assert report.exit_code == 0, report.stderr
+    lines = {line[:20].strip(): line[20:].split() for line in report.stdout.splitlines()}
+    assert lines["audit_log"][:2] == ["400", "days"]
+    assert lines["activity_personal"][:2] == ["90", "days"]
+    assert lines["deliveries"][:2] == ["30", "days"]
+    assert int(lines["deliveries"][2]) > 0
+    year = f"submissions {lines['deliveries'][3][:4]}"
+    assert lines[year][:2] == ["until", "erased"]
