@@ -19,8 +19,8 @@ demo: $(SYNCED) ## send a student and homework through a running copy, and show 
 	@exec $(BIN)/python -m app demo
 
 .PHONY: test
-test: $(SYNCED) ## run the tests against real Postgres and S3 servers, in two processes
-	$(BIN)/python -m pytest -q -n 2
+test: $(SYNCED) ## run the tests against real Postgres and S3 servers; most of it is waiting
+	$(BIN)/python -m pytest -q -n 3
 
 .PHONY: soak
 soak: $(SYNCED) ## the tests with the full numbers: slower
