@@ -44,7 +44,7 @@ from app.deliveries.open import Gate
 from app.limits import Limits
 from app.logs import configure_logs
 from app.settings import Settings, SettingsError, load_settings
-from app.signing import TokenKey, derive_key, token_key
+from app.signing import TokenKey, own_keys, token_key
 from app.sso.app_tokens import TokenIssuer
 from app.storage.bucket import open_bucket
 from app.submissions.intake import Intake
@@ -126,7 +126,6 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     failure_events = FailureEvents(sessions)
     limits = Limits(settings.rate_limit_storage_uri.get_secret_value())
     tombstones = Tombstones.of(settings)
-    own_secret = settings.jwt_secret_key or settings.spark_webhook_secret
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
         bucket = await stack.enter_async_context(open_bucket(settings))
@@ -158,8 +157,8 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             issuer=_issuer(settings),
             app_token_keys=_keys(settings.jwt_secret_key, settings.jwt_secret_key_previous),
             failure_events=failure_events,
-            address_key=derive_key(own_secret, "address of a failure"),
-            cursor_key=derive_key(own_secret, "cursor of a list"),
+            address_key=own_keys(settings, "address of a failure")[0],
+            cursor_keys=own_keys(settings, "cursor of a list"),
             connections_in_use=partial(connections_in_use, engine),
         )
 

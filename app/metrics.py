@@ -10,4 +10,4 @@ DROPPED_EVENTS = Counter("spark_dropped_events", "Events of failures that were n
 UNCOUNTED = Counter("spark_uncounted_requests", "Let through: the store of rates was down.")
 POOL_IN_USE = Gauge("spark_database_connections_in_use", "Connections of the pool in use.")
 EVENTS_WAITING = Gauge("spark_events_waiting", "Events of failures not yet written.")
-UPLOADS_RUNNING = Gauge("spark_uploads_running", "Multipart submissions being received.")
+UPLOADS_RUNNING = Gauge("spark_uploads_running", "Uploads being received.")

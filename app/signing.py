@@ -17,6 +17,7 @@ from jose.exceptions import JOSEError
 from pydantic import SecretStr
 
 from app.errors import SignatureMismatchError
+from app.settings import Settings
 
 ALGORITHM = "HS256"
 TokenKey = Key  # verifies and signs HS256 and nothing else
@@ -27,9 +28,17 @@ def sign(secret: SecretStr, content: bytes) -> str:
     return hmac.new(secret.get_secret_value().encode(), content, hashlib.sha256).hexdigest()
 
 
-def derive_key(secret: SecretStr | None, purpose: str) -> SecretStr:
-    """A key for one purpose alone; without a secret one that lives as long as this process."""
-    return SecretStr(sign(secret, purpose.encode()) if secret else secrets.token_hex(32))
+def own_keys(settings: Settings, purpose: str) -> tuple[SecretStr, ...]:
+    """Keys for one purpose alone: sign with the first; a second is of the secret before the last
+    rotation. Without any secret one that lives as long as this process.
+    """
+    pair = (
+        (settings.jwt_secret_key, settings.jwt_secret_key_previous)
+        if settings.jwt_secret_key
+        else (settings.spark_webhook_secret, settings.spark_webhook_secret_previous)
+    )
+    keys = tuple(SecretStr(sign(secret, purpose.encode())) for secret in pair if secret)
+    return keys or (SecretStr(secrets.token_hex(32)),)
 
 
 def token_key(secret: SecretStr) -> TokenKey:

@@ -42,6 +42,7 @@ FROM generate_series(0, {completions} - 1) AS i,
   LATERAL (SELECT i % {students} AS s, i / {students} AS j, pg_temp.at(i, {completions}) AS at) a,
   LATERAL (SELECT (s * 7 + j / {per_quest} * 41) % {quests} AS q) b
 """
+_PICTURE = "(user_id || '/' || pg_temp.id('file', i) || '.png')"
 _SUBMISSION = "'/spark/webhook/submission', 'application/json'"
 
 STATEMENTS = {
@@ -106,7 +107,7 @@ FROM ({handed_in}) AS h
 INSERT INTO evidence_document_blocks
   (id, document_id, block_type, content, order_index, uploaded_by_user_id, created_at)
 SELECT pg_temp.id('picture', i), document_id, 'image', jsonb_build_object(
-    'url', 'evidence-files/bench/' || i || '.png', 'filename', 'rain.png', 'alt', 'rain.png',
+    'url', 'evidence-files/' || {picture}, 'filename', 'rain.png', 'alt', 'rain.png',
     'caption', 'Rain', 'file_size', 482113, 'content_type', 'image/png'), 1, user_id, at
 FROM ({handed_in}) AS h WHERE i % 3 = 0
 """,
@@ -123,15 +124,16 @@ INSERT INTO spark.submission_revisions (id, completion_id, user_id, quest_id, re
   created_at, replaced_at)
 SELECT CASE WHEN r = 1 THEN first_id ELSE second_id END, completion_id, user_id, quest_id, r,
   spark_assignment_id, spark_course_id, 'Rain fell on four of seven days: ' || md5((i + r)::text),
-  decode(md5((i + r)::text), 'hex'), array[pg_temp.id('text', i)], at + interval '1 second' * r,
+  decode(md5((i + r)::text), 'hex'), array[pg_temp.id('text', i)]
+    || CASE WHEN i % 3 = 0 THEN array[pg_temp.id('picture', i)] END, at + interval '1 second' * r,
   at + interval '1 second' * r, CASE WHEN r = 1 AND i % 10 = 0 THEN at + interval '2 seconds' END
 FROM ({handed_in}) AS h, generate_series(1, CASE WHEN i % 10 = 0 THEN 2 ELSE 1 END) AS r
 """,
     "uploads": """
 INSERT INTO spark.uploads (id, user_id, submission_id, object_key, state, lease_until, position,
   filename, content_type, size_bytes, sha256, created_at)
-SELECT pg_temp.id('upload', i, at), user_id, first_id, 'bench/' || i || '.png', 'committed', at, 0,
-  'rain.png', 'image/png', 482113, decode(md5(i::text) || md5(i::text), 'hex'), at
+SELECT pg_temp.id('upload', i, at), user_id, first_id, {picture}, 'committed', at, 0, 'rain.png',
+  'image/png', 482113, decode(md5(i::text) || md5(i::text), 'hex'), at
 FROM ({handed_in}) AS h WHERE i % 3 = 0
 """,
     "ledger": """
@@ -212,5 +214,6 @@ def fill(statement: str, *, completions: int, events: int) -> str:
         "refused": REFUSED_AT_LAST,
         "waiting": WAITING,
         "submission": _SUBMISSION,
+        "picture": _PICTURE,
     }
     return statement.format(handed_in=_HANDED_IN.format(**numbers), **numbers)

@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Insert, Select, Update, literal, select
@@ -17,7 +17,10 @@ from app.activity.search import NEWEST, Status, select_counts
 from app.activity.search import Wanted as WantedEvents
 from app.database import Sessions, create_engine, migrate, open_sessions
 from app.deliveries.read_inbox import Wanted, newest_deliveries
+from app.learning.read_experience import newest_awards
 from app.settings import Settings
+from app.submissions.list_submissions import Wanted as WantedSubmissions
+from app.submissions.list_submissions import newest_submissions
 from tests.support.databases import empty_database
 from tests.support.plans import plan
 
@@ -84,6 +87,50 @@ async def test_deliveries_come_in_the_order_of_an_index(
 def test_a_page_of_deliveries_hashes_no_table() -> None:
     """EXISTS lets the planner read all texts for one page, where the table is of middling size."""
     assert "EXISTS" not in str(_deliveries())
+
+
+ANY_ID = UUID(int=1 << 100)
+ALL = WantedSubmissions(None, None, None, None, None, None, None)
+SUBMISSIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "all": ({}, "pk_submission_revisions"),
+    "user": ({"user_id": ANY_ID}, "ix_submission_revisions_user_id_id"),
+    "spark user": ({"spark_user_id": "student_42"}, "ix_submission_revisions_user_id_id"),
+    "assignment": (
+        {"spark_assignment_id": "essay_1"},
+        "ix_submission_revisions_spark_assignment_id_id",
+    ),
+    "quest": ({"quest_id": ANY_ID}, "ix_submission_revisions_quest_id_id"),
+    "time": ({"first_id": ANY_ID, "end_id": UUID(int=1 << 101)}, "pk_submission_revisions"),
+    "replaced": ({"outcome": "replaced"}, "ix_submission_revisions_replaced"),
+    "replaced of a quest": (
+        {"outcome": "replaced", "quest_id": ANY_ID},
+        "ix_submission_revisions_",
+    ),
+    "current of a user": (
+        {"outcome": "current", "user_id": ANY_ID},
+        "ix_submission_revisions_user_id_id",
+    ),
+    "user and time": (
+        {"user_id": ANY_ID, "first_id": ANY_ID},
+        "ix_submission_revisions_user_id_id",
+    ),
+}
+
+
+@pytest.mark.parametrize(("filters", "index"), SUBMISSIONS.values(), ids=SUBMISSIONS)
+async def test_submissions_come_in_the_order_of_an_index(
+    sessions: Sessions, filters: dict[str, Any], index: str
+) -> None:
+    wanted = WantedSubmissions(**vars(ALL) | filters)
+    planned, _ = await _indexes(sessions, newest_submissions(wanted, None, 51))
+    assert f"Backward using {index}" in planned, planned
+    assert "Sort" not in planned, planned
+
+
+async def test_the_ledger_comes_in_the_order_of_an_index(sessions: Sessions) -> None:
+    planned, _ = await _indexes(sessions, newest_awards(ANY_ID, ANY_ID, 51))
+    assert "Backward using ix_xp_ledger_user_id_id" in planned, planned
+    assert "Sort" not in planned, planned
 
 
 async def test_followed_events_come_in_the_order_of_their_positions(sessions: Sessions) -> None:

@@ -88,7 +88,7 @@ async def revoke_key(sessions: Sessions, key_id: str) -> None:
             raise NotFoundError
 
 
-async def verify_key(sessions: Sessions, text: str) -> tuple[str, Sequence[Scope]] | None:
+async def find_living_key(sessions: Sessions, text: str) -> tuple[str, Sequence[Scope]] | None:
     """The id and scopes of a living key, or None. Takes as long for a wrong secret as for a right
     one; that an id exists is no secret.
     """

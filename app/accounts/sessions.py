@@ -28,15 +28,16 @@ async def open_session(
     )
 
 
-async def end_session(session: Session, session_id: UUID) -> bool:
-    """Whether there is such a session. Ending it again changes nothing."""
+async def end_session(session: Session, session_id: UUID) -> UUID | None:
+    """Whose session it is; None if there is none. Ending it again changes nothing."""
     ended = await session.execute(
         update(LmsSession)
         .where(LmsSession.id == session_id)
         .values(revoked_at=func.coalesce(LmsSession.revoked_at, func.now()))
-        .returning(LmsSession.id)
+        .returning(LmsSession.user_id)
     )
-    return ended.one_or_none() is not None
+    user_id: UUID | None = ended.scalar_one_or_none()
+    return user_id
 
 
 async def is_open(session: Session, session_id: UUID, *, user_id: UUID) -> bool:

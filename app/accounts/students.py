@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Row, Text, any_, bindparam, func, insert, select, update
@@ -129,10 +129,18 @@ async def find_linked(session: Session, spark_user_id: str) -> Known | None:
     return Known(*known) if known else None
 
 
-def _refuse_inactive(known: Known) -> None:
+def why_inactive(known: Known) -> Literal["deletion_pending", "not_a_student", "paused"] | None:
     """An account that was linked as a student's and is somebody else's now is not active here."""
-    paused = not known.sync_enabled or known.sync_status == "paused"
-    if paused or known.deletion_status != "none" or known.role != "student":
+    if known.deletion_status != "none":
+        return "deletion_pending"
+    if known.role != "student":
+        return "not_a_student"
+    is_paused = not known.sync_enabled or known.sync_status == "paused"
+    return "paused" if is_paused else None
+
+
+def _refuse_inactive(known: Known) -> None:
+    if why_inactive(known):
         raise AccountInactiveError
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import ARRAY, LargeBinary, any_, bindparam, func, select
 from app.database import Session
 from app.models import Erasure
 from app.settings import Settings
-from app.signing import derive_key, sign
+from app.signing import own_keys, sign
 
 PURPOSE = "subject of an erasure"
 
@@ -30,14 +30,7 @@ class Tombstones:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        secrets = (
-            settings.jwt_secret_key or settings.spark_webhook_secret,
-            settings.jwt_secret_key_previous
-            if settings.jwt_secret_key
-            else settings.spark_webhook_secret_previous,
-        )
-        keys = [derive_key(secret, PURPOSE) for secret in secrets if secret]
-        return cls(tuple(keys or [derive_key(None, PURPOSE)]))
+        return cls(own_keys(settings, PURPOSE))
 
     def of_student(self, spark_user_id: str) -> list[bytes]:
         return self._hashes(f"spark:{spark_user_id}")

@@ -1,23 +1,26 @@
 """Events of whole hours, counted once the hour is over.
 
 An event is dated by the start of its transaction. No statement lives longer than 7 s and no
-transaction has many, so an hour that ended an hour ago gets no more events. Who deletes events
-takes them from these counts first, in the same transaction: that waits for a count that runs.
+transaction has many, so an hour that ended an hour ago gets no more events. Retention removes
+events and counts of the same age; who deletes events before that has their hours forget them.
 """
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
     SQLColumnExpression,
+    bindparam,
     func,
     insert,
     literal_column,
     select,
     text,
+    update,
 )
 
-from app.database import Sessions
+from app.database import Session, Sessions
 from app.models import LMS_EVENTS, ActivityEvent, ActivityHour
 
 HOUR = timedelta(hours=1)
@@ -68,3 +71,29 @@ async def _count_day(sessions: Sessions) -> bool:
         await session.execute(_TAKE_TURN)
         counted = await session.execute(COUNT)
     return counted.rowcount > 0
+
+
+# What an hour had was counted with the user's events, if it was over.
+_OF_USER = (
+    select(
+        _hour(ActivityEvent.created_at).label("hour"),
+        ActivityEvent.event_type,
+        func.count().label("events"),
+    )
+    .where(ActivityEvent.user_id == bindparam("of_user"), LMS_EVENTS)
+    .group_by("hour", ActivityEvent.event_type)
+    .subquery()
+)
+_FORGET = (
+    update(ActivityHour)
+    .where(ActivityHour.hour == _OF_USER.c.hour, ActivityHour.event_type == _OF_USER.c.event_type)
+    .values(events=func.greatest(ActivityHour.events - _OF_USER.c.events, 0))
+)
+
+
+async def forget_hours(session: Session, user_id: UUID) -> None:
+    """Take this user's events out of the counts, before they are deleted in the same transaction.
+
+    Waits for a count that runs.
+    """
+    await session.execute(_FORGET, {"of_user": user_id})

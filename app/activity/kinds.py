@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """`data` are the keys of `event_data` that can be relied on; a type without any is for the log
-    alone, and nobody can follow it.
+    """`data` are the keys of `event_data` that can be relied on until the event is nobody's; a
+    type without any is for the log alone, and nobody can follow it.
     """
 
     sentence: str

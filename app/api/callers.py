@@ -18,7 +18,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import HTTPConnection
 from typing_extensions import override
 
-from app.accounts.service_keys import SCOPES, Scope, verify_key
+from app.accounts.service_keys import SCOPES, Scope, find_living_key
 from app.api.dependencies import Now, Opened, Resources
 from app.errors import CredentialsInvalidError, ScopeMissingError
 from app.sso.sessions import identify_student
@@ -111,7 +111,7 @@ async def _find_service(opened: Resources, text: str) -> Caller | None:
     ]
     if any(fits):
         return Caller(f"INTERNAL_API_KEYS[{fits.index(True)}]", SCOPES)
-    found = await verify_key(opened.sessions, text)
+    found = await find_living_key(opened.sessions, text)
     return Caller(*found) if found else None
 
 

@@ -1,6 +1,6 @@
 """What an endpoint may ask for: the resources of this process, the moment, the body."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -38,7 +38,7 @@ class Resources:
     app_token_keys: Sequence[TokenKey]
     failure_events: FailureEvents
     address_key: SecretStr
-    cursor_key: SecretStr
+    cursor_keys: Sequence[SecretStr]
     connections_in_use: Callable[[], int]
 
 
@@ -71,10 +71,15 @@ async def read_json(request: Request, *, max_bytes: int) -> object:
     return parse_json(request, await read_body(request, max_bytes=max_bytes))
 
 
-def parse_json(request: Request, body: bytes) -> object:
-    """Raises MediaTypeUnsupportedError or JsonInvalidError."""
+def require_json(request: Request) -> None:
+    """Raises MediaTypeUnsupportedError."""
     if media_type(request) != "application/json":
         raise MediaTypeUnsupportedError(hint="Send application/json.")
+
+
+def parse_json(request: Request, body: bytes) -> object:
+    """Raises MediaTypeUnsupportedError or JsonInvalidError."""
+    require_json(request)
     try:
         return load_json(body)
     except StrictJsonError as error:
@@ -83,12 +88,14 @@ def parse_json(request: Request, body: bytes) -> object:
 
 async def read_body(request: Request, *, max_bytes: int) -> bytes:
     """A small body. Raises BodyTooLargeError as soon as it is, or BodyTimeoutError."""
-    settings = request.app.state.resources.settings
-    return await read_all(
-        keep_pace(
-            request.stream(),
-            idle_seconds=settings.body_idle_seconds,
-            min_bytes_per_second=settings.body_min_bytes_per_second,
-        ),
-        max_bytes=max_bytes,
+    return await read_all(paced_body(request), max_bytes=max_bytes)
+
+
+def paced_body(request: Request) -> AsyncIterator[bytes]:
+    """As it comes. Raises BodyTimeoutError."""
+    settings: Settings = request.app.state.resources.settings
+    return keep_pace(
+        request.stream(),
+        idle_seconds=settings.body_idle_seconds,
+        min_bytes_per_second=settings.body_min_bytes_per_second,
     )

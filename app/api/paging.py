@@ -56,33 +56,39 @@ class Page(Generic[Item]):
     next_cursor: str | None
 
 
+@dataclass(frozen=True)
+class Cursors:
+    """Of the list `name`: sealed with the first key, opened with any."""
+
+    name: str
+    keys: Sequence[SecretStr]
+
+    def seal(self, place: int) -> str:
+        return self._seal(place, self.keys[0])
+
+    def open(self, cursor: str, *, field: str = "cursor") -> int:
+        """The place. Raises FieldInvalidError for a cursor that is not of this list."""
+        place = int(cursor[:PLACE_DIGITS], 16)
+        if not any(hmac.compare_digest(cursor, self._seal(place, key)) for key in self.keys):
+            raise FieldInvalidError(name=field, hint="Send a `next_cursor` of this list.")
+        return place
+
+    def _seal(self, place: int, key: SecretStr) -> str:
+        digits = f"{place:0{PLACE_DIGITS}x}"
+        return digits + sign(key, f"{self.name}:{digits}".encode())[:SEAL_DIGITS]
+
+
 async def read_page(
     query: PageQuery,
     fetch: Callable[[UUID | None, int], Awaitable[Sequence[Item]]],
-    *,
-    name: str,
-    key: SecretStr,
+    cursors: Cursors,
 ) -> Page[Item]:
-    """One page of the list `name`; `fetch` gives so many items after an id, in the list's order.
+    """One page; `fetch` gives so many items after an id, in the list's order.
 
     Raises FieldInvalidError for a cursor that is not of this list.
     """
-    after = UUID(int=open_cursor(query.cursor, name, key)) if query.cursor else None
+    after = UUID(int=cursors.open(query.cursor)) if query.cursor else None
     found = await fetch(after, query.limit + 1)
     items = found[: query.limit]
     is_last = len(found) == len(items)
-    return Page(items, None if is_last else seal_cursor(items[-1].id.int, name, key))
-
-
-def seal_cursor(place: int, name: str, key: SecretStr) -> str:
-    """For a place in the list `name`."""
-    digits = f"{place:0{PLACE_DIGITS}x}"
-    return digits + sign(key, f"{name}:{digits}".encode())[:SEAL_DIGITS]
-
-
-def open_cursor(cursor: str, name: str, key: SecretStr, *, field: str = "cursor") -> int:
-    """Raises FieldInvalidError for a cursor that is not of this list."""
-    place = int(cursor[:PLACE_DIGITS], 16)
-    if not hmac.compare_digest(cursor, seal_cursor(place, name, key)):
-        raise FieldInvalidError(name=field, hint="Send a `next_cursor` of this list.")
-    return place
+    return Page(items, None if is_last else cursors.seal(items[-1].id.int))

@@ -1,21 +1,17 @@
 """The commands about service keys of the internal API."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
 from app.accounts.service_keys import SCOPES, create_key, list_keys, revoke_key
-from app.cli.servers import LOCAL, refuse, servers
-from app.database import Sessions, create_engine
+from app.cli.servers import LOCAL, Answer, on_database, refuse, servers
+from app.database import Sessions
 from app.errors import NotFoundError
-from app.settings import Settings
 
 MAX_NAME = 100
-
-Answer = TypeVar("Answer")
 
 commands = typer.Typer(no_args_is_help=True, help="Service keys of the internal API.")
 
@@ -57,24 +53,20 @@ def revoke(
 ) -> None:
     """Refuse a key from its next request on. Repeating it changes nothing."""
     public = key_id.partition(".")[0]  # whoever has the whole key at hand may send it
-    try:
-        _do(lambda sessions: revoke_key(sessions, public))
-    except NotFoundError:
-        refuse("There is no key with this id; `python -m app keys list` names them all.")
+
+    async def act(sessions: Sessions) -> None:
+        try:
+            await revoke_key(sessions, public)
+        except NotFoundError:
+            refuse("There is no key with this id; `python -m app keys list` names them all.")
+
+    _do(act)
     typer.echo(f"{public} is refused from now on.")
 
 
 def _do(act: Callable[[Sessions], Awaitable[Answer]]) -> Answer:
     with servers(LOCAL, s3=False) as settings:
-        return asyncio.run(_connected(settings, act))
-
-
-async def _connected(settings: Settings, act: Callable[[Sessions], Awaitable[Answer]]) -> Answer:
-    engine = create_engine(settings)
-    try:
-        return await act(engine.connect)
-    finally:
-        await engine.dispose()
+        return on_database(settings, act)
 
 
 def _say(moment: datetime) -> str:

@@ -1,6 +1,5 @@
 """The command that imports roster files."""
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -12,12 +11,11 @@ import typer
 
 from app.accounts.students import AccountRules
 from app.accounts.tombstones import Tombstones
-from app.cli.servers import LOCAL, refuse, servers
+from app.cli.servers import LOCAL, on_database, refuse, servers
 from app.clock import new_id, utc_now
 from app.courses.change_roster import Change
 from app.courses.import_roster import RosterReport, Tell, confirm_roster, import_roster
-from app.database import Sessions, create_engine
-from app.errors import ServiceError
+from app.database import Sessions
 from app.settings import Settings
 
 Act = Callable[[Sessions, Settings, Tell], Awaitable[RosterReport]]
@@ -46,8 +44,9 @@ def import_file(
         act = _confirming(confirm)
     else:
         refuse("Give either a file or --confirm with the id of an import.")
-    with servers(LOCAL, s3=False) as settings:
-        _print(asyncio.run(_do(settings, act)))
+    with servers(LOCAL, s3=False) as settings, _progress() as tell:
+        report = on_database(settings, lambda sessions: act(sessions, settings, tell))
+    _print(report)
 
 
 def _reading(file: Path, *, apply: bool) -> Act:
@@ -76,18 +75,6 @@ def _change(settings: Settings) -> Change:
     return Change(utc_now(), new_id, rules)
 
 
-async def _do(settings: Settings, act: Act) -> RosterReport:
-    engine = create_engine(settings)
-    try:
-        with _progress() as tell:
-            return await act(engine.connect, settings, tell)
-    except ServiceError as problem:
-        hint = f"\n{problem.hint_text}" if problem.hint_text else ""
-        refuse(f"{problem.code}: {problem.error_text}{hint}")
-    finally:
-        await engine.dispose()
-
-
 @contextmanager
 def _progress() -> Iterator[Tell]:
     """A line on a terminal that grows and is wiped at the end; nothing anywhere else."""
@@ -99,9 +86,11 @@ def _progress() -> Iterator[Tell]:
         sys.stderr.write(f"\r{stage:8}[{bar}] {100 * done // max(total, 1):3} %")
         sys.stderr.flush()
 
-    yield tell if shown else _say_nothing
-    if shown:
-        sys.stderr.write("\r\033[K")
+    try:
+        yield tell if shown else _say_nothing
+    finally:
+        if shown:
+            sys.stderr.write("\r\033[K")
 
 
 def _say_nothing(stage: str, done: int, total: int) -> None:

@@ -2,18 +2,19 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import typer
 
-from app.database import OUTAGES, create_engine
+from app.api.dependencies import Resources
+from app.database import OUTAGES, Sessions, create_engine
 from app.database import migrate as migrate_database
 from app.embedded.secrets import local_secrets
 from app.embedded.servers import EmbeddedError, run_servers
-from app.errors import StorageUnavailableError
+from app.errors import ServiceError, StorageUnavailableError
 from app.learning.sample_course import seed_sample_course
 from app.main import open_resources
 from app.settings import Settings, SettingsError, load_settings
@@ -21,10 +22,15 @@ from app.settings import Settings, SettingsError, load_settings
 PROJECT = Path(__file__).parents[2]
 LOCAL = PROJECT / ".local"
 
+Answer = TypeVar("Answer")
+
 
 @contextmanager
 def servers(folder: Path, *, s3: bool = True) -> Iterator[Settings]:
-    """The settings, with embedded servers for those they lack; `s3` says whether files matter."""
+    """The settings, with embedded servers for those they lack; `s3` says whether files matter.
+
+    What an act within refuses ends the command with its code and hint.
+    """
     settings = read_settings()
     postgres, s3 = settings.database_url is None, s3 and settings.s3_endpoint_url is None
     try:
@@ -36,10 +42,10 @@ def servers(folder: Path, *, s3: bool = True) -> Iterator[Settings]:
             os.environ.update(variables)
             settings = read_settings()
             if s3:
-                asyncio.run(_prepare_bucket(settings))
+                on_resources(settings, lambda resources: resources.bucket.ensure_exists())
             if postgres:
                 migrate_database(settings)
-                asyncio.run(seed_database(settings))
+                on_database(settings, seed_sample_course)
             yield settings
     except EmbeddedError as error:
         refuse(str(error))
@@ -47,6 +53,9 @@ def servers(folder: Path, *, s3: bool = True) -> Iterator[Settings]:
         refuse("The file storage does not answer as it should.")
     except OUTAGES as failure:
         refuse(f"The database does not answer as it should ({type(failure).__name__}).")
+    except ServiceError as problem:
+        hint = f"\n{problem.hint_text}" if problem.hint_text else ""
+        refuse(f"{problem.code}: {problem.error_text}{hint}")
 
 
 def use_local_secrets(folder: Path) -> None:
@@ -69,12 +78,24 @@ def refuse(sentence: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-async def seed_database(settings: Settings) -> None:
-    engine = create_engine(settings)
-    await seed_sample_course(engine.connect)
-    await engine.dispose()
+def on_database(settings: Settings, act: Callable[[Sessions], Awaitable[Answer]]) -> Answer:
+    """What an act answers that needs the database alone."""
+
+    async def connected() -> Answer:
+        engine = create_engine(settings)
+        try:
+            return await act(engine.connect)
+        finally:
+            await engine.dispose()
+
+    return asyncio.run(connected())
 
 
-async def _prepare_bucket(settings: Settings) -> None:
-    async with open_resources(settings) as resources:
-        await resources.bucket.ensure_exists()
+def on_resources(settings: Settings, act: Callable[[Resources], Awaitable[Answer]]) -> Answer:
+    """What an act answers that needs what a process of the service holds open."""
+
+    async def opened() -> Answer:
+        async with open_resources(settings) as resources:
+            return await act(resources)
+
+    return asyncio.run(opened())

@@ -1,20 +1,19 @@
 """Commands about what is kept: the schema, what was abandoned, what arrived."""
 
-import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
-from app.cli.servers import LOCAL, refuse, seed_database, servers
+from app.api.dependencies import Resources
+from app.cli.servers import LOCAL, on_database, on_resources, refuse, servers
 from app.clock import new_id, stopwatch, utc_now
 from app.database import migrate as migrate_database
-from app.errors import ServiceError
 from app.files.reconcile import Report
 from app.files.reconcile import reconcile as reconcile_files
-from app.main import open_resources
-from app.settings import Settings
+from app.learning.sample_course import seed_sample_course
 from app.submissions.record import Recorded
 from app.submissions.replay import replay_delivery
 from app.worker import sweep as sweep_once
@@ -24,10 +23,10 @@ commands = typer.Typer()
 
 @commands.command()
 def sweep() -> None:
-    """Remove once what was abandoned, and say how much."""
+    """Do once what a worker does each minute, and say how much of each there was to do."""
     with servers(LOCAL) as settings:
-        removed = asyncio.run(_sweep(settings))
-    typer.echo(", ".join(f"{kind}: {count} removed" for kind, count in removed.items()))
+        done = on_resources(settings, sweep_once)
+    typer.echo(", ".join(f"{kind}: {count}" for kind, count in done.items()))
 
 
 @commands.command()
@@ -39,7 +38,7 @@ def reconcile(
 ) -> None:
     """Compare the bucket with its rows and say what differs. Fails when a file is missing."""
     with servers(LOCAL) as settings:
-        report = asyncio.run(_reconcile(settings, delete=delete))
+        report = on_resources(settings, partial(_reconcile, delete=delete))
     removable = report.unfinished + report.orphans
     typer.echo(f"objects: {report.objects}, rows: {report.rows}, not ours: {report.foreign}")
     typer.echo(f"unfinished, uploads that nobody will end: {report.unfinished}")
@@ -56,7 +55,7 @@ def replay(
 ) -> None:
     """Process a delivery of the inbox again and say what became of it. Fails when it is refused."""
     with servers(LOCAL) as settings:
-        recorded = asyncio.run(_replay(settings, delivery))
+        recorded = on_resources(settings, partial(_replay, delivery))
     body = recorded.body
     typer.echo(f"{body['status']}{', nothing has changed' if body['duplicate'] else ''}")
     typer.echo(f"completion {body['completion_id']}, revision {body['revision']}")
@@ -74,33 +73,23 @@ def migrate() -> None:
 def seed() -> None:
     """Add the sample course of the integration guide, unless it is there."""
     with servers(LOCAL, s3=False) as settings:
-        asyncio.run(seed_database(settings))
+        on_database(settings, seed_sample_course)
     typer.echo("The sample course is there.")
 
 
-async def _sweep(settings: Settings) -> dict[str, int]:
-    async with open_resources(settings) as resources:
-        return await sweep_once(resources)
-
-
-async def _reconcile(settings: Settings, *, delete: bool) -> Report:
+async def _reconcile(resources: Resources, *, delete: bool) -> Report:
     """Prints each finding as it is made."""
-    async with open_resources(settings) as resources:
-        return await reconcile_files(
-            resources.sessions,
-            resources.bucket,
-            before=utc_now() - timedelta(seconds=settings.upload_lease_seconds),
-            delete=delete,
-            tell=lambda kind, name: typer.echo(f"{kind} {name}"),
-        )
+    lease = timedelta(seconds=resources.settings.upload_lease_seconds)
+    return await reconcile_files(
+        resources.sessions,
+        resources.bucket,
+        before=utc_now() - lease,
+        delete=delete,
+        tell=lambda kind, name: typer.echo(f"{kind} {name}"),
+    )
 
 
-async def _replay(settings: Settings, delivery_id: UUID) -> Recorded:
-    async with open_resources(settings) as resources:
-        try:
-            return await replay_delivery(
-                resources.intake, delivery_id, now=utc_now(), new_id=new_id, elapsed=stopwatch()
-            )
-        except ServiceError as problem:
-            hint = f"\n{problem.hint_text}" if problem.hint_text else ""
-            refuse(f"{problem.code}: {problem.error_text}{hint}")
+async def _replay(delivery_id: UUID, resources: Resources) -> Recorded:
+    return await replay_delivery(
+        resources.intake, delivery_id, now=utc_now(), new_id=new_id, elapsed=stopwatch()
+    )

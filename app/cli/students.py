@@ -1,30 +1,24 @@
 """Commands for a family's rights, and for the yearly report on what is kept."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 from uuid import UUID
 
 import typer
 
 from app.api.dependencies import Resources
-from app.cli.servers import LOCAL, refuse, servers
+from app.cli.servers import LOCAL, on_resources, refuse, servers
 from app.clock import new_id, utc_now
-from app.errors import ServiceError
-from app.main import open_resources
 from app.privacy.erase import Order, Tombstone, erase_student
 from app.privacy.export import begin_export
 from app.privacy.retention import Held, report_retention
-from app.settings import Settings
 
 CALLER = "command"  # in the audit log
 
 commands = typer.Typer()
-T = TypeVar("T")
 
 
 @commands.command("export-student")
@@ -46,7 +40,7 @@ def export_student(
 
     with servers(LOCAL) as settings:
         try:
-            asyncio.run(_act(settings, export))
+            on_resources(settings, export)
             unfinished.replace(file)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -73,7 +67,7 @@ def erase(
         )
 
     with servers(LOCAL) as settings:
-        erased = asyncio.run(_act(settings, erase))
+        erased = on_resources(settings, erase)
     typer.echo(json.dumps(asdict(erased), default=str))
     if erased.completed_at is None:
         typer.echo("A file is still arriving: the worker finishes it.", err=True)
@@ -87,18 +81,9 @@ def retention() -> None:
         return await report_retention(resources.sessions, resources.settings)
 
     with servers(LOCAL) as settings:
-        held = asyncio.run(_act(settings, report))
+        held = on_resources(settings, report)
     typer.echo(f"{'what':<20}{'kept':>14}{'rows':>12}  oldest")
     for each in held:
         kept = "until erased" if each.kept is None else f"{each.kept.days} days"
         oldest = f"{each.oldest:%Y-%m-%d}" if each.oldest else "-"
         typer.echo(f"{each.name:<20}{kept:>14}{each.rows:>12}  {oldest}")
-
-
-async def _act(settings: Settings, act: Callable[[Resources], Awaitable[T]]) -> T:
-    async with open_resources(settings) as resources:
-        try:
-            return await act(resources)
-        except ServiceError as problem:
-            hint = f"\n{problem.hint_text}" if problem.hint_text else ""
-            refuse(f"{problem.code}: {problem.error_text}{hint}")

@@ -1,16 +1,14 @@
 """The command that compares XP with its ledger."""
 
-import asyncio
 from functools import partial
 from typing import Annotated
 
 import typer
 
-from app.cli.servers import LOCAL, refuse, servers
+from app.cli.servers import LOCAL, on_database, refuse, servers
 from app.clock import new_id, utc_now
-from app.database import create_engine
+from app.database import Sessions
 from app.learning.check_experience import Report, TooLow, Unpaid, check_experience, repair_student
-from app.settings import Settings
 
 commands = typer.Typer(no_args_is_help=True)
 
@@ -29,7 +27,7 @@ def check(
 ) -> None:
     """Compare totals with the ledger behind them. Fails when something is missing."""
     with servers(LOCAL, s3=False) as settings:
-        report = asyncio.run(_check(settings, repair=repair))
+        report = on_database(settings, partial(_check, repair=repair))
     typer.echo(
         f"students: {report.students}, totals too low: {report.too_low},"
         f" completions unpaid: {report.unpaid}, totals above the ledger: {report.above}"
@@ -38,13 +36,9 @@ def check(
         refuse(f"{report.faults} faults: `python -m app xp check --repair` pays what is missing.")
 
 
-async def _check(settings: Settings, *, repair: bool) -> Report:
-    engine = create_engine(settings)
-    mend = partial(repair_student, engine.connect, now=utc_now(), new_id=new_id)
-    try:
-        return await check_experience(engine.connect, tell=_tell, repair=mend if repair else None)
-    finally:
-        await engine.dispose()
+async def _check(sessions: Sessions, *, repair: bool) -> Report:
+    mend = partial(repair_student, sessions, now=utc_now(), new_id=new_id)
+    return await check_experience(sessions, tell=_tell, repair=mend if repair else None)
 
 
 def _tell(fault: TooLow | Unpaid) -> None:

@@ -244,7 +244,7 @@ def delivery_row(
 
 @asynccontextmanager
 async def remember_refusal(sessions: Sessions, entry: Entry) -> AsyncIterator[None]:
-    """Keep a delivery whose handling fails, with why; not while the database is what fails."""
+    """Keep a delivery whose handling fails, with why; not where it may be the database."""
     try:
         yield
     except DATABASE_FAILURES:

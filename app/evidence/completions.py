@@ -1,11 +1,13 @@
 """A completion as the main app shows it: what was paid, the evidence blocks, the files."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
 
 from app.database import Session, Sessions
 from app.errors import NotFoundError
@@ -61,6 +63,26 @@ class Completion:
     files: list[CompletionFile]
 
 
+# The revision that a revision's files came with.
+FILES_OF = func.coalesce(SubmissionRevision.restored_from, SubmissionRevision.id)
+_FILES = (
+    select(
+        Upload.submission_id,
+        Upload.id,
+        Upload.object_key,
+        Upload.filename,
+        Upload.content_type,
+        Upload.size_bytes,
+        Upload.sha256,
+    )
+    .where(
+        Upload.submission_id == any_(bindparam("revisions", type_=ARRAY(Uuid))),
+        Upload.state == "committed",
+    )
+    .order_by(Upload.position)
+)
+
+
 async def get_completion(sessions: Sessions, completion_id: UUID) -> Completion:
     """With the files of its current revision. Raises NotFoundError."""
     async with sessions() as session, session.begin():
@@ -90,12 +112,12 @@ async def get_completion(sessions: Sessions, completion_id: UUID) -> Completion:
         facts = found.mappings().one_or_none()
         if facts is None:
             raise NotFoundError
-        revision_id, revision = await _current_revision(session, completion_id)
+        files_of, revision = await _current_revision(session, completion_id)
         return Completion(
             **facts,
             revision=revision,
             blocks=await _blocks(session, facts["document_id"]),
-            files=await _files(session, revision_id),
+            files=(await list_files(session, [files_of]))[files_of] if files_of else [],
         )
 
 
@@ -103,9 +125,8 @@ async def _current_revision(
     session: Session, completion_id: UUID
 ) -> tuple[UUID | None, int | None]:
     """The revision that its files came with, and its number."""
-    files_of = func.coalesce(SubmissionRevision.restored_from, SubmissionRevision.id)
     found = await session.execute(
-        select(files_of, SubmissionRevision.revision).where(
+        select(FILES_OF, SubmissionRevision.revision).where(
             SubmissionRevision.completion_id == completion_id,
             SubmissionRevision.replaced_at.is_(None),
         )
@@ -133,17 +154,13 @@ async def _blocks(session: Session, document_id: UUID | None) -> list[StoredBloc
     return [StoredBlock(**row) for row in found.mappings()]
 
 
-async def _files(session: Session, revision_id: UUID | None) -> list[CompletionFile]:
-    found = await session.execute(
-        select(
-            Upload.id,
-            Upload.object_key,
-            Upload.filename,
-            Upload.content_type,
-            Upload.size_bytes,
-            Upload.sha256,
-        )
-        .where(Upload.submission_id == revision_id, Upload.state == "committed")
-        .order_by(Upload.position)
-    )
-    return [CompletionFile(**row) for row in found.mappings()]
+async def list_files(
+    session: Session, revision_ids: Iterable[UUID]
+) -> Mapping[UUID, list[CompletionFile]]:
+    """The files that came with each revision, in the order received."""
+    found = await session.execute(_FILES, {"revisions": list(revision_ids)})
+    files: Mapping[UUID, list[CompletionFile]] = defaultdict(list)
+    for file in found.mappings():
+        facts = dict(file)
+        files[facts.pop("submission_id")].append(CompletionFile(**facts))
+    return files

@@ -14,7 +14,7 @@ from uuid import UUID
 from app.storage.bucket import Bucket
 
 
-def objects(content: Any) -> Iterator[dict[str, Any]]:
+def json_objects(content: Any) -> Iterator[dict[str, Any]]:
     """Every JSON object in it, itself included, in no order."""
     waiting = [content]
     while waiting:
@@ -28,7 +28,7 @@ def objects(content: Any) -> Iterator[dict[str, Any]]:
 
 def object_keys(bucket: Bucket, contents: Iterable[Any]) -> set[str]:
     """The keys of all files that these contents name."""
-    urls = (part.get("url") for content in contents for part in objects(content))
+    urls = (part.get("url") for content in contents for part in json_objects(content))
     return {key for url in urls if isinstance(url, str) and (key := bucket.object_key(url))}
 
 
@@ -43,7 +43,7 @@ class Links:
     async def show(self, content: dict[str, Any]) -> dict[str, Any]:
         """The content with links instead of pointers."""
         shown = deepcopy(content)
-        for part in objects(shown):
+        for part in json_objects(shown):
             object_key = self._bucket.object_key(str(part.get("url", "")))
             if object_key and object_key.startswith(self._prefix):
                 part["url"] = await self._sign(

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ARRAY,
     ColumnElement,
     Text,
+    Update,
     Uuid,
     all_,
     any_,
@@ -144,16 +145,17 @@ _FIND = select(Upload.object_key, Upload.filename, Upload.size_bytes, Upload.con
     Upload.submission_id.is_not(None)
     | (Upload.document_id == bindparam("document_id", type_=Uuid)),
 )
-_RELEASE = (
-    update(Upload)
-    .where(
-        Upload.document_id == bindparam("of_document"),
-        Upload.state == "committed",
-        Upload.object_key != all_(bindparam("named", type_=ARRAY(Text))),
-    )
-    .values(state="deleting", lease_until=func.now())
-    .returning(Upload.id)
-)
+
+
+def _released(condition: ColumnElement[bool]) -> Update:
+    return update(Upload).where(condition).values(state="deleting", lease_until=func.now())
+
+
+_RELEASE = _released(
+    (Upload.document_id == bindparam("of_document"))
+    & (Upload.state == "committed")
+    & (Upload.object_key != all_(bindparam("named", type_=ARRAY(Text))))
+).returning(Upload.id)
 
 
 async def find_files(
@@ -203,14 +205,10 @@ async def sweep_uploads(sessions: Sessions, bucket: Bucket) -> int:
     return removed
 
 
-async def claim_files(session: Session, user_id: UUID) -> int:
-    """Nobody has the committed files of this user any more: how many. They are to be removed."""
-    claimed = await session.execute(
-        update(Upload)
-        .where(Upload.user_id == user_id, Upload.state == "committed")
-        .values(state="deleting", lease_until=func.now())
-    )
-    return claimed.rowcount
+async def release_all_files(session: Session, user_id: UUID) -> int:
+    """All committed files of a user are to be removed: how many."""
+    whose = Upload.user_id == user_id
+    return (await session.execute(_released(whose & (Upload.state == "committed")))).rowcount
 
 
 async def remove_files(sessions: Sessions, bucket: Bucket, user_id: UUID) -> None:

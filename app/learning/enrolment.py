@@ -17,7 +17,7 @@ from app.models import QuestTaskCompletion, UserQuest, UserQuestTask
 
 
 class Task(NamedTuple):
-    """A student's own copy of a task, in the columns of THE_TASK."""
+    """A student's own copy of a task, in TASK_COLUMNS."""
 
     task_id: UUID
     quest_id: UUID
@@ -55,13 +55,14 @@ _ENROL = union_all(select(_LOCKED.c.id), select(_MADE.c.id)).add_cte(
     copies_for(_MADE).cte("copied")
 )
 XP_VALUE = func.coalesce(UserQuestTask.xp_value, 100)
-_TASK = select(
+TASK_COLUMNS = (
     UserQuestTask.id.label("task_id"),
     UserQuestTask.quest_id,
     UserQuestTask.pillar,
     XP_VALUE.label("xp_value"),
     UserQuestTask.subject_xp_distribution,
 )
+_TASK = select(*TASK_COLUMNS)
 A_TASK = _TASK.where(UserQuestTask.id == bindparam("task_id"))
 # The copy of `:template_id`; without one the first task of the quest, by lowest order, then oldest,
 # then lowest id. Tasks the student added come last, wherever they stand: a one-assignment quest is

@@ -1,10 +1,13 @@
 """XP: a task pays a student once; the ledger's unique key says so, the totals follow it."""
 
 from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ARRAY, CTE, Integer, Text, Uuid, bindparam, column, func, select, true
 from sqlalchemy.dialects.postgresql import insert
 
+from app.learning.enrolment import Task
 from app.models import SCHOOL_SUBJECTS, UserSkillXp, UserSubjectXp, XpAward
 
 # No task is worth as much: a slip must not keep homework out or overflow the totals.
@@ -67,6 +70,19 @@ def award(completion: CTE) -> tuple[CTE, CTE, CTE]:
             },
         ).cte("by_subject"),
     )
+
+
+def award_parameters(task: Task, award_id: UUID) -> dict[str, Any]:
+    """Those of `award` that are of the task."""
+    subjects = subject_xp(task.subject_xp_distribution)
+    return {
+        "award_id": award_id,
+        "task_id": task.task_id,
+        "pillar": task.pillar,
+        "xp_value": task.xp_value,
+        "subjects": list(subjects),
+        "subject_xp": list(subjects.values()),
+    }
 
 
 def subject_xp(distribution: object) -> Mapping[str, int]:

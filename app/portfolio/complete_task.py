@@ -9,7 +9,7 @@ from app.database import Session
 from app.evidence.documents import evidence_text
 from app.learning.completion import complete
 from app.learning.enrolment import SETTLED
-from app.learning.experience import award, subject_xp
+from app.learning.experience import award, award_parameters
 from app.models import EvidenceDocument, UserQuest
 from app.portfolio.open_evidence import OpenEvidence
 
@@ -41,21 +41,15 @@ _QUEST_IS_COMPLETED = select(UserQuest.completed_at.is_not(None)).where(
 async def complete_task(session: Session, opened: OpenEvidence, document_id: UUID) -> Completed:
     """The caller holds the task's lock, and knows that it is not completed."""
     task, editor = opened.task, opened.editor
-    subjects = subject_xp(task.subject_xp_distribution)
     paid = await session.execute(
         _COMPLETE,
         {
             "completion_id": editor.new_id(),
-            "award_id": editor.new_id(),
             "user_id": editor.user_id,
             "quest_id": task.quest_id,
-            "task_id": task.task_id,
             "document_id": document_id,
             "now": editor.now,
-            "pillar": task.pillar,
-            "xp_value": task.xp_value,
-            "subjects": list(subjects),
-            "subject_xp": list(subjects.values()),
+            **award_parameters(task, editor.new_id()),
         },
     )
     enrolment = {"user_quest_id": opened.user_quest_id, "now": editor.now}

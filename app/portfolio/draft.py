@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.deliveries.payload import MomentText, read_payload
 from app.errors import FieldInvalidError
-from app.evidence.links import objects
+from app.evidence.links import json_objects
 from app.storage.bucket import Bucket
 from app.text import clean_text
 
@@ -145,7 +145,7 @@ def _clean(value: Any) -> Any:
 
 def _check_urls(content: dict[str, Any], bucket: Bucket, *, name: str) -> None:
     """Each `url` becomes what is kept of it, or goes."""
-    for part in objects(content):
+    for part in json_objects(content):
         url = part.pop("url", None) or ""
         try:
             if url and not url.startswith("blob:"):

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Executable, Uuid, bindparam, func, select
+from sqlalchemy import ColumnElement, Executable, Uuid, bindparam, select
 
 from app.database import Session
 from app.errors import AccountInactiveError, NotFoundError
 from app.evidence.read_document import Evidence, ShownBlock, read_evidence
-from app.learning.enrolment import Task
+from app.learning.enrolment import TASK_COLUMNS, Task
 from app.models import EvidenceBlock, EvidenceDocument, User, UserQuest, UserQuestTask
 from app.portfolio.editor import Editor
 from app.storage.bucket import Bucket
@@ -49,11 +49,7 @@ def _lock(task_id: ColumnElement[Any]) -> Executable:
             _STUDENT.c.deletion_status,
             UserQuest.id,
             UserQuest.completed_at.is_not(None),
-            UserQuestTask.id,
-            UserQuestTask.quest_id,
-            UserQuestTask.pillar,
-            func.coalesce(UserQuestTask.xp_value, 100),
-            UserQuestTask.subject_xp_distribution,
+            *TASK_COLUMNS,
         )
         .join(UserQuest, UserQuest.id == UserQuestTask.user_quest_id)
         .join(_STUDENT, _STUDENT.c.id == UserQuestTask.user_id)

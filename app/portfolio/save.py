@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from app.database import Session, Sessions, retried
 from app.errors import EvidenceEmptyError, FieldInvalidError
-from app.evidence.links import object_keys, objects
+from app.evidence.links import json_objects, object_keys
 from app.files.uploads import find_files, remove_released
 from app.models import User
 from app.portfolio.complete_task import Completed, complete_task
@@ -92,7 +92,7 @@ async def _settle_files(
     )
     allowed = known.keys() | object_keys(bucket, (block.content for block in before.blocks))
     for place, block in enumerate(draft.blocks):
-        for part in objects(block.content):
+        for part in json_objects(block.content):
             object_key = bucket.object_key(part.get("url", ""))
             if object_key and object_key not in allowed:
                 raise FieldInvalidError(name=f"blocks.{place}.content.url", hint=URL_HINT)

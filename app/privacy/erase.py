@@ -14,21 +14,15 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
-from sqlalchemy import (
-    bindparam,
-    func,
-    select,
-    update,
-)
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.accounts.tombstones import Tombstones
 from app.activity.audit import record_audit
 from app.database import Session, Sessions, retried
 from app.errors import NotAStudentError, NotFoundError
-from app.files.uploads import claim_files
+from app.files.uploads import release_all_files
 from app.models import (
-    PLATFORM,
     Erasure,
     LmsIntegration,
     LmsSession,
@@ -36,10 +30,10 @@ from app.models import (
     User,
 )
 from app.privacy.finish_erasure import go_on, stop_writers
-from app.privacy.holdings import OF_SPARK_USER, OF_USER
+from app.privacy.holdings import LINKED_USER, OF_SPARK_USER, OF_USER
 from app.storage.bucket import Bucket
 
-FINISH_SECONDS = 10  # so long a caller waits for files that others are just removing
+FINISH_SECONDS = 10  # so long a caller waits for files that are just arriving
 FINISH_POLL_SECONDS = 0.2
 
 log = structlog.get_logger()
@@ -66,7 +60,6 @@ class Tombstone:
 
 
 _ANSWER = (Erasure.id, Erasure.requested_at, Erasure.completed_at, Erasure.counts)
-_OF_ORDER = ("id", "subject_hash", "user_id", "spark_user_id", "requested_at", "counts")
 _READ = select(*_ANSWER).where(Erasure.id == bindparam("erasure_id"))
 _UNFINISHED = select(Erasure.id).where(Erasure.completed_at.is_(None)).order_by(Erasure.id)
 
@@ -103,12 +96,8 @@ async def resume_erasures(sessions: Sessions, bucket: Bucket) -> int:
     return finished
 
 
-_USER = select(User.id, LmsIntegration.lms_user_id).outerjoin(
-    LmsIntegration,
-    (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM),
-)
-_BY_USER = _USER.where(User.id == OF_USER)
-_BY_SPARK_USER = _USER.where(LmsIntegration.lms_user_id == OF_SPARK_USER)
+_BY_USER = LINKED_USER.where(User.id == OF_USER)
+_BY_SPARK_USER = LINKED_USER.where(LmsIntegration.lms_user_id == OF_SPARK_USER)
 _CLOSE = (
     update(SparkAuthCode)  # before sessions: a code that is just redeemed has made one then
     .where(SparkAuthCode.user_id == OF_USER, ~SparkAuthCode.used)
@@ -120,6 +109,19 @@ _CLOSE = (
 )
 
 
+_BEGUN = select(*_ANSWER).where(Erasure.user_id == OF_USER)
+_NEW = insert(Erasure)
+# A backup may have brought back who was erased: then the tombstone is used again.
+_WRITE = _NEW.on_conflict_do_update(
+    index_elements=[Erasure.user_hash],
+    set_={
+        name: _NEW.excluded[name]
+        for name in ("id", "subject_hash", "user_id", "spark_user_id", "requested_at", "counts")
+    }
+    | {"completed_at": None},
+).returning(*_ANSWER)
+
+
 @retried
 async def _begin(sessions: Sessions, tombstones: Tombstones, order: Order) -> Tombstone:
     """The order is written and the account closed, or both are so already."""
@@ -129,51 +131,42 @@ async def _begin(sessions: Sessions, tombstones: Tombstones, order: Order) -> To
         else:
             found = await session.execute(_BY_SPARK_USER, {"of_spark_user": order.who})
         user = found.one_or_none()
-        if user is not None:
-            return await _order(session, tombstones, order, *user)
-        return await _get_tombstone(session, tombstones, order.who)
+        if user is None:
+            return await _get_tombstone(session, tombstones, order.who)
+        subject = tombstones.of_student(user.lms_user_id) if user.lms_user_id else []
+        role = await stop_writers(session, user.id, subject[:1])
+        if role is None:  # a twin has just finished
+            return await _get_tombstone(session, tombstones, user.id)
+        if role != "student":
+            raise NotAStudentError
+        files = await _close(session, user.id)
+        written = await session.execute(_BEGUN, {"of_user": user.id})
+        begun = written.mappings().one_or_none()
+        if begun is not None:
+            return Tombstone(**begun)
+        row = {
+            "user_hash": tombstones.of_user(user.id)[0],
+            "subject_hash": subject[0] if subject else None,
+            "user_id": user.id,
+            "spark_user_id": user.lms_user_id,
+            "counts": {"files": files},
+        }
+        return await _write(session, order, row)
 
 
-async def _order(
-    session: Session,
-    tombstones: Tombstones,
-    order: Order,
-    user_id: UUID,
-    spark_user_id: str | None,
-) -> Tombstone:
-    subject = tombstones.of_student(spark_user_id) if spark_user_id else []
-    role = await stop_writers(session, user_id, subject[:1])
-    if role is None:  # a twin has just finished
-        return await _get_tombstone(session, tombstones, user_id)
-    if role != "student":
-        raise NotAStudentError
+async def _close(session: Session, user_id: UUID) -> int:
+    """The account, and what was stored for it: how many files."""
     for statement in _CLOSE:
         await session.execute(statement, {"of_user": user_id})
-    files = await claim_files(session, user_id)
-    begun = select(*_ANSWER).where(Erasure.user_id == user_id)
-    found = (await session.execute(begun)).mappings().one_or_none()
-    if found is None:
-        await record_audit(
-            session, order.caller, "sensitive_delete", user_id=None, erasure_id=str(order.id)
-        )
-        new = insert(Erasure).values(
-            id=order.id,
-            user_hash=tombstones.of_user(user_id)[0],
-            subject_hash=subject[0] if subject else None,
-            user_id=user_id,
-            spark_user_id=spark_user_id,
-            requested_at=order.now,
-            counts={"files": files},
-        )
-        # A backup may have brought back who was erased: then the tombstone is used again.
-        again = {name: new.excluded[name] for name in _OF_ORDER} | {"completed_at": None}
-        made = await session.execute(
-            new.on_conflict_do_update(index_elements=[Erasure.user_hash], set_=again).returning(
-                *_ANSWER
-            )
-        )
-        found = made.mappings().one()
-    return Tombstone(**found)
+    return await release_all_files(session, user_id)
+
+
+async def _write(session: Session, order: Order, row: dict[str, object]) -> Tombstone:
+    await record_audit(
+        session, order.caller, "sensitive_delete", user_id=None, erasure_id=str(order.id)
+    )
+    written = await session.execute(_WRITE, row | {"id": order.id, "requested_at": order.now})
+    return Tombstone(**written.mappings().one())
 
 
 async def _get_tombstone(session: Session, tombstones: Tombstones, who: UUID | str) -> Tombstone:

@@ -19,8 +19,8 @@ from sqlalchemy import Row, bindparam, select, tuple_
 from app.activity.audit import record_audit
 from app.database import Sessions
 from app.errors import NotAStudentError, NotFoundError
-from app.models import PLATFORM, LmsIntegration, Upload, User
-from app.privacy.holdings import HOLDINGS, OF_USER, PAGE_ROWS, Holding
+from app.models import Upload, User
+from app.privacy.holdings import HOLDINGS, LINKED_USER, OF_USER, PAGE_ROWS, Holding
 from app.storage.bucket import Bucket
 
 CHUNK_BYTES = 256 * 1024
@@ -50,14 +50,7 @@ class _Subject:
         return {"of_user": self.user_id, "of_spark_user": self.spark_user_id}
 
 
-_SUBJECT = (
-    select(User.role, LmsIntegration.lms_user_id)
-    .outerjoin(
-        LmsIntegration,
-        (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM),
-    )
-    .where(User.id == OF_USER)
-)
+_SUBJECT = LINKED_USER.where(User.id == OF_USER)
 _FILES = (
     select(Upload.id, Upload.object_key, Upload.filename, Upload.sha256, Upload.created_at)
     .add_columns(Upload.size_bytes)

@@ -16,13 +16,11 @@ from sqlalchemy import (
     update,
 )
 
+from app.activity.hours import forget_hours
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import turn_of
 from app.files.uploads import remove_files
 from app.models import (
-    LMS_EVENTS,
-    ActivityEvent,
-    ActivityHour,
     AuditEntry,
     Erasure,
     InboxDelivery,
@@ -56,25 +54,6 @@ _OPEN = select(Erasure.user_id, Erasure.spark_user_id, Erasure.subject_hash, Era
 )
 _TAKE = _OPEN.with_for_update(skip_locked=True)
 _HAS_FILES = select(select(Upload.id).where(Upload.user_id == OF_USER).exists())
-# What an hour had was counted with the student's events, if it was over.
-_OWN_HOURS = (
-    select(
-        func.date_trunc("hour", ActivityEvent.created_at, "UTC").label("hour"),
-        ActivityEvent.event_type,
-        func.count().label("events"),
-    )
-    .where(ActivityEvent.user_id == OF_USER, LMS_EVENTS)
-    .group_by("hour", ActivityEvent.event_type)
-    .subquery()
-)
-_CORRECT_HOURS = (
-    update(ActivityHour)
-    .where(
-        ActivityHour.hour == _OWN_HOURS.c.hour,
-        ActivityHour.event_type == _OWN_HOURS.c.event_type,
-    )
-    .values(events=func.greatest(ActivityHour.events - _OWN_HOURS.c.events, 0))
-)
 _TO_NOBODY = (
     update(AuditEntry)
     .where(AuditEntry.user_id == OF_USER)
@@ -107,6 +86,9 @@ async def go_on(sessions: Sessions, bucket: Bucket, erasure_id: UUID) -> bool:
     if order is None:
         return True
     await remove_files(sessions, bucket, order.user_id)
+    async with sessions() as session, session.begin():
+        if await _has_files(session, order.user_id):
+            return False
     await _forget_unread(sessions, order.spark_user_id)
     return await _finish(sessions, erasure_id)
 
@@ -123,13 +105,18 @@ async def _finish(sessions: Sessions, erasure_id: UUID) -> bool:
         await stop_writers(
             session, order.user_id, [order.subject_hash] if order.subject_hash else []
         )
-        if (await session.execute(_HAS_FILES, whose)).scalar_one():
+        if await _has_files(session, order.user_id):
             return False
-        await session.execute(_CORRECT_HOURS, whose)
+        await forget_hours(session, order.user_id)
         await session.execute(_TO_NOBODY, whose)
         removed = order.counts | await _delete_rows(session, order.user_id, order.spark_user_id)
         await session.execute(_COMPLETE, {"erasure_id": erasure_id, "removed": removed})
         return True
+
+
+async def _has_files(session: Session, user_id: UUID) -> bool:
+    """Some may be arriving."""
+    return bool((await session.execute(_HAS_FILES, {"of_user": user_id})).scalar_one())
 
 
 async def _delete_rows(

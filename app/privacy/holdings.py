@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Text, Uuid, bindparam, or_, select
 
 from app.models import (
+    PLATFORM,
     ActivityEvent,
     ActivityHour,
     AuditEntry,
@@ -49,6 +50,11 @@ PAGE_LARGE_ROWS = 8  # such a row may have a mebibyte and more
 # The parameters of every condition. Who was never at Spark has no `of_spark_user`: it is null.
 OF_USER = bindparam("of_user", type_=Uuid)
 OF_SPARK_USER = bindparam("of_spark_user", type_=Text)
+# Any user, linked to Spark or not.
+LINKED_USER = select(User.id, User.role, LmsIntegration.lms_user_id).outerjoin(
+    LmsIntegration,
+    (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM),
+)
 
 
 @dataclass(frozen=True)

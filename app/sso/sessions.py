@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.accounts.sessions import end_session, is_open
+from app.activity.audit import record_audit
 from app.database import Sessions
 from app.errors import NotFoundError
 from app.signing import TokenKey
@@ -49,8 +50,12 @@ async def identify_student(
     return Acting(user_id=claims.sub, actor_id=claims.user_id)
 
 
-async def revoke_session(sessions: Sessions, session_id: UUID) -> None:
-    """Repeatable. Raises NotFoundError."""
+async def revoke_session(sessions: Sessions, session_id: UUID, *, caller: str) -> None:
+    """Repeatable, and audited. Raises NotFoundError."""
     async with sessions() as session, session.begin():
-        if not await end_session(session, session_id):
+        user_id = await end_session(session, session_id)
+        if user_id is None:
             raise NotFoundError
+        await record_audit(
+            session, caller, "authn_token_revoked", user_id=user_id, session_id=str(session_id)
+        )

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Text, Uuid, any_, bindparam, false, func, or_, select
 
-from app.accounts.students import LINKED, Known
+from app.accounts.students import find_linked, why_inactive
 from app.accounts.tombstones import Tombstones, find_erasure
 from app.database import Session, Sessions
 from app.deliveries.read_inbox import Kept, Wanted, newest_deliveries
@@ -116,7 +116,7 @@ _SHOWN = LISTED.add_columns(
 
 
 async def explain_homework(sessions: Sessions, tombstones: Tombstones, asked: Asked) -> Facts:
-    """Of one moment; an unknown student or assignment is an answer, too."""
+    """An unknown student or assignment is an answer, too."""
     async with sessions() as session, session.begin():
         link = await _find_link(session, tombstones, asked)
         user_id = link.user_id or NOBODY
@@ -134,22 +134,11 @@ async def explain_homework(sessions: Sessions, tombstones: Tombstones, asked: As
 
 
 async def _find_link(session: Session, tombstones: Tombstones, asked: Asked) -> Link:
-    found = await session.execute(LINKED, {"spark_user_id": asked.spark_user_id})
-    row = found.one_or_none()
+    known = await find_linked(session, asked.spark_user_id)
     erased = await find_erasure(session, tombstones, asked.spark_user_id) is not None
-    if row is None:
+    if known is None:
         return Link(None, "erased" if erased else "user_not_found", erased)
-    known = Known(*row)
-    return Link(known.user_id, _why_inactive(known), erased)
-
-
-def _why_inactive(known: Known) -> str | None:
-    if known.deletion_status != "none":
-        return "deletion_pending"
-    if known.role != "student":
-        return "not_a_student"
-    is_paused = not known.sync_enabled or known.sync_status == "paused"
-    return "paused" if is_paused else None
+    return Link(known.user_id, why_inactive(known), erased)
 
 
 async def _find_assignment(session: Session, asked: Asked, user_id: UUID) -> AssignmentFacts:

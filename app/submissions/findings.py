@@ -115,7 +115,6 @@ _CAUSED = {
     "timestamp_in_future": "its time lay in the future",
     "request_in_progress": "another request was handing in the same",
     "body_timeout": "it arrived too slowly",
-    "rate_limited": "too many messages came at once",
 }
 
 

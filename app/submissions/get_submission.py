@@ -10,14 +10,13 @@ from sqlalchemy import bindparam, select
 from app.activity.audit import record_audit
 from app.database import Sessions
 from app.errors import NotFoundError
-from app.evidence.completions import CompletionFile
+from app.evidence.completions import CompletionFile, list_files
 from app.models import SubmissionRevision
 from app.submissions.list_submissions import LISTED, Listed
-from app.submissions.revisions import list_files
 
 
 @dataclass(frozen=True)
-class Revision(Listed):
+class FullRevision(Listed):
     text: str | None
     grade: Decimal | None
     files: Sequence[CompletionFile]
@@ -27,8 +26,8 @@ class Revision(Listed):
 class Submission:
     """A revision, and all of its completion in the order of their numbers."""
 
-    asked: Revision
-    revisions: Sequence[Revision]
+    asked: FullRevision
+    revisions: Sequence[FullRevision]
 
 
 _SAME = SubmissionRevision.__table__.alias("same")
@@ -51,7 +50,7 @@ async def get_submission(sessions: Sessions, submission_id: UUID, *, caller: str
         rows = found.mappings().all()
         files = await list_files(session, [row["id"] for row in rows])
         revisions = [
-            Revision(**row, files=files[row["restored_from"] or row["id"]]) for row in rows
+            FullRevision(**row, files=files[row["restored_from"] or row["id"]]) for row in rows
         ]
         for asked in revisions:
             if asked.id == submission_id:

@@ -38,6 +38,10 @@ class Intake:
     slots: asyncio.Semaphore
     tombstones: Tombstones
 
+    @property
+    def raw_evidence_text(self) -> bool:
+        return self.settings.evidence_text_mode == "raw"
+
 
 @asynccontextmanager
 async def open_form(

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, case, func, select
 
 from app.clock import moment_of
 from app.database import Sessions
+from app.evidence.completions import FILES_OF
 from app.models import (
     PLATFORM,
     LmsIntegration,
@@ -17,7 +18,6 @@ from app.models import (
     SubmissionRevision,
     Upload,
 )
-from app.submissions.revisions import FILES_OF
 
 Outcome = Literal["current", "replaced"]
 

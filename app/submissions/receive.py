@@ -82,7 +82,7 @@ async def _received(
             now=delivery.now,
             fresh_at=delivery.now,
             new_id=delivery.new_id,
-            raw_evidence_text=intake.settings.evidence_text_mode == "raw",
+            raw_evidence_text=intake.raw_evidence_text,
             elapsed=delivery.elapsed,
         )
         yield Received(message, work)

@@ -17,7 +17,7 @@ from app.activity import EVENT, event_row
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import KEPT, Entry, delivery_row, keep_delivery
 from app.errors import AssignmentNotFoundError, IdempotencyConflictError
-from app.evidence.completions import CompletionFile
+from app.evidence.completions import CompletionFile, list_files
 from app.evidence.documents import Block, EvidenceFile
 from app.files.uploads import StoredFile, commit_uploads, file_facts
 from app.learning.enrolment import SETTLED, Task, enrol
@@ -33,7 +33,7 @@ from app.submissions.idempotency import (
     take_claim,
 )
 from app.submissions.message import Message
-from app.submissions.revisions import Revision, Standing, find_standing, list_files, retire
+from app.submissions.revisions import Revision, Standing, find_standing, retire
 from app.submissions.write import Content, Draft, Written, write_revision
 
 

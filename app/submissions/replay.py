@@ -38,7 +38,7 @@ async def replay_delivery(
         now=now,
         fresh_at=None,
         new_id=new_id,
-        raw_evidence_text=intake.settings.evidence_text_mode == "raw",
+        raw_evidence_text=intake.raw_evidence_text,
         elapsed=elapsed,
     )
     if not entry.is_json:

@@ -13,13 +13,13 @@ from app.activity import record_event
 from app.activity.audit import record_audit
 from app.database import Session, retried
 from app.errors import AccountInactiveError, NotFoundError
-from app.evidence.completions import CompletionFile
+from app.evidence.completions import FILES_OF, CompletionFile, list_files
 from app.evidence.documents import EvidenceFile
 from app.learning.enrolment import enrol
 from app.models import QuestTaskCompletion, SubmissionRevision, User
 from app.submissions.intake import Intake
 from app.submissions.record import Recorded, name_files, repeat_body
-from app.submissions.revisions import FILES_OF, find_standing_with, list_files, retire
+from app.submissions.revisions import find_standing_with, retire
 from app.submissions.write import Content, Draft, write_revision
 
 ROUTE = "/internal/v1/submissions"
@@ -117,9 +117,7 @@ async def restore_revision(
             blocks=content.blocks(_evidence(intake, files), new_id),
             is_latest=True,
             is_private=is_private,
-            raw_text=content.submission_text
-            if intake.settings.evidence_text_mode == "raw"
-            else None,
+            raw_text=content.submission_text if intake.raw_evidence_text else None,
         )
         written = await write_revision(session, draft, standing, now=now)
         event = written.event(standing.task, content, file_count=len(files))

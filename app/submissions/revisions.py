@@ -4,8 +4,7 @@ A message with the current content is a duplicate; other content is a new revisi
 keep their text and files.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -26,10 +25,10 @@ from sqlalchemy import (
 )
 
 from app.database import Session
-from app.evidence.completions import CompletionFile
+from app.evidence.completions import FILES_OF
 from app.evidence.documents import kept_places
 from app.learning.enrolment import A_TASK, THE_TASK, Task
-from app.models import EvidenceBlock, QuestTaskCompletion, SubmissionRevision, Upload
+from app.models import EvidenceBlock, QuestTaskCompletion, SubmissionRevision
 
 
 class Revision(NamedTuple):
@@ -55,9 +54,6 @@ class Standing:
     task: Task
     current: Revision | None
     kept_places: Sequence[int]
-
-
-FILES_OF = func.coalesce(SubmissionRevision.restored_from, SubmissionRevision.id)
 
 
 def _standing(the_task: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
@@ -86,22 +82,6 @@ def _standing(the_task: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
 
 # Built once: building a statement costs more than running it.
 _STANDING, _STANDING_WITH = _standing(THE_TASK), _standing(A_TASK)
-_FILES = (
-    select(
-        Upload.submission_id,
-        Upload.id,
-        Upload.object_key,
-        Upload.filename,
-        Upload.content_type,
-        Upload.size_bytes,
-        Upload.sha256,
-    )
-    .where(
-        Upload.submission_id == any_(bindparam("revisions", type_=ARRAY(Uuid))),
-        Upload.state == "committed",
-    )
-    .order_by(Upload.position)
-)
 _REPLACED = (
     update(SubmissionRevision)
     .where(SubmissionRevision.id == bindparam("of_revision"))
@@ -149,15 +129,3 @@ async def retire(session: Session, revision: Revision, *, now: datetime) -> bool
         {"of_revision": revision.id, "at": now, "shown": list(revision.block_ids)},
     )
     return bool(retired.scalar_one())
-
-
-async def list_files(
-    session: Session, revision_ids: Iterable[UUID]
-) -> Mapping[UUID, list[CompletionFile]]:
-    """The files that came with each revision, in the order received."""
-    found = await session.execute(_FILES, {"revisions": list(revision_ids)})
-    files: Mapping[UUID, list[CompletionFile]] = defaultdict(list)
-    for file in found.mappings():
-        facts = dict(file)
-        files[facts.pop("submission_id")].append(CompletionFile(**facts))
-    return files

@@ -25,7 +25,7 @@ from app.evidence.documents import (
 )
 from app.learning.completion import complete
 from app.learning.enrolment import Task
-from app.learning.experience import award, subject_xp
+from app.learning.experience import award, award_parameters
 from app.models import SubmissionRevision
 from app.submissions.revisions import Standing
 
@@ -162,13 +162,11 @@ async def write_revision(
 ) -> Written:
     """The caller holds the enrolment's lock."""
     task = standing.task
-    subjects = subject_xp(task.subject_xp_distribution)
     written = await session.execute(
         _WRITE,
         {
             "user_id": draft.user_id,
             "quest_id": task.quest_id,
-            "task_id": task.task_id,
             "now": now,
             "completion_id": draft.completion_id,
             "raw_text": None if draft.is_private else draft.raw_text,
@@ -179,11 +177,7 @@ async def write_revision(
             "revision_id": draft.id,
             "block_ids": list(draft.blocks),
             **vars(draft.content),
-            "award_id": draft.award_id,
-            "pillar": task.pillar,
-            "xp_value": task.xp_value,
-            "subjects": list(subjects),
-            "subject_xp": list(subjects.values()),
+            **award_parameters(task, draft.award_id),
         },
     )
     return Written(draft.id, *written.one())

@@ -12,9 +12,9 @@ from app.accounts.service_keys import (
     FORM,
     KeptKey,
     create_key,
+    find_living_key,
     list_keys,
     revoke_key,
-    verify_key,
 )
 from app.cli import commands
 from app.database import Sessions
@@ -34,7 +34,7 @@ async def find(sessions: Sessions, key_id: str) -> KeptKey:
 
 async def test_a_key_is_known_by_its_id_and_opens_by_its_secret(sessions: Sessions) -> None:
     made = await create_key(sessions, "main app", ["read", "write"])
-    assert await verify_key(sessions, made.text) == (made.id, ["read", "write"])
+    assert await find_living_key(sessions, made.text) == (made.id, ["read", "write"])
     kept = await find(sessions, made.id)
     assert (kept.name, kept.scopes, kept.revoked_at) == ("main app", ["read", "write"], None)
     assert abs((datetime.now(tz=UTC) - kept.created_at).total_seconds()) < 60
@@ -62,7 +62,7 @@ async def test_a_revoked_key_opens_nothing_and_keeps_its_first_moment(sessions: 
     await revoke_key(sessions, made.id)
     assert first is not None
     assert (await find(sessions, made.id)).revoked_at == first
-    assert await verify_key(sessions, made.text) is None
+    assert await find_living_key(sessions, made.text) is None
 
 
 async def test_an_unknown_key_cannot_be_revoked(sessions: Sessions) -> None:
@@ -92,7 +92,7 @@ async def test_what_is_not_the_key_to_the_letter_opens_nothing(
     sessions: Sessions, change: Callable[[str], str]
 ) -> None:
     made = await create_key(sessions, "main app", ["read"])
-    assert await verify_key(sessions, change(made.text)) is None
+    assert await find_living_key(sessions, change(made.text)) is None
 
 
 # ---------------------------------------------------------------------------- commands

@@ -252,6 +252,6 @@ async def dump(stores: Stores) -> dict[str, str]:
     texts = {table["name"]: "" for table in tables}
     for row in lines:
         texts[row["place"]] += row["line"] + "\n"
-    keys = await stores._object_keys()
-    unfinished: Sequence[Any] = await stores._unfinished_uploads()
+    keys = await asyncio.to_thread(stores.object_keys)
+    unfinished: Sequence[Any] = await asyncio.to_thread(stores.unfinished_uploads)
     return texts | {"bucket": "\n".join([*keys, *(each["Key"] for each in unfinished)])}

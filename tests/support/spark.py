@@ -167,6 +167,10 @@ class Spark:
         )
 
 
+def minutes_ago(minutes: int) -> str:
+    return (datetime.now(tz=UTC) - timedelta(minutes=minutes)).isoformat()
+
+
 def submission(student: SignedIn, assignment: Assignment, **changes: Any) -> dict[str, Any]:
     """A payload; a change to `...` leaves the field out."""
     text = f"Rain fell on four of seven days. {secrets.token_hex(8)}"

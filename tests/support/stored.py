@@ -11,6 +11,7 @@ from sqlalchemy import Row, func, select, update
 
 from app.database import Sessions
 from app.models import (
+    AuditEntry,
     EvidenceBlock,
     EvidenceDocument,
     IdempotencyKey,
@@ -36,6 +37,17 @@ async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
         while not await condition():  # noqa: ASYNC110 - it happens elsewhere and sets no event
             await asyncio.sleep(0.05)
+
+
+async def audited(sessions: Sessions, user_id: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """Who did what to this student's data, in the order of time."""
+    async with sessions() as session, session.begin():
+        found = await session.execute(
+            select(AuditEntry.caller, AuditEntry.action, AuditEntry.detail)
+            .where(AuditEntry.user_id == user_id)
+            .order_by(AuditEntry.occurred_at)
+        )
+        return [tuple(row) for row in found]
 
 
 async def count(sessions: Sessions, table: type[Any], user_id: str) -> int:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from app.api.callers import READ, WRITE
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.internal.schemas import DeliveryAnswer, DeliveryList, DeliveryQuery
-from app.api.paging import read_page
+from app.api.paging import Cursors, read_page
 from app.api.problems import INTERNAL_PROBLEMS, problems
 from app.api.submission_answer import SubmissionAnswer, answer_submission
 from app.clock import new_id, stopwatch
@@ -52,8 +52,7 @@ async def read_deliveries(query: Annotated[DeliveryQuery, Query()], opened: Open
     page = await read_page(
         query,
         partial(list_deliveries, opened.sessions, wanted),
-        name=router.prefix,
-        key=opened.cursor_key,
+        Cursors(router.prefix, opened.cursor_keys),
     )
     return DeliveryList.model_validate(page, from_attributes=True)
 

@@ -9,7 +9,7 @@ from app.activity.kinds import KINDS
 from app.api.callers import READ
 from app.api.dependencies import Opened
 from app.api.internal.events_schemas import EventPage, EventQuery, FollowedEvent
-from app.api.paging import open_cursor, seal_cursor
+from app.api.paging import Cursors
 from app.api.problems import INTERNAL_PROBLEMS, problems
 
 router = APIRouter(prefix="/internal/v1/events", tags=["events"], dependencies=[READ])
@@ -37,13 +37,11 @@ def _types() -> str:
     responses=problems(*INTERNAL_PROBLEMS),
 )
 async def read_events(query: Annotated[EventQuery, Query()], opened: Opened) -> EventPage:
-    name, key = router.prefix, opened.cursor_key
-    after = open_cursor(query.after, name, key, field="after") if query.after else BEGINNING
+    cursors = Cursors(router.prefix, opened.cursor_keys)
+    after = cursors.open(query.after, field="after") if query.after else BEGINNING
     happened = await follow_events(opened.sessions, after, query.limit)
     last = happened[-1].position if happened else after
-    return EventPage(
-        items=[_event(one) for one in happened], next_cursor=seal_cursor(last, name, key)
-    )
+    return EventPage(items=[_event(one) for one in happened], next_cursor=cursors.seal(last))
 
 
 def _event(happened: Happened) -> FollowedEvent:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request
 
-from app.api.dependencies import Now, Opened, Resources, media_type, read_body
+from app.api.dependencies import Now, Opened, Resources, read_body, require_json
 from app.api.internal.evidence_editor import (
     EVIDENCE_PROBLEMS,
     PREFIX,
@@ -25,7 +25,7 @@ from app.api.internal.evidence_schemas import (
 )
 from app.api.problems import BODY_PROBLEMS, json_body, problems
 from app.deliveries.open import beside_if_large
-from app.errors import EvidenceChangedError, EvidenceEmptyError, MediaTypeUnsupportedError
+from app.errors import EvidenceChangedError, EvidenceEmptyError
 from app.evidence.links import Links
 from app.evidence.read_document import Evidence, ShownBlock, get_document, get_evidence
 from app.portfolio.draft import EvidenceDraft, read_draft
@@ -92,8 +92,7 @@ async def save(
     user_id: StudentId = None,
 ) -> SavedAnswer:
     editor = editor_of(caller, user_id, now)
-    if media_type(request) != "application/json":
-        raise MediaTypeUnsupportedError(hint="Send application/json.")
+    require_json(request)
     settings = opened.settings
     draft = await beside_if_large(
         read_draft,

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 
 from app import metrics
-from app.api.dependencies import Now, Opened, Resources
+from app.api.dependencies import Now, Opened, Resources, paced_body
 from app.api.internal.evidence_editor import (
     PREFIX,
     WRITING_PROBLEMS,
@@ -17,7 +17,6 @@ from app.api.internal.evidence_editor import (
 )
 from app.api.internal.evidence_schemas import DetachedAnswer, UploadedAnswer
 from app.api.problems import problems
-from app.deliveries.pace import keep_pace
 from app.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
@@ -95,7 +94,7 @@ async def upload(
 ) -> UploadedAnswer:
     editor = editor_of(caller, user_id, now)
     entrance = _entrance(opened, editor.user_id)
-    attached = await attach_file(entrance, _form(request, opened), block_id, editor)
+    attached = await attach_file(entrance, _form(request), block_id, editor)
     file = await Links(opened.bucket, editor.user_id).show(attached.content)
     metrics.UPLOAD_BYTES.inc(file["file_size"])
     return UploadedAnswer(
@@ -142,14 +141,10 @@ def _entrance(opened: Resources, user_id: UUID) -> Entrance:
     )
 
 
-def _form(request: Request, opened: Resources) -> Form:
+def _form(request: Request) -> Form:
     length = request.headers.get("content-length", "")
     return Form(
-        body=keep_pace(
-            request.stream(),
-            idle_seconds=opened.settings.body_idle_seconds,
-            min_bytes_per_second=opened.settings.body_min_bytes_per_second,
-        ),
+        body=paced_body(request),
         content_type=request.headers.get("content-type", ""),
         length=int(length) if length.isascii() and length.isdecimal() else None,
     )

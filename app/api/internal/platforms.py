@@ -41,7 +41,7 @@ class Platform(BaseModel):
     )
     supports_roster_sync: bool = Field(
         title="Roster sync",
-        description="What the LMS can do. This service does not read rosters yet.",
+        description="By webhook, and by import of a file.",
         examples=[True],
     )
 

@@ -7,14 +7,13 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from app.api.callers import ADMIN
-from app.api.dependencies import Now, Opened, Resources
+from app.api.dependencies import Now, Opened, Resources, paced_body
 from app.api.internal.schemas import UUID_EXAMPLE
 from app.api.problems import INTERNAL_PROBLEMS, problems
 from app.clock import new_id
 from app.courses.change_roster import Change
 from app.courses.import_roster import RosterReport, confirm_roster, import_roster
 from app.courses.spool_roster import spool_roster
-from app.deliveries.pace import keep_pace
 from app.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
@@ -95,12 +94,7 @@ async def import_file(
     apply: Annotated[bool, Query(description="Change what differs.")] = False,
 ) -> RosterImportAnswer:
     settings = opened.settings
-    body = keep_pace(
-        request.stream(),
-        idle_seconds=settings.body_idle_seconds,
-        min_bytes_per_second=settings.body_min_bytes_per_second,
-    )
-    async with spool_roster(body, max_bytes=settings.max_roster_bytes) as path:
+    async with spool_roster(paced_body(request), max_bytes=settings.max_roster_bytes) as path:
         report = await import_roster(
             opened.sessions,
             path,

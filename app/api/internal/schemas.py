@@ -49,7 +49,7 @@ class Block(BaseModel):
 
 
 class File(BaseModel):
-    """A file of the current revision."""
+    """A file of a revision."""
 
     id: UUID = Field(description="The file.", examples=[UUID_EXAMPLE])
     filename: str = Field(description="Its display name.", examples=["rain-gauge.jpg"])

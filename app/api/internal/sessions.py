@@ -1,25 +1,20 @@
 """Whether a session is alive, and ending one."""
 
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from app.api.callers import READ, WRITE
+from app.api.callers import READ, WRITE, Caller
 from app.api.dependencies import Now, Opened, read_json
 from app.api.internal.schemas import Active, Inactive, Introspection
 from app.api.problems import BODY_PROBLEMS, INTERNAL_PROBLEMS, json_body, problems
-from app.errors import (
-    FieldInvalidError,
-    NotFoundError,
-)
+from app.errors import FieldInvalidError, NotFoundError
 from app.sso.sessions import introspect_token, revoke_session
 
-router = APIRouter(
-    prefix="/internal/v1/sessions",
-    tags=["sessions"],
-)
+router = APIRouter(prefix="/internal/v1/sessions", tags=["sessions"])
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -50,12 +45,11 @@ async def introspect(request: Request, opened: Opened, now: Now) -> Active | Ina
 @router.post(
     "/{session_id}/revoke",
     name="revokeSession",
-    dependencies=[WRITE],
     summary="End a session",
-    description="Its tokens are inactive from now on. Repeating it changes nothing.",
+    description="Its tokens are inactive from now on. It may be repeated, and is in the audit log.",
     status_code=204,
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
-async def revoke(session_id: UUID, opened: Opened) -> Response:
-    await revoke_session(opened.sessions, session_id)
+async def revoke(session_id: UUID, opened: Opened, caller: Annotated[Caller, WRITE]) -> Response:
+    await revoke_session(opened.sessions, session_id, caller=caller.name)
     return Response(status_code=204)

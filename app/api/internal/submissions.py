@@ -19,13 +19,13 @@ from app.api.internal.submission_schemas import (
     SubmissionList,
     SubmissionQuery,
 )
-from app.api.paging import read_page
+from app.api.paging import Cursors, read_page
 from app.api.problems import INTERNAL_PROBLEMS, problems
 from app.api.submission_answer import SubmissionAnswer, answer_submission
 from app.clock import MILLISECOND, first_id, new_id
 from app.errors import AccountInactiveError, NotFoundError
 from app.storage.bucket import Bucket
-from app.submissions.get_submission import Revision, get_submission
+from app.submissions.get_submission import FullRevision, get_submission
 from app.submissions.list_submissions import Wanted, list_submissions
 from app.submissions.restore import Restoration, restore_revision
 
@@ -51,8 +51,7 @@ async def read_submissions(
     page = await read_page(
         query,
         partial(list_submissions, opened.sessions, _wanted(query)),
-        name=router.prefix,
-        key=opened.cursor_key,
+        Cursors(router.prefix, opened.cursor_keys),
     )
     return SubmissionList.model_validate(page, from_attributes=True)
 
@@ -92,7 +91,7 @@ async def read_submission(
     )
 
 
-async def _revision(bucket: Bucket, revision: Revision, now: datetime) -> RevisionAnswer:
+async def _revision(bucket: Bucket, revision: FullRevision, now: datetime) -> RevisionAnswer:
     facts = RevisionFacts.model_validate(revision, from_attributes=True)
     return RevisionAnswer(
         **dict(facts),
@@ -102,7 +101,7 @@ async def _revision(bucket: Bucket, revision: Revision, now: datetime) -> Revisi
     )
 
 
-def _grade(revision: Revision) -> float | None:
+def _grade(revision: FullRevision) -> float | None:
     return None if revision.grade is None else float(revision.grade)
 
 

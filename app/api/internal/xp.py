@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from app.api.callers import READ
 from app.api.dependencies import Opened
 from app.api.internal.xp_schemas import AwardItem, ExperienceAnswer
-from app.api.paging import PageQuery, read_page
+from app.api.paging import Cursors, PageQuery, read_page
 from app.api.problems import INTERNAL_PROBLEMS, problems
 from app.errors import NotFoundError
 from app.learning.read_experience import get_totals, list_awards
@@ -35,8 +35,7 @@ async def read_experience(
     page = await read_page(
         query,
         partial(list_awards, opened.sessions, user_id),
-        name=f"{router.prefix}/{user_id}/xp",
-        key=opened.cursor_key,
+        Cursors(f"{router.prefix}/{user_id}/xp", opened.cursor_keys),
     )
     return ExperienceAnswer(
         user_id=user_id,

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -9,6 +10,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import delete
 
 from app.activity import FailureEvent, FailureEvents, record_event
@@ -17,6 +19,7 @@ from app.activity.kinds import KINDS
 from app.database import Session, Sessions, create_engine, open_sessions
 from app.models import ActivityEvent
 from app.settings import Settings
+from tests.support.elsewhere import run_elsewhere
 from tests.support.problems import assert_problem
 from tests.support.spark import Assignment, SignedIn, Spark, submission
 
@@ -130,6 +133,21 @@ async def test_every_page_has_a_cursor_and_a_repeated_cursor_its_events(
     again = await follower.page(after=before)
     assert (again["items"], again["next_cursor"]) == (items, follower.cursor)
     assert len({item["id"] for item in items}) == len(items)
+
+
+async def test_a_cursor_outlives_the_secret_it_was_made_with(
+    follower: Follower, settings: Settings, main_app: dict[str, str]
+) -> None:
+    rotated = {
+        "jwt_secret_key": SecretStr(secrets.token_hex(32)),
+        "jwt_secret_key_previous": settings.jwt_secret_key,
+    }
+    async with run_elsewhere(settings, **rotated) as later:
+        same = Follower(later.spark.browser, main_app)
+        cursor = (await same.page(after=follower.cursor))["next_cursor"]
+        assert cursor != follower.cursor
+        assert await same.page(after=cursor) == {"items": [], "next_cursor": cursor}
+    assert_problem(await follower.ask(after=cursor), 400, "field_invalid")
 
 
 async def test_without_a_cursor_reading_begins_with_the_oldest(

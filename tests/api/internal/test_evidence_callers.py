@@ -3,16 +3,14 @@
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import select
 
 from app.clock import utc_now
 from app.database import Sessions
-from app.models import AuditEntry
 from app.settings import Settings
 from app.signing import sign_token, token_key
 from tests.support import samples
@@ -22,6 +20,7 @@ from tests.support.evidence import EVIDENCE, Desk, as_read, body_of, desk_of, te
 from tests.support.problems import assert_problem
 from tests.support.running import run_app
 from tests.support.spark import Assignment, SignedIn, Spark, submission
+from tests.support.stored import audited
 
 PICTURE = Part("file", samples.png(), filename="gauge.png")
 
@@ -172,8 +171,5 @@ async def test_a_masquerade_acts_as_the_student_and_the_admin_stands_in_the_audi
         student.user_id,
         {"text": "for them"},
     )
-    async with sessions() as session, session.begin():
-        found = await session.execute(
-            select(AuditEntry.caller).where(AuditEntry.user_id == UUID(student.user_id))
-        )
-    assert found.scalars().all() == [f"user:{admin}"]
+    callers = [caller for caller, *_ in await audited(sessions, student.user_id)]
+    assert callers == [f"user:{admin}"]

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from app.database import Sessions
-from app.models import AuditEntry, Upload
+from app.models import Upload
 from app.settings import Settings
 from tests.support import samples
 from tests.support.bodies import BOUNDARY, Part, form
@@ -22,6 +22,7 @@ from tests.support.running import Running, run_app
 from tests.support.spark import FORM, Assignment, SignedIn, Spark, submission
 from tests.support.stored import (
     assert_only_committed,
+    audited,
     eventually,
     object_keys,
     read_object,
@@ -456,10 +457,5 @@ async def test_files_stand_in_the_audit_log(
     block_id = await add_block(desk)
     body_of(await desk.upload(block_id, OTHER))
     body_of(await desk.delete_file(block_id))
-    async with sessions() as session, session.begin():
-        found = await session.execute(
-            select(AuditEntry.action)
-            .where(AuditEntry.user_id == UUID(student.user_id))
-            .order_by(AuditEntry.occurred_at)
-        )
-        assert found.scalars().all() == ["sensitive_update", "upload_complete", "upload_delete"]
+    actions = [action for _, action, _ in await audited(sessions, student.user_id)]
+    assert actions == ["sensitive_update", "upload_complete", "upload_delete"]

@@ -13,7 +13,6 @@ from sqlalchemy import Row, delete, func, select, update
 from app.database import Sessions
 from app.models import (
     ActivityEvent,
-    AuditEntry,
     EvidenceDocument,
     QuestTaskCompletion,
     UserQuest,
@@ -28,7 +27,7 @@ from tests.support.evidence import Desk, as_read, body_of, desk_of, tasks_of, te
 from tests.support.problems import assert_problem
 from tests.support.running import run_app
 from tests.support.spark import Assignment, SignedIn, Spark, submission
-from tests.support.stored import total_xp
+from tests.support.stored import audited, total_xp
 
 PICTURE = Part("f", samples.png(), filename="gauge.png")
 
@@ -512,10 +511,7 @@ async def test_the_main_app_and_the_audit_log_learn_of_it_by_ids_alone(
                 ActivityEvent.event_type == "spark_evidence_updated",
             )
         )
-        [entry] = await session.execute(
-            select(AuditEntry).where(AuditEntry.user_id == UUID(student.user_id))
-        )
     ids = {"document_id": saved["document_id"], "task_id": fresh.task_id}
     assert event.event_data == ids | {"quest_id": handed_in["quest_id"], "status": "draft"}
-    assert (entry.action, entry.caller) == ("sensitive_update", f"user:{student.user_id}")
-    assert entry.detail == ids
+    entry = (f"user:{student.user_id}", "sensitive_update", ids)
+    assert await audited(sessions, student.user_id) == [entry]

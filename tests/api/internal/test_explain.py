@@ -407,8 +407,7 @@ REFUSALS = {
     "replay": [
         *(("assignment_not_found", 400), ("timestamp_too_old", 400), ("account_inactive", 403)),
         *(("timestamp_in_future", 400), ("user_not_found", 404), ("request_in_progress", 409)),
-        *(("internal_error", 500), ("storage_unavailable", 503), ("overloaded", 503)),
-        *(("database_unavailable", 503), ("request_in_progress", 503), ("rate_limited", 429)),
+        *(("internal_error", 500), ("storage_unavailable", 503), ("request_in_progress", 503)),
     ],
     "send": [
         *(("field_missing", 400), ("field_invalid", 400), ("json_invalid", 400)),

@@ -1,10 +1,10 @@
 """What was handed in, as the main app reads it, and an earlier revision shown again."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -13,21 +13,19 @@ from sqlalchemy import insert, select, update
 from app.database import Sessions
 from app.models import (
     ActivityEvent,
-    AuditEntry,
     EvidenceBlock,
     QuestTaskCompletion,
     SubmissionRevision,
 )
 from app.settings import Settings
-from app.submissions.list_submissions import Wanted, newest_submissions
 from tests.conftest import create_assignment
 from tests.support import samples
 from tests.support.bodies import Part
 from tests.support.elsewhere import run_elsewhere
-from tests.support.plans import plan
+from tests.support.evidence import body_of
 from tests.support.problems import assert_problem
-from tests.support.spark import Assignment, SignedIn, Spark, submission
-from tests.support.stored import blocks_of, kept, total_xp
+from tests.support.spark import Assignment, SignedIn, Spark, minutes_ago, submission
+from tests.support.stored import audited, blocks_of, kept, total_xp
 
 SUBMISSIONS = "/internal/v1/submissions"
 PICTURE = Part("f", samples.png(), filename="gauge.png")
@@ -75,26 +73,16 @@ class MainApp:
         return await self._browser.post(path, headers=self._key)
 
     async def restore(self, submission_id: str, revision: int) -> dict[str, Any]:
-        return accepted(await self.ask_to_restore(submission_id, revision))
+        return body_of(await self.ask_to_restore(submission_id, revision))
 
     async def completion(self, completion_id: str) -> dict[str, Any]:
         path = f"/internal/v1/completions/{completion_id}"
-        return accepted(await self._browser.get(path, headers=self._key))
+        return body_of(await self._browser.get(path, headers=self._key))
 
 
 @pytest.fixture
 def app(browser: httpx.AsyncClient, main_app: dict[str, str]) -> MainApp:
     return MainApp(browser, main_app)
-
-
-def accepted(answer: httpx.Response) -> dict[str, Any]:
-    assert answer.status_code == 200, answer.text
-    body: dict[str, Any] = answer.json()
-    return body
-
-
-def minutes_ago(minutes: int) -> str:
-    return (datetime.now(tz=UTC) - timedelta(minutes=minutes)).isoformat()
 
 
 async def hand_in(
@@ -103,7 +91,7 @@ async def hand_in(
     payload = submission(
         student, assignment, submission_text=text, submitted_at=minutes_ago(ago), grade=95.5
     )
-    return accepted(await (spark.submit_form(payload, *files) if files else spark.submit(payload)))
+    return body_of(await (spark.submit_form(payload, *files) if files else spark.submit(payload)))
 
 
 async def shown(sessions: Sessions, student: SignedIn) -> list[str]:
@@ -223,47 +211,6 @@ async def test_what_no_list_is_asked_is_invalid(
     assert assert_problem(answer, 400, "field_invalid")["error"] == f"Invalid field: {name}"
 
 
-ANY_ID = UUID(int=1 << 100)
-NOBODY = Wanted(None, None, None, None, None, None, None)
-PLANS: dict[str, tuple[dict[str, Any], str]] = {
-    "all": ({}, "pk_submission_revisions"),
-    "user": ({"user_id": ANY_ID}, "ix_submission_revisions_user_id_id"),
-    "spark user": ({"spark_user_id": "student_42"}, "ix_submission_revisions_user_id_id"),
-    "assignment": (
-        {"spark_assignment_id": "essay_1"},
-        "ix_submission_revisions_spark_assignment_id_id",
-    ),
-    "quest": ({"quest_id": ANY_ID}, "ix_submission_revisions_quest_id_id"),
-    "time": ({"first_id": ANY_ID, "end_id": UUID(int=1 << 101)}, "pk_submission_revisions"),
-    "replaced": ({"outcome": "replaced"}, "ix_submission_revisions_replaced"),
-    "replaced of a quest": (
-        {"outcome": "replaced", "quest_id": ANY_ID},
-        "ix_submission_revisions_",
-    ),
-    "current of a user": (
-        {"outcome": "current", "user_id": ANY_ID},
-        "ix_submission_revisions_user_id_id",
-    ),
-    "user and time": (
-        {"user_id": ANY_ID, "first_id": ANY_ID},
-        "ix_submission_revisions_user_id_id",
-    ),
-}
-
-
-@pytest.mark.parametrize(("changes", "index"), PLANS.values(), ids=PLANS)
-async def test_an_index_carries_every_list(
-    sessions: Sessions, changes: dict[str, Any], index: str
-) -> None:
-    wanted = Wanted(**vars(NOBODY) | changes)
-    async with sessions() as session, session.begin():
-        found = await plan(session, newest_submissions(wanted, None, 51))
-    assert f"Backward using {index}" in found, found
-    assert "Sort" not in found, found
-    assert "Seq Scan" not in found, found
-    assert "Heap Scan on submission_revisions" not in found, found
-
-
 # ---------------------------------------------------------------------------- one of them
 
 
@@ -302,18 +249,9 @@ async def test_each_reading_is_audited_and_a_vain_one_is_not_found(
     assert_problem(await app.get(f"/{uuid4()}"), 404, "not_found")
     told = {"submission_id": one["submission_id"]}
     assert (
-        await audited(sessions, student) == [("INTERNAL_API_KEYS[0]", "sensitive_read", told)] * 2
+        await audited(sessions, student.user_id)
+        == [("INTERNAL_API_KEYS[0]", "sensitive_read", told)] * 2
     )
-
-
-async def audited(sessions: Sessions, student: SignedIn) -> list[tuple[str, str, dict[str, Any]]]:
-    async with sessions() as session, session.begin():
-        found = await session.execute(
-            select(AuditEntry.caller, AuditEntry.action, AuditEntry.detail)
-            .where(AuditEntry.user_id == student.user_id)
-            .order_by(AuditEntry.occurred_at)
-        )
-        return [tuple(row) for row in found]
 
 
 # ---------------------------------------------------------------------------- shown again
@@ -376,7 +314,9 @@ async def test_it_is_paid_once_told_once_and_audited(
             assert each.event_data[name] == one[name]
     assert str(event.session_id) == third["submission_id"]
     told = {"submission_id": third["submission_id"], "restored_from": one["submission_id"]}
-    assert await audited(sessions, student) == [("INTERNAL_API_KEYS[0]", "sensitive_update", told)]
+    assert await audited(sessions, student.user_id) == [
+        ("INTERNAL_API_KEYS[0]", "sensitive_update", told)
+    ]
 
 
 async def test_what_is_shown_already_stays_as_it_is(
@@ -393,7 +333,7 @@ async def test_what_is_shown_already_stays_as_it_is(
         again = await app.restore(one["submission_id"], revision)
         assert again == three | changed | {"request_id": again["request_id"]}
     assert (await kept(sessions, student.user_id))["submission_revisions"] == 3
-    assert len(await audited(sessions, student)) == 1
+    assert len(await audited(sessions, student.user_id)) == 1
 
 
 async def test_a_restored_revision_is_restored_from_where_its_files_are(

@@ -19,12 +19,10 @@ from app.learning.check_experience import (
     check_experience,
     repair_student,
 )
-from app.learning.read_experience import newest_awards
 from app.models import CourseQuestTask, User, UserSkillXp, XpAward
 from app.settings import Settings
 from tests.conftest import create_assignment
 from tests.support.checkout import make_checkout
-from tests.support.plans import plan
 from tests.support.problems import assert_problem
 from tests.support.spark import Assignment, SignedIn, Spark, submission
 from tests.support.stored import eventually
@@ -130,13 +128,6 @@ async def test_a_student_without_xp_has_none(
     ).json()
     empty = {"total": 0, "pillars": {}, "subjects": {}, "items": [], "next_cursor": None}
     assert body == {"user_id": student.user_id} | empty
-
-
-async def test_an_index_carries_the_ledger(sessions: Sessions) -> None:
-    async with sessions() as session, session.begin():
-        found = await plan(session, newest_awards(UUID(int=1), UUID(int=1 << 100), 51))
-    assert "Backward using ix_xp_ledger_user_id_id" in found, found
-    assert "Sort" not in found, found
 
 
 # ---------------------------------------------------------------------------- xp check

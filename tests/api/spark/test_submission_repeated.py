@@ -25,7 +25,7 @@ from tests.support.elsewhere import run_elsewhere
 from tests.support.problems import assert_problem
 from tests.support.running import Running
 from tests.support.samples import png
-from tests.support.spark import Assignment, SignedIn, Spark, submission
+from tests.support.spark import Assignment, SignedIn, Spark, minutes_ago, submission
 from tests.support.stored import (
     ONCE,
     blocks_of,
@@ -38,10 +38,6 @@ from tests.support.stored import (
 from tests.support.wire import connect
 
 PICTURE = Part("file1", png(), filename="gauge.png")
-
-
-def minutes_ago(minutes: int) -> str:
-    return (datetime.now(tz=UTC) - timedelta(minutes=minutes)).isoformat()
 
 
 async def shown_texts(sessions: Sessions, student: SignedIn) -> list[str]:
