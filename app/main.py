@@ -152,6 +152,8 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
                 tombstones=tombstones,
             ),
             account_rules=AccountRules(settings.sso_link_by_email, tombstones),
+            # However slow the students' own uploads are, most slots are left to Spark.
+            editor_slots=asyncio.Semaphore(-(-settings.max_concurrent_uploads // 4)),
             limits=limits,
             launch_keys=_keys(settings.spark_sso_secret, settings.spark_sso_secret_previous),
             issuer=_issuer(settings),

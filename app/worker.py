@@ -5,6 +5,8 @@ Any number of workers may run.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NoReturn
 
 import structlog
@@ -13,7 +15,7 @@ from app.activity.hours import count_hours
 from app.api.dependencies import Resources
 from app.files.uploads import sweep_uploads
 from app.privacy.erase import resume_erasures
-from app.privacy.retention import apply_retention
+from app.privacy.retention import apply_rule, rules
 
 SWEEP_EVERY_SECONDS = 60
 
@@ -34,13 +36,30 @@ async def run_worker(resources: Resources) -> NoReturn:
 
 
 async def sweep(resources: Resources) -> dict[str, int]:
-    """One pass; what was removed, counted by kind."""
-    removed = {
-        **await apply_retention(resources.sessions, resources.settings),
-        "uploads": await sweep_uploads(resources.sessions, resources.bucket),
-        "erasures": await resume_erasures(resources.sessions, resources.bucket),
+    """One pass; what was done, counted by kind.
+
+    A step that fails stops no other; the first failure is raised when all have run.
+    """
+    done: dict[str, int] = {}
+    failures: list[Exception] = []
+    for name, step in _steps(resources).items():
+        try:
+            done[name] = await step()
+        except Exception as failure:  # noqa: BLE001 - whatever it was, the others can do without
+            log.warning("step_failed", step=name, error_class=type(failure).__name__)
+            failures.append(failure)
+    if any(done.values()):
+        log.info("swept", **done)
+    if failures:
+        raise failures[0]
+    return done
+
+
+def _steps(resources: Resources) -> dict[str, Callable[[], Awaitable[int]]]:
+    sessions, bucket = resources.sessions, resources.bucket
+    return {
+        "erasures": partial(resume_erasures, sessions, bucket),
+        "uploads": partial(sweep_uploads, sessions, bucket),
+        **{rule.name: partial(apply_rule, sessions, rule) for rule in rules(resources.settings)},
+        "hours_counted": partial(count_hours, sessions),
     }
-    await count_hours(resources.sessions)
-    if any(removed.values()):
-        log.info("swept", **removed)
-    return removed

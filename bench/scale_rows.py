@@ -121,12 +121,13 @@ FROM ({handed_in}) AS h
     "revisions": """
 INSERT INTO spark.submission_revisions (id, completion_id, user_id, quest_id, revision,
   spark_assignment_id, spark_course_id, submission_text, fingerprint, block_ids, submitted_at,
-  created_at, replaced_at)
+  created_at, replaced_at, written_ids)
 SELECT CASE WHEN r = 1 THEN first_id ELSE second_id END, completion_id, user_id, quest_id, r,
   spark_assignment_id, spark_course_id, 'Rain fell on four of seven days: ' || md5((i + r)::text),
   decode(md5((i + r)::text), 'hex'), array[pg_temp.id('text', i)]
     || CASE WHEN i % 3 = 0 THEN array[pg_temp.id('picture', i)] END, at + interval '1 second' * r,
-  at + interval '1 second' * r, CASE WHEN r = 1 AND i % 10 = 0 THEN at + interval '2 seconds' END
+  at + interval '1 second' * (r - 1),
+  CASE WHEN r = 1 AND i % 10 = 0 THEN at + interval '2 seconds' END, array[pg_temp.id('text', i)]
 FROM ({handed_in}) AS h, generate_series(1, CASE WHEN i % 10 = 0 THEN 2 ELSE 1 END) AS r
 """,
     "uploads": """

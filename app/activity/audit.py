@@ -6,7 +6,8 @@ Actions are named by the OWASP logging vocabulary. A row holds no e-mail address
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import Uuid, bindparam, case, insert, literal, select
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database import Session
 from app.models import AuditEntry, User
@@ -24,17 +25,22 @@ Action = Literal[
 # Nobody's once the user was erased: who was just reading waits for that, as a foreign key would.
 _USER = (
     select(User.id)
-    .where(User.id == bindparam("of_user"))
+    .where(User.id == bindparam("of_user", type_=Uuid))
     .with_for_update(read=True, key_share=True)
-    .scalar_subquery()
+    .cte("user")
 )
-_RECORD = insert(AuditEntry).values(user_id=_USER)
+_IS_HERE = bindparam("of_user", type_=Uuid).is_(None) | select(_USER).exists()
+_RECORD = insert(AuditEntry).values(
+    caller=bindparam("who"),
+    action=bindparam("did"),
+    user_id=select(_USER.c.id).scalar_subquery(),
+    detail=case((_IS_HERE, bindparam("what", type_=JSONB)), else_=literal({}, JSONB)),
+)
 
 
 async def record_audit(
     session: Session, caller: str, action: Action, *, user_id: UUID | None, **detail: Any
 ) -> None:
     """`detail` names the object by its ids."""
-    await session.execute(
-        _RECORD, {"of_user": user_id, "caller": caller, "action": action, "detail": detail}
-    )
+    said = {"of_user": user_id, "who": caller, "did": action, "what": detail}
+    await session.execute(_RECORD, said)

@@ -60,17 +60,18 @@ COUNT = insert(ActivityHour).from_select(
 )
 
 
-async def count_hours(sessions: Sessions) -> None:
-    """Every hour that is over and not counted yet; a day is counted in one transaction."""
-    while await _count_day(sessions):
-        pass
+async def count_hours(sessions: Sessions) -> int:
+    """Every hour that is over and not counted yet, a day in one transaction: how many counts."""
+    made = 0
+    while counts := await _count_day(sessions):
+        made += counts
+    return made
 
 
-async def _count_day(sessions: Sessions) -> bool:
+async def _count_day(sessions: Sessions) -> int:
     async with sessions() as session, session.begin():
         await session.execute(_TAKE_TURN)
-        counted = await session.execute(COUNT)
-    return counted.rowcount > 0
+        return (await session.execute(COUNT)).rowcount
 
 
 # What an hour had was counted with the user's events, if it was over.

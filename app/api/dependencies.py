@@ -1,5 +1,6 @@
 """What an endpoint may ask for: the resources of this process, the moment, the body."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +33,7 @@ class Resources:
     bucket: Bucket
     intake: Intake
     account_rules: AccountRules
+    editor_slots: asyncio.Semaphore
     limits: Limits
     launch_keys: Sequence[TokenKey]
     issuer: TokenIssuer | None

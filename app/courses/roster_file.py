@@ -177,14 +177,16 @@ def _row(source: str, line: int, fields: Mapping[str, str], code: str | None) ->
     ids = [user_id, course_id] if source == "enrollments" else [user_id]
     if code is None and not all(0 < len(name) <= MAX_ID_CHARACTERS for name in ids):
         code = "id_invalid"
-    email = fields.get("email", "")
+    # Of a row that is nobody's nobody could have the name erased.
+    person = fields if code is None else {}
+    email = person.get("email", "")
     return {
         "source": source,
         "line": line,
         "spark_user_id": None if code else user_id,
         "email": usable_email(email) if len(email) <= MAX_ID_CHARACTERS else None,
-        "given_name": usable_name(fields.get("givenname", "")),
-        "family_name": usable_name(fields.get("familyname", "")),
+        "given_name": usable_name(person.get("givenname", "")),
+        "family_name": usable_name(person.get("familyname", "")),
         "is_student": fields.get("role", "").strip().lower() == "student",
         "spark_org_id": org_id[:MAX_ID_CHARACTERS],
         "spark_course_id": course_id if not code else None,

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
 
+from app.activity.audit import record_audit
 from app.database import Session, Sessions
 from app.errors import NotFoundError
 from app.models import (
@@ -83,8 +84,8 @@ _FILES = (
 )
 
 
-async def get_completion(sessions: Sessions, completion_id: UUID) -> Completion:
-    """With the files of its current revision. Raises NotFoundError."""
+async def get_completion(sessions: Sessions, completion_id: UUID, *, caller: str) -> Completion:
+    """With the files of its current revision. Audited. Raises NotFoundError."""
     async with sessions() as session, session.begin():
         found = await session.execute(
             select(
@@ -112,6 +113,13 @@ async def get_completion(sessions: Sessions, completion_id: UUID) -> Completion:
         facts = found.mappings().one_or_none()
         if facts is None:
             raise NotFoundError
+        await record_audit(
+            session,
+            caller,
+            "sensitive_read",
+            user_id=facts["user_id"],
+            completion_id=str(completion_id),
+        )
         files_of, revision = await _current_revision(session, completion_id)
         return Completion(
             **facts,

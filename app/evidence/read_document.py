@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Integer, RowMapping, any_, bindparam, func, select
 
+from app.activity.audit import record_audit
 from app.database import Session, Sessions
 from app.errors import NotFoundError
 from app.evidence.completions import StoredBlock
@@ -118,28 +119,53 @@ _OF_TASK = _EVIDENCE.where(UserQuestTask.id == bindparam("task_id"))
 _OF_DOCUMENT = _EVIDENCE.where(EvidenceDocument.id == bindparam("document_id"))
 
 
+@dataclass(frozen=True)
+class Viewer:
+    """Whose evidence is read, and who reads it; the audit log is told of `caller`, unless it is the
+    student.
+    """
+
+    user_id: UUID
+    caller: str
+
+    @property
+    def is_student(self) -> bool:
+        return self.caller == f"user:{self.user_id}"
+
+
 async def get_evidence(
-    sessions: Sessions, bucket: Bucket, task_id: UUID, *, user_id: UUID
+    sessions: Sessions, bucket: Bucket, task_id: UUID, viewer: Viewer
 ) -> Evidence:
     """Raises NotFoundError, for another student's task as for an unknown one."""
     async with sessions() as session, session.begin():
-        return await read_evidence(session, bucket, task_id, user_id=user_id)
+        evidence = await read_evidence(session, bucket, task_id, user_id=viewer.user_id)
+        return await _audited(session, evidence, viewer)
 
 
 async def get_document(
-    sessions: Sessions, bucket: Bucket, document_id: UUID, *, user_id: UUID
+    sessions: Sessions, bucket: Bucket, document_id: UUID, viewer: Viewer
 ) -> Evidence:
     """Raises NotFoundError, for another student's document as for an unknown one."""
-    ids = {"document_id": document_id, "user_id": user_id}
+    ids = {"document_id": document_id, "user_id": viewer.user_id}
     async with sessions() as session, session.begin():
         found = await session.execute(_OF_DOCUMENT, ids | _key_from(bucket))
-        return _evidence(found.mappings().all())
+        return await _audited(session, _evidence(found.mappings().all()), viewer)
+
+
+async def _audited(session: Session, evidence: Evidence, viewer: Viewer) -> Evidence:
+    document = evidence.document
+    if document is not None and not viewer.is_student:
+        ids = {"document_id": str(document.id), "task_id": str(document.task_id)}
+        await record_audit(
+            session, viewer.caller, "sensitive_read", user_id=document.user_id, **ids
+        )
+    return evidence
 
 
 async def read_evidence(
     session: Session, bucket: Bucket, task_id: UUID, *, user_id: UUID
 ) -> Evidence:
-    """As `get_evidence` does."""
+    """As `get_evidence` does, for who is about to write: that is audited itself."""
     ids = {"task_id": task_id, "user_id": user_id}
     found = await session.execute(_OF_TASK, ids | _key_from(bucket))
     return _evidence(found.mappings().all())

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from app import metrics
 from app.errors import OverloadedError
 
 
 @asynccontextmanager
-async def upload_slot(slots: asyncio.Semaphore) -> AsyncIterator[None]:
-    """Raises OverloadedError when there is none."""
-    if slots.locked():
-        raise OverloadedError
-    async with slots:
+async def upload_slot(*slots: asyncio.Semaphore) -> AsyncIterator[None]:
+    """One of each. Raises OverloadedError when there is none."""
+    async with AsyncExitStack() as stack:
+        for each in slots:
+            if each.locked():
+                raise OverloadedError
+            await stack.enter_async_context(each)
         with metrics.UPLOADS_RUNNING.track_inprogress():
             yield

@@ -14,7 +14,9 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    Interval,
     Text,
+    TextClause,
     Update,
     Uuid,
     all_,
@@ -28,8 +30,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from app.database import OUTAGES, Session, Sessions
-from app.errors import ServiceError, StorageUnavailableError
-from app.models import Upload
+from app.errors import AccountInactiveError, ServiceError, StorageUnavailableError
+from app.models import IS_OWNERLESS, Upload, User
 from app.storage.bucket import Bucket
 
 SWEEP_BATCH = 100
@@ -57,27 +59,40 @@ def file_facts(name: str, size: int, content_type: str, sha256: bytes) -> dict[s
     return {"name": name, "size": size, "content_type": content_type, "sha256": sha256.hex()}
 
 
+_STAYS = User.deletion_status == "none"
+_REGISTER = insert(Upload).from_select(
+    ["id", "user_id", "object_key", "lease_until"],
+    select(
+        bindparam("upload_id", type_=Uuid),
+        User.id,
+        bindparam("key", type_=Text),
+        func.now() + bindparam("lease", type_=Interval),
+    )
+    .where(User.id == bindparam("of_user", type_=Uuid), _STAYS)
+    .with_for_update(read=True, key_share=True),  # an erasure waits, or was first
+)
+_IS_HERE = select(User.id).where(User.id == Upload.user_id, _STAYS).exists()
+
+
 async def register_upload(
     sessions: Sessions, upload_id: UUID, *, user_id: UUID, object_key: str, lease: timedelta
 ) -> None:
+    """Raises AccountInactiveError for who is being erased: nothing is stored any more."""
+    upload = {"upload_id": upload_id, "of_user": user_id, "key": object_key, "lease": lease}
     async with sessions() as session, session.begin():
-        await session.execute(
-            insert(Upload).values(
-                id=upload_id,
-                user_id=user_id,
-                object_key=object_key,
-                lease_until=func.now() + lease,
-            )
-        )
+        registered = await session.execute(_REGISTER, upload)
+        if not registered.rowcount:
+            raise AccountInactiveError
 
 
 async def renew_uploads(
     sessions: Sessions, upload_ids: Sequence[UUID], *, lease: timedelta
 ) -> None:
+    """Not of who is being erased: that would keep the erasure waiting."""
     async with sessions() as session, session.begin():
         await session.execute(
             update(Upload)
-            .where(Upload.id.in_(upload_ids), Upload.state == "pending")
+            .where(Upload.id.in_(upload_ids), Upload.state == "pending", _IS_HERE)
             .values(lease_until=func.now() + lease)
         )
 
@@ -147,7 +162,7 @@ _FIND = select(Upload.object_key, Upload.filename, Upload.size_bytes, Upload.con
 )
 
 
-def _released(condition: ColumnElement[bool]) -> Update:
+def _released(condition: ColumnElement[bool] | TextClause) -> Update:
     return update(Upload).where(condition).values(state="deleting", lease_until=func.now())
 
 
@@ -197,7 +212,12 @@ async def remove_released(sessions: Sessions, bucket: Bucket, upload_ids: Sequen
 
 
 async def sweep_uploads(sessions: Sessions, bucket: Bucket) -> int:
-    """Remove what nobody owns any more: how many files. Several sweepers never share one."""
+    """Remove what nobody owns any more: how many files. Several sweepers never share one.
+
+    Also files whose submission or document was deleted in the main app.
+    """
+    async with sessions() as session, session.begin():
+        await session.execute(_released(IS_OWNERLESS))
     abandoned = (Upload.state != "committed") & (Upload.lease_until < func.now())
     removed = 0
     while count := await _remove(sessions, bucket, abandoned):

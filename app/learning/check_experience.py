@@ -1,8 +1,8 @@
 """Compare what students were paid with the ledger, and mend what is too little.
 
 A total is at least what its ledger explains; more is no fault, because the main app awards natively
-and keeps no ledger. Every completion that came from Spark has its award. Memory is that of one
-batch of students; a statement sees one moment, in which an award is there whole or not at all.
+and keeps no ledger. Every completion that homework of Spark made has its award. Memory is that of
+one batch of students; a statement sees one moment, in which an award is there whole or not at all.
 """
 
 from collections.abc import Awaitable, Callable
@@ -39,7 +39,7 @@ class TooLow:
 
 @dataclass(frozen=True)
 class Unpaid:
-    """A completion that came from Spark and has no award."""
+    """A completion that Spark's homework made, and that has no award."""
 
     user_id: UUID
     completion_id: UUID
@@ -92,7 +92,10 @@ _DIFFERENT = (
 )
 _IS_UNPAID = (
     select(SubmissionRevision.id)
-    .where(SubmissionRevision.completion_id == QuestTaskCompletion.id)
+    .where(
+        SubmissionRevision.completion_id == QuestTaskCompletion.id,
+        SubmissionRevision.created_at <= QuestTaskCompletion.created_at,
+    )
     .exists(),
     ~select(XpAward.id)
     .where(

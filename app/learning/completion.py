@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Uuid, bindparam, case, select
+from sqlalchemy import CTE, ColumnElement, Uuid, bindparam, case, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.models import QuestTaskCompletion
 
+_IS_NEW = (literal_column("xmax") == literal_column("0")).label("is_new")  # nobody updated the row
 _IDS = ("completion_id", "user_id", "quest_id", "task_id")
 
 
@@ -18,7 +19,7 @@ def complete(
 ) -> CTE:
     """A piece of a statement: the completion of `:user_id` and `:task_id`, made with
     `:completion_id` if there is none. One that is there keeps its time, and its evidence_text
-    unless `is_shown`. Returns its id.
+    unless `is_shown`. Returns its id, and whether it `is_new`.
     """
     new_id, user_id, quest_id, task_id = (bindparam(name, type_=Uuid) for name in _IDS)
     new = insert(QuestTaskCompletion).from_select(
@@ -44,6 +45,6 @@ def complete(
                 "updated_at": bindparam("now"),
             },
         )
-        .returning(QuestTaskCompletion.id)
+        .returning(QuestTaskCompletion.id, _IS_NEW)
         .cte("completion")
     )

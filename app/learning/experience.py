@@ -23,8 +23,9 @@ _SUBJECTS = (
 
 
 def award(completion: CTE) -> tuple[CTE, CTE, CTE]:
-    """Pieces of a statement: what is paid now for this completion (no row if the task has paid
-    before), and how it adds up, by pillar and by school subject.
+    """Pieces of a statement: what is paid now for this completion, and how it adds up, by pillar
+    and by school subject. No row if the task has paid before, or was completed before: then the
+    main app has paid, which keeps no ledger.
     """
     paid = (
         insert(XpAward)
@@ -37,7 +38,7 @@ def award(completion: CTE) -> tuple[CTE, CTE, CTE]:
                 completion.c.id,
                 bindparam("pillar", type_=Text),
                 bindparam("xp_value", type_=Integer),
-            ),
+            ).where(completion.c.is_new),
         )
         .on_conflict_do_nothing()
         .returning(XpAward.user_id, XpAward.pillar, XpAward.xp_amount)

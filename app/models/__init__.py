@@ -35,9 +35,16 @@ from app.models.people import (
 )
 from app.models.records import AuditEntry, Erasure
 from app.models.rosters import RosterImport, RosterRow
-from app.models.submissions import IdempotencyKey, InboxDelivery, SubmissionRevision, Upload
+from app.models.submissions import (
+    IS_OWNERLESS,
+    IdempotencyKey,
+    InboxDelivery,
+    SubmissionRevision,
+    Upload,
+)
 
 __all__ = [
+    "IS_OWNERLESS",
     "LMS_EVENTS",
     "PLATFORM",
     "SCHOOL_SUBJECTS",

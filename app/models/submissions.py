@@ -125,12 +125,18 @@ class SubmissionRevision(Table):
     submission_text: Mapped[str | None]
     grade: Mapped[Decimal | None] = mapped_column(Numeric(5, 2))
     fingerprint: Mapped[bytes]
-    block_ids: Mapped[list[UUID]] = mapped_column(
+    written_ids: Mapped[list[UUID]] = mapped_column(
         ARRAY(Uuid()), server_default=text("'{}'"), comment="the blocks this revision wrote"
+    )
+    block_ids: Mapped[list[UUID]] = mapped_column(
+        ARRAY(Uuid()), server_default=text("'{}'"), comment="those that nobody else has changed"
     )
     submitted_at: Mapped[datetime]
     created_at: Mapped[Moment]
     replaced_at: Mapped[datetime | None]
+
+
+IS_OWNERLESS = text("state = 'committed' and submission_id is null and document_id is null")
 
 
 class Upload(Table):
@@ -145,6 +151,7 @@ class Upload(Table):
     __table_args__ = (
         one_of("state", "'pending', 'committed', 'deleting'"),
         Index(None, "lease_until", postgresql_where=text("state <> 'committed'")),
+        Index("ix_uploads_ownerless", "id", postgresql_where=IS_OWNERLESS),
         {"schema": SPARK},
     )
 

@@ -54,12 +54,12 @@ FORM_BYTES = 64 * 1024  # around the file
 @dataclass(frozen=True)
 class Entrance:
     """How files come in. `count_upload` raises RateLimitedError for one too many of this student's;
-    `slots` are for the uploads of this process.
+    `slots` are those of this process for all uploads, and the few of them that editors may hold.
     """
 
     destination: Destination
     max_bytes: int
-    slots: asyncio.Semaphore
+    slots: Sequence[asyncio.Semaphore]
     count_upload: Callable[[], Awaitable[None]]
 
 
@@ -90,7 +90,7 @@ async def attach_file(entrance: Entrance, form: Form, block_id: UUID, editor: Ed
     await entrance.count_upload()
     upload_id = editor.new_id()
     try:
-        async with upload_slot(entrance.slots):
+        async with upload_slot(*entrance.slots):
             file = await _store(entrance, form, upload_id, kind=kind)
             attached = await _record(destination, file, block_id, editor)
     except BaseException as failure:

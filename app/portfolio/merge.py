@@ -1,7 +1,7 @@
 """What a save makes of the document that is there. Nothing is lost to somebody who did not see it.
 
-With the version that was read, the draft is the document. Without it a draft may not leave out a
-block, because another editor or Spark may have added it meanwhile.
+With the version that was read, the draft is the document. Without it a draft may leave out no block
+and no file, because another editor, an upload or Spark may have added them meanwhile.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from app.errors import EvidenceChangedError
+from app.evidence.documents import FILE_MEMBERS
 from app.evidence.read_document import Evidence, ShownBlock
 from app.portfolio.draft import BlockDraft, EvidenceDraft
 from app.portfolio.editor import Editor
@@ -51,7 +52,9 @@ def merge(before: Evidence, draft: EvidenceDraft, editor: Editor) -> Change:
     """The version was checked."""
     known = {block.id: block for block in before.blocks}
     rows = [
-        _kept_row(known[block.id], block, place) if block.id else _new_row(block, place, editor)
+        _kept_row(known[block.id], block, place, seen=draft.updated_at is not None)
+        if block.id
+        else _new_row(block, place, editor)
         for place, block in enumerate(draft.blocks)
     ]
     after = {row["id"]: row for row in rows}
@@ -101,9 +104,13 @@ def _is_same(block: ShownBlock, row: dict[str, Any]) -> bool:
     return (block.block_type, block.content) == (row["block_type"], row["content"])
 
 
-def _kept_row(block: ShownBlock, draft: BlockDraft, place: int) -> dict[str, Any]:
+def _kept_row(block: ShownBlock, draft: BlockDraft, place: int, *, seen: bool) -> dict[str, Any]:
+    """Who has not `seen` the document's version may not know the block's file: it stays."""
     is_private = block.is_private if draft.is_private is None else draft.is_private
-    return _row(block, draft.type, draft.content, place, is_private=is_private)
+    content = draft.content
+    if not seen and "url" not in content:
+        content |= {name: block.content[name] for name in FILE_MEMBERS if name in block.content}
+    return _row(block, draft.type, content, place, is_private=is_private)
 
 
 def _row(

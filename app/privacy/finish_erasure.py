@@ -4,10 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
-    Uuid,
-    any_,
     bindparam,
     case,
     delete,
@@ -18,7 +15,8 @@ from sqlalchemy import (
 
 from app.activity.hours import forget_hours
 from app.database import Session, Sessions, retried
-from app.deliveries.inbox import turn_of
+from app.deliveries.inbox import SUBMISSION_ROUTE, turn_of
+from app.deliveries.open import beside_if_large
 from app.files.uploads import remove_files
 from app.models import (
     AuditEntry,
@@ -31,7 +29,7 @@ from app.privacy.holdings import HOLDINGS, OF_USER
 from app.storage.bucket import Bucket
 from app.text import StrictJsonError, load_json
 
-READ_ROWS = 8  # messages that may be of some mebibytes
+READ_ROWS = 50  # messages that may be of some mebibytes are looked through at once
 
 _TURN = select(func.pg_advisory_xact_lock(bindparam("turn", type_=BigInteger)))
 _LOCK = select(User.role).where(User.id == OF_USER).with_for_update()
@@ -133,25 +131,24 @@ async def _delete_rows(
 
 
 # A message that could not be read is nobody's, though it may say whose it is.
+_NAMES = func.pg_catalog.position(
+    InboxDelivery.message, bindparam("named", type_=InboxDelivery.message.type)
+)
 _UNREAD = (
-    select(InboxDelivery.id, InboxDelivery.message)
+    select(InboxDelivery.id, (_NAMES > 0).label("names_them"))
     .where(
+        InboxDelivery.route == SUBMISSION_ROUTE,
         InboxDelivery.code.is_not(None),
         InboxDelivery.spark_user_id.is_(None),
         InboxDelivery.user_id.is_(None),
         InboxDelivery.id > bindparam("after"),
-        func.pg_catalog.position(
-            InboxDelivery.message, bindparam("named", type_=InboxDelivery.message.type)
-        )
-        > 0,
     )
     .order_by(InboxDelivery.id)
     .limit(READ_ROWS)
 )
+_MESSAGE = select(InboxDelivery.message).where(InboxDelivery.id == bindparam("unread_id"))
 _FORGET = (
-    update(InboxDelivery)
-    .where(InboxDelivery.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
-    .values(message=None)
+    update(InboxDelivery).where(InboxDelivery.id == bindparam("unread_id")).values(message=None)
 )
 
 
@@ -161,12 +158,21 @@ async def _forget_unread(sessions: Sessions, spark_user_id: str | None) -> None:
         async with sessions() as session, session.begin():
             named = {"after": after, "named": spark_user_id.encode()}
             unread = (await session.execute(_UNREAD, named)).all()
-            theirs = [row.id for row in unread if _may_be_of(row.message, spark_user_id)]
-            if theirs:
-                await session.execute(_FORGET, {"ids": theirs})
+            for row in unread:
+                if row.names_them:
+                    await _forget_if_theirs(session, row.id, spark_user_id)
         if len(unread) < READ_ROWS:
             return
         after = unread[-1].id
+
+
+async def _forget_if_theirs(session: Session, unread_id: UUID, spark_user_id: str) -> None:
+    found = await session.execute(_MESSAGE, {"unread_id": unread_id})
+    message = found.scalar_one_or_none()
+    if not message:
+        return
+    if await beside_if_large(_may_be_of, message, spark_user_id):
+        await session.execute(_FORGET, {"unread_id": unread_id})
 
 
 def _may_be_of(message: bytes, spark_user_id: str) -> bool:

@@ -36,6 +36,7 @@ from app.models import (
     InboxDelivery,
     LmsSession,
     RosterImport,
+    RosterRow,
     SparkAuthCode,
     SsoReplay,
     SubmissionRevision,
@@ -47,9 +48,14 @@ BATCH_ROWS = 1000
 CODES_KEPT = timedelta(hours=24)
 A_MONTH = timedelta(days=30)
 
-PERSONAL_KEYS = ("ip_address", "email", "user_email", "spark_user_id", "user_id")
+# What names a student, or leads to one as long as the student is here.
+PERSONAL_KEYS = (
+    *("ip_address", "email", "user_email", "spark_user_id", "user_id"),
+    *("submission_id", "completion_id", "task_id", "document_id"),
+)
 NOBODYS: Mapping[str, Any] = {
     "user_id": None,
+    "session_id": func.gen_random_uuid(),
     "user_agent": None,
     "referrer_url": None,
     "event_data": ActivityEvent.event_data.op("-")(cast(PERSONAL_KEYS, ARRAY(Text))),
@@ -61,8 +67,8 @@ NOBODYS: Mapping[str, Any] = {
 class Rule:
     """Rows of `table` go once any of the moments is older than `kept`.
 
-    Only those that it `concerns`. With `values` they stay, and have these instead. Of an import a
-    few take many rows with them.
+    Only those that it `concerns`; without moments all of these. With `values` they stay, and have
+    these instead.
     """
 
     name: str
@@ -71,7 +77,6 @@ class Rule:
     kept: timedelta
     concerns: ColumnElement[bool] = true()  # noqa: RUF009 - it holds no state
     values: Mapping[str, Any] | None = None
-    batch_rows: int = BATCH_ROWS
 
 
 def rules(settings: Settings) -> Sequence[Rule]:
@@ -80,6 +85,7 @@ def rules(settings: Settings) -> Sequence[Rule]:
     inbox = timedelta(days=settings.inbox_retention_days)
     are_lms: Any = LMS_EVENTS
     have_user = ActivityEvent.user_id.is_not(None)
+    old_imports = select(RosterImport.id).where(RosterImport.created_at < func.now() - A_MONTH)
     ends = [LmsSession.expires_at, LmsSession.revoked_at]
     event_at = [ActivityEvent.created_at]
     return (
@@ -87,8 +93,9 @@ def rules(settings: Settings) -> Sequence[Rule]:
         Rule("codes", SparkAuthCode, [SparkAuthCode.expires_at], CODES_KEPT),
         Rule("sessions", LmsSession, ends, A_MONTH),
         Rule("deliveries", InboxDelivery, [InboxDelivery.received_at], inbox),
-        Rule("idempotency_keys", IdempotencyKey, [IdempotencyKey.created_at], A_MONTH),
-        Rule("roster_imports", RosterImport, [RosterImport.created_at], A_MONTH, batch_rows=1),
+        Rule("idempotency_keys", IdempotencyKey, [IdempotencyKey.created_at], max(A_MONTH, inbox)),
+        Rule("roster_rows", RosterRow, [], A_MONTH, concerns=RosterRow.import_id.in_(old_imports)),
+        Rule("roster_imports", RosterImport, [RosterImport.created_at], A_MONTH),
         Rule("activity", ActivityEvent, event_at, audit, concerns=are_lms),
         Rule(
             "activity_personal",
@@ -103,15 +110,11 @@ def rules(settings: Settings) -> Sequence[Rule]:
     )
 
 
-async def apply_retention(sessions: Sessions, settings: Settings) -> dict[str, int]:
-    """How many rows went by each rule."""
-    return {rule.name: await _apply(sessions, rule) for rule in rules(settings)}
-
-
-async def _apply(sessions: Sessions, rule: Rule) -> int:
+async def apply_rule(sessions: Sessions, rule: Rule) -> int:
+    """How many rows went."""
     statement = _batch(rule)
-    gone, last = 0, rule.batch_rows
-    while last == rule.batch_rows:
+    gone, last = 0, BATCH_ROWS
+    while last == BATCH_ROWS:
         async with sessions() as session, session.begin():
             last = (await session.execute(statement)).rowcount
         gone += last
@@ -121,11 +124,11 @@ async def _apply(sessions: Sessions, rule: Rule) -> int:
 def _batch(rule: Rule) -> Any:
     table: Any = rule.table.__table__
     key = table.primary_key.columns
-    is_old = or_(*(moment < func.now() - rule.kept for moment in rule.moments))
+    ages = (moment < func.now() - rule.kept for moment in rule.moments)
     batch = (
         select(*key)
-        .where(rule.concerns, is_old)
-        .limit(rule.batch_rows)
+        .where(rule.concerns, or_(*ages) if rule.moments else true())
+        .limit(BATCH_ROWS)
         .with_for_update(skip_locked=True)
     )
     act = delete(rule.table) if rule.values is None else update(rule.table).values(rule.values)
@@ -146,6 +149,8 @@ async def report_retention(sessions: Sessions, settings: Settings) -> list[Held]
     """What is there of each rule, then the submissions of each year."""
     held = []
     for rule in rules(settings):
+        if not rule.moments:
+            continue
         counted = select(func.count(), func.min(rule.moments[0])).where(rule.concerns)
         async with sessions() as session, session.begin():
             rows, oldest = (await session.execute(counted.select_from(rule.table))).one()

@@ -1,5 +1,6 @@
 """The click in Spark becomes a one-time code: one transaction."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
@@ -21,7 +22,7 @@ async def sign_in(
     *,
     code: IssuedCode,
     now: datetime,
-    new_user_id: UUID,
+    new_id: Callable[[], UUID],
     rules: AccountRules,
 ) -> UUID:
     """Find or make the account and issue `code` for it; on any error nothing has happened.
@@ -38,7 +39,7 @@ async def sign_in(
     )
     async with sessions() as session, session.begin():
         account = await find_or_create_account(
-            session, student, now=now, new_user_id=new_user_id, rules=rules
+            session, student, now=now, new_user_id=new_id(), rules=rules
         )
         await issue_code(
             session,
@@ -53,7 +54,7 @@ async def sign_in(
                 session,
                 event_type,
                 user_id=account.user_id,
-                session_id=new_user_id,
+                session_id=new_id(),
                 data={
                     "spark_user_id": claims.spark_user_id,
                     "jwt_issued_at": int(claims.issued_at.timestamp()),
@@ -65,7 +66,13 @@ async def sign_in(
 
 
 async def enrol_claimed(
-    sessions: Sessions, account_id: UUID, claims: LaunchClaims, *, enrol_all: bool, now: datetime
+    sessions: Sessions,
+    account_id: UUID,
+    claims: LaunchClaims,
+    *,
+    enrol_all: bool,
+    now: datetime,
+    new_id: Callable[[], UUID],
 ) -> None:
     """Enrol in exactly the courses that are claimed; without a claim in all, or in none.
 
@@ -84,7 +91,7 @@ async def enrol_claimed(
                     session,
                     "spark_enrolment_failed",
                     user_id=account_id,
-                    session_id=account_id,
+                    session_id=new_id(),
                     data={"error_type": "enrolment_error", "error_message": type(failure).__name__},
                     page_url="/spark/sso",
                 )

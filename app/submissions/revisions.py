@@ -91,10 +91,22 @@ _REPLACED = (
 _REMOVED = (
     delete(EvidenceBlock)
     .where(EvidenceBlock.id == any_(bindparam("shown", type_=ARRAY(Uuid))))
-    .returning(EvidenceBlock.is_private)
     .cte("removed")
 )
-_RETIRE = select(func.bool_or(_REMOVED.c.is_private)).add_cte(_REPLACED)
+# Of all that it wrote, also what the student changed since: is a part of it private, empty or gone?
+_SAYS = func.coalesce(
+    func.nullif(func.jsonb_extract_path_text(EvidenceBlock.content, "text"), ""),
+    func.jsonb_extract_path_text(EvidenceBlock.content, "url"),
+)
+_IS_SHOWN = _SAYS.is_not(None) & ~EvidenceBlock.is_private
+_RETIRE = (
+    select(func.count().filter(_IS_SHOWN) < func.cardinality(SubmissionRevision.written_ids))
+    .select_from(SubmissionRevision)
+    .outerjoin(EvidenceBlock, EvidenceBlock.id == any_(SubmissionRevision.written_ids))
+    .where(SubmissionRevision.id == bindparam("of_revision"))
+    .group_by(SubmissionRevision.written_ids)
+    .add_cte(_REPLACED, _REMOVED)
+)
 
 
 async def find_standing(
@@ -123,7 +135,7 @@ def _read_standing(row: Row[*tuple[Any, ...]] | None) -> Standing | None:
 
 
 async def retire(session: Session, revision: Revision, *, now: datetime) -> bool:
-    """Another is shown from now on. Whether the student had hidden a block of it."""
+    """Another is shown from now on. Whether the student had hidden or removed a part of it."""
     retired = await session.execute(
         _RETIRE,
         {"of_revision": revision.id, "at": now, "shown": list(revision.block_ids)},

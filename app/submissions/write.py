@@ -122,7 +122,7 @@ _NUMBER = (
 )
 _SAID = {
     name: bindparam(name, type_=SubmissionRevision.__table__.c[name].type)
-    for name in (*(field.name for field in fields(Content)), "block_ids")
+    for name in (*(field.name for field in fields(Content)), "written_ids", "block_ids")
 }
 _REVISION = (
     insert(SubmissionRevision)
@@ -175,6 +175,7 @@ async def write_revision(
                 draft.blocks, kept=standing.kept_places, is_private=draft.is_private
             ),
             "revision_id": draft.id,
+            "written_ids": list(draft.blocks),
             "block_ids": list(draft.blocks),
             **vars(draft.content),
             **award_parameters(task, draft.award_id),

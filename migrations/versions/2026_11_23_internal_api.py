@@ -17,7 +17,7 @@ depends_on: str | Sequence[str] | None = None
 
 COMPLETE_REVISIONS = """
 UPDATE spark.submission_revisions r
-SET quest_id = c.quest_id, replaced_at = replaced.at
+SET quest_id = c.quest_id, replaced_at = replaced.at, written_ids = r.block_ids
 FROM quest_task_completions c, (
     SELECT id, lead(created_at) OVER (
         PARTITION BY completion_id ORDER BY submitted_at, revision
@@ -163,6 +163,24 @@ def upgrade() -> None:
         sa.Column("replaced_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         schema="spark",
     )
+    op.add_column(
+        "submission_revisions",
+        sa.Column(
+            "written_ids",
+            postgresql.ARRAY(sa.Uuid()),
+            server_default=sa.text("'{}'"),
+            nullable=False,
+            comment="the blocks this revision wrote",
+        ),
+        schema="spark",
+    )
+    op.alter_column(
+        "submission_revisions",
+        "block_ids",
+        comment="those that nobody else has changed",
+        existing_comment="the blocks this revision wrote",
+        schema="spark",
+    )
     op.execute(COMPLETE_REVISIONS)
     op.alter_column("submission_revisions", "quest_id", nullable=False, schema="spark")
     op.execute(FORGET_ROSTERS)
@@ -237,6 +255,15 @@ def upgrade() -> None:
         ondelete="SET NULL",
     )
     op.create_index(
+        "ix_uploads_ownerless",
+        "uploads",
+        ["id"],
+        schema="spark",
+        postgresql_where=sa.text(
+            "state = 'committed' and submission_id is null and document_id is null"
+        ),
+    )
+    op.create_index(
         op.f("ix_xp_ledger_user_id_id"),
         "xp_ledger",
         ["user_id", "id"],
@@ -249,6 +276,14 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_xp_ledger_user_id_id"), table_name="xp_ledger", schema="spark")
     op.drop_constraint(
         op.f("fk_uploads_document_id"), "uploads", schema="spark", type_="foreignkey"
+    )
+    op.drop_index(
+        "ix_uploads_ownerless",
+        table_name="uploads",
+        schema="spark",
+        postgresql_where=sa.text(
+            "state = 'committed' and submission_id is null and document_id is null"
+        ),
     )
     op.drop_index(op.f("ix_uploads_document_id"), table_name="uploads", schema="spark")
     op.drop_column("uploads", "document_id", schema="spark")
@@ -297,6 +332,14 @@ def downgrade() -> None:
         unique=False,
         schema="spark",
     )
+    op.alter_column(
+        "submission_revisions",
+        "block_ids",
+        comment="the blocks this revision wrote",
+        existing_comment="those that nobody else has changed",
+        schema="spark",
+    )
+    op.drop_column("submission_revisions", "written_ids", schema="spark")
     op.drop_column("submission_revisions", "replaced_at", schema="spark")
     op.drop_column("submission_revisions", "restored_from", schema="spark")
     op.drop_column("submission_revisions", "quest_id", schema="spark")

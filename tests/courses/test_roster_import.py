@@ -5,7 +5,7 @@ import io
 import zipfile
 from collections.abc import Sequence
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -257,6 +257,13 @@ async def test_odd_rows_are_told_and_the_others_are_imported(
     ]
     found = await linked(sessions, good, formula, lines, repeated, last)
     assert len(found) == 5
+    async with sessions() as session, session.begin():
+        unread = await session.execute(
+            select(RosterRow.email, RosterRow.given_name, RosterRow.family_name).where(
+                RosterRow.import_id == UUID(report["id"]), RosterRow.spark_user_id.is_(None)
+            )
+        )
+        assert {tuple(row) for row in unread} == {(None, "", "")}  # they are nobody's
     async with sessions() as session, session.begin():
         names = await session.execute(
             select(User.first_name, User.last_name)

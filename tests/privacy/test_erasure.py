@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from app.activity.audit import record_audit
 from app.api.dependencies import Resources
 from app.worker import sweep
 from tests.support.families import STUDENTS, Child, Family
@@ -234,6 +235,33 @@ async def test_a_file_that_is_just_arriving_is_waited_for(family: Family) -> Non
     body = (await asked).json()
     assert body["completed_at"]
     assert await family.traces([child]) == []
+
+
+async def test_a_message_that_nobody_could_read_is_found_among_many(family: Family) -> None:
+    child = await family.raise_child()
+    await family.stores.execute(
+        "INSERT INTO spark.deliveries (id, route, media_type, received_at, status, code, digest,"  # noqa: S608
+        " body_bytes, message) SELECT gen_random_uuid(), '/spark/webhook/submission', '', now(),"
+        f" 400, 'json_invalid', '', 0, convert_to(CASE WHEN n % 40 = 0 THEN '{child.spark_user_id}'"
+        " ELSE 'of somebody else' END, 'UTF8') FROM generate_series(1, 120) n"
+    )
+    await family.erased(child)
+    assert await family.traces([child]) == []
+    others = await family.stores.execute(
+        "DELETE FROM spark.deliveries WHERE message = 'of somebody else' RETURNING id"
+    )
+    assert len(others) == 117
+
+
+async def test_what_was_just_read_is_written_down_of_nobody(family: Family) -> None:
+    """A reader that waits for the end of an erasure."""
+    nobody = uuid4()
+    async with resources(family).sessions() as session, session.begin():
+        await record_audit(session, "late", "sensitive_read", user_id=nobody, task_id="gone")
+    [entry] = await family.stores.execute(
+        "SELECT user_id, detail FROM spark.audit_log WHERE caller = 'late'"
+    )
+    assert entry == {"user_id": None, "detail": {}}
 
 
 @pytest.mark.parametrize("row", ["P269"])

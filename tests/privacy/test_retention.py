@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from app.api.dependencies import Resources
-from app.privacy.retention import BATCH_ROWS
+from app.errors import StorageUnavailableError
+from app.privacy.retention import BATCH_ROWS, rules
 from app.worker import sweep
 from tests.support.families import Family
 
@@ -159,6 +160,48 @@ async def test_an_old_event_is_nobodys(family: Family, row: str) -> None:
     assert old["page_url"] == "/spark/sso"
     assert old["anonymized_at"]
     assert (await sweep(resources(family)))["activity_personal"] == 0
+
+
+async def test_what_is_nobodys_leads_to_nobody(family: Family) -> None:
+    """Neither while the student is here, nor once the student is erased."""
+    child = await family.raise_child()
+    ids = {child.user_id, child.task_id, child.submission_id}
+    await family.stores.execute(
+        "UPDATE user_activity_events SET created_at = created_at - interval '91 days'"  # noqa: S608
+        f" WHERE user_id = '{child.user_id}'"
+    )
+    assert (await sweep(resources(family)))["activity_personal"] >= 3
+    events = await family.stores.execute(
+        "SELECT t::text AS line FROM user_activity_events t WHERE anonymized_at IS NOT NULL"
+    )
+    assert not [row for row in events if any(each in row["line"] for each in ids)]
+    await family.erased(child)
+    assert await family.traces([child]) == []
+
+
+async def test_a_step_that_fails_stops_no_other(family: Family) -> None:
+    """The store is away; what needs no store is done all the same, and the pass says it failed."""
+    child = await family.raise_child()
+    await family.stores.execute(
+        "INSERT INTO spark.deliveries (id, route, media_type, received_at, status, digest,"  # noqa: S608
+        f" body_bytes) VALUES (gen_random_uuid(), 'old{child.user_id}', '',"
+        " now() - interval '31 days', 200, '', 0)"
+    )
+    await family.stores.execute(
+        "UPDATE spark.uploads SET state = 'deleting', lease_until = now()"  # noqa: S608
+        f" WHERE user_id = '{child.user_id}'"
+    )
+    async with family.without_store() as broken:
+        with pytest.raises(StorageUnavailableError):
+            await sweep(resources(broken))
+    assert await count(family, "spark.deliveries", "old" + child.user_id) == 0
+    assert (await sweep(resources(family)))["uploads"] == 2
+
+
+async def test_answers_are_kept_as_long_as_what_may_be_replayed(family: Family) -> None:
+    settings = family.settings.model_copy(update={"inbox_retention_days": 90})
+    kept = {rule.name: rule.kept for rule in rules(settings)}
+    assert kept["idempotency_keys"] == kept["deliveries"]
 
 
 async def test_how_long_is_a_setting_and_passes_take_turns(family: Family) -> None:

@@ -1,11 +1,12 @@
 """One completion with its evidence, for the main app."""
 
 from datetime import datetime, timedelta
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter
 
-from app.api.callers import READ
+from app.api.callers import READ, Caller
 from app.api.dependencies import Now, Opened
 from app.api.internal.schemas import Block, CompletionAnswer, Document, File
 from app.api.problems import INTERNAL_PROBLEMS, problems
@@ -14,18 +15,23 @@ from app.evidence.completions import CompletionFile, StoredBlock, get_completion
 from app.evidence.links import Links
 from app.storage.bucket import LINK_SECONDS, Bucket
 
-router = APIRouter(prefix="/internal/v1", tags=["completions"], dependencies=[READ])
+router = APIRouter(prefix="/internal/v1", tags=["completions"])
 
 
 @router.get(
     "/completions/{completion_id}",
     name="getCompletion",
     summary="Read a completion",
-    description="Evidence blocks in the editor's shapes, and files with signed links.",
+    description=(
+        "Evidence blocks in the editor's shapes, and files with signed links. Each reading is kept"
+        " in the audit log."
+    ),
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
-async def read_completion(completion_id: UUID, opened: Opened, now: Now) -> CompletionAnswer:
-    completion = await get_completion(opened.sessions, completion_id)
+async def read_completion(
+    completion_id: UUID, opened: Opened, now: Now, caller: Annotated[Caller, READ]
+) -> CompletionAnswer:
+    completion = await get_completion(opened.sessions, completion_id, caller=caller.name)
     document = (
         Document.model_validate(
             {"id": completion.document_id, "status": completion.document_status}

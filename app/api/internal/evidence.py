@@ -27,7 +27,7 @@ from app.api.problems import BODY_PROBLEMS, json_body, problems
 from app.deliveries.open import beside_if_large
 from app.errors import EvidenceChangedError, EvidenceEmptyError
 from app.evidence.links import Links
-from app.evidence.read_document import Evidence, ShownBlock, get_document, get_evidence
+from app.evidence.read_document import Evidence, ShownBlock, Viewer, get_document, get_evidence
 from app.portfolio.draft import EvidenceDraft, read_draft
 from app.portfolio.save import Saved, complete_evidence, save_evidence
 
@@ -38,15 +38,17 @@ router = APIRouter(prefix=PREFIX, tags=["evidence"])
     "/documents/{task_id}",
     name="getEvidence",
     summary="Read a task's evidence",
-    description="Files have signed links for 5 minutes. A task without evidence has no document.",
+    description=(
+        "Files have signed links for 5 minutes. A task without evidence has no document. Who is not"
+        " the student is kept in the audit log."
+    ),
     responses=problems(*EVIDENCE_PROBLEMS),
 )
 async def read_evidence(
     task_id: UUID, opened: Opened, caller: Reader, user_id: StudentId = None
 ) -> EvidenceAnswer:
-    evidence = await get_evidence(
-        opened.sessions, opened.bucket, task_id, user_id=whose(caller, user_id)
-    )
+    viewer = Viewer(whose(caller, user_id), caller.name)
+    evidence = await get_evidence(opened.sessions, opened.bucket, task_id, viewer)
     return await _answer(opened, evidence)
 
 
@@ -60,9 +62,8 @@ async def read_evidence(
 async def read_document(
     document_id: UUID, opened: Opened, caller: Reader, user_id: StudentId = None
 ) -> EvidenceAnswer:
-    evidence = await get_document(
-        opened.sessions, opened.bucket, document_id, user_id=whose(caller, user_id)
-    )
+    viewer = Viewer(whose(caller, user_id), caller.name)
+    evidence = await get_document(opened.sessions, opened.bucket, document_id, viewer)
     return await _answer(opened, evidence)
 
 

@@ -131,7 +131,7 @@ def _entrance(opened: Resources, user_id: UUID) -> Entrance:
     return Entrance(
         destination=Destination(opened.sessions, opened.bucket, user_id, lease),
         max_bytes=settings.max_evidence_file_bytes,
-        slots=opened.intake.slots,
+        slots=(opened.editor_slots, opened.intake.slots),
         count_upload=partial(
             opened.limits.count_success_of_hour,
             router.prefix,

@@ -172,10 +172,17 @@ async def _redirect(opened: Resources, token: str | None, now: datetime) -> Resp
         claims,
         code=code,
         now=now,
-        new_user_id=new_id(),
+        new_id=new_id,
         rules=opened.account_rules,
     )
-    await enrol_claimed(opened.sessions, user_id, claims, enrol_all=settings.sso_enrol_all, now=now)
+    await enrol_claimed(
+        opened.sessions,
+        user_id,
+        claims,
+        enrol_all=settings.sso_enrol_all,
+        now=now,
+        new_id=new_id,
+    )
     return RedirectResponse(
         f"{settings.frontend_url}/auth/callback?code={code.secret}", status_code=302
     )

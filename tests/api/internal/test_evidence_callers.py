@@ -171,5 +171,19 @@ async def test_a_masquerade_acts_as_the_student_and_the_admin_stands_in_the_audi
         student.user_id,
         {"text": "for them"},
     )
-    callers = [caller for caller, *_ in await audited(sessions, student.user_id)]
-    assert callers == [f"user:{admin}"]
+    acts = [(caller, action) for caller, action, _ in await audited(sessions, student.user_id)]
+    assert acts == [(f"user:{admin}", "sensitive_read"), (f"user:{admin}", "sensitive_update")]
+
+
+@pytest.mark.parametrize("row", ["P273"])
+async def test_who_reads_a_students_evidence_stands_in_the_audit_log(
+    desk: Desk, main_app: dict[str, str], student: SignedIn, sessions: Sessions, row: str
+) -> None:
+    """The student's own reading does not."""
+    service = Desk(desk.browser, main_app, desk.task_id, {"user_id": student.user_id})
+    document = (await desk.read())["document"]
+    await service.read()
+    body_of(await service.ask("GET", f"{EVIDENCE}/documents/by-id/{document['id']}"))
+    acts = await audited(sessions, student.user_id)
+    ids = {"document_id": document["id"], "task_id": desk.task_id}
+    assert acts == [("INTERNAL_API_KEYS[0]", "sensitive_read", ids)] * 2

@@ -9,11 +9,12 @@ from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from app.database import Sessions
-from app.models import Upload
+from app.models import Upload, UserQuestTask
 from app.settings import Settings
+from app.worker import sweep
 from tests.support import samples
 from tests.support.bodies import BOUNDARY, Part, form
 from tests.support.evidence import EVIDENCE, Desk, as_read, body_of, desk_of, tasks_of, texts
@@ -355,7 +356,72 @@ async def test_a_block_that_is_deleted_while_its_file_comes_is_not_found(
     assert await keys_beside_sparks(settings, sessions, student.user_id) == []
 
 
+@pytest.mark.parametrize("row", ["P276"])
+@pytest.mark.parametrize("content", [{}, {"url": "blob:http://x/1"}], ids=["none", "blob"])
+async def test_a_save_that_was_on_its_way_does_not_take_the_file_of_an_upload(
+    desk: Desk, content: dict[str, str], row: str
+) -> None:
+    """Of an editor that sends no version, as today's do not."""
+    block_id = await add_block(desk)
+    stale = [
+        as_read(block, content={"alt": "new"} | content)
+        if block["id"] == block_id
+        else as_read(block)
+        for block in (await desk.read())["blocks"]
+    ]
+    uploaded = body_of(await desk.upload(block_id, OTHER))
+    await desk.saved(*stale)
+    block = await block_of(desk, block_id)
+    assert (block["content"]["alt"], block["content"]["filename"]) == ("new", "rain.gif")
+    assert (await desk.browser.get(block["content"]["url"])).content == samples.gif()
+    version = (await desk.read())["document"]["updated_at"]
+    assert version > uploaded["updated_at"]
+    await desk.saved(*stale, updated_at=version)
+    assert "url" not in (await block_of(desk, block_id))["content"]
+
+
+async def test_slow_uploads_of_students_leave_most_slots_to_spark(
+    settings: Settings, desk: Desk, spark: Spark, student: SignedIn, assignment: Assignment
+) -> None:
+    block_id = await add_block(desk)
+    async with run_app(settings.model_copy(update={"max_concurrent_uploads": 4})) as running:
+        path = f"{EVIDENCE}/blocks/{block_id}/upload"
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: spark.test\r\nContent-Type: {FORM}\r\n"
+            f"Authorization: {desk.headers['Authorization']}\r\nContent-Length: 5000\r\n\r\n"
+        )
+        async with (
+            connect(running) as slow,
+            httpx.AsyncClient(base_url=running.url, trust_env=False) as browser,
+        ):
+            await slow.send(head.encode() + form(PICTURE)[:200])
+            second = replace(desk, browser=browser)
+
+            async def is_refused() -> bool:
+                answer = await second.upload(block_id, PICTURE)
+                if answer.status_code == 503:
+                    assert_problem(answer, 503, "overloaded")
+                return answer.status_code == 503
+
+            await eventually(is_refused)
+            lms = Spark(browser, spark.sso_secret, spark.webhook_secret)
+            body_of(await lms.submit_form(submission(student, assignment), PICTURE))
+
+
 # ---------------------------------------------------------------------------- taken away
+
+
+async def test_files_go_with_what_the_main_app_deletes(
+    desk: Desk, server: Running, settings: Settings, sessions: Sessions, student: SignedIn
+) -> None:
+    """Of the student's own and of Spark's: nothing names them any more."""
+    body_of(await desk.upload(await add_block(desk), OTHER))
+    assert len(await object_keys(settings, student.user_id)) == 2
+    async with sessions() as session, session.begin():
+        await session.execute(delete(UserQuestTask).where(UserQuestTask.id == UUID(desk.task_id)))
+    await sweep(server.app.state.resources)
+    assert await object_keys(settings, student.user_id) == []
+    assert await uploads_of(sessions, student.user_id) == []
 
 
 @pytest.mark.parametrize("how", ["delete", "replace", "url", "block"])
@@ -378,7 +444,8 @@ async def test_a_file_that_nothing_names_any_more_is_removed(
         case "replace":
             body_of(await desk.upload(block_id, PICTURE))
         case "url":
-            await desk.saved(*blocks[:-1], blocks[-1] | {"content": {"alt": "none"}})
+            other = blocks[-1] | {"content": {"alt": "none"}}
+            await desk.saved(*blocks[:-1], other, updated_at=version)
         case _:  # the block goes with it
             await desk.saved(*blocks[:-1], updated_at=version)
     assert before not in await object_keys(settings, student.user_id)

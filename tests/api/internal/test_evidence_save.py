@@ -334,6 +334,75 @@ async def test_moving_and_hiding_leave_a_block_sparks_and_its_successor_hidden(
     assert after == {"again": True, "mine": False}
 
 
+async def _edit_and_hide(desk: Desk, words: dict[str, Any], picture: dict[str, Any]) -> None:
+    mine = as_read(words, content={"text": "without the typo"}, is_private=True)
+    await desk.saved(mine, as_read(picture))
+
+
+async def _edit_and_hide_later(desk: Desk, words: dict[str, Any], picture: dict[str, Any]) -> None:
+    mine = as_read(words, content={"text": "without the typo"})
+    await desk.saved(mine, as_read(picture))
+    await desk.saved(mine | {"is_private": True}, as_read(picture))
+
+
+async def _remove(desk: Desk, words: dict[str, Any], picture: dict[str, Any]) -> None:
+    version = (await desk.read())["document"]["updated_at"]
+    await desk.saved(as_read(words), updated_at=version)
+
+
+async def _take_the_file_out(desk: Desk, words: dict[str, Any], picture: dict[str, Any]) -> None:
+    body_of(await desk.delete_file(picture["id"]))
+
+
+async def _empty(desk: Desk, words: dict[str, Any], picture: dict[str, Any]) -> None:
+    await desk.saved(as_read(words, content={"text": ""}), as_read(picture))
+
+
+@pytest.mark.parametrize("row", ["P274"])
+@pytest.mark.parametrize(
+    "take_back", [_edit_and_hide, _edit_and_hide_later, _remove, _take_the_file_out, _empty]
+)
+@pytest.mark.parametrize("restored", [False, True], ids=["resubmitted", "restored"])
+async def test_what_the_student_took_back_is_not_shown_by_what_comes_instead(
+    desk: Desk,
+    *,
+    spark: Spark,
+    main_app: dict[str, str],
+    student: SignedIn,
+    assignment: Assignment,
+    handed_in: dict[str, Any],
+    take_back: Callable[..., Any],
+    row: str,
+    restored: bool,
+) -> None:
+    if restored:
+        again = submission(student, assignment, submission_text="second")
+        body_of(await spark.submit_form(again, PICTURE))
+    words, picture = (await desk.read())["blocks"]
+    await take_back(desk, words, picture)
+    if restored:
+        path = f"/internal/v1/submissions/{handed_in['submission_id']}/revisions/1/restore"
+        body_of(await desk.browser.post(path, headers=main_app))
+    else:
+        graded = submission(student, assignment, submission_text=words["content"]["text"], grade=90)
+        body_of(await spark.submit_form(graded, PICTURE))
+    sparks = [
+        block["is_private"]
+        for block in (await desk.read())["blocks"]
+        if block["provenance"]["written_by"] == "spark"
+    ]
+    assert sparks == [True, True]
+
+
+async def test_an_edit_that_stays_public_hides_nothing(
+    desk: Desk, spark: Spark, student: SignedIn, assignment: Assignment
+) -> None:
+    words, picture = (await desk.read())["blocks"]
+    await desk.saved(as_read(words, content={"text": "without the typo"}), as_read(picture))
+    body_of(await spark.submit(submission(student, assignment, submission_text="again")))
+    assert [block["is_private"] for block in (await desk.read())["blocks"]] == [False, False]
+
+
 async def test_a_type_of_its_own_makes_a_block_the_students(desk: Desk) -> None:
     words, picture = (await desk.read())["blocks"]
     await desk.saved(as_read(words), as_read(picture, type="document"))

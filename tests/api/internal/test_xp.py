@@ -19,7 +19,7 @@ from app.learning.check_experience import (
     check_experience,
     repair_student,
 )
-from app.models import CourseQuestTask, User, UserSkillXp, XpAward
+from app.models import CourseQuestTask, SubmissionRevision, User, UserSkillXp, XpAward
 from app.settings import Settings
 from tests.conftest import create_assignment
 from tests.support.checkout import make_checkout
@@ -195,6 +195,23 @@ async def test_more_than_the_ledger_is_counted_and_left(
     assert checker.report.above == before + 2
     await checker.repair()
     assert await totals_of(sessions, student) == {"stem": 120, "art": 5}
+
+
+async def test_what_was_completed_natively_is_not_paid_again(
+    checker: Checker, spark: Spark, sessions: Sessions, student: SignedIn, assignment: Assignment
+) -> None:
+    """The main app has paid it, and keeps no ledger."""
+    first = await hand_in(spark, student, assignment)
+    await run(
+        sessions,
+        delete(SubmissionRevision).where(SubmissionRevision.user_id == student.user_id),
+        delete(XpAward).where(XpAward.user_id == student.user_id),
+    )
+    again = await hand_in(spark, student, assignment)
+    assert (again["completion_id"], again["xp_awarded"]) == (first["completion_id"], 0)
+    assert await totals_of(sessions, student) == {"stem": 100}
+    assert await checker.check(repair=True) == []
+    assert await ledger_of(sessions, student) == []
 
 
 @pytest.mark.parametrize("total", [0, 30, 100, 130])
