@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from app.database import OUTAGES
-from app.errors import ServiceError
+from app.errors import AccountInactiveError, ServiceError
 from app.files.store_file import NamedPart
 
 RENEWALS_PER_LEASE = 3
+FAILURES = (ServiceError, *OUTAGES)
 
 
 class Renewal:
@@ -23,11 +23,19 @@ class Renewal:
         self._renewed_at = self._clock()
 
     async def when_due(self) -> None:
-        """A failure is passed over: whoever commits in the end asks whether it still holds."""
-        if self._clock() - self._renewed_at >= self._due_after:
-            self._renewed_at = self._clock()
-            with suppress(ServiceError, *OUTAGES):
-                await self._renew()
+        """A failure is passed over: whoever commits in the end asks whether it still holds.
+
+        Raises AccountInactiveError: there is nothing more to be received.
+        """
+        if self._clock() - self._renewed_at < self._due_after:
+            return
+        self._renewed_at = self._clock()
+        try:
+            await self._renew()
+        except AccountInactiveError:
+            raise
+        except FAILURES:
+            pass
 
 
 @dataclass(frozen=True)

@@ -88,13 +88,16 @@ async def register_upload(
 async def renew_uploads(
     sessions: Sessions, upload_ids: Sequence[UUID], *, lease: timedelta
 ) -> None:
-    """Not of who is being erased: that would keep the erasure waiting."""
+    """Raises AccountInactiveError for who is being erased: the erasure waits for the file to go."""
     async with sessions() as session, session.begin():
         await session.execute(
             update(Upload)
             .where(Upload.id.in_(upload_ids), Upload.state == "pending", _IS_HERE)
             .values(lease_until=func.now() + lease)
         )
+        not_here = select(Upload.id).where(Upload.id.in_(upload_ids), ~_IS_HERE).limit(1)
+        if (await session.execute(not_here)).first():
+            raise AccountInactiveError
 
 
 _COMMIT = (

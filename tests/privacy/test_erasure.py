@@ -3,15 +3,19 @@
 import asyncio
 import os
 import random
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from app.activity.audit import record_audit
 from app.api.dependencies import Resources
 from app.worker import sweep
+from tests.support.bodies import Part, form
 from tests.support.families import STUDENTS, Child, Family
+from tests.support.homework import note
 from tests.support.problems import assert_problem
 from tests.support.roster import entry, roster, send
 from tests.support.spark import encoded, submission
@@ -241,7 +245,9 @@ async def test_a_message_that_nobody_could_read_is_found_among_many(family: Fami
     child = await family.raise_child()
     await family.stores.execute(
         "INSERT INTO spark.deliveries (id, route, media_type, received_at, status, code, digest,"  # noqa: S608
-        " body_bytes, message) SELECT gen_random_uuid(), '/spark/webhook/submission', '', now(),"
+        " body_bytes, message) SELECT overlay(gen_random_uuid()::text PLACING"
+        " CASE WHEN n % 40 = 0 THEN 'f' ELSE '0' END FROM 1 FOR 1)::uuid,"
+        " '/spark/webhook/submission', '', now(),"
         f" 400, 'json_invalid', '', 0, convert_to(CASE WHEN n % 40 = 0 THEN '{child.spark_user_id}'"
         " ELSE 'of somebody else' END, 'UTF8') FROM generate_series(1, 120) n"
     )
@@ -262,6 +268,40 @@ async def test_what_was_just_read_is_written_down_of_nobody(family: Family) -> N
         "SELECT user_id, detail FROM spark.audit_log WHERE caller = 'late'"
     )
     assert entry == {"user_id": None, "detail": {}}
+
+
+async def test_a_file_that_keeps_arriving_does_not_keep_an_erasure_waiting(family: Family) -> None:
+    child = await family.raise_child()
+    work = submission(child.student, family.course.assignment)
+    child.words.add(work["submission_text"])
+    raw = encoded(work)
+    body = form(Part("metadata", raw), note(100_000))
+    is_erased, ran_out = asyncio.Event(), False
+
+    async def pieces() -> AsyncIterator[bytes]:
+        sent = 20_000  # more than is looked at before a file is stored
+        yield body[:sent]
+        while not is_erased.is_set() and sent < len(body) - 1_000:
+            await asyncio.sleep(0.1)
+            yield body[sent : sent + 500]
+            sent += 500
+        nonlocal ran_out
+        ran_out = not is_erased.is_set()
+        yield body[sent:]
+
+    async with family.with_short_leases() as leased:
+        signature = leased.spark.sign(raw)
+        arriving = asyncio.create_task(leased.spark.send_form(pieces(), signature=signature))
+        pending = f"SELECT id FROM spark.uploads WHERE user_id = '{child.user_id}'"  # noqa: S608
+        while len(await family.stores.execute(f"{pending} AND state = 'pending'")) == 0:
+            assert not arriving.done()
+        await leased.erased(child)
+        is_erased.set()
+        [end] = await asyncio.gather(arriving, return_exceptions=True)
+    assert not ran_out
+    if isinstance(end, httpx.Response):  # the sender may be cut off before it is told
+        assert_problem(end, 403, "account_inactive")
+    assert await family.traces([child]) == []
 
 
 @pytest.mark.parametrize("row", ["P269"])

@@ -151,6 +151,12 @@ class Family:
             yield changed
 
     @asynccontextmanager
+    async def with_short_leases(self) -> AsyncIterator["Family"]:
+        """The same, where what nobody renews is over after a second."""
+        async with self._changed(upload_lease_seconds=1, delivery_lease_seconds=1) as changed:
+            yield changed
+
+    @asynccontextmanager
     async def without_store(self) -> AsyncIterator["Family"]:
         """The same, where nobody answers as the store."""
         async with self._changed(s3_endpoint_url="http://127.0.0.1:9") as changed:
