@@ -35,6 +35,8 @@ OUTAGES: tuple[type[Exception], ...] = (
     ConnectionError,
     TimeoutError,
 )
+# What a best effort passes over.
+FAILURES: tuple[type[Exception], ...] = (ServiceError, *OUTAGES)
 
 # Classes of SQLSTATE that no retry mends: data, integrity and syntax (PostgreSQL appendix A).
 OUR_FAULT = ("22", "23", "42")

@@ -8,13 +8,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from app.database import OUTAGES, ping, schema_is_current
-from app.errors import ServiceError
+from app.database import FAILURES, ping, schema_is_current
 
 router = APIRouter(tags=["health"])
 
 CHECK_SECONDS = 4
-FAILURES: tuple[type[Exception], ...] = (ServiceError, *OUTAGES)
 
 
 class Alive(BaseModel):

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import Insert, insert
 
-from app.database import OUTAGES, Session, Sessions
+from app.database import FAILURES, OUTAGES, Session, Sessions
 from app.deliveries.authenticate import FRESH
 from app.errors import NotFoundError, OverloadedError, ServiceError
 from app.models import PLATFORM, Erasure, InboxDelivery, LmsIntegration
@@ -251,7 +251,7 @@ async def remember_refusal(sessions: Sessions, entry: Entry) -> AsyncIterator[No
         raise
     except Exception as failure:
         status, code = _outcome(failure)
-        with suppress(ServiceError, *OUTAGES):
+        with suppress(*FAILURES):
             await _keep_refusal(sessions, entry, status=status, code=code)
         raise
 

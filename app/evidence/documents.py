@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    CTE,
     Boolean,
     ColumnElement,
     Integer,
@@ -25,7 +26,7 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 
 from app.models import EvidenceBlock, EvidenceDocument
 
@@ -97,6 +98,7 @@ DOCUMENT = (
     .returning(EvidenceDocument.id)
     .cte("document")
 )
+# The rows of `:blocks`.
 _BLOCK = (
     func.jsonb_to_recordset(bindparam("blocks", type_=JSONB))
     .table_valued(
@@ -105,33 +107,22 @@ _BLOCK = (
         column("content", JSONB),
         column("order_index", Integer),
         column("is_private", Boolean),
+        column("uploaded_by_user_id", Uuid),
+        column("uploaded_by_role", Text),
     )
     .render_derived("block", with_types=True)
 )
-BLOCKS = (
-    insert(EvidenceBlock)
-    .from_select(
-        [
-            "id",
-            "document_id",
-            "block_type",
-            "content",
-            "order_index",
-            "is_private",
-            "uploaded_by_user_id",
-        ],
-        select(
-            _BLOCK.c.id,
-            DOCUMENT.c.id,
-            _BLOCK.c.block_type,
-            _BLOCK.c.content,
-            _BLOCK.c.order_index,
-            _BLOCK.c.is_private,
-            bindparam("user_id", type_=Uuid),
-        ).join_from(_BLOCK, DOCUMENT, true()),
+
+
+def insert_blocks(document: CTE) -> Insert:
+    """A piece of a statement: `:blocks` are written into the document."""
+    return insert(EvidenceBlock).from_select(
+        ["document_id", *_BLOCK.c.keys()],
+        select(document.c.id, *_BLOCK.c).join_from(_BLOCK, document, true()),
     )
-    .cte("blocks")
-)
+
+
+BLOCKS = insert_blocks(DOCUMENT).cte("blocks")
 
 
 def kept_places(
@@ -151,9 +142,9 @@ def kept_places(
 
 
 def place_blocks(
-    blocks: Mapping[UUID, Block], *, kept: Sequence[int], is_private: bool
+    blocks: Mapping[UUID, Block], *, user_id: UUID, kept: Sequence[int], is_private: bool
 ) -> list[dict[str, Any]]:
-    """The blocks as `:blocks`, each in the first place that nobody holds."""
+    """The student's blocks as `:blocks`, each in the first place that nobody holds."""
     taken = set(kept)
     free = (place for place in count() if place not in taken)
     return [
@@ -163,6 +154,8 @@ def place_blocks(
             "content": block.content,
             "order_index": place,
             "is_private": is_private,
+            "uploaded_by_user_id": str(user_id),
+            "uploaded_by_role": "student",
         }
         for (block_id, block), place in zip(blocks.items(), free, strict=False)
     ]

@@ -5,12 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from app.database import OUTAGES
-from app.errors import AccountInactiveError, ServiceError
+from app.database import FAILURES
+from app.errors import AccountInactiveError
 from app.files.store_file import NamedPart
 
 RENEWALS_PER_LEASE = 3
-FAILURES = (ServiceError, *OUTAGES)
 
 
 class Renewal:

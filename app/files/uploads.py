@@ -29,8 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from app.database import OUTAGES, Session, Sessions
-from app.errors import AccountInactiveError, ServiceError, StorageUnavailableError
+from app.database import FAILURES, Session, Sessions
+from app.errors import AccountInactiveError, StorageUnavailableError
 from app.models import IS_OWNERLESS, Upload, User
 from app.storage.bucket import Bucket
 
@@ -208,7 +208,7 @@ async def release_files(
 async def remove_released(sessions: Sessions, bucket: Bucket, upload_ids: Sequence[UUID]) -> None:
     """Once their release is committed. What cannot be removed now is left to the sweep."""
     if upload_ids:
-        with suppress(ServiceError, *OUTAGES):
+        with suppress(*FAILURES):
             await _remove(
                 sessions, bucket, Upload.id.in_(upload_ids) & (Upload.state == "deleting")
             )

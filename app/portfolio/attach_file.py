@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from app.database import OUTAGES, Sessions, retried
+from app.database import FAILURES, Sessions, retried
 from app.errors import (
     EvidenceFileTooLargeError,
     FieldInvalidError,
@@ -23,7 +23,6 @@ from app.errors import (
     FileTooLargeError,
     FileTypeNotAllowedError,
     NotFoundError,
-    ServiceError,
     StorageUnavailableError,
 )
 from app.evidence.documents import EvidenceFile
@@ -202,5 +201,5 @@ def _shown(file: StoredFile) -> EvidenceFile:
 async def _discard(destination: Destination, upload_id: UUID, failure: BaseException) -> None:
     """After a failed call to the store an object may still appear: the sweep comes later."""
     if not isinstance(failure, StorageUnavailableError):
-        with suppress(ServiceError, *OUTAGES):
+        with suppress(*FAILURES):
             await discard_uploads(destination.sessions, destination.bucket, [upload_id])

@@ -7,26 +7,21 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
-    Boolean,
-    Integer,
-    Text,
     Uuid,
     any_,
     bindparam,
-    column,
     delete,
     func,
     null,
     select,
-    true,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import insert
 
 from app.activity import record_event
 from app.activity.audit import Action, record_audit
 from app.database import Session
-from app.evidence.documents import evidence_text, next_version
+from app.evidence.documents import evidence_text, insert_blocks, next_version
 from app.evidence.links import object_keys
 from app.files.uploads import release_files
 from app.models import EvidenceBlock, EvidenceDocument, QuestTaskCompletion, SubmissionRevision
@@ -72,23 +67,7 @@ _DOCUMENT = (
     .returning(EvidenceDocument.id, EvidenceDocument.updated_at)
     .cte("document")
 )
-_BLOCK = (
-    func.jsonb_to_recordset(bindparam("blocks", type_=JSONB))
-    .table_valued(
-        column("id", Uuid),
-        column("block_type", Text),
-        column("content", JSONB),
-        column("order_index", Integer),
-        column("is_private", Boolean),
-        column("uploaded_by_user_id", Uuid),
-        column("uploaded_by_role", Text),
-    )
-    .render_derived("block", with_types=True)
-)
-_NEW_BLOCKS = insert(EvidenceBlock).from_select(
-    ["document_id", *_BLOCK.c.keys()],
-    select(_DOCUMENT.c.id, *_BLOCK.c).join_from(_BLOCK, _DOCUMENT, true()),
-)
+_NEW_BLOCKS = insert_blocks(_DOCUMENT)
 _BLOCKS = _NEW_BLOCKS.on_conflict_do_update(
     index_elements=[EvidenceBlock.id],
     set_={

@@ -7,13 +7,10 @@ from uuid import UUID
 
 from app.accounts.students import AccountRules, Student, find_or_create_account
 from app.activity import record_event
-from app.database import OUTAGES, Sessions
-from app.errors import ServiceError
+from app.database import FAILURES, Sessions
 from app.learning.course_enrolment import enrol_in_courses
 from app.sso.authorization_codes import IssuedCode, issue_code
 from app.sso.launch_token import LaunchClaims
-
-FAILURES: tuple[type[Exception], ...] = (ServiceError, *OUTAGES)
 
 
 async def sign_in(

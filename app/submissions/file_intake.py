@@ -4,7 +4,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import suppress
 from uuid import UUID
 
-from app.database import OUTAGES
+from app.database import FAILURES
 from app.errors import (
     FileDigestMismatchError,
     FileExpandsTooLargeError,
@@ -118,7 +118,7 @@ class FileIntake:
 
     async def discard(self) -> None:
         """Remove what was stored. What cannot be removed now is left to the sweep."""
-        with suppress(ServiceError, *OUTAGES):
+        with suppress(*FAILURES):
             await discard_uploads(
                 self._destination.sessions, self._destination.bucket, self._upload_ids
             )
@@ -131,7 +131,7 @@ class FileIntake:
         """
         if not isinstance(failure, StorageUnavailableError):
             await self.discard()
-        with suppress(ServiceError, *OUTAGES):
+        with suppress(*FAILURES):
             await release_claim(self._destination.sessions, self._work.claim)
 
     async def _store(self, part: NamedPart) -> StoredFile:

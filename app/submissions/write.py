@@ -172,7 +172,10 @@ async def write_revision(
             "raw_text": None if draft.is_private else draft.raw_text,
             "is_latest": draft.is_latest,
             "blocks": place_blocks(
-                draft.blocks, kept=standing.kept_places, is_private=draft.is_private
+                draft.blocks,
+                user_id=draft.user_id,
+                kept=standing.kept_places,
+                is_private=draft.is_private,
             ),
             "revision_id": draft.id,
             "written_ids": list(draft.blocks),
