@@ -23,6 +23,7 @@ from app.api.dependencies import Now, Opened, Resources
 from app.errors import CredentialsInvalidError, ScopeMissingError
 from app.sso.sessions import identify_student
 
+EITHER_HINT = "Send a service key and `user_id`, or the student's own access token, as Bearer."
 STUDENT_SCOPES: tuple[Scope, ...] = ("read", "write")
 
 Credentials = HTTPAuthorizationCredentials | None
@@ -82,6 +83,8 @@ def _service_or_student(scope: Scope) -> Any:
     ) -> Caller:
         text = _text(credentials)
         found = await _find_service(opened, text) or await _find_student(opened, text, now)
+        if found is None:
+            raise CredentialsInvalidError(hint=EITHER_HINT)
         return _allow(found, scope)
 
     return Depends(identify)
