@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import secrets
 import zipfile
 from typing import Any
 from uuid import uuid4
@@ -109,6 +110,23 @@ async def test_who_is_no_student_is_named_before_the_first_byte(family: Family) 
     assert_problem(await export(family, other), 409, "not_a_student")
     nobody = await family.client.get(f"{STUDENTS}/{uuid4()}/export", headers=family.main_app)
     assert_problem(nobody, 404, "not_found")
+
+
+async def test_readers_that_leave_hold_nothing(family: Family) -> None:
+    """More of them than there are connections to the store, or to the database."""
+    child = await family.raise_child()
+    own = secrets.token_hex(3 * 1024 * 1024).encode()
+    assert (await family.add_file(child, own, "long.txt")).status_code == 200
+    path = f"{STUDENTS}/{child.user_id}/export"
+    for _ in range(40):
+        async with family.client.stream("GET", path, headers=family.main_app) as answer:
+            received = 0
+            async for chunk in answer.aiter_bytes():
+                received += len(chunk)
+                if received > len(own) // 4:  # in the middle of a file
+                    break
+    archive = zipfile.ZipFile(io.BytesIO((await export(family, child)).content))
+    assert archive.testzip() is None
 
 
 async def test_a_store_that_fails_breaks_the_transfer(family: Family) -> None:

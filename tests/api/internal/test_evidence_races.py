@@ -1,7 +1,6 @@
 """Editors and Spark at once (FAULTS P276): nothing that was acknowledged is lost."""
 
 import asyncio
-import itertools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -42,7 +41,7 @@ def resubmit(spark: Spark, student: SignedIn, assignment: Assignment) -> Act:
     return act
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(SAVERS)), ids="-".join)
+@pytest.mark.parametrize("order", [SAVERS, SAVERS[::-1]], ids="-".join)
 @pytest.mark.parametrize("with_version", [True, False], ids=["P276-version", "P276-merge"])
 async def test_two_editors_and_a_resubmission_at_once_lose_no_block(
     desk: Desk, resubmit: Act, order: tuple[str, ...], *, with_version: bool
