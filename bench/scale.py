@@ -12,6 +12,7 @@ after the other. A list is followed for some pages.
 import argparse
 import asyncio
 import json
+import logging
 import os
 import secrets
 import statistics
@@ -26,6 +27,7 @@ from app.api.dependencies import Resources
 from app.api.paging import Cursors
 from app.database import migrate
 from app.embedded.servers import run_servers
+from app.logs import configure_logs
 from app.settings import Settings
 from bench import wire
 from bench.scale_rows import FUNCTIONS, STATEMENTS, fill
@@ -246,6 +248,7 @@ def main() -> None:
     seeding.add_argument("--events", type=int, default=10_000_000)
     acts.add_parser("measure")
     asked = parser.parse_args()
+    configure_logs(logging.WARNING)
     with run_servers(FOLDER, postgres=True, s3=True) as servers:
         os.environ.update(servers)
         settings = Settings(_env_file=None, internal_api_keys=(SecretStr(secrets.token_hex(32)),))
