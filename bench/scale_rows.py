@@ -128,6 +128,7 @@ SELECT CASE WHEN r = 1 THEN first_id ELSE second_id END, completion_id, user_id,
     || CASE WHEN i % 3 = 0 THEN array[pg_temp.id('picture', i)] END, at + interval '1 second' * r,
   at + interval '1 second' * (r - 1),
   CASE WHEN r = 1 AND i % 10 = 0 THEN at + interval '2 seconds' END, array[pg_temp.id('text', i)]
+    || CASE WHEN i % 3 = 0 THEN array[pg_temp.id('picture', i)] END
 FROM ({handed_in}) AS h, generate_series(1, CASE WHEN i % 10 = 0 THEN 2 ELSE 1 END) AS r
 """,
     "uploads": """

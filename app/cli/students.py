@@ -70,7 +70,10 @@ def erase(
         erased = on_resources(settings, erase)
     typer.echo(json.dumps(asdict(erased), default=str))
     if erased.completed_at is None:
-        typer.echo("A file is still arriving: the worker finishes it.", err=True)
+        typer.echo(
+            "It takes longer: a file is arriving, or there are many. The worker finishes it.",
+            err=True,
+        )
 
 
 @commands.command()

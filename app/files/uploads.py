@@ -16,7 +16,6 @@ from sqlalchemy import (
     ColumnElement,
     Interval,
     Text,
-    TextClause,
     Update,
     Uuid,
     all_,
@@ -31,7 +30,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.database import FAILURES, Session, Sessions
 from app.errors import AccountInactiveError, StorageUnavailableError
-from app.models import IS_OWNERLESS, Upload, User
+from app.models import IS_OWNERLESS, EvidenceBlock, EvidenceDocument, Upload, User
 from app.storage.bucket import Bucket
 
 SWEEP_BATCH = 100
@@ -165,7 +164,7 @@ _FIND = select(Upload.object_key, Upload.filename, Upload.size_bytes, Upload.con
 )
 
 
-def _released(condition: ColumnElement[bool] | TextClause) -> Update:
+def _released(condition: ColumnElement[bool]) -> Update:
     return update(Upload).where(condition).values(state="deleting", lease_until=func.now())
 
 
@@ -214,17 +213,28 @@ async def remove_released(sessions: Sessions, bucket: Bucket, upload_ids: Sequen
             )
 
 
+_IS_SHOWN = (
+    select(EvidenceBlock.id)
+    .join(EvidenceDocument, EvidenceDocument.id == EvidenceBlock.document_id)
+    .where(
+        EvidenceDocument.user_id == Upload.user_id,
+        func.strpos(EvidenceBlock.content.cast(Text), Upload.object_key) > 0,
+    )
+    .exists()
+)
+
+
 async def sweep_uploads(sessions: Sessions, bucket: Bucket) -> int:
     """Remove what nobody owns any more: how many files. Several sweepers never share one.
 
-    Also files whose submission or document was deleted in the main app.
+    Also files whose submission or document was deleted in the main app, once no evidence shows
+    them.
     """
-    async with sessions() as session, session.begin():
-        await session.execute(_released(IS_OWNERLESS))
     abandoned = (Upload.state != "committed") & (Upload.lease_until < func.now())
     removed = 0
-    while count := await _remove(sessions, bucket, abandoned):
-        removed += count
+    for condition in (abandoned, IS_OWNERLESS & ~_IS_SHOWN):
+        while count := await _remove(sessions, bucket, condition):
+            removed += count
     return removed
 
 

@@ -8,12 +8,15 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
+    ColumnElement,
     ForeignKey,
     Index,
     Numeric,
     String,
     UniqueConstraint,
     Uuid,
+    literal_column,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -134,9 +137,15 @@ class SubmissionRevision(Table):
     submitted_at: Mapped[datetime]
     created_at: Mapped[Moment]
     replaced_at: Mapped[datetime | None]
+    was_hidden: Mapped[bool] = mapped_column(
+        server_default=text("false"), comment="a part of it was, when it was replaced"
+    )
 
 
-IS_OWNERLESS = text("state = 'committed' and submission_id is null and document_id is null")
+# No parameters, or plans could not use the index.
+IS_OWNERLESS: ColumnElement[bool] = literal_column(
+    "state = 'committed' and submission_id is null and document_id is null", Boolean
+)
 
 
 class Upload(Table):

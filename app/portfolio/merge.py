@@ -14,10 +14,11 @@ from app.evidence.documents import FILE_MEMBERS
 from app.evidence.read_document import Evidence, ShownBlock
 from app.portfolio.draft import BlockDraft, EvidenceDraft
 from app.portfolio.editor import Editor
+from app.storage.bucket import Bucket
 
 LEFT_OUT_HINT = (
-    "There is a block that the list does not name. Read the document again and send its"
-    " `updated_at`: then a block that is left out is deleted."
+    "There is a block, or a file of one, that the list does not name. Read the document again and"
+    " send its `updated_at`: then what is left out is deleted."
 )
 
 
@@ -37,15 +38,26 @@ class Change:
     sparks: Sequence[UUID] = ()
 
 
-def check_version(before: Evidence, draft: EvidenceDraft) -> None:
+def check_version(before: Evidence, draft: EvidenceDraft, bucket: Bucket) -> None:
     """Raises EvidenceChangedError."""
     version = before.document.updated_at if before.document else None
     known = {block.id for block in before.blocks}
     named = {block.id for block in draft.blocks if block.id}
     if draft.updated_at not in (None, version) or not named <= known:
         raise EvidenceChangedError
-    if draft.updated_at is None and known - named:
+    if draft.updated_at is None and (known - named or _takes_a_file(before, draft, bucket)):
         raise EvidenceChangedError(hint=LEFT_OUT_HINT)
+
+
+def _takes_a_file(before: Evidence, draft: EvidenceDraft, bucket: Bucket) -> bool:
+    """Whether a block that has a file of ours is to have another url."""
+    urls = {block.id: str(block.content.get("url", "")) for block in before.blocks}
+    files = {block_id: url for block_id, url in urls.items() if bucket.object_key(url)}
+    return any(
+        block.content.get("url", files[block.id]) != files[block.id]
+        for block in draft.blocks
+        if block.id in files
+    )
 
 
 def merge(before: Evidence, draft: EvidenceDraft, editor: Editor) -> Change:
@@ -109,7 +121,8 @@ def _kept_row(block: ShownBlock, draft: BlockDraft, place: int, *, seen: bool) -
     is_private = block.is_private if draft.is_private is None else draft.is_private
     content = draft.content
     if not seen and "url" not in content:
-        content |= {name: block.content[name] for name in FILE_MEMBERS if name in block.content}
+        file = {name: block.content[name] for name in FILE_MEMBERS if name in block.content}
+        content = content | file
     return _row(block, draft.type, content, place, is_private=is_private)
 
 

@@ -42,7 +42,7 @@ async def save_evidence(
     """Raises NotFoundError, EvidenceChangedError, EvidenceEmptyError or FieldInvalidError."""
     async with sessions() as session, session.begin():
         opened = await open_task(session, bucket, task_id, editor)
-        check_version(opened.before, draft)
+        check_version(opened.before, draft, bucket)
         await _settle_files(session, bucket, opened, draft)
         await _check_uploaders(session, opened, draft.blocks)
         change = merge(opened.before, draft, editor)

@@ -9,7 +9,6 @@ away again: until then, or until the handler's lease is over, the erasure is not
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -73,10 +72,13 @@ async def erase_student(
     Raises NotFoundError, NotAStudentError; or StorageUnavailableError, then the sweep goes on.
     """
     tombstone = await _begin(sessions, tombstones, order)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(FINISH_SECONDS):
+    try:
+        async with asyncio.timeout(FINISH_SECONDS) as deadline:
             while not await go_on(sessions, bucket, tombstone.id):  # noqa: ASYNC110 - elsewhere
                 await asyncio.sleep(FINISH_POLL_SECONDS)
+    except TimeoutError:
+        if not deadline.expired():  # it was the database
+            raise
     async with sessions() as session, session.begin():
         found = await session.execute(_READ, {"erasure_id": tombstone.id})
         return Tombstone(**found.mappings().one())

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from app.accounts.sessions import end_session, is_open
 from app.activity.audit import record_audit
-from app.database import Sessions
+from app.database import Sessions, retried
 from app.errors import NotFoundError
 from app.signing import TokenKey
 from app.sso.app_tokens import AppClaims, read_app_token, read_bearer
@@ -50,6 +50,7 @@ async def identify_student(
     return Acting(user_id=claims.sub, actor_id=claims.user_id)
 
 
+@retried
 async def revoke_session(sessions: Sessions, session_id: UUID, *, caller: str) -> None:
     """Repeatable, and audited. Raises NotFoundError."""
     async with sessions() as session, session.begin():

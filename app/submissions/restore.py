@@ -48,6 +48,7 @@ class _Earlier:
     submission_text: str | None
     grade: Decimal | None
     fingerprint: bytes
+    was_hidden: bool
     deletion_status: str
 
     def content(self, *, submitted_at: datetime) -> Content:
@@ -75,6 +76,7 @@ _EARLIER = (
         SubmissionRevision.submission_text,
         SubmissionRevision.grade,
         SubmissionRevision.fingerprint,
+        SubmissionRevision.was_hidden,
         User.deletion_status,
     )
     .join(User, User.id == SubmissionRevision.user_id)
@@ -106,7 +108,7 @@ async def restore_revision(
         if standing.current.fingerprint == earlier.fingerprint:
             return Recorded(await repeat_body(session, standing.task, standing.current))
         files = (await list_files(session, [earlier.files_of]))[earlier.files_of]
-        is_private = await retire(session, standing.current, now=now)
+        is_hidden = await retire(session, standing.current, now=now)
         content = earlier.content(submitted_at=max(now, standing.current.submitted_at))
         draft = Draft(
             id=new_id(),
@@ -116,7 +118,7 @@ async def restore_revision(
             content=content,
             blocks=content.blocks(_evidence(intake, files), new_id),
             is_latest=True,
-            is_private=is_private,
+            is_private=is_hidden or earlier.was_hidden,
             raw_text=content.submission_text if intake.raw_evidence_text else None,
         )
         written = await write_revision(session, draft, standing, now=now)

@@ -82,10 +82,29 @@ def _standing(the_task: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
 
 # Built once: building a statement costs more than running it.
 _STANDING, _STANDING_WITH = _standing(THE_TASK), _standing(A_TASK)
+# Of all that it wrote, also what the student changed since: is a part of it private, empty or gone?
+_SAYS = func.coalesce(
+    func.nullif(func.jsonb_extract_path_text(EvidenceBlock.content, "text"), ""),
+    func.jsonb_extract_path_text(EvidenceBlock.content, "url"),
+)
+_SHOWN = (
+    select(func.count())
+    .where(
+        EvidenceBlock.id == any_(SubmissionRevision.written_ids),
+        _SAYS.is_not(None),
+        ~EvidenceBlock.is_private,
+    )
+    .correlate(SubmissionRevision)
+    .scalar_subquery()
+)
 _REPLACED = (
     update(SubmissionRevision)
     .where(SubmissionRevision.id == bindparam("of_revision"))
-    .values(replaced_at=bindparam("at"))
+    .values(
+        replaced_at=bindparam("at"),
+        was_hidden=func.cardinality(SubmissionRevision.written_ids) > _SHOWN,
+    )
+    .returning(SubmissionRevision.was_hidden)
     .cte("replaced")
 )
 _REMOVED = (
@@ -93,20 +112,7 @@ _REMOVED = (
     .where(EvidenceBlock.id == any_(bindparam("shown", type_=ARRAY(Uuid))))
     .cte("removed")
 )
-# Of all that it wrote, also what the student changed since: is a part of it private, empty or gone?
-_SAYS = func.coalesce(
-    func.nullif(func.jsonb_extract_path_text(EvidenceBlock.content, "text"), ""),
-    func.jsonb_extract_path_text(EvidenceBlock.content, "url"),
-)
-_IS_SHOWN = _SAYS.is_not(None) & ~EvidenceBlock.is_private
-_RETIRE = (
-    select(func.count().filter(_IS_SHOWN) < func.cardinality(SubmissionRevision.written_ids))
-    .select_from(SubmissionRevision)
-    .outerjoin(EvidenceBlock, EvidenceBlock.id == any_(SubmissionRevision.written_ids))
-    .where(SubmissionRevision.id == bindparam("of_revision"))
-    .group_by(SubmissionRevision.written_ids)
-    .add_cte(_REPLACED, _REMOVED)
-)
+_RETIRE = select(_REPLACED.c.was_hidden).add_cte(_REMOVED)
 
 
 async def find_standing(

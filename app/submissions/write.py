@@ -74,7 +74,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Written:
-    """`xp_awarded` is the task's value at its first revision, 0 at every other."""
+    """`xp_awarded` is the task's value where this completed it, else 0."""
 
     submission_id: UUID
     completion_id: UUID

@@ -174,6 +174,17 @@ def upgrade() -> None:
         ),
         schema="spark",
     )
+    op.add_column(
+        "submission_revisions",
+        sa.Column(
+            "was_hidden",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="a part of it was, when it was replaced",
+        ),
+        schema="spark",
+    )
     op.alter_column(
         "submission_revisions",
         "block_ids",
@@ -339,6 +350,7 @@ def downgrade() -> None:
         existing_comment="those that nobody else has changed",
         schema="spark",
     )
+    op.drop_column("submission_revisions", "was_hidden", schema="spark")
     op.drop_column("submission_revisions", "written_ids", schema="spark")
     op.drop_column("submission_revisions", "replaced_at", schema="spark")
     op.drop_column("submission_revisions", "restored_from", schema="spark")

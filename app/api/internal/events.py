@@ -31,7 +31,8 @@ def _types() -> str:
     description=(
         "Committed events, oldest first. Send `next_cursor` as `after` and no event is skipped,"
         " however many are recorded at once; who repeats a cursor gets the same events again, but"
-        " for those of students who were erased since. Types, and the keys of their `data`:\n\n"
+        " for those of students who were erased since. An event without `user_id` may be old and"
+        " then lacks the ids of students' own rows. Types, and the keys of their `data`:\n\n"
         + _types()
     ),
     responses=problems(*INTERNAL_PROBLEMS),

@@ -36,7 +36,7 @@ class ErasureAnswer(BaseModel):
         description="When it was ordered first.", examples=["2026-11-23T14:30:00Z"]
     )
     completed_at: datetime | None = Field(
-        description="Null while a file is arriving or cannot be removed: it goes on.",
+        description="Null while a file is arriving, or when there are many: it goes on.",
         examples=["2026-11-23T14:30:01Z"],
     )
     counts: dict[str, int] = Field(

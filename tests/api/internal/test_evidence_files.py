@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import delete, select
 
 from app.database import Sessions
-from app.models import Upload, UserQuestTask
+from app.models import QuestTaskCompletion, Upload, UserQuestTask
 from app.settings import Settings
 from app.worker import sweep
 from tests.support import samples
@@ -380,6 +380,16 @@ async def test_a_save_that_was_on_its_way_does_not_take_the_file_of_an_upload(
     assert "url" not in (await block_of(desk, block_id))["content"]
 
 
+@pytest.mark.parametrize("row", ["P276"])
+async def test_nor_does_one_that_names_the_file_before(desk: Desk, row: str) -> None:
+    stale = [as_read(block) for block in (await desk.read())["blocks"]]
+    picture = stale[-1]["id"]
+    body_of(await desk.upload(picture, OTHER))
+    assert_problem(await desk.save(*stale), 409, "evidence_changed")
+    file = (await block_of(desk, picture))["content"]
+    assert (await desk.browser.get(file["url"])).content == samples.gif()
+
+
 async def test_slow_uploads_of_students_leave_most_slots_to_spark(
     settings: Settings, desk: Desk, spark: Spark, student: SignedIn, assignment: Assignment
 ) -> None:
@@ -422,6 +432,22 @@ async def test_files_go_with_what_the_main_app_deletes(
     await sweep(server.app.state.resources)
     assert await object_keys(settings, student.user_id) == []
     assert await uploads_of(sessions, student.user_id) == []
+
+
+async def test_a_file_that_evidence_still_shows_outlives_its_submission(
+    desk: Desk, server: Running, settings: Settings, sessions: Sessions, student: SignedIn
+) -> None:
+    """The main app may take a completion back and leave the evidence."""
+    async with sessions() as session, session.begin():
+        mine = QuestTaskCompletion.user_id == UUID(student.user_id)
+        await session.execute(delete(QuestTaskCompletion).where(mine))
+    await sweep(server.app.state.resources)
+    evidence = await desk.read()
+    words, picture = evidence["blocks"]
+    assert (await desk.browser.get(picture["content"]["url"])).content == samples.png()
+    await desk.saved(as_read(words), updated_at=evidence["document"]["updated_at"])
+    await sweep(server.app.state.resources)
+    assert await object_keys(settings, student.user_id) == []
 
 
 @pytest.mark.parametrize("how", ["delete", "replace", "url", "block"])

@@ -378,6 +378,26 @@ async def test_what_is_dated_ahead_is_outlived_by_what_is_restored(
     assert await shown(sessions, student) == ["One."]
 
 
+async def test_what_was_hidden_then_is_not_shown_by_restoring_it(
+    app: MainApp, spark: Spark, sessions: Sessions, student: SignedIn, assignment: Assignment
+) -> None:
+    """Though the student has shown what came after it."""
+
+    async def make(*, is_private: bool) -> None:
+        [block] = await blocks_of(sessions, student.user_id)
+        change = update(EvidenceBlock).where(EvidenceBlock.id == block.id)
+        async with sessions() as session, session.begin():
+            await session.execute(change.values(is_private=is_private))
+
+    one = await hand_in(spark, student, assignment, "One.", ago=2)
+    await make(is_private=True)
+    await hand_in(spark, student, assignment, "Two.", ago=1)
+    await make(is_private=False)
+    await app.restore(one["submission_id"], 1)
+    [block] = await blocks_of(sessions, student.user_id)
+    assert (block.content, block.is_private) == ({"text": "One."}, True)
+
+
 async def test_blocks_of_the_student_stay_and_what_is_hidden_stays_hidden(
     app: MainApp, spark: Spark, sessions: Sessions, student: SignedIn, assignment: Assignment
 ) -> None:
