@@ -149,10 +149,20 @@ async def commit_uploads(
             raise StorageUnavailableError(hint="The upload took too long. Send it again.")
 
 
-async def discard_uploads(sessions: Sessions, bucket: Bucket, upload_ids: Sequence[UUID]) -> None:
-    """Remove files that will not be recorded; what cannot be removed now is left to the sweep."""
-    if upload_ids:
-        await _remove(sessions, bucket, Upload.id.in_(upload_ids) & (Upload.state == "pending"))
+async def discard_uploads(
+    sessions: Sessions,
+    bucket: Bucket,
+    upload_ids: Sequence[UUID],
+    failure: BaseException | None = None,
+) -> None:
+    """Remove files that will not be recorded, because of a `failure` if there is one. What cannot
+    be removed now is left to the sweep.
+
+    After a failed call to the store its outcome is unknown: an object may still appear, so those
+    files wait for the sweep, which comes after the lease.
+    """
+    if not isinstance(failure, StorageUnavailableError):
+        await _try_to_remove(sessions, bucket, upload_ids, state="pending")
 
 
 _FIND = select(Upload.object_key, Upload.filename, Upload.size_bytes, Upload.content_type).where(
@@ -206,11 +216,15 @@ async def release_files(
 
 async def remove_released(sessions: Sessions, bucket: Bucket, upload_ids: Sequence[UUID]) -> None:
     """Once their release is committed. What cannot be removed now is left to the sweep."""
+    await _try_to_remove(sessions, bucket, upload_ids, state="deleting")
+
+
+async def _try_to_remove(
+    sessions: Sessions, bucket: Bucket, upload_ids: Sequence[UUID], *, state: str
+) -> None:
     if upload_ids:
         with suppress(*FAILURES):
-            await _remove(
-                sessions, bucket, Upload.id.in_(upload_ids) & (Upload.state == "deleting")
-            )
+            await _remove(sessions, bucket, Upload.id.in_(upload_ids) & (Upload.state == state))
 
 
 _IS_SHOWN = (

@@ -6,7 +6,7 @@ wrong, nothing of the file stays; what a crash leaves, the sweep finds.
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from app.database import FAILURES, Sessions, retried
+from app.database import Sessions, retried
 from app.errors import (
     EvidenceFileTooLargeError,
     FieldInvalidError,
@@ -23,7 +23,6 @@ from app.errors import (
     FileTooLargeError,
     FileTypeNotAllowedError,
     NotFoundError,
-    StorageUnavailableError,
 )
 from app.evidence.documents import EvidenceFile
 from app.files.kept_alive import Renewal, WatchedPart
@@ -93,7 +92,9 @@ async def attach_file(entrance: Entrance, form: Form, block_id: UUID, editor: Ed
             file = await _store(entrance, form, upload_id, kind=kind)
             attached = await _record(destination, file, block_id, editor)
     except BaseException as failure:
-        await asyncio.shield(_discard(destination, upload_id, failure))
+        await asyncio.shield(
+            discard_uploads(destination.sessions, destination.bucket, [upload_id], failure)
+        )
         raise
     await remove_released(destination.sessions, destination.bucket, attached.released)
     return attached
@@ -196,10 +197,3 @@ async def _record(
 
 def _shown(file: StoredFile) -> EvidenceFile:
     return EvidenceFile(file.pointer, file.filename, file.content_type, file.size_bytes)
-
-
-async def _discard(destination: Destination, upload_id: UUID, failure: BaseException) -> None:
-    """After a failed call to the store an object may still appear: the sweep comes later."""
-    if not isinstance(failure, StorageUnavailableError):
-        with suppress(*FAILURES):
-            await discard_uploads(destination.sessions, destination.bucket, [upload_id])

@@ -14,7 +14,6 @@ from app.errors import (
     FileTypeNotAllowedError,
     MetadataDuplicateError,
     ServiceError,
-    StorageUnavailableError,
 )
 from app.files.kept_alive import Renewal, WatchedPart
 from app.files.multipart import FormPart
@@ -116,21 +115,14 @@ class FileIntake:
         faults.check()
         return stored
 
-    async def discard(self) -> None:
-        """Remove what was stored. What cannot be removed now is left to the sweep."""
-        with suppress(*FAILURES):
-            await discard_uploads(
-                self._destination.sessions, self._destination.bucket, self._upload_ids
-            )
+    async def discard(self, failure: BaseException | None = None) -> None:
+        """Remove what was stored, as `discard_uploads` does."""
+        destination = self._destination
+        await discard_uploads(destination.sessions, destination.bucket, self._upload_ids, failure)
 
     async def give_up(self, failure: BaseException) -> None:
-        """Leave nothing behind, and let the next delivery of the message begin at once.
-
-        After a failed call to the store its outcome is unknown: an object may still appear, so
-        those files wait for the sweep, which comes after the lease.
-        """
-        if not isinstance(failure, StorageUnavailableError):
-            await self.discard()
+        """Leave nothing behind, and let the next delivery of the message begin at once."""
+        await self.discard(failure)
         with suppress(*FAILURES):
             await release_claim(self._destination.sessions, self._work.claim)
 
