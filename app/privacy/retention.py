@@ -78,6 +78,13 @@ class Rule:
     concerns: ColumnElement[bool] = true()  # noqa: RUF009 - it holds no state
     values: Mapping[str, Any] | None = None
 
+    @property
+    def is_due(self) -> ColumnElement[bool]:
+        """Of a row."""
+        if not self.moments:
+            return self.concerns
+        return self.concerns & or_(*(moment < func.now() - self.kept for moment in self.moments))
+
 
 def rules(settings: Settings) -> Sequence[Rule]:
     personal = timedelta(days=settings.activity_personal_days)
@@ -85,7 +92,8 @@ def rules(settings: Settings) -> Sequence[Rule]:
     inbox = timedelta(days=settings.inbox_retention_days)
     are_lms: Any = LMS_EVENTS
     have_user = ActivityEvent.user_id.is_not(None)
-    old_imports = select(RosterImport.id).where(RosterImport.created_at < func.now() - A_MONTH)
+    imports = Rule("roster_imports", RosterImport, [RosterImport.created_at], A_MONTH)
+    due_imports = select(RosterImport.id).where(imports.is_due)
     ends = [LmsSession.expires_at, LmsSession.revoked_at]
     event_at = [ActivityEvent.created_at]
     return (
@@ -94,8 +102,9 @@ def rules(settings: Settings) -> Sequence[Rule]:
         Rule("sessions", LmsSession, ends, A_MONTH),
         Rule("deliveries", InboxDelivery, [InboxDelivery.received_at], inbox),
         Rule("idempotency_keys", IdempotencyKey, [IdempotencyKey.created_at], max(A_MONTH, inbox)),
-        Rule("roster_rows", RosterRow, [], A_MONTH, concerns=RosterRow.import_id.in_(old_imports)),
-        Rule("roster_imports", RosterImport, [RosterImport.created_at], A_MONTH),
+        # First, in batches of their own: an import would take all of its rows at once.
+        Rule("roster_rows", RosterRow, [], imports.kept, RosterRow.import_id.in_(due_imports)),
+        imports,
         Rule("activity", ActivityEvent, event_at, audit, concerns=are_lms),
         Rule(
             "activity_personal",
@@ -124,13 +133,7 @@ async def apply_rule(sessions: Sessions, rule: Rule) -> int:
 def _batch(rule: Rule) -> Any:
     table: Any = rule.table.__table__
     key = table.primary_key.columns
-    ages = (moment < func.now() - rule.kept for moment in rule.moments)
-    batch = (
-        select(*key)
-        .where(rule.concerns, or_(*ages) if rule.moments else true())
-        .limit(BATCH_ROWS)
-        .with_for_update(skip_locked=True)
-    )
+    batch = select(*key).where(rule.is_due).limit(BATCH_ROWS).with_for_update(skip_locked=True)
     act = delete(rule.table) if rule.values is None else update(rule.table).values(rule.values)
     return act.where(tuple_(*key).in_(batch))
 
