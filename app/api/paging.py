@@ -7,7 +7,7 @@ added. A cursor is that id, or another number of 128 bits, with our seal; it bel
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Annotated, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -38,6 +38,16 @@ class PageQuery(LimitQuery):
         description="The `next_cursor` of the page before; without it the first page.",
         examples=[CURSOR_EXAMPLE],
     )
+
+
+NextCursor = Annotated[
+    str | None,
+    Field(
+        title="Next cursor",
+        description="Send it as `cursor` for the next page; null on the last one.",
+        examples=[CURSOR_EXAMPLE],
+    ),
+]
 
 
 class Identified(Protocol):

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from app.api.internal.schemas import MOMENT_EXAMPLE, UUID_EXAMPLE
+from app.api.internal.schemas import MOMENT_EXAMPLE, UUID_EXAMPLE, Success
 
 FIRST_YEAR, LAST_YEAR = 1970, 9998  # moments near the ends of the calendar overflow
 DATE_EXAMPLE = "2026-11-16"
@@ -182,5 +182,5 @@ class ActivityData(BaseModel):
 class ActivityAnswer(BaseModel):
     """In the shape of the main app's log panel."""
 
-    success: Literal[True] = Field(title="Success", description="Always true.", examples=[True])
+    success: Success
     data: ActivityData = Field(title="Data", description="The events.")

@@ -1,15 +1,21 @@
 """What an editor of evidence reads (CONTRACT 11)."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from app.api.internal.schemas import LINK_EXAMPLE, MOMENT_EXAMPLE, UUID_EXAMPLE, Block
+from app.api.internal.schemas import LINK_EXAMPLE, MOMENT_EXAMPLE, UUID_EXAMPLE, Block, Success
 
 VERSION_EXAMPLE = "2026-11-23T14:30:00.123456Z"
 Status = Literal["draft", "completed"]
+VersionNow = Annotated[
+    datetime,
+    Field(
+        title="Updated at", description="The document's version now.", examples=[VERSION_EXAMPLE]
+    ),
+]
 
 
 class WrittenBySpark(BaseModel):
@@ -83,7 +89,7 @@ class EvidenceBlockAnswer(Block):
 class EvidenceAnswer(BaseModel):
     """A task's evidence."""
 
-    success: Literal[True] = Field(title="Success", description="Always true.", examples=[True])
+    success: Success
     document: EvidenceDocumentAnswer | None = Field(
         title="Document", description="Null while nothing was saved or handed in."
     )
@@ -102,7 +108,7 @@ class BlockPlace(BaseModel):
 class SavedAnswer(BaseModel):
     """What a save left."""
 
-    success: Literal[True] = Field(title="Success", description="Always true.", examples=[True])
+    success: Success
     message: str = Field(
         title="Message", description="A sentence for people.", examples=["Evidence saved"]
     )
@@ -127,15 +133,13 @@ class SavedAnswer(BaseModel):
         examples=[False],
     )
     blocks: list[BlockPlace] = Field(title="Blocks", description="In the order they were sent.")
-    updated_at: datetime = Field(
-        title="Updated at", description="The document's version now.", examples=[VERSION_EXAMPLE]
-    )
+    updated_at: VersionNow
 
 
 class UploadedAnswer(BaseModel):
     """A file was added to a block."""
 
-    success: Literal[True] = Field(title="Success", description="Always true.", examples=[True])
+    success: Success
     message: str = Field(
         title="Message", description="A sentence for people.", examples=["File uploaded"]
     )
@@ -146,18 +150,14 @@ class UploadedAnswer(BaseModel):
         title="File name", description="Its display name.", examples=["rain-gauge.jpg"]
     )
     file_size: int = Field(ge=0, title="File size", description="In bytes.", examples=[482113])
-    updated_at: datetime = Field(
-        title="Updated at", description="The document's version now.", examples=[VERSION_EXAMPLE]
-    )
+    updated_at: VersionNow
 
 
 class DetachedAnswer(BaseModel):
     """A block holds no file any more."""
 
-    success: Literal[True] = Field(title="Success", description="Always true.", examples=[True])
+    success: Success
     message: str = Field(
         title="Message", description="A sentence for people.", examples=["File deleted"]
     )
-    updated_at: datetime = Field(
-        title="Updated at", description="The document's version now.", examples=[VERSION_EXAMPLE]
-    )
+    updated_at: VersionNow

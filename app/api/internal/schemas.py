@@ -6,12 +6,15 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from app.api.paging import CURSOR_EXAMPLE, PageQuery
+from app.api.paging import NextCursor, PageQuery
 from app.text import identifier_text
 
 UUID_EXAMPLE = "0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"
 LINK_EXAMPLE = "https://files.example.org/evidence-files/0193b5a2/7f3c.png?X-Amz-Signature=…"
 MOMENT_EXAMPLE = "2026-11-23T14:30:00Z"
+Success = Annotated[
+    Literal[True], Field(title="Success", description="Always true.", examples=[True])
+]
 
 
 class Document(BaseModel):
@@ -227,8 +230,4 @@ class DeliveryList(BaseModel):
     """A page of deliveries, newest first."""
 
     items: list[DeliveryAnswer] = Field(title="Items", description="At most `limit`.")
-    next_cursor: str | None = Field(
-        title="Next cursor",
-        description="Send it as `cursor` for the next page; null on the last one.",
-        examples=[CURSOR_EXAMPLE],
-    )
+    next_cursor: NextCursor

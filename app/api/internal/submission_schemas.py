@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from app.api.internal.activity_schemas import DATE_EXAMPLE, First, Last
 from app.api.internal.schemas import MOMENT_EXAMPLE, UUID_EXAMPLE, File, SparkId
-from app.api.paging import CURSOR_EXAMPLE, PageQuery
+from app.api.paging import NextCursor, PageQuery
 
 Outcome = Literal["current", "replaced"]
 
@@ -121,11 +121,7 @@ class SubmissionList(BaseModel):
     """A page of handings-in, newest first."""
 
     items: list[SubmissionFacts] = Field(title="Items", description="At most `limit`.")
-    next_cursor: str | None = Field(
-        title="Next cursor",
-        description="Send it as `cursor` for the next page; null on the last one.",
-        examples=[CURSOR_EXAMPLE],
-    )
+    next_cursor: NextCursor
 
 
 class Written(BaseModel):

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from app.api.internal.schemas import MOMENT_EXAMPLE, UUID_EXAMPLE
-from app.api.paging import CURSOR_EXAMPLE
+from app.api.paging import NextCursor
 
 
 class AwardItem(BaseModel):
@@ -52,8 +52,4 @@ class ExperienceAnswer(BaseModel):
     items: list[AwardItem] = Field(
         title="Items", description="The ledger, newest first; at most `limit`."
     )
-    next_cursor: str | None = Field(
-        title="Next cursor",
-        description="Send it as `cursor` for the next page; null on the last one.",
-        examples=[CURSOR_EXAMPLE],
-    )
+    next_cursor: NextCursor
