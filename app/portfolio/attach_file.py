@@ -189,11 +189,7 @@ async def _record(
         if not file.content_type.startswith(_kind_of(block.block_type)):
             raise FileTypeNotAllowedError(detected=file.content_type)
         await commit_uploads(session, [file], document_id=block.document_id)
-        content = block.content | _shown(file).members
-        change = replace_content(opened.before, block, content)
+        shown = EvidenceFile(file.pointer, file.filename, file.content_type, file.size_bytes)
+        change = replace_content(opened.before, block, block.content | shown.members)
         written = await write_change(session, bucket, opened, change, "upload_complete")
-    return Attached(_shown(file).members, written.updated_at, written.released)
-
-
-def _shown(file: StoredFile) -> EvidenceFile:
-    return EvidenceFile(file.pointer, file.filename, file.content_type, file.size_bytes)
+    return Attached(shown.members, written.updated_at, written.released)

@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from app.activity.audit import record_audit
-from app.api.dependencies import Resources
 from app.worker import sweep
 from tests.support.bodies import Part, form
 from tests.support.families import STUDENTS, Child, Family
@@ -22,11 +21,6 @@ from tests.support.spark import encoded, submission
 
 USES = ("save", "upload", "restore", "read")
 UNFINISHED = "SELECT id FROM spark.erasures WHERE completed_at IS NULL"
-
-
-def resources(family: Family) -> Resources:
-    opened: Resources = family.elsewhere.running.app.state.resources
-    return opened
 
 
 async def test_nothing_is_left_but_the_tombstone(family: Family) -> None:
@@ -217,7 +211,7 @@ async def test_sessions_and_codes_end_with_the_order(family: Family) -> None:
     child.words.add(work["submission_text"])
     assert_problem(await family.spark.submit(work), 404, "user_not_found")
     assert [await family.edit(child, 0, how=how) for how in USES] == [403, 403, 403, 200]
-    assert (await sweep(resources(family)))["erasures"] == 1
+    assert (await sweep(family.resources))["erasures"] == 1
     assert await family.traces([child]) == []
     assert (await family.erased(child))["counts"]["files"] == 2
 
@@ -232,7 +226,7 @@ async def test_a_file_that_is_just_arriving_is_waited_for(family: Family) -> Non
     asked = asyncio.create_task(family.erase(child))
     while not await family.stores.execute(UNFINISHED):
         assert not asked.done()
-    assert (await sweep(resources(family)))["erasures"] == 0
+    assert (await sweep(family.resources))["erasures"] == 0
     await family.stores.execute(
         f"UPDATE spark.uploads SET lease_until = now() WHERE user_id = '{child.user_id}'"  # noqa: S608
     )
@@ -262,7 +256,7 @@ async def test_a_message_that_nobody_could_read_is_found_among_many(family: Fami
 async def test_what_was_just_read_is_written_down_of_nobody(family: Family) -> None:
     """A reader that waits for the end of an erasure."""
     nobody = uuid4()
-    async with resources(family).sessions() as session, session.begin():
+    async with family.resources.sessions() as session, session.begin():
         await record_audit(session, "late", "sensitive_read", user_id=nobody, task_id="gone")
     [entry] = await family.stores.execute(
         "SELECT user_id, detail FROM spark.audit_log WHERE caller = 'late'"
@@ -339,6 +333,6 @@ async def test_an_erasure_that_is_killed_anywhere_is_finished_by_another(
         assert await family.erase_elsewhere(child, kill_before=place) is None
         begun = await family.stores.execute(UNFINISHED)
         if place % 2 == 0:
-            assert (await sweep(resources(family)))["erasures"] == len(begun)
+            assert (await sweep(family.resources))["erasures"] == len(begun)
         assert (await family.erased(child))["counts"]["files"] == 2
     assert await family.traces([first, *children]) == []

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from app.api.dependencies import Resources
 from app.errors import StorageUnavailableError
 from app.privacy.retention import BATCH_ROWS, rules
 from app.worker import sweep
@@ -91,11 +90,6 @@ KINDS = {
 TWO_ROWS = "sessions"
 
 
-def resources(family: Family) -> Resources:
-    opened: Resources = family.elsewhere.running.app.state.resources
-    return opened
-
-
 @pytest.mark.parametrize("row", ["P270"])
 async def test_what_is_old_goes_and_what_is_younger_stays(family: Family, row: str) -> None:
     user = (await family.spark.sign_in()).user_id
@@ -103,12 +97,12 @@ async def test_what_is_old_goes_and_what_is_younger_stays(family: Family, row: s
         for mark, age in (("old", days + 1), ("young", days - 1)):
             then = f"now() - interval '{age} days'"
             await family.stores.execute(insert.format(mark=mark + user, user=user, then=then))
-    removed = await sweep(resources(family))
+    removed = await sweep(family.resources)
     for name, (_, _, table) in KINDS.items():
         assert removed[name] >= 1 + (name == TWO_ROWS), name
         assert await count(family, table, "old" + user) == 0, name
         assert await count(family, table, "young" + user) == 1 + (name == TWO_ROWS), name
-    again = await sweep(resources(family))
+    again = await sweep(family.resources)
     assert {name: again[name] for name in KINDS} == dict.fromkeys(KINDS, 0)
 
 
@@ -147,7 +141,7 @@ async def test_an_old_event_is_nobodys(family: Family, row: str) -> None:
     user = (await family.spark.sign_in()).user_id
     await add_events(family, user, (91, 89), "lms")
     await add_events(family, user, (500,), "web")
-    assert (await sweep(resources(family)))["activity_personal"] == 1
+    assert (await sweep(family.resources))["activity_personal"] == 1
     rows = await family.stores.execute(
         "SELECT * FROM user_activity_events WHERE event_type LIKE 'aged%' ORDER BY created_at"
     )
@@ -159,7 +153,7 @@ async def test_an_old_event_is_nobodys(family: Family, row: str) -> None:
     assert old["event_data"] == {"quest_id": "kept"}
     assert old["page_url"] == "/spark/sso"
     assert old["anonymized_at"]
-    assert (await sweep(resources(family)))["activity_personal"] == 0
+    assert (await sweep(family.resources))["activity_personal"] == 0
 
 
 async def test_what_is_nobodys_leads_to_nobody(family: Family) -> None:
@@ -170,7 +164,7 @@ async def test_what_is_nobodys_leads_to_nobody(family: Family) -> None:
         "UPDATE user_activity_events SET created_at = created_at - interval '91 days'"  # noqa: S608
         f" WHERE user_id = '{child.user_id}'"
     )
-    assert (await sweep(resources(family)))["activity_personal"] >= 3
+    assert (await sweep(family.resources))["activity_personal"] >= 3
     events = await family.stores.execute(
         "SELECT t::text AS line FROM user_activity_events t WHERE anonymized_at IS NOT NULL"
     )
@@ -193,7 +187,7 @@ async def test_a_step_that_fails_stops_no_other(family: Family) -> None:
     )
     async with family.without_store() as broken:
         with pytest.raises(StorageUnavailableError):
-            await sweep(resources(broken))
+            await sweep(broken.resources)
     assert await count(family, "spark.deliveries", "old" + child.user_id) == 0
 
 
@@ -213,7 +207,7 @@ async def test_how_long_is_a_setting_and_passes_take_turns(family: Family) -> No
         f" created_at) SELECT '{user}', gen_random_uuid(), 'many', 'lms', now() - interval '8 days'"
         f" FROM generate_series(1, {rows})"
     )
-    opened = resources(family)
+    opened = family.resources
     shorter = opened.settings.model_copy(update={"activity_personal_days": 7})
     both = await asyncio.gather(*(sweep(replace(opened, settings=shorter)) for _ in range(2)))
     assert sum(removed["activity_personal"] for removed in both) == rows

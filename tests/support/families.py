@@ -14,6 +14,7 @@ import httpx
 from pydantic import SecretStr
 from sqlalchemy import Engine, event
 
+from app.api.dependencies import Resources
 from app.clock import utc_now
 from app.main import open_resources
 from app.privacy.erase import Order, erase_student
@@ -67,6 +68,11 @@ class Family:
     @property
     def client(self) -> httpx.AsyncClient:
         return self.spark.browser
+
+    @property
+    def resources(self) -> Resources:
+        opened: Resources = self.elsewhere.running.app.state.resources
+        return opened
 
     @property
     def main_app(self) -> dict[str, str]:

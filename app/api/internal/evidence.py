@@ -14,7 +14,7 @@ from app.api.internal.evidence_editor import (
     StudentId,
     Writer,
     editor_of,
-    whose,
+    viewer_of,
 )
 from app.api.internal.evidence_schemas import (
     BlockPlace,
@@ -27,7 +27,7 @@ from app.api.problems import BODY_PROBLEMS, json_body, problems
 from app.deliveries.open import beside_if_large
 from app.errors import EvidenceChangedError, EvidenceEmptyError
 from app.evidence.links import Links
-from app.evidence.read_document import Evidence, ShownBlock, Viewer, get_document, get_evidence
+from app.evidence.read_document import Evidence, ShownBlock, get_document, get_evidence
 from app.portfolio.draft import EvidenceDraft, read_draft
 from app.portfolio.save import Saved, complete_evidence, save_evidence
 
@@ -47,7 +47,7 @@ router = APIRouter(prefix=PREFIX, tags=["evidence"])
 async def read_evidence(
     task_id: UUID, opened: Opened, caller: Reader, user_id: StudentId = None
 ) -> EvidenceAnswer:
-    viewer = Viewer(whose(caller, user_id), caller.name)
+    viewer = viewer_of(caller, user_id)
     evidence = await get_evidence(opened.sessions, opened.bucket, task_id, viewer)
     return await _answer(opened, evidence)
 
@@ -62,7 +62,7 @@ async def read_evidence(
 async def read_document(
     document_id: UUID, opened: Opened, caller: Reader, user_id: StudentId = None
 ) -> EvidenceAnswer:
-    viewer = Viewer(whose(caller, user_id), caller.name)
+    viewer = viewer_of(caller, user_id)
     evidence = await get_document(opened.sessions, opened.bucket, document_id, viewer)
     return await _answer(opened, evidence)
 

@@ -10,6 +10,7 @@ from app.api.dependencies import Now
 from app.api.problems import INTERNAL_PROBLEMS
 from app.clock import new_id
 from app.errors import AccountInactiveError, FieldMissingError, NotFoundError, ServiceError
+from app.evidence.read_document import Viewer
 from app.portfolio.editor import Editor
 
 PREFIX = "/internal/v1/evidence"
@@ -31,8 +32,23 @@ EVIDENCE_PROBLEMS: tuple[type[ServiceError], ...] = (
 WRITING_PROBLEMS: tuple[type[ServiceError], ...] = (AccountInactiveError, *EVIDENCE_PROBLEMS)
 
 
-def whose(caller: Caller, user_id: UUID | None) -> UUID:
+def viewer_of(caller: Caller, user_id: UUID | None) -> Viewer:
+    """Raises as `editor_of`."""
+    return Viewer(_whose(caller, user_id), caller.name)
+
+
+def editor_of(caller: Caller, user_id: UUID | None, now: Now) -> Editor:
     """Raises FieldMissingError, or NotFoundError for a student who asks for another."""
+    return Editor(
+        user_id=_whose(caller, user_id),
+        caller=caller.name,
+        is_service=caller.user_id is None,
+        now=now,
+        new_id=new_id,
+    )
+
+
+def _whose(caller: Caller, user_id: UUID | None) -> UUID:
     if caller.user_id is None:
         if user_id is None:
             raise FieldMissingError(name="user_id")
@@ -40,14 +56,3 @@ def whose(caller: Caller, user_id: UUID | None) -> UUID:
     if user_id not in (None, caller.user_id):
         raise NotFoundError
     return caller.user_id
-
-
-def editor_of(caller: Caller, user_id: UUID | None, now: Now) -> Editor:
-    """As `whose`."""
-    return Editor(
-        user_id=whose(caller, user_id),
-        caller=caller.name,
-        is_service=caller.user_id is None,
-        now=now,
-        new_id=new_id,
-    )
