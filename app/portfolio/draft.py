@@ -103,7 +103,7 @@ class EvidenceDraft(BaseModel):
         title="Updated at",
         description=(
             "The version that was read, as it was written: saved only if nobody saved meanwhile."
-            " Without it no block may be left out."
+            " Without it neither a block nor its file may be left out."
         ),
         examples=["2026-11-23T14:30:00.123456Z"],
     )

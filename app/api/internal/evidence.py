@@ -72,8 +72,9 @@ SAVE: dict[str, Any] = {
     "description": (
         "The body is the document as it shall be: blocks in their order, new ones without a UUID."
         " With `updated_at` as it was read, a block that is left out is deleted, and a document"
-        " that was changed meanwhile is 409. Without it no block may be left out. What Spark wrote"
-        " is the student's once its content is changed. POST and PUT are the same."
+        " that was changed meanwhile is 409. Without it neither a block nor its file may be left"
+        " out. What Spark wrote is the student's once its content is changed. POST and PUT are the"
+        " same."
     ),
     "responses": problems(
         EvidenceChangedError, EvidenceEmptyError, *WRITING_PROBLEMS, *BODY_PROBLEMS
