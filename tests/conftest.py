@@ -7,11 +7,9 @@ own. Addresses of servers in DATABASE_URL and S3_ENDPOINT_URL are used where the
 import asyncio
 import os
 import secrets
-import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -26,6 +24,7 @@ from app.models import CourseQuestTask, Quest
 from app.settings import Settings
 from app.storage.bucket import Bucket
 from tests.support.canaries import CANARIES
+from tests.support.folders import open_project
 from tests.support.running import Running, run_app
 from tests.support.spark import Assignment, SignedIn, Spark
 
@@ -35,8 +34,6 @@ for number in (signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.SIG_DFL)
 
-WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")  # each has servers of its own
-FOLDER = Path(__file__).parent.parent / ".local" / "tests" / WORKER
 TASKS = (("Research", 100), ("Build", 150), ("Present", 100))
 
 
@@ -46,7 +43,8 @@ def settings() -> Iterator[Settings]:
     postgres, s3 = "DATABASE_URL" not in os.environ, "S3_ENDPOINT_URL" not in os.environ
     with ExitStack() as stack:
         if postgres or s3:
-            servers = stack.enter_context(run_servers(FOLDER, postgres=postgres, s3=s3))
+            folder = stack.enter_context(open_project()) / ".local"
+            servers = stack.enter_context(run_servers(folder, postgres=postgres, s3=s3))
             os.environ.update(servers)
         made = Settings(
             _env_file=None,
@@ -59,8 +57,6 @@ def settings() -> Iterator[Settings]:
         migrate(made)
         asyncio.run(_make_bucket(made))
         yield made
-    if postgres or s3:
-        shutil.rmtree(FOLDER, ignore_errors=True)
 
 
 def _all_secrets(settings: Settings) -> list[str]:

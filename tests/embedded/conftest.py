@@ -1,25 +1,19 @@
 """Folders for embedded servers, and processes that hold them; both are gone after each test."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from app.embedded.place import _outside
 from tests.embedded.holders import Holder, Holders
+from tests.support.folders import open_project
 
 
 @pytest.fixture
 def project() -> Iterator[Path]:
-    """A project that every user can reach, unlike pytest's own temporary folders."""
-    root = Path(tempfile.mkdtemp(prefix="spark-test-"))
-    root.chmod(0o755)
-    yield root
-    shutil.rmtree(root)
-    shutil.rmtree(_outside(root / ".local"), ignore_errors=True)
+    with open_project() as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 import asyncio
 import secrets
-import shutil
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,10 +12,10 @@ import pytest
 from pydantic import SecretStr
 
 from app.database import create_engine, migrate
-from app.embedded.place import _outside
 from app.learning.sample_course import seed_sample_course
 from app.settings import Settings
 from tests.embedded.holders import Holder, Holders
+from tests.support.folders import open_project
 from tests.support.forked import open_forks
 from tests.support.homework import sign_in, write_homework
 from tests.support.invariants import NO_FAULTS, Answered, find_faults
@@ -32,12 +30,8 @@ ENOUGH = 50  # answered, before and after
 @pytest.fixture
 def start() -> Iterator[Callable[[], Holder]]:
     """Starts a Postgres, always on the same data."""
-    root = Path(tempfile.mkdtemp(prefix="spark-test-"))
-    root.chmod(0o755)
-    with Holders() as holders:
+    with open_project() as root, Holders() as holders:
         yield lambda: holders.start(root / ".local", "--only", "postgres")
-    shutil.rmtree(root)
-    shutil.rmtree(_outside(root / ".local"), ignore_errors=True)
 
 
 class Load:

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from app.embedded.place import _outside
 from app.embedded.secrets import POSTGRES_PASSWORD, local_secrets
+from tests.support.folders import open_project
 from tests.support.stores import Stores
 
 PROJECT = Path(__file__).parents[2]
@@ -164,18 +163,13 @@ class Serving:
 
 @contextmanager
 def make_checkout() -> Iterator[Checkout]:
-    folder = Path(tempfile.mkdtemp(prefix="spark-test-"))
-    folder.chmod(0o755)  # root's Postgres runs as nobody, who must get through
-    for name in CODE:
-        (folder / name).symlink_to(PROJECT / name)
-    for name in GENERATED:
-        copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
-        copy(PROJECT / name, folder / name)
-    try:
+    with open_project() as folder:
+        for name in CODE:
+            (folder / name).symlink_to(PROJECT / name)
+        for name in GENERATED:
+            copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
+            copy(PROJECT / name, folder / name)
         yield Checkout(folder)
-    finally:
-        shutil.rmtree(folder)
-        shutil.rmtree(_outside(folder / ".local"), ignore_errors=True)
 
 
 @contextmanager
