@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -65,5 +66,8 @@ def test_no_byte_of_a_file_touches_the_disk_when_metadata_comes_first(serving: S
 
 def open_paths(process: psutil.Process) -> set[str]:
     """Files without a name included."""
-    links = (link.readlink() for link in Path(f"/proc/{process.pid}/fd").iterdir())
-    return {str(path) for path in links if path.is_absolute()}
+    paths = set()
+    for link in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since it was listed
+            paths.add(link.readlink())
+    return {str(path) for path in paths if path.is_absolute()}

@@ -1,6 +1,7 @@
 """Files of evidence blocks: added, replaced, taken away, and what is left of them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -301,10 +302,11 @@ async def _is(ask: Callable[[], Awaitable[Any]]) -> bool:
 # ---------------------------------------------------------------------------- cut off
 
 
-async def test_a_sender_who_hangs_up_leaves_nothing(
-    desk: Desk, server: Running, settings: Settings, sessions: Sessions, student: SignedIn
-) -> None:
-    block_id = await add_block(desk, "document")
+@asynccontextmanager
+async def half_an_upload(
+    desk: Desk, block_id: str, running: Running, sessions: Sessions, student: SignedIn
+) -> AsyncIterator[None]:
+    """Its first bytes are being stored, and no more come: its sender hangs up in the end."""
     head = (
         f"POST {EVIDENCE}/blocks/{block_id}/upload HTTP/1.1",
         "Host: spark.test",
@@ -320,9 +322,18 @@ async def test_a_sender_who_hangs_up_leaves_nothing(
         rows = await uploads_of(sessions, student.user_id)
         return any(row.state == "pending" for row in rows)
 
-    async with connect(server) as wire:
+    async with connect(running) as wire:
         await wire.send("\r\n".join(head).encode() + b"--" + BOUNDARY + b"\r\n" + part)
         await eventually(pending)
+        yield
+
+
+async def test_a_sender_who_hangs_up_leaves_nothing(
+    desk: Desk, server: Running, settings: Settings, sessions: Sessions, student: SignedIn
+) -> None:
+    block_id = await add_block(desk, "document")
+    async with half_an_upload(desk, block_id, server, sessions, student):
+        pass
 
     async def gone() -> bool:
         return all(row.submission_id for row in await uploads_of(sessions, student.user_id))
@@ -391,31 +402,24 @@ async def test_nor_does_one_that_names_the_file_before(desk: Desk, row: str) -> 
 
 
 async def test_slow_uploads_of_students_leave_most_slots_to_spark(
-    settings: Settings, desk: Desk, spark: Spark, student: SignedIn, assignment: Assignment
+    settings: Settings,
+    sessions: Sessions,
+    desk: Desk,
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
 ) -> None:
-    block_id = await add_block(desk)
-    async with run_app(settings.model_copy(update={"max_concurrent_uploads": 4})) as running:
-        path = f"{EVIDENCE}/blocks/{block_id}/upload"
-        head = (
-            f"POST {path} HTTP/1.1\r\nHost: spark.test\r\nContent-Type: {FORM}\r\n"
-            f"Authorization: {desk.headers['Authorization']}\r\nContent-Length: 5000\r\n\r\n"
-        )
-        async with (
-            connect(running) as slow,
-            httpx.AsyncClient(base_url=running.url, trust_env=False) as browser,
-        ):
-            await slow.send(head.encode() + form(PICTURE)[:200])
-            second = replace(desk, browser=browser)
-
-            async def is_refused() -> bool:
-                answer = await second.upload(block_id, PICTURE)
-                if answer.status_code == 503:
-                    assert_problem(answer, 503, "overloaded")
-                return answer.status_code == 503
-
-            await eventually(is_refused)
-            lms = Spark(browser, spark.sso_secret, spark.webhook_secret)
-            body_of(await lms.submit_form(submission(student, assignment), PICTURE))
+    block_id = await add_block(desk, "document")
+    four = settings.model_copy(update={"max_concurrent_uploads": 4})
+    async with (
+        run_app(four) as running,
+        half_an_upload(desk, block_id, running, sessions, student),
+        httpx.AsyncClient(base_url=running.url, trust_env=False) as browser,
+    ):
+        refused = await replace(desk, browser=browser).upload(block_id, REPORT)
+        assert_problem(refused, 503, "overloaded")
+        lms = Spark(browser, spark.sso_secret, spark.webhook_secret)
+        body_of(await lms.submit_form(submission(student, assignment), PICTURE))
 
 
 # ---------------------------------------------------------------------------- taken away
