@@ -11,12 +11,16 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
 from app.database import alembic_config, create_engine, migrate
+from app.models import Table
 from app.settings import Settings
 from tests.support.databases import empty_database, execute
 from tests.support.running import run_app
 
+HOSTED_ROLES = ("anon", "authenticated")
+ACTS = ("select from {}", "insert into {} default values", "delete from {}", "truncate {}")
 WAITING = (
     "from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
     " and query ilike '%create table user_activity_events%'"
@@ -27,6 +31,22 @@ WAITING = (
 async def empty(settings: Settings) -> AsyncIterator[Settings]:
     async with empty_database(settings) as own:
         yield own
+
+
+@pytest.fixture
+async def hosted(empty: Settings) -> Settings:
+    """As a host makes a database: the roles of its data API get every new table of `public`."""
+    for role in HOSTED_ROLES:
+        await execute(
+            empty,
+            f"do $$ begin create role {role}; exception when duplicate_object then null; end $$",
+        )
+    await execute(
+        empty,
+        "alter default privileges in schema public"
+        f" grant all on tables to {', '.join(HOSTED_ROLES)}",
+    )
+    return empty
 
 
 async def _start_migration(settings: Settings) -> asyncio.subprocess.Process:
@@ -72,6 +92,23 @@ def test_there_is_one_head() -> None:
     assert len(ScriptDirectory.from_config(alembic_config()).get_heads()) == 1
 
 
+@pytest.mark.parametrize("role", HOSTED_ROLES, ids="P278 {}".format)
+async def test_the_hosted_data_api_reads_and_writes_no_table(hosted: Settings, role: str) -> None:
+    await execute(hosted, "create table somebody_elses ()")
+    await asyncio.to_thread(migrate, hosted)
+    engine = create_engine(hosted)
+    async with engine.connect() as connection:
+        await connection.execute(text(f"set role {role}"))
+        await connection.execute(text("select from somebody_elses"))
+        await connection.commit()
+        for table in Table.metadata.sorted_tables:
+            for act in ACTS:
+                with pytest.raises(ProgrammingError, match="permission denied"):
+                    await connection.execute(text(act.format(table.fullname)))
+                await connection.rollback()
+    await engine.dispose()
+
+
 @pytest.mark.parametrize("row", ["P263"])
 async def test_a_migration_that_was_killed_half_way_is_run_again(empty: Settings, row: str) -> None:
     """All of it is one transaction: what stops it in the middle leaves nothing of it."""
@@ -92,7 +129,7 @@ async def test_a_migration_that_was_killed_half_way_is_run_again(empty: Settings
 async def test_two_instances_that_migrate_at_once_take_turns(empty: Settings, row: str) -> None:
     both = [await _start_migration(empty) for _ in range(2)]
     assert [await migration.wait() for migration in both] == [0, 0]
-    assert await execute(empty, "select version_num from spark.alembic_version") == [("0005",)]
+    assert await execute(empty, "select version_num from spark.alembic_version") == [("0006",)]
 
 
 @pytest.mark.parametrize("row", ["P265"])

@@ -547,6 +547,25 @@ async def test_nothing_is_completed_without_evidence(fresh: Desk, sessions: Sess
 # ---------------------------------------------------------------------------- who wrote, who told
 
 
+@pytest.mark.parametrize("row", ["P239"])
+async def test_only_what_is_the_editors_is_taken_from_what_comes_back(desk: Desk, row: str) -> None:
+    """A whole answer is sent back, and all that was made up in it has no effect."""
+    before = await desk.read()
+    other = str(uuid4())
+    owner = {"user_id": other, "quest_id": other, "completed_at": None}
+    mine = {"document_id": other, "order_index": 7, "created_at": None, "user_id": other}
+    author = {"uploaded_by_user_id": other, "provenance": {"written_by": "student"}}
+    blocks = [as_read(block, **block | mine | author) for block in before["blocks"]]
+    document = before["document"] | owner | {"id": other}
+    await desk.saved(*blocks, document=document, success=False, permissions={}, **owner)
+    after = await desk.read()
+    content = {"content": {}}  # is the editor's, and its links are new each time
+    assert [block | content for block in after["blocks"]] == [
+        block | content for block in before["blocks"]
+    ]
+    assert after["document"] == before["document"] | {"updated_at": after["document"]["updated_at"]}
+
+
 async def test_a_service_may_say_who_wrote_a_new_block_and_a_student_may_not(
     fresh: Desk, student: SignedIn, spark: Spark, main_app: dict[str, str]
 ) -> None:
