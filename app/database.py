@@ -141,7 +141,7 @@ def retried(act: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
             try:
                 return await act(*args, **kwargs)
             except DBAPIError as failure:
-                if not (failure.connection_invalidated or _sqlstate(failure) in WORTH_RETRYING):
+                if not (failure.connection_invalidated or sqlstate_of(failure) in WORTH_RETRYING):
                     raise
         return await act(*args, **kwargs)
 
@@ -155,10 +155,11 @@ def connections_in_use(engine: AsyncEngine) -> int:
 
 def explain_outage(failure: Exception) -> ServiceError | None:
     """The answer for one of OUTAGES, without its text; None if the statement itself was wrong."""
-    return None if _sqlstate(failure)[:2] in OUR_FAULT else DatabaseUnavailableError()
+    return None if sqlstate_of(failure)[:2] in OUR_FAULT else DatabaseUnavailableError()
 
 
-def _sqlstate(failure: Exception) -> str:
+def sqlstate_of(failure: Exception) -> str:
+    """Empty for what the server itself did not say, as a time-out."""
     return str(getattr(getattr(failure, "orig", None), "sqlstate", None) or "")
 
 

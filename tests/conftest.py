@@ -52,6 +52,7 @@ def settings() -> Iterator[Settings]:
             spark_webhook_secret=_secret(),
             jwt_secret_key=_secret(),
             internal_api_keys=(_secret(),),
+            statement_timeout_seconds=30,  # a machine that stands still for seconds fails no test
         )
         CANARIES.release(*_all_secrets(made))
         migrate(made)

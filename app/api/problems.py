@@ -7,6 +7,7 @@ classes document each operation, so the contract names exactly what is raised.
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Literal
 
+import structlog
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
@@ -15,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from app.api.failures import note_failure
 from app.api.sign_in_page import render_page, wants_page
-from app.database import OUTAGES, explain_outage
+from app.database import OUTAGES, explain_outage, sqlstate_of
 from app.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
@@ -40,6 +41,8 @@ from app.errors import (
     TokenExchangeFailedError,
     UnauthorizedError,
 )
+
+log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -182,6 +185,7 @@ async def on_outage(request: Request, error: Exception) -> Response:
     outage = explain_outage(error)
     if outage is None:
         raise error
+    log.warning("database_failed", error_class=type(error).__name__, sqlstate=sqlstate_of(error))
     return await on_service_error(request, outage)
 
 

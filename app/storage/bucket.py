@@ -286,4 +286,5 @@ async def _within(seconds: float, call: Awaitable[T]) -> T:
         log.error("storage_refused", code=code)  # noqa: TRY400
         raise StorageUnavailableError from refusal
     except (BotoCoreError, HttpError, OSError) as failure:
+        log.warning("storage_failed", error_class=type(failure).__name__)
         raise StorageUnavailableError from failure

@@ -54,12 +54,13 @@ async def assert_recovers(faulty: Faulty) -> None:
 
 @pytest.mark.parametrize("row", ["P170"])
 async def test_a_service_whose_database_comes_later_needs_no_restart(
-    settings_of_stores: Settings, stores: Stores, row: str
+    settings_of_stores: Settings, stores: Stores, row: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with run_faulty(settings_of_stores, stores, database_is_there=False) as faulty:
         assert (await faulty.client.get("/healthz")).status_code == 200
         assert await checks(faulty) == {"database": False, "schema": False, "storage": True}
         await assert_unavailable(faulty.spark.launch(faulty.spark.launch_token()))
+        assert "'error_class': 'ConnectionRefusedError', 'sqlstate': ''" in caplog.text
         await faulty.database.restore()
         await assert_recovers(faulty)
         assert (await faulty.send(await faulty.write())).status_code == 200

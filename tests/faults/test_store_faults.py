@@ -44,13 +44,14 @@ async def storage_is_ready(faulty: Faulty) -> bool:
 @pytest.mark.parametrize("row", ["P179"])
 @SIZES
 async def test_a_store_that_refuses_is_named_and_needs_no_restart(
-    faulty: Faulty, size: int, row: str
+    faulty: Faulty, size: int, row: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     homework = await faulty.write([note(size)])
     await faulty.store.refuse()
     began = time.monotonic()
     assert_unavailable(await faulty.send(homework))
     assert time.monotonic() - began < 10
+    assert "'event': 'storage_failed'" in caplog.text
     assert not await storage_is_ready(faulty)
     assert (await faulty.client.get("/healthz")).status_code == 200
     await faulty.store.restore()
