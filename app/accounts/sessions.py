@@ -1,12 +1,14 @@
-"""Sign-ins that can be ended: rows of `lms_sessions`, in the caller's transaction."""
+"""Sign-ins that can be ended, in the caller's transaction: sessions, and codes that become one."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select, true, update
 
 from app.database import Session
-from app.models import PLATFORM, LmsSession
+from app.models import PLATFORM, LmsSession, SparkAuthCode
+
+_IS_OPEN = LmsSession.revoked_at.is_(None) & (LmsSession.expires_at > func.now())
 
 
 async def open_session(
@@ -40,13 +42,30 @@ async def end_session(session: Session, session_id: UUID) -> UUID | None:
     return user_id
 
 
+async def end_sign_ins(
+    session: Session, user_id: UUID | None = None, *, at_most: int | None = None
+) -> int:
+    """Of this user, or of everybody: how many open sessions, of which `at_most` are ended."""
+    mine = true() if user_id is None else SparkAuthCode.user_id == user_id
+    await session.execute(
+        update(SparkAuthCode)  # before sessions: a code that is just redeemed has made one then
+        .where(mine, ~SparkAuthCode.used, SparkAuthCode.superseded_at.is_(None))
+        .values(superseded_at=func.now())
+    )
+    whose = true() if user_id is None else LmsSession.user_id == user_id
+    some = select(LmsSession.id).where(whose, _IS_OPEN).limit(at_most).with_for_update()
+    ended = await session.execute(
+        update(LmsSession).where(LmsSession.id.in_(some)).values(revoked_at=func.now())
+    )
+    return ended.rowcount
+
+
 async def is_open(session: Session, session_id: UUID, *, user_id: UUID) -> bool:
     found = await session.execute(
         select(LmsSession.id).where(
             LmsSession.id == session_id,
             LmsSession.user_id == user_id,
-            LmsSession.revoked_at.is_(None),
-            LmsSession.expires_at > func.now(),
+            _IS_OPEN,
         )
     )
     return found.one_or_none() is not None

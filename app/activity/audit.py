@@ -3,13 +3,15 @@
 Actions are named by the OWASP logging vocabulary. A row holds no e-mail address, name or text.
 """
 
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, case, insert, literal, select
+from sqlalchemy import RowMapping, Select, Uuid, bindparam, case, insert, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
 
-from app.database import Session
+from app.database import Session, Sessions
 from app.models import AuditEntry, User
 
 Action = Literal[
@@ -20,7 +22,7 @@ Action = Literal[
     "upload_delete",
     "authn_token_revoked",
 ]
-
+ENTRIES_PER_PAGE = 1000
 
 # Nobody's once the user was erased: who was just reading waits for that, as a foreign key would.
 _USER = (
@@ -44,3 +46,29 @@ async def record_audit(
     """`detail` names the object by its ids."""
     said = {"of_user": user_id, "who": caller, "did": action, "what": detail}
     await session.execute(_RECORD, said)
+
+
+async def read_audit(
+    sessions: Sessions, *, since: datetime, user_id: UUID | None, caller: str | None
+) -> AsyncIterator[RowMapping]:
+    """Oldest first, each as its row, with memory for a page: what was done to the data of a user,
+    or by a caller, or all.
+    """
+    asked = select(AuditEntry).where(AuditEntry.occurred_at >= since)
+    if user_id is not None:
+        asked = asked.where(AuditEntry.user_id == user_id)
+    if caller is not None:
+        asked = asked.where(AuditEntry.caller == caller)
+    place = tuple_(AuditEntry.occurred_at, AuditEntry.id)
+    page = asked.order_by(*place).limit(ENTRIES_PER_PAGE)
+    rest = page
+    while entries := await _read_page(sessions, rest):
+        for entry in entries:
+            yield entry
+        rest = page.where(place > (entries[-1]["occurred_at"], entries[-1]["id"]))
+
+
+async def _read_page(sessions: Sessions, page: Select[AuditEntry]) -> Sequence[RowMapping]:
+    async with sessions() as session, session.begin():
+        read = await session.execute(page)
+        return read.mappings().all()

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typing_extensions import override
 
-from app.cli import keys, rosters, stored, students, xp
+from app.cli import incidents, keys, rosters, stored, students, xp
 from app.cli.servers import LOCAL, PROJECT, read_settings, refuse, servers, use_local_secrets
 from app.clock import utc_now
 from app.contract import stale_files
@@ -35,6 +35,7 @@ commands.add_typer(rosters.commands)
 commands.add_typer(keys.commands, name="keys")
 commands.add_typer(xp.commands, name="xp")
 commands.add_typer(students.commands)
+commands.add_typer(incidents.commands)
 
 
 @commands.command()

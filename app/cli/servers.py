@@ -21,6 +21,7 @@ from app.settings import Settings, SettingsError, load_settings
 
 PROJECT = Path(__file__).parents[2]
 LOCAL = PROJECT / ".local"
+CALLER = "command"  # in the audit log
 
 Answer = TypeVar("Answer")
 

@@ -10,13 +10,11 @@ from uuid import UUID
 import typer
 
 from app.api.dependencies import Resources
-from app.cli.servers import LOCAL, on_resources, refuse, servers
+from app.cli.servers import CALLER, LOCAL, on_resources, refuse, servers
 from app.clock import new_id, utc_now
 from app.privacy.erase import Order, Tombstone, erase_student
 from app.privacy.export import begin_export
 from app.privacy.retention import Held, report_retention
-
-CALLER = "command"  # in the audit log
 
 commands = typer.Typer()
 

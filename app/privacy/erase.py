@@ -14,21 +14,16 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app.accounts.sessions import end_sign_ins
 from app.accounts.tombstones import Tombstones
 from app.activity.audit import record_audit
 from app.database import Session, Sessions, retried
 from app.errors import NotAStudentError, NotFoundError
 from app.files.uploads import release_all_files
-from app.models import (
-    Erasure,
-    LmsIntegration,
-    LmsSession,
-    SparkAuthCode,
-    User,
-)
+from app.models import Erasure, LmsIntegration, User
 from app.privacy.finish_erasure import go_on, stop_writers
 from app.privacy.holdings import LINKED_USER, OF_SPARK_USER, OF_USER
 from app.storage.bucket import Bucket
@@ -100,17 +95,7 @@ async def resume_erasures(sessions: Sessions, bucket: Bucket) -> int:
 
 _BY_USER = LINKED_USER.where(User.id == OF_USER)
 _BY_SPARK_USER = LINKED_USER.where(LmsIntegration.lms_user_id == OF_SPARK_USER)
-_CLOSE = (
-    update(SparkAuthCode)  # before sessions: a code that is just redeemed has made one then
-    .where(SparkAuthCode.user_id == OF_USER, ~SparkAuthCode.used)
-    .values(superseded_at=func.coalesce(SparkAuthCode.superseded_at, func.now())),
-    update(LmsSession)
-    .where(LmsSession.user_id == OF_USER)
-    .values(revoked_at=func.coalesce(LmsSession.revoked_at, func.now())),
-    update(User).where(User.id == OF_USER).values(deletion_status="pending"),
-)
-
-
+_CLOSE = update(User).where(User.id == OF_USER).values(deletion_status="pending")
 _BEGUN = select(*_ANSWER).where(Erasure.user_id == OF_USER)
 _NEW = insert(Erasure)
 # A backup may have brought back who was erased: then the tombstone is used again.
@@ -158,8 +143,8 @@ async def _begin(sessions: Sessions, tombstones: Tombstones, order: Order) -> To
 
 async def _close(session: Session, user_id: UUID) -> int:
     """The account, and what was stored for it: how many files."""
-    for statement in _CLOSE:
-        await session.execute(statement, {"of_user": user_id})
+    await end_sign_ins(session, user_id)
+    await session.execute(_CLOSE, {"of_user": user_id})
     return await release_all_files(session, user_id)
 
 

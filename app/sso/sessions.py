@@ -1,4 +1,4 @@
-"""Is the session behind an app token still alive, and ending one.
+"""Is the session behind an app token still alive, and ending one or all.
 
 The main app verifies tokens offline; here it can ask (as RFC 7662 does) and revoke.
 """
@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.accounts.sessions import end_session, is_open
+from app.accounts.sessions import end_session, end_sign_ins, is_open
 from app.activity.audit import record_audit
 from app.database import Sessions, retried
 from app.errors import NotFoundError
 from app.signing import TokenKey
 from app.sso.app_tokens import AppClaims, read_app_token, read_bearer
+
+BATCH_SESSIONS = 10_000
 
 
 async def introspect_token(
@@ -60,3 +62,25 @@ async def revoke_session(sessions: Sessions, session_id: UUID, *, caller: str) -
         await record_audit(
             session, caller, "authn_token_revoked", user_id=user_id, session_id=str(session_id)
         )
+
+
+async def revoke_sessions(sessions: Sessions, user_id: UUID | None, *, caller: str) -> int:
+    """Every sign-in of a user or (None) of everybody: how many sessions were open.
+
+    Audited; in batches, so not atomic, and repeatable.
+    """
+    ended = 0
+    while batch := await _revoke_batch(sessions, user_id, caller):
+        ended += batch
+    return ended
+
+
+@retried
+async def _revoke_batch(sessions: Sessions, user_id: UUID | None, caller: str) -> int:
+    async with sessions() as session, session.begin():
+        ended = await end_sign_ins(session, user_id, at_most=BATCH_SESSIONS)
+        if ended:
+            await record_audit(
+                session, caller, "authn_token_revoked", user_id=user_id, sessions=ended
+            )
+        return ended
