@@ -45,7 +45,7 @@ async def end_session(session: Session, session_id: UUID) -> UUID | None:
 async def end_sign_ins(
     session: Session, user_id: UUID | None = None, *, at_most: int | None = None
 ) -> int:
-    """Of this user, or of everybody: how many open sessions, of which `at_most` are ended."""
+    """Those of this user, or of everybody: how many open sessions were ended, `at_most` so many."""
     mine = true() if user_id is None else SparkAuthCode.user_id == user_id
     await session.execute(
         update(SparkAuthCode)  # before sessions: a code that is just redeemed has made one then
