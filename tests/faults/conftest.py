@@ -24,6 +24,13 @@ from tests.support.stores import Stores, own_stores
 
 
 @pytest.fixture(scope="session")
+def settings(settings: Settings) -> Settings:
+    """With the deadlines of production, which these tests are about."""
+    seconds = Settings.model_fields["statement_timeout_seconds"].default
+    return settings.model_copy(update={"statement_timeout_seconds": seconds})
+
+
+@pytest.fixture(scope="session")
 def stores(settings: Settings) -> Iterator[Stores]:
     with own_stores(settings) as made:
         yield made
