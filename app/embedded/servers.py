@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -50,11 +50,15 @@ def run_servers(
 @contextmanager
 def _run(starts: Iterable[Callable[[], Server]]) -> Iterator[dict[str, str]]:
     running: list[Server] = []
+    are_stopped = False
     try:
         yield _start(starts, running)
     finally:
-        with _deaf():
-            stop(running)
+        while not are_stopped:
+            with suppress(KeyboardInterrupt, SystemExit):  # signals that came before we were deaf
+                with _deaf():
+                    stop(running)
+                are_stopped = True
 
 
 def _start(starts: Iterable[Callable[[], Server]], running: list[Server]) -> dict[str, str]:
