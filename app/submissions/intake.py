@@ -13,7 +13,7 @@ from app.deliveries.authenticate import Authentic
 from app.deliveries.delivery import Delivery
 from app.deliveries.inbox import Entry
 from app.deliveries.open import Gate, begin_body, beside_if_large, open_delivery
-from app.errors import MetadataMissingError
+from app.errors import BadRequestError, MetadataMissingError
 from app.files.multipart import FormPart, MultipartLimits, parse_boundary, read_parts
 from app.files.store_file import NamedPart
 from app.files.upload_slot import upload_slot
@@ -22,7 +22,13 @@ from app.storage.bucket import Bucket
 from app.submissions.declared import DeclaredFiles
 from app.submissions.file_intake import form_files, is_metadata
 from app.submissions.idempotency import Claim, keys_of
-from app.submissions.message import Message, read_message
+from app.submissions.message import (
+    Message,
+    Subject,
+    SubmissionPayload,
+    read_message,
+    read_subject,
+)
 from app.submissions.spool import Spool, SpooledPart, SpoolShare
 
 
@@ -76,20 +82,29 @@ async def _read_metadata(
 
 
 async def read_entry(intake: Intake, entry: Entry, *, has_own_time: bool) -> Message:
-    """What a delivery says; its entry learns whom and what it is about."""
-    message = await beside_if_large(
-        read_message,
-        entry.text,
-        digest=entry.digest,
-        has_own_time=has_own_time,
-        max_text_bytes=intake.settings.max_text_bytes,
-    )
-    entry.said_at = message.payload.submitted_at
-    entry.subject_hashes = intake.tombstones.of_student(message.payload.spark_user_id)
-    entry.spark_user_id = message.payload.spark_user_id
-    entry.spark_assignment_id = message.payload.spark_assignment_id
-    entry.spark_course_id = message.payload.spark_course_id
+    """What a delivery says; its entry learns whom and what it is about, valid or not."""
+    try:
+        message = await beside_if_large(
+            read_message,
+            entry.text,
+            digest=entry.digest,
+            has_own_time=has_own_time,
+            max_text_bytes=intake.settings.max_text_bytes,
+        )
+    except BadRequestError:
+        _learn(intake, entry, await beside_if_large(read_subject, entry.text))
+        raise
+    _learn(intake, entry, message.payload)
     return message
+
+
+def _learn(intake: Intake, entry: Entry, subject: SubmissionPayload | Subject) -> None:
+    entry.said_at = subject.submitted_at
+    entry.spark_user_id = subject.spark_user_id
+    entry.spark_assignment_id = subject.spark_assignment_id
+    entry.spark_course_id = subject.spark_course_id
+    if subject.spark_user_id is not None:
+        entry.subject_hashes = intake.tombstones.of_student(subject.spark_user_id)
 
 
 def claim_of(intake: Intake, entry: Entry, owner: UUID, *, idempotency_key: str | None) -> Claim:

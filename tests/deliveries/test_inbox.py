@@ -198,8 +198,41 @@ async def test_a_refusal_is_kept_with_its_text_and_its_reason(
     delivery = await only_delivery(sessions, raw)
     assert (outcome(delivery), delivery.message) == ((status, code), raw)
     assert delivery.submission_id is None
-    is_valid = code not in ("field_missing", "field_invalid", "url_not_allowed")
-    assert delivery.spark_user_id == (payload["spark_user_id"] if is_valid else None)
+    ids = (delivery.spark_user_id, delivery.spark_assignment_id, delivery.spark_course_id)
+    assert ids == (
+        payload["spark_user_id"],
+        payload["spark_assignment_id"],
+        payload.get("spark_course_id"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({"spark_user_id": None}, ("spark_assignment_id",)),
+        ({"spark_assignment_id": "x" * 256}, ("spark_user_id",)),
+        ({"spark_user_id": 4.2, "spark_assignment_id": []}, ()),
+        ({"submitted_at": "soon", "spark_course_id": "x" * 256}, ("spark_user_id",)),
+    ],
+)
+async def test_a_refusal_is_found_by_what_can_be_read_of_it(
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+    sessions: Sessions,
+    *,
+    changes: dict[str, object],
+    kept: tuple[str, ...],
+) -> None:
+    payload = submission(student, assignment) | changes
+    raw = encoded(payload)
+    answer = await spark.submit(raw)
+    assert answer.status_code == 400, answer.text
+    delivery = (await only_delivery(sessions, raw))._mapping
+    for name in ("spark_user_id", "spark_assignment_id", "spark_course_id"):
+        expected = None if name in changes else payload.get(name)
+        assert delivery[name] == expected, name
+    assert all(delivery[name] for name in kept)
 
 
 @pytest.mark.parametrize("raw", [b"{", b"", b"\xff\0"], ids=["cut", "empty", "binary"])

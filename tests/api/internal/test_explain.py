@@ -437,6 +437,25 @@ async def test_every_refusal_has_its_sentence_and_its_next_step(scene: Scene) ->
     assert len(sentences) == len({code for few in REFUSALS.values() for code, _ in few})
 
 
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"grade": "A"}, "field_invalid"),
+        ({"submitted_at": ...}, "field_missing"),
+        ({"submission_files": [{"url": "https://files.example.com/a"}]}, "url_not_allowed"),
+    ],
+)
+async def test_a_message_that_is_wrong_is_found_and_explained(
+    scene: Scene, changes: dict[str, Any], code: str
+) -> None:
+    await scene.send(**changes)
+    explained = await scene.explain()
+    [delivery] = explained["deliveries"]
+    assert delivery["code"] == code
+    assert " was refused: " in explained["summary"][-1]
+    assert explained["next"].startswith(SEND_RIGHT)
+
+
 # ---------------------------------------------------------------------------- fields
 
 
