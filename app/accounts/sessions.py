@@ -8,7 +8,8 @@ from sqlalchemy import func, insert, select, true, update
 from app.database import Session
 from app.models import PLATFORM, LmsSession, SparkAuthCode
 
-_IS_OPEN = LmsSession.revoked_at.is_(None) & (LmsSession.expires_at > func.now())
+_OURS = LmsSession.lms_platform == PLATFORM  # the main app keeps those of others there, too
+_IS_OPEN = _OURS & LmsSession.revoked_at.is_(None) & (LmsSession.expires_at > func.now())
 
 
 async def open_session(
@@ -34,7 +35,7 @@ async def end_session(session: Session, session_id: UUID) -> UUID | None:
     """Whose session it is; None if there is none. Ending it again changes nothing."""
     ended = await session.execute(
         update(LmsSession)
-        .where(LmsSession.id == session_id)
+        .where(LmsSession.id == session_id, _OURS)
         .values(revoked_at=func.coalesce(LmsSession.revoked_at, func.now()))
         .returning(LmsSession.user_id)
     )

@@ -11,7 +11,7 @@ import typer
 
 from app.accounts.students import AccountRules
 from app.accounts.tombstones import Tombstones
-from app.cli.servers import LOCAL, on_database, refuse, servers
+from app.cli.servers import CALLER, LOCAL, on_database, refuse, servers
 from app.clock import new_id, utc_now
 from app.courses.change_roster import Change
 from app.courses.import_roster import RosterReport, Tell, confirm_roster, import_roster
@@ -55,7 +55,7 @@ def _reading(file: Path, *, apply: bool) -> Act:
             sessions,
             file,
             _change(settings),
-            apply=apply,
+            apply_for=CALLER if apply else None,
             max_bytes=settings.max_roster_bytes,
             tell=tell,
         )
@@ -65,7 +65,8 @@ def _reading(file: Path, *, apply: bool) -> Act:
 
 def _confirming(import_id: UUID) -> Act:
     async def act(sessions: Sessions, settings: Settings, tell: Tell) -> RosterReport:
-        return await confirm_roster(sessions, import_id, _change(settings), tell=tell)
+        change = _change(settings)
+        return await confirm_roster(sessions, import_id, change, caller=CALLER, tell=tell)
 
     return act
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 
 from app.api.dependencies import Resources
-from app.cli.servers import LOCAL, on_database, on_resources, refuse, servers
+from app.cli.servers import CALLER, LOCAL, on_database, on_resources, refuse, servers
 from app.clock import new_id, stopwatch, utc_now
 from app.database import migrate as migrate_database
 from app.files.reconcile import Report
@@ -91,5 +91,10 @@ async def _reconcile(resources: Resources, *, delete: bool) -> Report:
 
 async def _replay(delivery_id: UUID, resources: Resources) -> Recorded:
     return await replay_delivery(
-        resources.intake, delivery_id, now=utc_now(), new_id=new_id, elapsed=stopwatch()
+        resources.intake,
+        delivery_id,
+        caller=CALLER,
+        now=utc_now(),
+        new_id=new_id,
+        elapsed=stopwatch(),
     )

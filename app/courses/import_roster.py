@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import case, func, select, update
 
 from app.activity import record_event
+from app.activity.audit import record_audit
 from app.courses.apply_roster import apply_roster, release_held
 from app.courses.change_roster import Change
 from app.courses.compare_roster import compare_roster
@@ -53,9 +54,18 @@ class RosterReport:
 
 
 async def import_roster(
-    sessions: Sessions, path: Path, change: Change, *, apply: bool, max_bytes: int, tell: Tell
+    sessions: Sessions,
+    path: Path,
+    change: Change,
+    *,
+    apply_for: str | None,
+    max_bytes: int,
+    tell: Tell,
 ) -> RosterReport:
-    """Raises RosterFileInvalidError or BodyTooLargeError; then nothing of it is kept."""
+    """Without a caller to apply it for, which is audited, nothing changes.
+
+    Raises RosterFileInvalidError or BodyTooLargeError; then nothing of it is kept.
+    """
     import_id = change.new_id()
     with open_roster(path) as file:
         await stage_roster(
@@ -72,25 +82,31 @@ async def import_roster(
         tell=lambda done, rows: tell("compare", done, rows),
     )
     await set_state(sessions, import_id, "checked")
-    if apply:
-        await _apply(sessions, import_id, change, tell)
+    if apply_for is not None:
+        await _apply(sessions, import_id, change, apply_for, tell)
     return await report_roster(sessions, import_id)
 
 
 async def confirm_roster(
-    sessions: Sessions, import_id: UUID, change: Change, *, tell: Tell
+    sessions: Sessions, import_id: UUID, change: Change, *, caller: str, tell: Tell
 ) -> RosterReport:
     """Apply an import that was compared, held or cut off, with what is held. May be repeated.
 
-    Raises NotFoundError.
+    Audited. Raises NotFoundError.
     """
     await _get_state(sessions, import_id)
     await release_held(sessions, import_id)
-    await _apply(sessions, import_id, change, tell)
+    await _apply(sessions, import_id, change, caller, tell)
     return await report_roster(sessions, import_id)
 
 
-async def _apply(sessions: Sessions, import_id: UUID, change: Change, tell: Tell) -> None:
+async def _apply(
+    sessions: Sessions, import_id: UUID, change: Change, caller: str, tell: Tell
+) -> None:
+    async with sessions() as session, session.begin():
+        await record_audit(
+            session, caller, "sensitive_update", user_id=None, import_id=str(import_id)
+        )
     await set_state(sessions, import_id, "applying")
     await apply_roster(
         sessions, import_id, change, tell=lambda done, rows: tell("apply", done, rows)

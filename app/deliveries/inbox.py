@@ -198,6 +198,7 @@ _GET = select(
     InboxDelivery.webhook_id,
     InboxDelivery.body_bytes,
     InboxDelivery.file_count,
+    InboxDelivery.user_id,
     InboxDelivery.submission_id.is_not(None).label("was_answered"),
 ).where(InboxDelivery.id == bindparam("delivery_id"))
 

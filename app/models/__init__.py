@@ -9,6 +9,8 @@ from app.models.columns import PLATFORM, SCHOOL_SUBJECTS, SPARK, Table
 from app.models.courses import SparkAssignment, SparkCourse
 from app.models.evidence import (
     LMS_EVENTS,
+    PERSONAL_EVENTS,
+    PERSONAL_KEYS,
     ActivityEvent,
     ActivityHour,
     EvidenceBlock,
@@ -46,6 +48,8 @@ from app.models.submissions import (
 __all__ = [
     "IS_OWNERLESS",
     "LMS_EVENTS",
+    "PERSONAL_EVENTS",
+    "PERSONAL_KEYS",
     "PLATFORM",
     "SCHOOL_SUBJECTS",
     "SPARK",

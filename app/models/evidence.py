@@ -10,6 +10,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.models.columns import SPARK, Id, Moment, No, QuestId, Table, UserId, one_of
 
 LMS_EVENTS = text("event_category = 'lms'")  # no parameter, or plans could not use the index
+# What names a student, or leads to one as long as the student is here.
+PERSONAL_KEYS = (
+    *("ip_address", "email", "user_email", "spark_user_id", "user_id"),
+    *("submission_id", "completion_id", "task_id", "document_id"),
+)
+# The main app anonymises as well, and leaves some of these keys.
+PERSONAL_EVENTS = text(f"(user_id is not null or event_data ?| array{list(PERSONAL_KEYS)})")
 
 
 class EvidenceDocument(Table):
@@ -68,7 +75,7 @@ class ActivityEvent(Table):
         Index(
             "ix_user_activity_events_personal",
             "created_at",
-            postgresql_where=text("event_category = 'lms' and user_id is not null"),
+            postgresql_where=text(f"{LMS_EVENTS} and {PERSONAL_EVENTS}"),
         ),
     )
 

@@ -25,14 +25,14 @@ from app.storage.bucket import Bucket
 
 @dataclass(frozen=True)
 class Saved:
-    """What an editor is told: `status` is what holds, `blocks` the ids in their order."""
+    """What an editor is told: `status` is what holds, `blocks` the ids and places in order."""
 
     document_id: UUID
     status: str
     updated_at: datetime
     xp_awarded: int
     quest_completed: bool
-    blocks: Sequence[UUID]
+    blocks: Sequence[tuple[UUID, int]]
 
 
 @retried
@@ -48,7 +48,8 @@ async def save_evidence(
         change = merge(opened.before, draft, editor)
         written, completed = await _write(session, bucket, opened, change)
     await remove_released(sessions, bucket, written.released)
-    return _saved(written, completed, [UUID(row["id"]) for row in change.rows])
+    places = [(UUID(row["id"]), row["order_index"]) for row in change.rows]
+    return _saved(written, completed, places)
 
 
 @retried
@@ -59,7 +60,8 @@ async def complete_evidence(
     async with sessions() as session, session.begin():
         opened = await open_task(session, bucket, task_id, editor)
         written, completed = await _write(session, bucket, opened, complete_as_it_is(opened.before))
-    return _saved(written, completed, [block.id for block in opened.before.blocks])
+    places = [(block.id, block.order_index) for block in opened.before.blocks]
+    return _saved(written, completed, places)
 
 
 async def _write(
@@ -113,12 +115,12 @@ async def _check_uploaders(
             raise FieldInvalidError(name=f"blocks.{place}.uploaded_by_user_id")
 
 
-def _saved(written: Written, completed: Completed, blocks: Sequence[UUID]) -> Saved:
+def _saved(written: Written, completed: Completed, places: Sequence[tuple[UUID, int]]) -> Saved:
     return Saved(
         document_id=written.document_id,
         status=written.status,
         updated_at=written.updated_at,
         xp_awarded=completed.xp_awarded,
         quest_completed=completed.quest_is_completed,
-        blocks=blocks,
+        blocks=places,
     )

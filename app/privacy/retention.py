@@ -29,6 +29,9 @@ from sqlalchemy.orm import InstrumentedAttribute
 from app.database import Sessions
 from app.models import (
     LMS_EVENTS,
+    PERSONAL_EVENTS,
+    PERSONAL_KEYS,
+    PLATFORM,
     ActivityEvent,
     ActivityHour,
     AuditEntry,
@@ -48,11 +51,6 @@ BATCH_ROWS = 1000
 CODES_KEPT = timedelta(hours=24)
 A_MONTH = timedelta(days=30)
 
-# What names a student, or leads to one as long as the student is here.
-PERSONAL_KEYS = (
-    *("ip_address", "email", "user_email", "spark_user_id", "user_id"),
-    *("submission_id", "completion_id", "task_id", "document_id"),
-)
 NOBODYS: Mapping[str, Any] = {
     "user_id": None,
     "session_id": func.gen_random_uuid(),
@@ -91,7 +89,7 @@ def rules(settings: Settings) -> Sequence[Rule]:
     audit = timedelta(days=settings.audit_retention_days)
     inbox = timedelta(days=settings.inbox_retention_days)
     are_lms: Any = LMS_EVENTS
-    have_user = ActivityEvent.user_id.is_not(None)
+    are_personal: Any = PERSONAL_EVENTS
     imports = Rule("roster_imports", RosterImport, [RosterImport.created_at], A_MONTH)
     due_imports = select(RosterImport.id).where(imports.is_due)
     ends = [LmsSession.expires_at, LmsSession.revoked_at]
@@ -99,7 +97,7 @@ def rules(settings: Settings) -> Sequence[Rule]:
     return (
         Rule("launches", SsoReplay, [SsoReplay.expires_at], CODES_KEPT),
         Rule("codes", SparkAuthCode, [SparkAuthCode.expires_at], CODES_KEPT),
-        Rule("sessions", LmsSession, ends, A_MONTH),
+        Rule("sessions", LmsSession, ends, A_MONTH, LmsSession.lms_platform == PLATFORM),
         Rule("deliveries", InboxDelivery, [InboxDelivery.received_at], inbox),
         Rule("idempotency_keys", IdempotencyKey, [IdempotencyKey.created_at], max(A_MONTH, inbox)),
         # First, in batches of their own: an import would take all of its rows at once.
@@ -111,7 +109,7 @@ def rules(settings: Settings) -> Sequence[Rule]:
             ActivityEvent,
             event_at,
             personal,
-            concerns=are_lms & have_user,
+            concerns=are_lms & are_personal,
             values=NOBODYS,
         ),
         Rule("activity_hours", ActivityHour, [ActivityHour.hour], audit),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
+from app.activity.audit import record_audit
 from app.deliveries.inbox import SUBMISSION_ROUTE, get_delivery, remember_refusal
 from app.errors import NotReplayableError
 from app.submissions.idempotency import find_known
@@ -16,11 +17,13 @@ async def replay_delivery(
     intake: Intake,
     delivery_id: UUID,
     *,
+    caller: str,
     now: datetime,
     new_id: Callable[[], UUID],
     elapsed: Callable[[], float],
 ) -> Recorded:
     """The inbox keeps the new outcome in place of the old one. What was recorded already stays.
+    Audited, whatever comes of it.
 
     A form is only answered again. Raises NotFoundError; NotReplayableError, if its text or its
     answer is not kept; or what handing in raises.
@@ -31,6 +34,11 @@ async def replay_delivery(
         raise NotReplayableError(hint="Only submissions are. Let Spark send the course again.")
     if not entry.text:
         raise NotReplayableError
+    async with intake.sessions() as session, session.begin():
+        about = str(delivery_id)
+        await record_audit(
+            session, caller, "sensitive_update", user_id=entry.user_id, delivery_id=about
+        )
     claim = claim_of(intake, entry, new_id(), idempotency_key=None)
     work = Work(
         claim=claim,

@@ -30,6 +30,12 @@ FORGET_ROSTERS = """
 UPDATE spark.deliveries SET message = NULL WHERE route = '/spark/webhook/roster'
 """
 
+PERSONAL = (
+    "event_category = 'lms' and (user_id is not null or event_data ?| array['ip_address', 'email',"
+    " 'user_email', 'spark_user_id', 'user_id', 'submission_id', 'completion_id', 'task_id',"
+    " 'document_id'])"
+)
+
 
 def upgrade() -> None:
     op.create_table(
@@ -150,7 +156,7 @@ def upgrade() -> None:
         "user_activity_events",
         ["created_at"],
         unique=False,
-        postgresql_where=sa.text("event_category = 'lms' and user_id is not null"),
+        postgresql_where=sa.text(PERSONAL),
     )
     op.add_column(
         "submission_revisions", sa.Column("quest_id", sa.Uuid(), nullable=True), schema="spark"
@@ -369,7 +375,7 @@ def downgrade() -> None:
     op.drop_index(
         "ix_user_activity_events_personal",
         table_name="user_activity_events",
-        postgresql_where=sa.text("event_category = 'lms' and user_id is not null"),
+        postgresql_where=sa.text(PERSONAL),
     )
     op.drop_index(
         "ix_deliveries_accepted",

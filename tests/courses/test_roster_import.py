@@ -14,7 +14,7 @@ from sqlalchemy import func, insert, select, update
 from app.accounts.students import unroutable_email
 from app.api.dependencies import Resources
 from app.database import Sessions
-from app.models import LmsIntegration, RosterImport, RosterRow, User, UserQuest
+from app.models import AuditEntry, LmsIntegration, RosterImport, RosterRow, User, UserQuest
 from app.settings import Settings
 from app.worker import sweep
 from tests.support.elsewhere import run_elsewhere
@@ -189,10 +189,21 @@ async def test_what_was_compared_is_applied_by_its_id(
 ) -> None:
     student = new_student()
     report = await importer.check(flat(student))
+    assert await applied_by(sessions, report["id"]) == []
     for _ in range(2):
         assert (await importer.confirm(report["id"]))["state"] == "applied"
+    assert await applied_by(sessions, report["id"]) == ["INTERNAL_API_KEYS[0]"] * 2
     assert list(await linked(sessions, student)) == [student]
     assert_problem(await importer.confirm_unknown(), 404, "not_found")
+
+
+async def applied_by(sessions: Sessions, import_id: str) -> list[str]:
+    """Who is in the audit log."""
+    async with sessions() as session, session.begin():
+        found = await session.execute(
+            select(AuditEntry.caller).where(AuditEntry.detail["import_id"].astext == import_id)
+        )
+        return list(found.scalars())
 
 
 @pytest.mark.parametrize("row", ["P277"])

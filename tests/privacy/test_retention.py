@@ -156,6 +156,34 @@ async def test_an_old_event_is_nobodys(family: Family, row: str) -> None:
     assert (await sweep(family.resources))["activity_personal"] == 0
 
 
+async def test_sessions_at_other_platforms_are_the_main_apps(family: Family) -> None:
+    user = (await family.spark.sign_in()).user_id
+    await family.stores.execute(
+        "INSERT INTO lms_sessions (user_id, lms_platform, session_token, expires_at)"  # noqa: S608
+        f" VALUES ('{user}', 'canvas', 'theirs', now() - interval '31 days')"
+    )
+    await sweep(family.resources)
+    kept = await family.stores.execute("SELECT * FROM lms_sessions WHERE session_token = 'theirs'")
+    assert len(kept) == 1
+
+
+async def test_what_the_main_app_anonymised_loses_its_ids_as_well(family: Family) -> None:
+    """Its job leaves keys that lead to the student (CONTRACT 9.1)."""
+    user = (await family.spark.sign_in()).user_id
+    await add_events(family, user, (91, 89), "lms")
+    await family.stores.execute(
+        "UPDATE user_activity_events SET user_id = NULL, user_agent = NULL, referrer_url = NULL,"  # noqa: S608
+        f" event_type = 'native' WHERE user_id = '{user}' AND event_type LIKE 'aged%'"
+    )
+    assert (await sweep(family.resources))["activity_personal"] == 1
+    rows = await family.stores.execute(
+        "SELECT event_data FROM user_activity_events WHERE event_type = 'native'"
+        " ORDER BY created_at"
+    )
+    assert [row["event_data"] for row in rows] == [{"quest_id": "kept"}, PERSONAL]
+    assert (await sweep(family.resources))["activity_personal"] == 0
+
+
 async def test_what_is_nobodys_leads_to_nobody(family: Family) -> None:
     """Neither while the student is here, nor once the student is erased."""
     child = await family.raise_child()

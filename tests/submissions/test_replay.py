@@ -49,7 +49,12 @@ def replay(server: Running) -> Replay:
     async def process_again(delivery_id: UUID) -> Recorded:
         intake = server.app.state.resources.intake
         return await replay_delivery(
-            intake, delivery_id, now=utc_now(), new_id=new_id, elapsed=stopwatch()
+            intake,
+            delivery_id,
+            caller="command",
+            now=utc_now(),
+            new_id=new_id,
+            elapsed=stopwatch(),
         )
 
     return process_again

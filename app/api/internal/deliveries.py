@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from app.api.callers import READ, WRITE
+from app.api.callers import READ, WRITE, Caller
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.internal.schemas import DeliveryAnswer, DeliveryList, DeliveryQuery
 from app.api.paging import Cursors, read_page
@@ -73,7 +73,6 @@ async def read_delivery(delivery_id: UUID, opened: Opened) -> DeliveryAnswer:
 @router.post(
     "/{delivery_id}/replay",
     name="replayDelivery",
-    dependencies=[WRITE],
     summary="Process a delivery again",
     description=(
         "As it arrived, however late, for example after its course was synced. Answers as the"
@@ -99,8 +98,19 @@ async def read_delivery(delivery_id: UUID, opened: Opened) -> DeliveryAnswer:
         *INTERNAL_PROBLEMS,
     ),
 )
-async def replay(delivery_id: UUID, opened: Opened, now: Now, request_id: RequestId) -> Response:
+async def replay(
+    delivery_id: UUID,
+    opened: Opened,
+    now: Now,
+    request_id: RequestId,
+    caller: Annotated[Caller, WRITE],
+) -> Response:
     recorded = await replay_delivery(
-        opened.intake, delivery_id, now=now, new_id=new_id, elapsed=stopwatch()
+        opened.intake,
+        delivery_id,
+        caller=caller.name,
+        now=now,
+        new_id=new_id,
+        elapsed=stopwatch(),
     )
     return answer_submission(recorded, request_id)

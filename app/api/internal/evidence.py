@@ -149,8 +149,7 @@ def _saved(message: str, saved: Saved) -> SavedAnswer:
             "message": message,
             "has_collaboration_bonus": False,
             "blocks": [
-                BlockPlace(id=block_id, order_index=place)
-                for place, block_id in enumerate(saved.blocks)
+                BlockPlace(id=block_id, order_index=place) for block_id, place in saved.blocks
             ],
         }
     )

@@ -101,7 +101,7 @@ class BlockPlace(BaseModel):
 
     id: UUID = Field(title="Block id", description="The block.", examples=[UUID_EXAMPLE])
     order_index: int = Field(
-        ge=0, title="Order index", description="Its place in what was sent.", examples=[0]
+        ge=0, title="Order index", description="Its place in the document.", examples=[0]
     )
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from app.api.callers import ADMIN
+from app.api.callers import ADMIN, Caller
 from app.api.dependencies import Now, Opened, Resources, paced_body
 from app.api.internal.schemas import UUID_EXAMPLE
 from app.api.problems import INTERNAL_PROBLEMS, problems
@@ -21,11 +21,7 @@ from app.errors import (
     RosterFileInvalidError,
 )
 
-router = APIRouter(
-    prefix="/internal/v1/roster/imports",
-    tags=["rosters"],
-    dependencies=[ADMIN],
-)
+router = APIRouter(prefix="/internal/v1/roster/imports", tags=["rosters"])
 
 DESCRIPTION = """\
 The body is the flat CSV (`sourcedId, email, givenName, familyName, role`) or a zip of OneRoster 1.2
@@ -90,6 +86,7 @@ async def import_file(
     request: Request,
     opened: Opened,
     now: Now,
+    caller: Annotated[Caller, ADMIN],
     *,
     apply: Annotated[bool, Query(description="Change what differs.")] = False,
 ) -> RosterImportAnswer:
@@ -99,7 +96,7 @@ async def import_file(
             opened.sessions,
             path,
             _change(opened, now),
-            apply=apply,
+            apply_for=caller.name if apply else None,
             max_bytes=settings.max_roster_bytes,
             tell=_say_nothing,
         )
@@ -113,10 +110,17 @@ async def import_file(
     description="Of an import that was compared, held or cut off. Repeating it changes nothing.",
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
-async def confirm(import_id: UUID, opened: Opened, now: Now) -> RosterImportAnswer:
-    return _answer(
-        await confirm_roster(opened.sessions, import_id, _change(opened, now), tell=_say_nothing)
+async def confirm(
+    import_id: UUID, opened: Opened, now: Now, caller: Annotated[Caller, ADMIN]
+) -> RosterImportAnswer:
+    report = await confirm_roster(
+        opened.sessions,
+        import_id,
+        _change(opened, now),
+        caller=caller.name,
+        tell=_say_nothing,
     )
+    return _answer(report)
 
 
 def _change(opened: Resources, now: Now) -> Change:

@@ -15,7 +15,7 @@ from tests.support import samples
 from tests.support.bodies import Part
 from tests.support.problems import assert_problem
 from tests.support.spark import Assignment, SignedIn, Spark, submission
-from tests.support.stored import ONCE, kept, total_xp
+from tests.support.stored import ONCE, audited, kept, total_xp
 
 DELIVERIES = "/internal/v1/deliveries"
 REPORT = Part("f", samples.pdf(), filename="report.pdf")
@@ -242,6 +242,8 @@ async def test_replaying_a_success_changes_nothing_and_says_so(
         assert answer["completion_id"] == first["completion_id"]
     assert await kept(sessions, student.user_id) == ONCE
     assert await total_xp(sessions, student.user_id) == 100
+    entry = ("INTERNAL_API_KEYS[0]", "sensitive_update", {"delivery_id": item["id"]})
+    assert await audited(sessions, student.user_id) == [entry] * 2
 
 
 async def test_a_form_is_replayable_only_if_its_files_were_kept(

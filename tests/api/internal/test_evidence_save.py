@@ -525,6 +525,19 @@ async def test_the_last_task_completes_the_quest_and_it_stays_editable(
     await desk.saved(*map(as_read, (await desk.read())["blocks"]), text("and one more"))
 
 
+async def test_completing_tells_the_places_that_blocks_have(
+    desk: Desk, spark: Spark, student: SignedIn, assignment: Assignment
+) -> None:
+    """A resubmission with fewer files leaves a gap before the student's own block."""
+    blocks = (await desk.read())["blocks"]
+    await desk.saved(*map(as_read, blocks), text("mine"))
+    body_of(await spark.submit(submission(student, assignment)))
+    places = [(block["id"], block["order_index"]) for block in (await desk.read())["blocks"]]
+    assert [place for _, place in places] == [0, 2]
+    completed = body_of(await desk.complete())
+    assert [(block["id"], block["order_index"]) for block in completed["blocks"]] == places
+
+
 async def test_a_completed_document_stays_completed(fresh: Desk) -> None:
     await fresh.saved(text("one"), status="completed")
     before = await fresh.read()
