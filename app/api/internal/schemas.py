@@ -83,7 +83,12 @@ class CompletionAnswer(BaseModel):
     )
     document: Document | None = Field(description="Null when there is no evidence document.")
     blocks: list[Block] = Field(description="In order.")
-    files: list[File] = Field(description="Of the current revision, in the order received.")
+    files: list[File] = Field(
+        description=(
+            "As handed in with the current revision, in the order received, also what the student"
+            " has hidden or removed since: show others `blocks` that are not private."
+        )
+    )
 
 
 class Introspection(BaseModel):
