@@ -78,6 +78,16 @@ _USERS = text(
       and r.import_id = :import_id and r.number >= :first and r.number < :last
     """
 ).bindparams(bindparam("erased", type_=ARRAY(Text)))
+# Of who was erased and did not come back the report needs the id alone.
+_FORGOTTEN = text(
+    """
+    update spark.roster_rows r set email = null, given_name = null, family_name = null
+    where r.source = 'users' and r.spark_user_id = any(:erased) and not exists (
+        select from lms_integrations l
+        where l.lms_platform = 'spark' and l.lms_user_id = r.spark_user_id)
+      and r.import_id = :import_id and r.number >= :first and r.number < :last
+    """
+).bindparams(bindparam("erased", type_=ARRAY(Text)))
 _COURSES = text(
     """
     update spark.roster_rows r set quest_id = (
@@ -205,7 +215,7 @@ async def compare_roster(
         "link_by_email": rules.link_by_email,
         "erased": erased,
     }
-    steps = (_ROLES, _USERS, _COURSES, _ENROLMENTS)
+    steps = (_ROLES, _USERS, _FORGOTTEN, _COURSES, _ENROLMENTS)
     for place, step in enumerate(steps):
         await _in_stretches(sessions, step, rows, values)
         tell((place + 1) * rows // len(steps), rows)

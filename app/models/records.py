@@ -27,8 +27,9 @@ class Erasure(Table):
     """The tombstone of an erased student; until `completed_at` also the order to erase.
 
     The keyed hashes recognise who was erased: `user_hash` the order when it is repeated,
-    `subject_hash` the Spark user (null for who was none) when an old message comes again. A
-    student who came back and is erased again has several.
+    `subject_hash` the Spark user (null for who was none) when an old message comes again; of a
+    Spark user without an account both are the same. A student who came back and is erased again
+    has several.
     """
 
     __tablename__ = "erasures"

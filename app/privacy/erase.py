@@ -14,7 +14,7 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, exists, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.accounts.sessions import end_sign_ins
@@ -25,7 +25,7 @@ from app.errors import NotAStudentError, NotFoundError
 from app.files.uploads import release_all_files
 from app.models import Erasure, LmsIntegration, User
 from app.privacy.finish_erasure import go_on, stop_writers
-from app.privacy.holdings import LINKED_USER, OF_SPARK_USER, OF_USER
+from app.privacy.holdings import HOLDINGS, LINKED_USER, OF_SPARK_USER, OF_USER
 from app.storage.bucket import Bucket
 
 FINISH_SECONDS = 30  # so long a caller waits; then the sweep goes on
@@ -36,7 +36,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Order:
-    """Somebody wants a student erased, who is named by the user id or (text) by the Spark id."""
+    """Somebody wants a student erased, who is named by the user id or (text) by the Spark id, also
+    without an account.
+    """
 
     id: UUID
     who: UUID | str
@@ -96,6 +98,7 @@ async def resume_erasures(sessions: Sessions, bucket: Bucket) -> int:
 _BY_USER = LINKED_USER.where(User.id == OF_USER)
 _BY_SPARK_USER = LINKED_USER.where(LmsIntegration.lms_user_id == OF_SPARK_USER)
 _CLOSE = update(User).where(User.id == OF_USER).values(deletion_status="pending")
+_IS_NAMED = select(or_(*(exists().where(holding.of) for holding in HOLDINGS if holding.is_sparks)))
 _BEGUN = select(*_ANSWER).where(Erasure.user_id == OF_USER)
 _NEW = insert(Erasure)
 # A backup may have brought back who was erased: then the tombstone is used again.
@@ -118,6 +121,8 @@ async def _begin(sessions: Sessions, tombstones: Tombstones, order: Order) -> To
         else:
             found = await session.execute(_BY_SPARK_USER, {"of_spark_user": order.who})
         user = found.one_or_none()
+        if user is None and isinstance(order.who, str):
+            return await _begin_without_account(session, tombstones, order, order.who)
         if user is None:
             return await _get_tombstone(session, tombstones, order.who)
         subject = tombstones.of_student(user.lms_user_id) if user.lms_user_id else []
@@ -139,6 +144,25 @@ async def _begin(sessions: Sessions, tombstones: Tombstones, order: Order) -> To
             "counts": {"files": files},
         }
         return await _write(session, order, row)
+
+
+async def _begin_without_account(
+    session: Session, tombstones: Tombstones, order: Order, spark_user_id: str
+) -> Tombstone:
+    """Rosters and refused homework may name who never signed in, or has no link any more."""
+    subject = tombstones.of_student(spark_user_id)
+    await stop_writers(session, None, subject[:1])
+    named = await session.execute(_IS_NAMED, {"of_spark_user": spark_user_id, "of_user": None})
+    if not named.scalar_one():
+        return await _get_tombstone(session, tombstones, spark_user_id)
+    row: dict[str, object] = {
+        "user_hash": subject[0],
+        "subject_hash": subject[0],
+        "user_id": None,
+        "spark_user_id": spark_user_id,
+        "counts": {},
+    }
+    return await _write(session, order, row)
 
 
 async def _close(session: Session, user_id: UUID) -> int:

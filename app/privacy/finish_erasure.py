@@ -36,7 +36,7 @@ _LOCK = select(User.role).where(User.id == OF_USER).with_for_update()
 
 
 async def stop_writers(
-    session: Session, user_id: UUID, subject_hashes: Sequence[bytes]
+    session: Session, user_id: UUID | None, subject_hashes: Sequence[bytes]
 ) -> str | None:
     """Wait for every transaction that writes rows or refusals of this user, and let none begin.
 
@@ -83,7 +83,8 @@ async def go_on(sessions: Sessions, bucket: Bucket, erasure_id: UUID) -> bool:
         order = found.one_or_none()
     if order is None:
         return True
-    await remove_files(sessions, bucket, order.user_id)
+    if order.user_id is not None:
+        await remove_files(sessions, bucket, order.user_id)
     async with sessions() as session, session.begin():
         if await _has_files(session, order.user_id):
             return False
@@ -105,20 +106,21 @@ async def _finish(sessions: Sessions, erasure_id: UUID) -> bool:
         )
         if await _has_files(session, order.user_id):
             return False
-        await forget_hours(session, order.user_id)
+        if order.user_id is not None:
+            await forget_hours(session, order.user_id)
         await session.execute(_TO_NOBODY, whose)
         removed = order.counts | await _delete_rows(session, order.user_id, order.spark_user_id)
         await session.execute(_COMPLETE, {"erasure_id": erasure_id, "removed": removed})
         return True
 
 
-async def _has_files(session: Session, user_id: UUID) -> bool:
+async def _has_files(session: Session, user_id: UUID | None) -> bool:
     """Some may be arriving."""
     return bool((await session.execute(_HAS_FILES, {"of_user": user_id})).scalar_one())
 
 
 async def _delete_rows(
-    session: Session, user_id: UUID, spark_user_id: str | None
+    session: Session, user_id: UUID | None, spark_user_id: str | None
 ) -> dict[str, int]:
     """How many of each table that had any."""
     whose = {"of_user": user_id, "of_spark_user": spark_user_id}

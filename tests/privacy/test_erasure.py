@@ -152,7 +152,13 @@ async def test_no_roster_brings_an_erased_student_back(family: Family) -> None:
         f"SELECT id FROM lms_integrations WHERE lms_user_id = '{child.spark_user_id}'"  # noqa: S608
     )
     assert users == []
-    await family.stores.execute("DELETE FROM spark.roster_imports")  # the family named it again
+    assert {trace.split(": ")[1] for trace in await family.traces([child])} == {child.spark_user_id}
+    named = await family.stores.execute(
+        "SELECT email, given_name, family_name FROM spark.roster_rows"  # noqa: S608
+        f" WHERE spark_user_id = '{child.spark_user_id}'"
+    )
+    assert [set(row.values()) for row in named] == [{None}] * 2
+    await family.stores.execute("DELETE FROM spark.roster_imports")
 
 
 async def test_a_new_click_makes_a_new_empty_account(family: Family) -> None:

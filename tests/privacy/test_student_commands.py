@@ -14,8 +14,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli import commands
-from tests.support.families import Family
+from tests.support.families import Child, Family
 from tests.support.processes import environment
+from tests.support.spark import SignedIn, submission
 
 Run = Callable[..., Coroutine[Any, Any, Result]]
 
@@ -61,6 +62,28 @@ async def test_a_student_is_erased_by_either_id_and_again(family: Family, run: R
     assert erased["completed_at"]
     assert erased["counts"]["files"] == 2
     assert await family.traces([child]) == []
+
+
+async def test_who_never_signed_in_is_erased_by_the_spark_id(family: Family, run: Run) -> None:
+    """Refused homework and roster rows are kept under it."""
+    stranger = f"student_{uuid4().hex}"
+    work = submission(SignedIn(stranger, "", "", ""), family.course.assignment)
+    assert (await family.spark.submit(work)).status_code == 404
+    nameless = Child(SignedIn(stranger, "", "", ""), {}, {stranger, work["submission_text"]})
+    await family.import_row(nameless, f"{stranger}@example.com", "Ada", "Example", apply="false")
+    assert await family.traces([nameless]) != []
+    erased = await run("erase-student", "--spark-user-id", stranger)
+    assert erased.exit_code == 0, erased.stderr
+    tombstone = json.loads(erased.stdout)
+    assert tombstone["completed_at"]
+    assert tombstone["counts"] == {"spark.deliveries": 1, "spark.roster_rows": 1}
+    assert await family.traces([nameless]) == []
+    again = await run("erase-student", "--spark-user-id", stranger)
+    assert again.stdout == erased.stdout
+    assert (await family.spark.submit(work)).status_code == 404
+    assert await family.traces([nameless]) == []
+    nobody = await run("erase-student", "--spark-user-id", f"student_{uuid4().hex}")
+    assert (nobody.exit_code, nobody.stderr) == (1, "not_found: Not found\n")
 
 
 @pytest.mark.parametrize("words", [(), (str(uuid4()), "--spark-user-id", "x")])

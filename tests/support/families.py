@@ -25,7 +25,7 @@ from tests.support.evidence import Desk, as_read, text
 from tests.support.homework import note
 from tests.support.roster import Course, entry, roster, send
 from tests.support.samples import pdf, png
-from tests.support.spark import SignedIn, Spark, submission
+from tests.support.spark import SignedIn, Spark, encoded, submission
 from tests.support.stores import Stores
 
 IMPORTS = "/internal/v1/roster/imports"
@@ -111,7 +111,7 @@ class Family:
         child = Child(student, files, words, {texts[3]}, *known)
         refused = works[2] | {"spark_assignment_id": "nothing", "spark_course_id": None}
         assert (await self.spark.submit(refused)).status_code == 400
-        assert (await self.spark.submit(works[3] | {"grade": "A"})).status_code == 400
+        assert (await self.spark.submit(encoded(works[3])[:-1])).status_code == 400
         await self._enlist(child, f"{email}@example.com", given, family)
         return child
 
