@@ -1,5 +1,6 @@
 """What follows the order to erase a student: files, texts nobody could read, and then every row."""
 
+import json
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from sqlalchemy import (
     case,
     delete,
     func,
+    or_,
     select,
     update,
 )
@@ -133,11 +135,15 @@ async def _delete_rows(
 
 
 # A message that could not be read is nobody's, though it may say whose it is.
-_NAMES = func.pg_catalog.position(
-    InboxDelivery.message, bindparam("named", type_=InboxDelivery.message.type)
-)
+_SPELLINGS = ("plain", "escaped", "escaped_as_php_does")
+_NAMES = [
+    func.pg_catalog.position(
+        InboxDelivery.message, bindparam(spelling, type_=InboxDelivery.message.type)
+    )
+    for spelling in _SPELLINGS
+]
 _UNREAD = (
-    select(InboxDelivery.id, (_NAMES > 0).label("names_them"))
+    select(InboxDelivery.id, or_(*(place > 0 for place in _NAMES)).label("names_them"))
     .where(
         InboxDelivery.route == SUBMISSION_ROUTE,
         InboxDelivery.code.is_not(None),
@@ -157,9 +163,11 @@ _FORGET = (
 async def _forget_unread(sessions: Sessions, spark_user_id: str | None) -> None:
     after = UUID(int=0)
     while spark_user_id:
+        escaped = json.dumps(spark_user_id)[1:-1]
+        spelled = (spark_user_id, escaped, escaped.replace("/", r"\/"))
+        named = {name: text.encode() for name, text in zip(_SPELLINGS, spelled, strict=True)}
         async with sessions() as session, session.begin():
-            named = {"after": after, "named": spark_user_id.encode()}
-            unread = (await session.execute(_UNREAD, named)).all()
+            unread = (await session.execute(_UNREAD, named | {"after": after})).all()
             for row in unread:
                 if row.names_them:
                     await _forget_if_theirs(session, row.id, spark_user_id)

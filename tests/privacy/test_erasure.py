@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -257,6 +258,17 @@ async def test_a_message_that_nobody_could_read_is_found_among_many(family: Fami
         "DELETE FROM spark.deliveries WHERE message = 'of somebody else' RETURNING id"
     )
     assert len(others) == 117
+
+
+async def test_an_unreadable_message_may_spell_the_id_as_php_does(family: Family) -> None:
+    name = secrets.token_hex(8)
+    student = await family.spark.sign_in(sub=f"school/{name}é")
+    cut = rb'{"spark_user_id": "school\/' + name.encode() + rb'\u00e9", "submission_text": "Rain'
+    assert (await family.spark.submit(cut)).status_code == 400
+    child = Child(student, {}, {name})
+    assert await family.traces([child]) != []
+    await family.erased(child)
+    assert await family.traces([child]) == []
 
 
 async def test_what_was_just_read_is_written_down_of_nobody(family: Family) -> None:
