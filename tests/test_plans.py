@@ -18,6 +18,7 @@ from app.activity.search import Wanted as WantedEvents
 from app.database import Sessions, create_engine, migrate, open_sessions
 from app.deliveries.read_inbox import Wanted, newest_deliveries
 from app.learning.read_experience import newest_awards
+from app.privacy.retention import BATCH_ROWS, rules
 from app.settings import Settings
 from app.submissions.list_submissions import Wanted as WantedSubmissions
 from app.submissions.list_submissions import newest_submissions
@@ -174,3 +175,15 @@ async def test_a_page_of_the_log_reads_the_newest_of_each_type(sessions: Session
     assert len(conditions) == 2, planned  # both ends of the range
     sorted_before = re.findall(r"Presorted Key: .*event_type.*created_at", planned)
     assert len(sorted_before) == 1, planned  # what is left to sort are equal moments
+
+
+@pytest.mark.parametrize("name", ["activity", "activity_personal", "audit_log", "deliveries"])
+async def test_what_is_old_is_found_by_an_index(
+    settings: Settings, sessions: Sessions, name: str
+) -> None:
+    [rule] = [rule for rule in rules(settings) if rule.name == name]
+    due = select(rule.table).where(rule.is_due).limit(BATCH_ROWS)
+    _, indexes = await _indexes(sessions, due)
+    assert len(indexes) == 1
+    if name == "activity_personal":
+        assert indexes == ["ix_user_activity_events_personal"]
