@@ -23,12 +23,14 @@ from sqlalchemy import (
     bindparam,
     column,
     func,
+    literal,
     select,
     true,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 
-from app.models import EvidenceBlock, EvidenceDocument
+from app.models import EvidenceBlock, EvidenceDocument, QuestTaskCompletion
 
 FILE_MEMBERS = ("url", "filename", "file_size", "content_type")
 
@@ -70,9 +72,12 @@ def file_block(file: EvidenceFile) -> Block:
             return Block("document", file.members | {"title": file.filename})
 
 
+NAMES_DOCUMENT = "Multi-format evidence document (Document ID: "
+
+
 def evidence_text(document_id: ColumnElement[UUID]) -> ColumnElement[str]:
     """What the main app's readers parse to find the blocks (CONTRACT 12)."""
-    return func.concat("Multi-format evidence document (Document ID: ", document_id, ")")
+    return func.concat(NAMES_DOCUMENT, document_id, ")")
 
 
 def next_version(now: ColumnElement[datetime]) -> ColumnElement[datetime]:
@@ -123,6 +128,41 @@ def insert_blocks(document: CTE) -> Insert:
 
 
 BLOCKS = insert_blocks(DOCUMENT).cte("blocks")
+
+
+def keep_native(document: CTE, user_id: ColumnElement[UUID], task_id: ColumnElement[UUID]) -> CTE:
+    """A piece of a statement that makes a document: what a native completion told without one, in
+    columns that name the document from now on (CONTRACT 12), goes behind `:blocks`, as the
+    student's own.
+    """
+    native = QuestTaskCompletion
+    text, url = native.evidence_text, native.evidence_url
+    had_document = (
+        select(EvidenceDocument.id)
+        .where(EvidenceDocument.user_id == user_id, EvidenceDocument.task_id == task_id)
+        .exists()
+    )
+    told = (
+        ("text", text.regexp_match(r"\S") & ~text.startswith(NAMES_DOCUMENT), {"text": text}),
+        ("link", url.regexp_match("^https?://"), {"url": url, "title": url}),
+    )
+    place = func.jsonb_array_length(bindparam("blocks", type_=JSONB))
+    blocks = (
+        select(
+            document.c.id,
+            literal(kind),
+            func.jsonb_build_object(*(part for member in content.items() for part in member)),
+            place + number,
+            native.is_confidential,
+            native.user_id,
+            literal("student"),
+        )
+        .join_from(document, native, true())
+        .where(native.user_id == user_id, native.task_id == task_id, is_told, ~had_document)
+        for number, (kind, is_told, content) in enumerate(told)
+    )
+    columns = [name for name in ("document_id", *_BLOCK.c.keys()) if name != "id"]
+    return insert(EvidenceBlock).from_select(columns, union_all(*blocks)).cte("native")
 
 
 def kept_places(

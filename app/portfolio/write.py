@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import insert
 from app.activity import record_event
 from app.activity.audit import Action, record_audit
 from app.database import Session
-from app.evidence.documents import evidence_text, insert_blocks, next_version
+from app.evidence.documents import evidence_text, insert_blocks, keep_native, next_version
 from app.evidence.links import object_keys
 from app.files.uploads import release_files
 from app.models import EvidenceBlock, EvidenceDocument, QuestTaskCompletion, SubmissionRevision
@@ -95,7 +95,8 @@ _HIDDEN = (
     )
     .cte("hidden")
 )
-_WRITE = select(_DOCUMENT.c.id, _DOCUMENT.c.updated_at).add_cte(_BLOCKS, _SPARKS, _HIDDEN)
+_NATIVE = keep_native(_DOCUMENT, bindparam("of_user", type_=Uuid), bindparam("of_task", type_=Uuid))
+_WRITE = select(_DOCUMENT.c.id, _DOCUMENT.c.updated_at).add_cte(_BLOCKS, _SPARKS, _HIDDEN, _NATIVE)
 
 _DELETE = delete(EvidenceBlock).where(
     EvidenceBlock.id == any_(bindparam("gone", type_=ARRAY(Uuid)))

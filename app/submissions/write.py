@@ -20,6 +20,7 @@ from app.evidence.documents import (
     EvidenceFile,
     evidence_text,
     file_block,
+    keep_native,
     place_blocks,
     text_block,
 )
@@ -141,6 +142,7 @@ _REVISION = (
     .returning(SubmissionRevision.revision)
     .cte("revision")
 )
+_NATIVE = keep_native(DOCUMENT, bindparam("user_id", type_=Uuid), bindparam("task_id", type_=Uuid))
 _PAID, _BY_PILLAR, _BY_SUBJECT = award(_COMPLETION)
 _WRITE = (
     select(
@@ -149,7 +151,7 @@ _WRITE = (
         func.coalesce(select(_PAID.c.xp_amount).scalar_subquery(), 0),
     )
     .join_from(_COMPLETION, _REVISION, true())
-    .add_cte(BLOCKS, _BY_PILLAR, _BY_SUBJECT)
+    .add_cte(BLOCKS, _NATIVE, _BY_PILLAR, _BY_SUBJECT)
 )
 
 

@@ -8,13 +8,14 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import ColumnElement, Row, delete, func, select, update
 
 from app.database import Sessions
 from app.models import (
     ActivityEvent,
     EvidenceDocument,
     QuestTaskCompletion,
+    SubmissionRevision,
     UserQuest,
     UserQuestTask,
     UserSubjectXp,
@@ -555,6 +556,46 @@ async def test_nothing_is_completed_without_evidence(fresh: Desk, sessions: Sess
     await fresh.saved()
     assert_problem(await fresh.complete(), 400, "evidence_empty")
     assert await completions_of(sessions, fresh) == []
+
+
+# ---------------------------------------------------------------------------- native evidence
+
+
+@pytest.mark.parametrize("how", ["edit", "hand in"])
+async def test_plain_evidence_of_a_native_completion_becomes_the_students_blocks(
+    desk: Desk,
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+    sessions: Sessions,
+    *,
+    how: str,
+) -> None:
+    """As the main app completes without a document (CONTRACT 12): none of it is lost."""
+    of_task = EvidenceDocument.task_id == UUID(desk.task_id)
+    completed = QuestTaskCompletion.task_id == UUID(desk.task_id)
+    told = {"evidence_text": "My essay on rain.", "evidence_url": "https://example.com/essay"}
+    async with sessions() as session, session.begin():
+        await session.execute(delete(SubmissionRevision).where(_of(student)))
+        await session.execute(delete(EvidenceDocument).where(of_task))
+        await session.execute(update(QuestTaskCompletion).where(completed).values(told))
+    if how == "edit":
+        await desk.saved(text("mine"))
+    else:
+        body_of(await spark.submit(submission(student, assignment)))
+    _, essay, link = (await desk.read())["blocks"]
+    assert essay["content"] == {"text": "My essay on rain."}
+    assert link["content"]["url"] == "https://example.com/essay"
+    assert [block["provenance"]["written_by"] for block in (essay, link)] == ["student"] * 2
+    [completion] = await completions_of(sessions, desk)
+    document_id = (await desk.read())["document"]["id"]
+    assert completion.evidence_text.endswith(f"(Document ID: {document_id})")
+    body_of(await spark.submit(submission(student, assignment)))
+    assert texts(await desk.read()).count("My essay on rain.") == 1
+
+
+def _of(student: SignedIn) -> ColumnElement[bool]:
+    return SubmissionRevision.user_id == UUID(student.user_id)
 
 
 # ---------------------------------------------------------------------------- who wrote, who told
