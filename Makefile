@@ -20,7 +20,8 @@ demo: $(SYNCED) ## send a student and homework through a running copy, and show 
 
 .PHONY: test
 test: $(SYNCED) ## run the tests against real Postgres and S3 servers; most of it is waiting
-	$(BIN)/python -m pytest -q -n 3
+	$(BIN)/python -m pytest -q -n 3 -m "not alone"
+	$(BIN)/python -m pytest -q -m alone
 
 .PHONY: soak
 soak: $(SYNCED) ## the tests with the full numbers: slower

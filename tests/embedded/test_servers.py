@@ -24,6 +24,7 @@ async def test_rows_objects_and_addresses_are_kept_over_a_restart(
     assert (await add_row(again.variables), await add_object(again.variables)) == (2, 2)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, None])
 def test_every_end_is_quick_and_leaves_nothing(held: Holder, number: signal.Signals | None) -> None:
     started = time.monotonic()
@@ -34,6 +35,7 @@ def test_every_end_is_quick_and_leaves_nothing(held: Holder, number: signal.Sign
     assert held.sockets() == []
 
 
+@pytest.mark.alone
 def test_a_connected_client_does_not_delay_the_end(holders: Holders, folder: Path) -> None:
     held = holders.start(folder, "--only", "postgres")
     with socket.create_connection(_address(held)):

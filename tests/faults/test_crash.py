@@ -108,6 +108,7 @@ def test_sigterm_lets_a_running_upload_finish(checkout: Checkout, row: str) -> N
         assert serving.running() == []
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("row", ["P189"])
 def test_ctrl_c_does_not_wait_for_a_sender_that_stopped(
     checkout: Checkout, outside: Stores, row: str

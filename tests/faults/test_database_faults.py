@@ -161,6 +161,7 @@ async def test_a_connection_cut_around_any_commit_gives_one_result(
 # ---------------------------------------------------------------------------- busy and slow
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("row", ["P173"])
 async def test_when_all_connections_are_busy_others_are_told_to_come_again(
     settings_of_stores: Settings, stores: Stores, row: str

@@ -137,6 +137,7 @@ class Held:
         )
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("row", ["P197"])
 async def test_five_hundred_that_leave_leave_nothing_open(faulty: Faulty, row: str) -> None:
     """By reset and by an orderly end, at every place, files before and after the metadata."""
@@ -172,6 +173,7 @@ async def test_five_hundred_that_leave_leave_nothing_open(faulty: Faulty, row: s
     await faulty.assert_invariants()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("row", ["P153"])
 async def test_two_hundred_slow_connections_stop_nobody(faulty: Faulty, row: str) -> None:
     """A byte of their headers now and then. To close them is the work of the proxy in front."""
