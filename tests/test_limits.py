@@ -50,7 +50,7 @@ def _counting_in(settings: Settings, storage_uri: str) -> Settings:
 async def test_a_limit_per_spark_user_holds_over_two_processes(
     settings: Settings, spark: Spark, redis: str
 ) -> None:
-    """P233"""
+    """P233. Where a minute of the counter ends in between it estimates, and one more may pass."""
     counting, student = _counting_in(settings, redis), f"student_{uuid4().hex}"
     statuses = []
     async with (
@@ -62,7 +62,9 @@ async def test_a_limit_per_spark_user_holds_over_two_processes(
             token = spark.launch_token(sub=student)
             answer = await browser.get(f"{url}/spark/sso", params={"token": token})
             statuses.append(answer.status_code)
-    assert statuses == [302] * 4 + [429] * 2
+    refused = statuses.count(429)
+    assert refused in {1, 2}
+    assert statuses == [302] * (6 - refused) + [429] * refused
     problem = assert_problem(answer, 429, "rate_limited")
     assert answer.headers["retry-after"] == str(problem["retry_after"])
     assert 1 <= int(answer.headers["retry-after"]) <= 60

