@@ -4,8 +4,6 @@
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 
 import psutil
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from tests.support.bodies import BOUNDARY
 from tests.support.checkout import Serving, make_checkout
 from tests.support.file_sender import FileSender, Load, film
+from tests.support.processes import open_files
 from tests.support.sender import MEBIBYTE, Sender, large_files
 
 MAX_CPU_MS = 10  # for a MiB; the target is 5
@@ -65,9 +64,4 @@ def test_no_byte_of_a_file_touches_the_disk_when_metadata_comes_first(serving: S
 
 
 def open_paths(process: psutil.Process) -> set[str]:
-    """Files without a name included."""
-    paths = set()
-    for link in Path(f"/proc/{process.pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed since it was listed
-            paths.add(link.readlink())
-    return {str(path) for path in paths if path.is_absolute()}
+    return {target for target in open_files(process.pid) if target.startswith("/")}

@@ -26,7 +26,7 @@ from tests.support.forked import Forked, Forks, open_forks
 from tests.support.homework import Homework, note, sign_in, write_homework
 from tests.support.invariants import NO_FAULTS, Answered, find_faults
 from tests.support.locks import hold
-from tests.support.processes import environment
+from tests.support.processes import environment, open_files
 from tests.support.stored import eventually
 from tests.support.stores import Stores
 
@@ -203,10 +203,6 @@ async def connected(serving: Forked) -> AsyncIterator[asyncio.StreamWriter]:
 
 async def holds_a_temporary_file(serving: Forked) -> bool:
     return any("/temporary/" in target for target in open_files(serving.pid))
-
-
-def open_files(pid: int) -> list[str]:
-    return [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
 
 
 @pytest.mark.parametrize("row", ["P266"])

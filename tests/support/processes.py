@@ -4,7 +4,8 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -16,6 +17,15 @@ START_SECONDS = 60
 def environment(settings: Settings) -> dict[str, str]:
     """The variables that make another process have these settings."""
     return {name.upper(): _text(value) for name, value in settings if value not in (None, ())}
+
+
+def open_files(pid: int) -> set[str]:
+    """What the process has open, files without a name included."""
+    targets = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since it was listed
+            targets.add(str(link.readlink()))
+    return targets
 
 
 def _text(value: object) -> str:
