@@ -2,29 +2,25 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from sqlalchemy import func, insert, literal, select, text
-from typer.testing import CliRunner, Result
 
 from app.activity.audit import ENTRIES_PER_PAGE
-from app.cli import commands
 from app.database import Sessions, migrate
 from app.models import PLATFORM, AuditEntry, LmsSession
 from app.settings import Settings
 from app.sso.sessions import BATCH_SESSIONS
+from tests.support.commands import Run, run_on
 from tests.support.databases import empty_database
 from tests.support.elsewhere import Elsewhere, run_elsewhere
 from tests.support.problems import assert_problem
-from tests.support.processes import environment
 from tests.support.spark import SignedIn, Spark
 from tests.support.stored import audited
-
-Run = Callable[..., Coroutine[Any, Any, Result]]
 
 
 @pytest.fixture
@@ -34,14 +30,6 @@ async def own(settings: Settings) -> AsyncIterator[Elsewhere]:
         await asyncio.to_thread(migrate, empty)
         async with run_elsewhere(empty) as elsewhere:
             yield elsewhere
-
-
-def run_on(settings: Settings) -> Run:
-    async def command(*words: str) -> Result:
-        runner = CliRunner(env=environment(settings))
-        return await asyncio.to_thread(lambda: runner.invoke(commands, words))
-
-    return command
 
 
 @pytest.fixture

@@ -2,32 +2,21 @@
 tests/test_commands.py.
 """
 
-import asyncio
 import json
 import zipfile
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from app.cli import commands
+from tests.support.commands import Run, run_on
 from tests.support.families import Child, Family
-from tests.support.processes import environment
 from tests.support.spark import SignedIn, submission
-
-Run = Callable[..., Coroutine[Any, Any, Result]]
 
 
 @pytest.fixture
 def run(family: Family) -> Run:
-    async def command(*words: str) -> Result:
-        runner = CliRunner(env=environment(family.settings))
-        return await asyncio.to_thread(lambda: runner.invoke(commands, words))
-
-    return command
+    return run_on(family.settings)
 
 
 def names_in(folder: Path) -> list[str]:
