@@ -143,15 +143,15 @@ def keep_native(document: CTE, user_id: ColumnElement[UUID], task_id: ColumnElem
         .exists()
     )
     told = (
-        ("text", text.regexp_match(r"\S") & ~text.startswith(NAMES_DOCUMENT), {"text": text}),
-        ("link", url.regexp_match("^https?://"), {"url": url, "title": url}),
+        ("text", text.regexp_match(r"\S") & ~text.startswith(NAMES_DOCUMENT), ("text", text)),
+        ("link", url.regexp_match("^https?://"), ("url", url, "title", url)),
     )
     place = func.jsonb_array_length(bindparam("blocks", type_=JSONB))
     blocks = (
         select(
             document.c.id,
             literal(kind),
-            func.jsonb_build_object(*(part for member in content.items() for part in member)),
+            func.jsonb_build_object(*content),
             place + number,
             native.is_confidential,
             native.user_id,

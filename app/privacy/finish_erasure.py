@@ -161,11 +161,13 @@ _FORGET = (
 
 
 async def _forget_unread(sessions: Sessions, spark_user_id: str | None) -> None:
+    if not spark_user_id:
+        return
+    escaped = json.dumps(spark_user_id)[1:-1]
+    spelled = (spark_user_id, escaped, escaped.replace("/", r"\/"))
+    named = {name: text.encode() for name, text in zip(_SPELLINGS, spelled, strict=True)}
     after = UUID(int=0)
-    while spark_user_id:
-        escaped = json.dumps(spark_user_id)[1:-1]
-        spelled = (spark_user_id, escaped, escaped.replace("/", r"\/"))
-        named = {name: text.encode() for name, text in zip(_SPELLINGS, spelled, strict=True)}
+    while True:
         async with sessions() as session, session.begin():
             unread = (await session.execute(_UNREAD, named | {"after": after})).all()
             for row in unread:
