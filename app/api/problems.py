@@ -18,23 +18,14 @@ from app.api.failures import note_failure
 from app.api.sign_in_page import render_page, wants_page
 from app.database import OUTAGES, explain_outage, sqlstate_of
 from app.errors import (
-    BodyTimeoutError,
-    BodyTooLargeError,
     CourseSyncFailedError,
-    CredentialsInvalidError,
-    DatabaseUnavailableError,
     EvidenceFileTooLargeError,
     FieldInvalidError,
     HeaderTooLargeError,
-    JsonInvalidError,
-    MediaTypeUnsupportedError,
     MethodNotAllowedError,
     NotFoundError,
-    OverloadedError,
-    RateLimitedError,
     RequestInvalidError,
     RosterFailedError,
-    ScopeMissingError,
     ServiceError,
     SignInFailedError,
     SubmissionFailedError,
@@ -46,22 +37,8 @@ log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 
-# What the edge answers on any route, and what reading a body adds.
+# What the edge answers on any route.
 EVERYWHERE: tuple[type[ServiceError], ...] = (RequestInvalidError, HeaderTooLargeError)
-BODY_PROBLEMS: tuple[type[ServiceError], ...] = (
-    BodyTimeoutError,
-    BodyTooLargeError,
-    MediaTypeUnsupportedError,
-    JsonInvalidError,
-)
-INTERNAL_PROBLEMS: tuple[type[ServiceError], ...] = (
-    CredentialsInvalidError,
-    ScopeMissingError,
-    FieldInvalidError,
-    DatabaseUnavailableError,
-    OverloadedError,
-    ServiceError,
-)
 
 # What an unexpected failure of a route says to its old clients.
 UNEXPECTED: dict[str, type[ServiceError]] = {
@@ -133,9 +110,6 @@ class Problem(BaseModel):
 
 def render(error: ServiceError, request: Request) -> Response:
     """The response for a failure. Holds nothing of the exception but what `errors` wrote."""
-    retry_after = (
-        error.retry_after_seconds if isinstance(error, RateLimitedError) else error.retry_after
-    )
     problem = Problem(
         type=f"/problems/{error.code}",
         title=error.title,
@@ -145,12 +119,12 @@ def render(error: ServiceError, request: Request) -> Response:
         error=error.error_text,
         success=False if request.url.path.startswith(SAY_SUCCESS) else None,
         hint=error.hint_text,
-        errors=[FileFault(file=f.file, code=f.code, detail=f.detail) for f in error.files] or None,
-        retry_after=retry_after,
+        errors=[_file_fault(fault) for fault in error.files] or None,
+        retry_after=error.retry_after,
         request_id=request_id_of(request),
         **_sizes(error),
     )
-    headers = {"Retry-After": str(retry_after)} if retry_after else {}
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
     if isinstance(error, UnauthorizedError):
         headers["WWW-Authenticate"] = error.scheme
     return JSONResponse(
@@ -159,6 +133,10 @@ def render(error: ServiceError, request: Request) -> Response:
         headers=headers,
         media_type=MEDIA_TYPE,
     )
+
+
+def _file_fault(fault: ServiceError) -> FileFault:
+    return FileFault(file=fault.file or "", code=fault.code, detail=fault.error_text)
 
 
 def _sizes(error: ServiceError) -> dict[str, int]:

@@ -10,7 +10,6 @@ from app.errors import (
     FileExpandsTooLargeError,
     FileMissingError,
     FileNotDeclaredError,
-    FileProblem,
     FileTypeNotAllowedError,
     MetadataDuplicateError,
     ServiceError,
@@ -58,19 +57,18 @@ class FileFaults:
 
     def __init__(self) -> None:
         self._faults: list[ServiceError] = []
-        self._problems: list[FileProblem] = []
 
     def __bool__(self) -> bool:
         return bool(self._faults)
 
     def add(self, file: str, fault: ServiceError) -> None:
+        fault.file = file
         self._faults.append(fault)
-        self._problems.append(FileProblem(file, fault.code, fault.error_text))
 
     def check(self) -> None:
         """Raises the first fault, with every file at fault in its `files`."""
         if self._faults:
-            self._faults[0].files = self._problems
+            self._faults[0].files = self._faults
             raise self._faults[0]
 
 

@@ -17,8 +17,9 @@ from app.api.internal.activity_schemas import (
     AppliedFilters,
     Event,
 )
-from app.api.problems import INTERNAL_PROBLEMS, problems
+from app.api.problems import problems
 from app.errors import (
+    INTERNAL_PROBLEMS,
     FieldInvalidError,
 )
 

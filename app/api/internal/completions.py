@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from app.api.callers import READ, Caller
 from app.api.dependencies import Now, Opened
 from app.api.internal.schemas import Block, CompletionAnswer, Document, File
-from app.api.problems import INTERNAL_PROBLEMS, problems
-from app.errors import NotFoundError
+from app.api.problems import problems
+from app.errors import INTERNAL_PROBLEMS, NotFoundError
 from app.evidence.completions import CompletionFile, StoredBlock, get_completion
 from app.evidence.links import Links
 from app.storage.bucket import LINK_SECONDS, Bucket

@@ -11,26 +11,11 @@ from app.api.callers import READ, WRITE, Caller
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.internal.schemas import DeliveryAnswer, DeliveryList, DeliveryQuery
 from app.api.paging import Cursors, read_page
-from app.api.problems import INTERNAL_PROBLEMS, problems
+from app.api.problems import problems
 from app.api.submission_answer import SubmissionAnswer, answer_submission
 from app.clock import new_id, stopwatch
 from app.deliveries.read_inbox import Wanted, describe_delivery, list_deliveries
-from app.errors import (
-    AccountInactiveError,
-    AssignmentAmbiguousError,
-    AssignmentNotFoundError,
-    ContentMissingError,
-    FieldMissingError,
-    FileMissingError,
-    IdempotencyConflictError,
-    JsonInvalidError,
-    NotFoundError,
-    NotReplayableError,
-    RequestInProgressError,
-    RequestStillRunningError,
-    StudentNotFoundError,
-    UrlNotAllowedError,
-)
+from app.errors import INTERNAL_PROBLEMS, REPLAY_PROBLEMS, NotFoundError
 from app.submissions.replay import replay_delivery
 
 router = APIRouter(prefix="/internal/v1/deliveries", tags=["deliveries"])
@@ -80,23 +65,7 @@ async def read_delivery(delivery_id: UUID, opened: Opened) -> DeliveryAnswer:
         " repeating it changes nothing. Files that were never stored cannot be replayed."
     ),
     response_model=SubmissionAnswer,
-    responses=problems(
-        NotFoundError,
-        NotReplayableError,
-        JsonInvalidError,
-        FieldMissingError,
-        ContentMissingError,
-        FileMissingError,
-        UrlNotAllowedError,
-        AssignmentNotFoundError,
-        AssignmentAmbiguousError,
-        StudentNotFoundError,
-        AccountInactiveError,
-        IdempotencyConflictError,
-        RequestInProgressError,
-        RequestStillRunningError,
-        *INTERNAL_PROBLEMS,
-    ),
+    responses=problems(*REPLAY_PROBLEMS),
 )
 async def replay(
     delivery_id: UUID,

@@ -10,7 +10,8 @@ from app.api.callers import READ
 from app.api.dependencies import Opened
 from app.api.internal.events_schemas import EventPage, EventQuery, FollowedEvent
 from app.api.paging import Cursors
-from app.api.problems import INTERNAL_PROBLEMS, problems
+from app.api.problems import problems
+from app.errors import INTERNAL_PROBLEMS
 
 router = APIRouter(prefix="/internal/v1/events", tags=["events"], dependencies=[READ])
 

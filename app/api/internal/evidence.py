@@ -7,9 +7,7 @@ from fastapi import APIRouter, Request
 
 from app.api.dependencies import Now, Opened, Resources, read_body, require_json
 from app.api.internal.evidence_editor import (
-    EVIDENCE_PROBLEMS,
     PREFIX,
-    WRITING_PROBLEMS,
     Reader,
     StudentId,
     Writer,
@@ -23,9 +21,15 @@ from app.api.internal.evidence_schemas import (
     EvidenceDocumentAnswer,
     SavedAnswer,
 )
-from app.api.problems import BODY_PROBLEMS, json_body, problems
+from app.api.problems import json_body, problems
 from app.deliveries.open import beside_if_large
-from app.errors import EvidenceChangedError, EvidenceEmptyError
+from app.errors import (
+    EVIDENCE_PROBLEMS,
+    JSON_PROBLEMS,
+    WRITING_PROBLEMS,
+    EvidenceChangedError,
+    EvidenceEmptyError,
+)
 from app.evidence.links import Links
 from app.evidence.read_document import Evidence, ShownBlock, get_document, get_evidence
 from app.portfolio.draft import EvidenceDraft, read_draft
@@ -77,7 +81,7 @@ SAVE: dict[str, Any] = {
         " same."
     ),
     "responses": problems(
-        EvidenceChangedError, EvidenceEmptyError, *WRITING_PROBLEMS, *BODY_PROBLEMS
+        EvidenceChangedError, EvidenceEmptyError, *WRITING_PROBLEMS, *JSON_PROBLEMS
     ),
     "openapi_extra": json_body(EvidenceDraft),
 }

@@ -7,9 +7,8 @@ from fastapi import Query
 
 from app.api.callers import STUDENT_READ, STUDENT_WRITE, Caller
 from app.api.dependencies import Now
-from app.api.problems import INTERNAL_PROBLEMS
 from app.clock import new_id
-from app.errors import AccountInactiveError, FieldMissingError, NotFoundError, ServiceError
+from app.errors import FieldMissingError, NotFoundError
 from app.evidence.read_document import Viewer
 from app.portfolio.editor import Editor
 
@@ -24,12 +23,6 @@ StudentId = Annotated[
         examples=["0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"],
     ),
 ]
-EVIDENCE_PROBLEMS: tuple[type[ServiceError], ...] = (
-    NotFoundError,
-    FieldMissingError,
-    *INTERNAL_PROBLEMS,
-)
-WRITING_PROBLEMS: tuple[type[ServiceError], ...] = (AccountInactiveError, *EVIDENCE_PROBLEMS)
 
 
 def viewer_of(caller: Caller, user_id: UUID | None) -> Viewer:

@@ -10,25 +10,13 @@ from app import metrics
 from app.api.dependencies import Now, Opened, Resources, paced_body
 from app.api.internal.evidence_editor import (
     PREFIX,
-    WRITING_PROBLEMS,
     StudentId,
     Writer,
     editor_of,
 )
 from app.api.internal.evidence_schemas import DetachedAnswer, UploadedAnswer
 from app.api.problems import problems
-from app.errors import (
-    BodyTimeoutError,
-    BodyTooLargeError,
-    EvidenceFileTooLargeError,
-    FileExpandsTooLargeError,
-    FileTypeNotAllowedError,
-    MultipartInvalidError,
-    MultipartTruncatedError,
-    RateLimitedError,
-    StorageUnavailableError,
-    TooManyFilesError,
-)
+from app.errors import EVIDENCE_FILE_PROBLEMS, WRITING_PROBLEMS
 from app.evidence.links import Links
 from app.files.store_file import Destination
 from app.portfolio.attach_file import Entrance, Form, attach_file
@@ -69,19 +57,7 @@ FILE_FORM = {
         " decides the type; an image block takes pictures only. A block of Spark's becomes the"
         " student's. 60 an hour for a student."
     ),
-    responses=problems(
-        FileTypeNotAllowedError,
-        TooManyFilesError,
-        MultipartInvalidError,
-        MultipartTruncatedError,
-        BodyTimeoutError,
-        BodyTooLargeError,
-        EvidenceFileTooLargeError,
-        FileExpandsTooLargeError,
-        RateLimitedError,
-        StorageUnavailableError,
-        *WRITING_PROBLEMS,
-    ),
+    responses=problems(*EVIDENCE_FILE_PROBLEMS),
     openapi_extra=FILE_FORM,
 )
 async def upload(

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query
 from app.api.callers import READ
 from app.api.dependencies import Opened
 from app.api.internal.explain_schemas import ExplainAnswer, ExplainQuery
-from app.api.problems import INTERNAL_PROBLEMS, problems
+from app.api.problems import problems
+from app.errors import INTERNAL_PROBLEMS
 from app.submissions.explain import explain_homework
 from app.submissions.explain_facts import Asked
 from app.submissions.findings import judge

@@ -7,7 +7,8 @@ from pydantic import BaseModel, Field
 
 from app.api.callers import READ
 from app.api.dependencies import Opened
-from app.api.problems import INTERNAL_PROBLEMS, problems
+from app.api.problems import problems
+from app.errors import INTERNAL_PROBLEMS
 
 router = APIRouter(prefix="/internal/v1/lms", tags=["lms"], dependencies=[READ])
 

@@ -9,14 +9,14 @@ from pydantic import BaseModel, Field
 from app.api.callers import ADMIN, Caller
 from app.api.dependencies import Now, Opened, Resources, paced_body
 from app.api.internal.schemas import UUID_EXAMPLE
-from app.api.problems import INTERNAL_PROBLEMS, problems
+from app.api.problems import problems
 from app.clock import new_id
 from app.courses.change_roster import Change
 from app.courses.import_roster import RosterReport, confirm_roster, import_roster
 from app.courses.spool_roster import spool_roster
 from app.errors import (
-    BodyTimeoutError,
-    BodyTooLargeError,
+    BODY_PROBLEMS,
+    INTERNAL_PROBLEMS,
     NotFoundError,
     RosterFileInvalidError,
 )
@@ -70,9 +70,7 @@ class RosterImportAnswer(BaseModel):
     name="importRoster",
     summary="Compare or apply a roster file",
     description=DESCRIPTION,
-    responses=problems(
-        RosterFileInvalidError, BodyTooLargeError, BodyTimeoutError, *INTERNAL_PROBLEMS
-    ),
+    responses=problems(RosterFileInvalidError, *BODY_PROBLEMS, *INTERNAL_PROBLEMS),
     openapi_extra={
         "requestBody": {
             "required": True,

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from app.api.callers import READ, WRITE, Caller
 from app.api.dependencies import Now, Opened, read_json
 from app.api.internal.schemas import Active, Inactive, Introspection
-from app.api.problems import BODY_PROBLEMS, INTERNAL_PROBLEMS, json_body, problems
-from app.errors import FieldInvalidError, NotFoundError
+from app.api.problems import json_body, problems
+from app.errors import INTERNAL_PROBLEMS, JSON_PROBLEMS, FieldInvalidError, NotFoundError
 from app.sso.sessions import introspect_token, revoke_session
 
 router = APIRouter(prefix="/internal/v1/sessions", tags=["sessions"])
@@ -25,7 +25,7 @@ MAX_BODY_BYTES = 64 * 1024
     dependencies=[READ],
     summary="Ask whether an app token is active",
     description="In the manner of RFC 7662: an inactive token is not explained.",
-    responses=problems(*INTERNAL_PROBLEMS, *BODY_PROBLEMS),
+    responses=problems(*INTERNAL_PROBLEMS, *JSON_PROBLEMS),
     openapi_extra=json_body(Introspection),
 )
 async def introspect(request: Request, opened: Opened, now: Now) -> Active | Inactive:

@@ -11,9 +11,9 @@ from starlette.responses import Response, StreamingResponse
 from app.api.callers import ADMIN, Caller
 from app.api.dependencies import Now, Opened
 from app.api.internal.schemas import UUID_EXAMPLE
-from app.api.problems import INTERNAL_PROBLEMS, problems
+from app.api.problems import problems
 from app.clock import new_id
-from app.errors import NotAStudentError, NotFoundError, StorageUnavailableError
+from app.errors import INTERNAL_PROBLEMS, NotAStudentError, NotFoundError, StorageUnavailableError
 from app.privacy.erase import Order, erase_student
 from app.privacy.export import begin_export
 

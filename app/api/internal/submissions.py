@@ -20,10 +20,10 @@ from app.api.internal.submission_schemas import (
     SubmissionQuery,
 )
 from app.api.paging import Cursors, read_page
-from app.api.problems import INTERNAL_PROBLEMS, problems
+from app.api.problems import problems
 from app.api.submission_answer import SubmissionAnswer, answer_submission
 from app.clock import MILLISECOND, first_id, new_id
-from app.errors import AccountInactiveError, NotFoundError
+from app.errors import INTERNAL_PROBLEMS, AccountInactiveError, NotFoundError
 from app.storage.bucket import Bucket
 from app.submissions.get_submission import FullRevision, get_submission
 from app.submissions.list_submissions import Wanted, list_submissions

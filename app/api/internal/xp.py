@@ -10,8 +10,8 @@ from app.api.callers import READ
 from app.api.dependencies import Opened
 from app.api.internal.xp_schemas import AwardItem, ExperienceAnswer
 from app.api.paging import Cursors, PageQuery, read_page
-from app.api.problems import INTERNAL_PROBLEMS, problems
-from app.errors import NotFoundError
+from app.api.problems import problems
+from app.errors import INTERNAL_PROBLEMS, NotFoundError
 from app.learning.read_experience import get_totals, list_awards
 
 router = APIRouter(prefix="/internal/v1/students", tags=["students"])

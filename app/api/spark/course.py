@@ -12,7 +12,6 @@ from app.api.problems import json_body, problems
 from app.api.spark.delivery import (
     SIGNATURE_HEADERS,
     WEBHOOK_PARAMETERS,
-    WEBHOOK_PROBLEMS,
     DryRun,
     read_delivery,
 )
@@ -20,7 +19,7 @@ from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
 from app.api.spark.schemas import UUID_EXAMPLE
 from app.courses.course import CoursePayload
 from app.courses.receive_course import receive_course, rehearse_course
-from app.errors import CourseSyncFailedError
+from app.errors import WEBHOOK_PROBLEMS, CourseSyncFailedError
 
 router = APIRouter(tags=["courses"])
 

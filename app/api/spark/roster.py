@@ -11,7 +11,6 @@ from app.api.problems import inline_schema, problems
 from app.api.spark.delivery import (
     SIGNATURE_HEADERS,
     WEBHOOK_PARAMETERS,
-    WEBHOOK_PROBLEMS,
     DryRun,
     read_delivery,
 )
@@ -20,7 +19,7 @@ from app.api.spark.schemas import UUID_EXAMPLE
 from app.courses.change_roster import Changed
 from app.courses.receive_roster import receive_roster, rehearse_receipt
 from app.courses.roster import RosterPayload, StudentPayload
-from app.errors import CourseNotFoundError, RosterFailedError
+from app.errors import WEBHOOK_PROBLEMS, CourseNotFoundError, RosterFailedError
 
 router = APIRouter(tags=["courses"])
 

@@ -11,22 +11,12 @@ from app.api.dependencies import Now, Opened, Resources, media_type, read_body
 from app.api.problems import problems
 from app.clock import new_id
 from app.errors import (
-    AccountInactiveError,
-    AccountLinkForbiddenError,
-    BodyTimeoutError,
-    BodyTooLargeError,
-    DatabaseUnavailableError,
-    LaunchClaimsInvalidError,
-    LaunchTokenExpiredError,
+    BODY_PROBLEMS,
+    SSO_PROBLEMS,
     LaunchTokenInvalidError,
     LaunchTokenMissingError,
-    LaunchTokenReplayedError,
     MediaTypeUnsupportedError,
-    OverloadedError,
-    RateLimitedError,
     RequestInvalidError,
-    RoleNotAllowedError,
-    SignInFailedError,
     SsoNotConfiguredError,
 )
 from app.sso.authorization_codes import new_code
@@ -54,22 +44,6 @@ for each click.
 
 A token may be used again until its code was redeemed; each use replaces the code."""
 
-ERRORS = (
-    RequestInvalidError,
-    LaunchTokenMissingError,
-    LaunchTokenInvalidError,
-    LaunchClaimsInvalidError,
-    LaunchTokenExpiredError,
-    LaunchTokenReplayedError,
-    RoleNotAllowedError,
-    AccountInactiveError,
-    AccountLinkForbiddenError,
-    RateLimitedError,
-    SignInFailedError,
-    SsoNotConfiguredError,
-    DatabaseUnavailableError,
-    OverloadedError,
-)
 REDIRECT: dict[int | str, dict[str, Any]] = {
     302: {
         "description": "To `{FRONTEND_URL}/auth/callback?code=…`; the code lives 60 s, once.",
@@ -91,7 +65,7 @@ REDIRECT: dict[int | str, dict[str, Any]] = {
     description=DESCRIPTION,
     status_code=302,
     response_class=RedirectResponse,
-    responses={**REDIRECT, **problems(*ERRORS)},
+    responses={**REDIRECT, **problems(*SSO_PROBLEMS)},
 )
 async def sign_in_by_query(
     request: Request,
@@ -122,7 +96,7 @@ async def sign_in_by_query(
     response_class=RedirectResponse,
     responses={
         **REDIRECT,
-        **problems(*ERRORS, BodyTimeoutError, BodyTooLargeError, MediaTypeUnsupportedError),
+        **problems(*SSO_PROBLEMS, *BODY_PROBLEMS, MediaTypeUnsupportedError),
     },
     openapi_extra={
         "requestBody": {

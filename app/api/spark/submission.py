@@ -11,38 +11,12 @@ from app.api.problems import inline_schema, problems
 from app.api.spark.delivery import (
     SIGNATURE_HEADERS,
     WEBHOOK_PARAMETERS,
-    WEBHOOK_PROBLEMS,
     DryRun,
     read_delivery,
 )
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
 from app.api.submission_answer import SubmissionAnswer, answer_submission
-from app.errors import (
-    AccountInactiveError,
-    AssignmentAmbiguousError,
-    AssignmentNotFoundError,
-    ContentMissingError,
-    FileDigestMismatchError,
-    FileDigestRequiredError,
-    FileExpandsTooLargeError,
-    FileMissingError,
-    FileNotDeclaredError,
-    FileTooLargeError,
-    FileTypeNotAllowedError,
-    IdempotencyConflictError,
-    MetadataDuplicateError,
-    MetadataMissingError,
-    MultipartInvalidError,
-    MultipartTruncatedError,
-    RequestInProgressError,
-    RequestStillRunningError,
-    StorageUnavailableError,
-    StudentNotFoundError,
-    SubmissionFailedError,
-    TooManyFilesError,
-    TotalTooLargeError,
-    UrlNotAllowedError,
-)
+from app.errors import SUBMISSION_PROBLEMS
 from app.submissions.message import SubmissionPayload
 from app.submissions.receive import receive_submission
 from app.submissions.rehearse import rehearse_submission
@@ -111,33 +85,7 @@ REQUEST_BODY = {
     response_model=SubmissionAnswer | DryRunAnswer,
     dependencies=[Security(header) for header in SIGNATURE_HEADERS],
     openapi_extra={"parameters": WEBHOOK_PARAMETERS, "requestBody": REQUEST_BODY},
-    responses=problems(
-        *WEBHOOK_PROBLEMS,
-        ContentMissingError,
-        UrlNotAllowedError,
-        MetadataMissingError,
-        MetadataDuplicateError,
-        MultipartInvalidError,
-        MultipartTruncatedError,
-        TooManyFilesError,
-        FileDigestMismatchError,
-        FileDigestRequiredError,
-        FileMissingError,
-        FileNotDeclaredError,
-        FileTypeNotAllowedError,
-        AssignmentNotFoundError,
-        AssignmentAmbiguousError,
-        StudentNotFoundError,
-        AccountInactiveError,
-        FileTooLargeError,
-        TotalTooLargeError,
-        FileExpandsTooLargeError,
-        IdempotencyConflictError,
-        SubmissionFailedError,
-        RequestInProgressError,
-        RequestStillRunningError,
-        StorageUnavailableError,
-    ),
+    responses=problems(*SUBMISSION_PROBLEMS),
 )
 async def submit(
     request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False

@@ -4,21 +4,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from app.api.dependencies import Now, Opened, Resources, parse_json, read_body
-from app.api.problems import BODY_PROBLEMS, json_body, problems
+from app.api.problems import json_body, problems
 from app.api.spark.schemas import CodeExchange, TokenAnswer
 from app.clock import new_id
-from app.errors import (
-    CodeAlreadyRedeemedError,
-    CodeExpiredError,
-    CodeInvalidError,
-    CodeMissingError,
-    DatabaseUnavailableError,
-    FieldInvalidError,
-    OverloadedError,
-    RateLimitedError,
-    SsoNotConfiguredError,
-    TokenExchangeFailedError,
-)
+from app.errors import TOKEN_PROBLEMS, CodeMissingError, FieldInvalidError, SsoNotConfiguredError
 from app.sso.redeem import Redeemed, redeem_code, refuse_code
 
 router = APIRouter(tags=["sign-in"])
@@ -38,19 +27,7 @@ MAX_CODE_CHARACTERS = 512
         " also revokes the session of the first."
     ),
     response_model=TokenAnswer,
-    responses=problems(
-        CodeMissingError,
-        FieldInvalidError,
-        CodeInvalidError,
-        CodeAlreadyRedeemedError,
-        CodeExpiredError,
-        *BODY_PROBLEMS,
-        RateLimitedError,
-        TokenExchangeFailedError,
-        SsoNotConfiguredError,
-        DatabaseUnavailableError,
-        OverloadedError,
-    ),
+    responses=problems(*TOKEN_PROBLEMS),
     openapi_extra=json_body(CodeExchange),
 )
 async def exchange_code(request: Request, opened: Opened, now: Now) -> Response:

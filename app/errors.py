@@ -1,0 +1,497 @@
+"""Every failure this service names, with its code, status and the old `error` text.
+
+    ServiceError
+    ├── BadRequestError        the sender must change the request (400, 413, 415, 422, 431)
+    ├── UnauthorizedError      the sender did not prove who it is (401)
+    ├── ForbiddenError         known, and not allowed (403, 409)
+    ├── MissingError           what was asked for does not exist (404)
+    └── UnavailableError       try again later (408, 409, 429, 503)
+
+`api.problems` turns them into responses and, by the groups at the end, into the OpenAPI
+documentation, so a code exists once. Texts in `error` are read by old clients (CONTRACT 3, 4, 7.6);
+`{…}` is filled from the keyword arguments and never reaches a log.
+"""
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """A failure with a stable code. `error` is the text old clients show; `hint` says what to do.
+
+    `file` is the sender's own name of the file at fault. Where there are several, the first one's
+    error is raised, and all of them are its `files`.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal error"
+    error: ClassVar[str] = "Internal error"
+    hint: ClassVar[str | None] = None
+    retry_after: int | None = None
+    file: str | None = None
+
+    def __init__(self, *, hint: str | None = None, retry_after: int = 0, **values: object) -> None:
+        super().__init__(self.code)
+        self.error_text = self.error.format(**values)
+        self.hint_text = hint or self.hint
+        self.retry_after = retry_after or self.retry_after
+        self.files: list[ServiceError] = []
+
+
+class BadRequestError(ServiceError):
+    status = 400
+
+
+class UnauthorizedError(ServiceError):
+    """`scheme` is the WWW-Authenticate challenge (RFC 9110 section 11.6.1)."""
+
+    status = 401
+    scheme: ClassVar[str] = "Spark"
+
+
+class ForbiddenError(ServiceError):
+    status = 403
+
+
+class MissingError(ServiceError):
+    status = 404
+
+
+class UnavailableError(ServiceError):
+    status, error = 503, "Service temporarily unavailable"
+    retry_after = 5
+
+
+# The edge: what any route may answer.
+
+
+class RequestInvalidError(BadRequestError):
+    code, title, error = "request_invalid", "Invalid request", "Invalid request"
+
+
+class FieldMissingError(BadRequestError):
+    code, title, error = "field_missing", "Field missing", "Missing required field: {name}"
+
+
+class FieldInvalidError(BadRequestError):
+    code, title, error = "field_invalid", "Invalid field", "Invalid field: {name}"
+
+
+class JsonInvalidError(BadRequestError):
+    code, title, error = "json_invalid", "Invalid JSON", "Invalid JSON"
+    hint = (
+        "Send one UTF-8 JSON object (RFC 8259), without a byte order mark, without repeated keys,"
+        " NaN or Infinity."
+    )
+
+
+class BodyTooLargeError(BadRequestError):
+    status, code, title, error = 413, "body_too_large", "Request too large", "Request too large"
+
+
+class MediaTypeUnsupportedError(BadRequestError):
+    status, code = 415, "media_type_unsupported"
+    title, error = "Unsupported content type", "Unsupported content type"
+
+
+class HeaderTooLargeError(BadRequestError):
+    status, code = 431, "header_too_large"
+    title, error = "Request headers too large", "Request headers too large"
+
+
+class NotFoundError(MissingError):
+    code, title, error = "not_found", "Not found", "Not found"
+
+
+class MethodNotAllowedError(BadRequestError):
+    status, code = 405, "method_not_allowed"
+    title, error = "Method not allowed", "Method not allowed"
+
+
+class CredentialsInvalidError(UnauthorizedError):
+    code, title, error = "unauthorized", "Unauthorized", "Unauthorized"
+    scheme = "Bearer"
+    hint = "Send a service key of this service: `Authorization: Bearer <key>`."
+
+
+class ScopeMissingError(ForbiddenError):
+    code, title, error = "forbidden", "Forbidden", "Forbidden"
+    hint = "This service key lacks the scope that the route needs: `python -m app keys list`."
+
+
+class BodyTimeoutError(UnavailableError):
+    status, code, title, error = 408, "body_timeout", "Request timed out", "Request timed out"
+    hint = "The body arrived too slowly. Send the request again."
+
+
+class RateLimitedError(UnavailableError):
+    status, code, title = 429, "rate_limited", "Too many requests"
+    error = "Too many requests. Please try again later."
+    retry_after = 60
+
+
+class DatabaseUnavailableError(UnavailableError):
+    code, title = "database_unavailable", "Database unavailable"
+
+
+class StorageUnavailableError(UnavailableError):
+    code, title = "storage_unavailable", "File storage unavailable"
+
+
+class OverloadedError(UnavailableError):
+    code, title = "overloaded", "Overloaded"
+    hint = "The service is at its limit of simultaneous work. Send the same request again."
+
+
+# Signing in: launch tokens, accounts and one-time codes.
+
+
+class LaunchTokenMissingError(BadRequestError):
+    code, title, error = "token_missing", "Launch token missing", "Missing token parameter"
+
+
+class LaunchTokenInvalidError(UnauthorizedError):
+    code, title, error = "token_invalid", "Launch token invalid", "Invalid token signature"
+    hint = (
+        "Sign with HS256 and the SSO secret as literal text; the header may hold alg, typ and kid."
+    )
+
+
+class LaunchClaimsInvalidError(UnauthorizedError):
+    code, title, error = "token_claims_invalid", "Launch claim invalid", "Invalid token: {claim}"
+
+
+class LaunchTokenExpiredError(UnauthorizedError):
+    code, title = "token_expired", "Launch token expired"
+    error = "Token expired. Please try again."
+    hint = "Make a new launch token for each click; it may live 10 minutes."
+
+
+class LaunchTokenReplayedError(UnauthorizedError):
+    code, title, error = "token_replayed", "Launch token already used", "Token already used"
+    hint = "Make a new launch token for each click."
+
+
+class RoleNotAllowedError(ForbiddenError):
+    code, title, error = "role_not_allowed", "Role not allowed", "Role not allowed"
+    hint = "Only students sign in through Spark."
+
+
+class AccountInactiveError(ForbiddenError):
+    code, title, error = "account_inactive", "Account not active", "Account not active"
+
+
+class AccountErasedError(AccountInactiveError):
+    """The student was erased: neither a roster nor an older launch makes the account again."""
+
+    hint = "The student was erased. A new click in Spark makes a new, empty account."
+
+
+class AccountLinkForbiddenError(ForbiddenError):
+    status, code = 409, "account_link_forbidden"
+    title, error = "Account cannot be linked", "Account cannot be linked"
+    hint = "The e-mail address belongs to an Optio account that Spark may not sign in to."
+
+
+class SignInFailedError(ServiceError):
+    error = "Failed to create user account"
+
+
+class SsoNotConfiguredError(UnavailableError):
+    code, title, error = "sso_not_configured", "SSO not configured", "SSO not configured"
+
+
+class TokenExchangeFailedError(ServiceError):
+    error = "Token exchange failed"
+
+
+class CodeMissingError(BadRequestError):
+    code, title = "code_missing", "Authorization code missing"
+    error = "Missing authorization code"
+    hint = 'Send a JSON object: {"code": "<the code from the redirect>"}.'
+
+
+class CodeInvalidError(UnauthorizedError):
+    code, title = "code_invalid", "Authorization code invalid"
+    error = "Invalid authorization code"
+
+
+class CodeAlreadyRedeemedError(UnauthorizedError):
+    code, title = "code_used", "Authorization code already used"
+    error = "Authorization code already used"
+
+
+class CodeExpiredError(UnauthorizedError):
+    code, title, error = "code_expired", "Authorization code expired", "Authorization code expired"
+
+
+# Webhooks: signatures, the same message again, courses and rosters.
+
+
+class WebhookNotConfiguredError(UnavailableError):
+    code, title = "webhook_not_configured", "Webhook not configured"
+    error = "Webhook not configured"
+
+
+class SignatureMissingError(UnauthorizedError):
+    code, title, error = "signature_missing", "Signature missing", "Missing signature"
+    hint = (
+        "Send webhook-id, webhook-timestamp and webhook-signature (Standard Webhooks), or"
+        " X-Spark-Signature: the lower-case hex HMAC-SHA256 of the raw body (multipart: of the raw"
+        " bytes of the metadata field)."
+    )
+
+
+class SignatureMismatchError(UnauthorizedError):
+    code, title, error = "signature_invalid", "Signature invalid", "Invalid signature"
+    hint = (
+        "Sign the exact bytes that are sent (multipart: the metadata field's value only), with the"
+        " webhook secret as literal text, and send 64 hexadecimal characters."
+    )
+
+
+class TimestampTooOldError(BadRequestError):
+    code, title, error = "timestamp_too_old", "Timestamp too old", "Submission timestamp too old"
+    hint = "submitted_at may be 5 minutes old. Sign a retry again with a fresh submitted_at."
+
+
+class TimestampInFutureError(BadRequestError):
+    code, title = "timestamp_in_future", "Timestamp in the future"
+    error = "Submission timestamp in the future"
+    hint = "submitted_at may be 5 minutes ahead. Check the sender's clock and UTC offset."
+
+
+class RequestBodyMissingError(JsonInvalidError):
+    error = "Missing request body"
+
+
+class IdempotencyConflictError(BadRequestError):
+    status, code, title = 422, "idempotency_conflict", "Idempotency key reused"
+    error = "Idempotency key reused with different content"
+    hint = (
+        "The same signed message, webhook-id or Idempotency-Key was seen before with other content."
+        " Sign a new message, under a key of its own."
+    )
+
+
+class RequestInProgressError(UnavailableError):
+    status, code, title = 409, "request_in_progress", "Request in progress"
+    error = "Request in progress"
+    hint = "Another request hands in the same message at this moment. Send it again later."
+
+
+class RequestStillRunningError(RequestInProgressError):
+    """The same for senders without a webhook id, which give up for good on any 4xx (DESIGN R2)."""
+
+    status = 503
+
+
+class CourseFieldMissingError(FieldMissingError):
+    error = "Missing spark_course_id or course_title"
+
+
+class CourseSyncFailedError(ServiceError):
+    error = "Course sync failed"
+
+
+class CourseNotFoundError(BadRequestError):
+    code, title = "course_not_found", "Course not found"
+    error = "Course not found: {spark_course_id}"
+    hint = "Sync the course first, then send the roster again."
+
+
+class RosterFileInvalidError(BadRequestError):
+    code, title, error = "roster_file_invalid", "Roster file invalid", "Roster file invalid"
+    hint = (
+        "Send the flat CSV (sourcedId, email, givenName, familyName, role) or a zip of OneRoster"
+        " 1.2 CSV files, in UTF-8."
+    )
+
+
+class RosterFailedError(ServiceError):
+    error = "Roster update failed"
+
+
+# Submissions: forms, files, and whose homework it is.
+
+
+class SubmissionFailedError(ServiceError):
+    error = "Failed to process submission"
+
+
+class ContentMissingError(BadRequestError):
+    code, title = "content_missing", "No content"
+    error = "Must provide either submission_text or files"
+
+
+class UrlNotAllowedError(BadRequestError):
+    code, title, error = "url_not_allowed", "File URL not allowed", "Invalid file URL"
+    hint = "Files by URL are not accepted yet: send them as multipart/form-data."
+
+
+class MetadataMissingError(BadRequestError):
+    code, title = "metadata_missing", "Metadata missing"
+    error = "Missing metadata field in multipart request"
+    hint = "Send the submission's JSON as a text field named metadata, without a file name."
+
+
+class MetadataDuplicateError(BadRequestError):
+    code, title, error = "metadata_duplicate", "Metadata repeated", "Duplicate metadata field"
+
+
+class MultipartInvalidError(BadRequestError):
+    code, title, error = "multipart_invalid", "Multipart body invalid", "Invalid multipart body"
+
+
+class MultipartTruncatedError(BadRequestError):
+    code, title = "multipart_truncated", "Multipart body truncated"
+    error = "Invalid multipart body"
+    hint = "The closing boundary never arrived. Send the whole request again."
+
+
+class TooManyFilesError(BadRequestError):
+    code, title, error = "too_many_files", "Too many files", "Too many files"
+
+
+class FileTooLargeError(BadRequestError):
+    status, code, title = 413, "file_too_large", "File too large"
+    error = "File {name} exceeds {megabytes}MB limit"
+
+
+class TotalTooLargeError(BadRequestError):
+    status, code, title = 413, "total_too_large", "Files too large in total"
+    error = "Total file size exceeds {megabytes}MB limit"
+
+
+class FileExpandsTooLargeError(BadRequestError):
+    status, code, title = 413, "file_expands_too_large", "File too large when unpacked"
+    error = "File too large when unpacked"
+
+
+class FileTypeNotAllowedError(BadRequestError):
+    code, title = "file_type_not_allowed", "File type not allowed"
+    error = "File type {detected} not allowed"
+
+
+class FileDigestMismatchError(BadRequestError):
+    code, title = "file_digest_mismatch", "File differs from metadata"
+    error = "File does not match metadata"
+    hint = "Its bytes are not those whose sha256 and size were signed. Send the file again."
+
+
+class FileDigestRequiredError(BadRequestError):
+    code, title = "file_digest_required", "File digest required"
+    error = "File does not match metadata"
+    hint = "List every file with name, sha256 and size in `files` of the signed metadata."
+
+
+class FileNotDeclaredError(BadRequestError):
+    code, title, error = "file_not_declared", "File not declared", "File does not match metadata"
+    hint = "List every file with name, sha256 and size in `files` of the signed metadata."
+
+
+class FileMissingError(BadRequestError):
+    code, title, error = "file_missing", "Declared file missing", "File does not match metadata"
+    hint = "`files` of the signed metadata lists a file that was not sent under that name."
+
+
+class AssignmentNotFoundError(BadRequestError):
+    code, title = "assignment_not_found", "Assignment not found"
+    error = "Quest not found for assignment: {assignment_id}"
+    hint = "Sync the course first, then send the submission again."
+
+
+class AssignmentAmbiguousError(BadRequestError):
+    code, title = "assignment_ambiguous", "Assignment ambiguous"
+    error = "Quest not found for assignment: {assignment_id}"
+    hint = "Several courses use this assignment id: send spark_course_id."
+
+
+class StudentNotFoundError(MissingError):
+    code, title = "user_not_found", "Student not found"
+    error = "User not found for Spark ID: {spark_user_id}"
+    hint = "The student must have entered Optio from Spark once, or be on a roster."
+
+
+class StudentErasedError(StudentNotFoundError):
+    """What was handed in before the student was erased, or by nobody who came back since."""
+
+    hint = "The student was erased. A new click in Spark makes a new, empty account."
+
+
+class NotReplayableError(BadRequestError):
+    status, code, title = 409, "not_replayable", "Not replayable"
+    error = "Delivery cannot be replayed"
+    hint = "Its text or its files were not kept: the sender must send it again."
+
+
+# Evidence that is edited, and students who are erased.
+
+
+class EvidenceEmptyError(BadRequestError):
+    code, title, error = "evidence_empty", "No evidence", "No evidence to complete the task with"
+    hint = "Save at least one block first."
+
+
+class EvidenceChangedError(BadRequestError):
+    status, code, title = 409, "evidence_changed", "Evidence has changed"
+    error = "Evidence was changed meanwhile"
+    hint = "Nothing was saved. Read the document again, put the changes in, and save it."
+
+
+class EvidenceFileTooLargeError(FileTooLargeError):
+    """`file_size` is what the sender announced, or what had come when it was too much."""
+
+    error = "File exceeds {megabytes}MB limit"
+
+    def __init__(self, *, file_size: int, max_size: int, megabytes: str) -> None:
+        super().__init__(megabytes=megabytes)
+        self.file_size = file_size
+        self.max_size = max_size
+
+
+class NotAStudentError(ForbiddenError):
+    status, code, title, error = 409, "not_a_student", "Not a student", "Not a student"
+    hint = "Only accounts with the role `student` are erased here. Nothing was changed."
+
+
+# What routes may answer; within one status the contract names them in this order.
+
+_BUSY = (DatabaseUnavailableError, OverloadedError)
+BODY_PROBLEMS = (BodyTimeoutError, BodyTooLargeError)
+JSON_PROBLEMS = (*BODY_PROBLEMS, MediaTypeUnsupportedError, JsonInvalidError)
+_CREDENTIALS = (CredentialsInvalidError, ScopeMissingError)
+INTERNAL_PROBLEMS = (*_CREDENTIALS, FieldInvalidError, *_BUSY, ServiceError)
+
+_LAUNCH = (RequestInvalidError, LaunchTokenMissingError, LaunchTokenInvalidError)
+_CLAIMS = (LaunchClaimsInvalidError, LaunchTokenExpiredError, LaunchTokenReplayedError)
+_ACCOUNT = (RoleNotAllowedError, AccountInactiveError, AccountLinkForbiddenError)
+_SIGN_IN = (SsoNotConfiguredError, RateLimitedError, *_BUSY)
+SSO_PROBLEMS = (*_LAUNCH, *_CLAIMS, *_ACCOUNT, SignInFailedError, *_SIGN_IN)
+_CODE = (CodeMissingError, CodeInvalidError, CodeAlreadyRedeemedError, CodeExpiredError)
+_EXCHANGE = (FieldInvalidError, *JSON_PROBLEMS, TokenExchangeFailedError)
+TOKEN_PROBLEMS = (*_CODE, *_EXCHANGE, *_SIGN_IN)
+
+_SIGNATURE = (SignatureMissingError, SignatureMismatchError, WebhookNotConfiguredError)
+_FIELDS = (FieldMissingError, FieldInvalidError)
+_AGE = (TimestampTooOldError, TimestampInFutureError)
+WEBHOOK_PROBLEMS = (*_SIGNATURE, *JSON_PROBLEMS, *_FIELDS, *_AGE, RateLimitedError, *_BUSY)
+_MULTIPART = (MultipartInvalidError, MultipartTruncatedError)
+_FORM = (MetadataMissingError, MetadataDuplicateError, *_MULTIPART, TooManyFilesError)
+_FILES = (FileDigestMismatchError, FileDigestRequiredError, FileMissingError, FileNotDeclaredError)
+_BYTES = (FileTypeNotAllowedError, FileTooLargeError, TotalTooLargeError, FileExpandsTooLargeError)
+_ASSIGNMENT = (AssignmentNotFoundError, AssignmentAmbiguousError)
+_ADMISSION = (*_ASSIGNMENT, StudentNotFoundError, AccountInactiveError)
+_CLAIM = (IdempotencyConflictError, RequestInProgressError, RequestStillRunningError)
+_CONTENT = (ContentMissingError, UrlNotAllowedError)
+_RECORDING = (*_ADMISSION, *_CLAIM, SubmissionFailedError, StorageUnavailableError)
+SUBMISSION_PROBLEMS = (*WEBHOOK_PROBLEMS, *_CONTENT, *_FORM, *_FILES, *_BYTES, *_RECORDING)
+
+_MESSAGE = (JsonInvalidError, FieldMissingError, ContentMissingError, FileMissingError)
+_REPLAY = (NotFoundError, NotReplayableError, *_MESSAGE, UrlNotAllowedError)
+REPLAY_PROBLEMS = (*_REPLAY, *_ADMISSION, *_CLAIM, *INTERNAL_PROBLEMS)
+EVIDENCE_PROBLEMS = (NotFoundError, FieldMissingError, *INTERNAL_PROBLEMS)
+WRITING_PROBLEMS = (AccountInactiveError, *EVIDENCE_PROBLEMS)
+_EVIDENCE_FORM = (FileTypeNotAllowedError, TooManyFilesError, *_MULTIPART, *BODY_PROBLEMS)
+_STORING = (FileExpandsTooLargeError, RateLimitedError, StorageUnavailableError)
+EVIDENCE_FILE_PROBLEMS = (*_EVIDENCE_FORM, EvidenceFileTooLargeError, *_STORING, *WRITING_PROBLEMS)
