@@ -8,7 +8,13 @@ import typer
 from app.cli.servers import LOCAL, on_database, refuse, servers
 from app.clock import new_id, utc_now
 from app.database import Sessions
-from app.learning.check_experience import Report, TooLow, Unpaid, check_experience, repair_student
+from app.learning.check_experience import (
+    LowTotal,
+    UnpaidCompletion,
+    XpReport,
+    check_experience,
+    repair_student,
+)
 
 commands = typer.Typer(no_args_is_help=True)
 
@@ -36,15 +42,15 @@ def check(
         refuse(f"{report.faults} faults: `python -m app xp check --repair` pays what is missing.")
 
 
-async def _check(sessions: Sessions, *, repair: bool) -> Report:
+async def _check(sessions: Sessions, *, repair: bool) -> XpReport:
     mend = partial(repair_student, sessions, now=utc_now(), new_id=new_id)
     return await check_experience(sessions, tell=_tell, repair=mend if repair else None)
 
 
-def _tell(fault: TooLow | Unpaid) -> None:
+def _tell(fault: LowTotal | UnpaidCompletion) -> None:
     match fault:
-        case TooLow():
+        case LowTotal():
             said = f"{fault.pillar} {fault.total} {fault.ledger}"
-        case Unpaid():
+        case UnpaidCompletion():
             said = f"unpaid {fault.completion_id}"
     typer.echo(f"{fault.user_id} {said}")

@@ -28,7 +28,7 @@ STUDENTS_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
-class TooLow:
+class LowTotal:
     """A total that is below its ledger."""
 
     user_id: UUID
@@ -38,7 +38,7 @@ class TooLow:
 
 
 @dataclass(frozen=True)
-class Unpaid:
+class UnpaidCompletion:
     """A completion that Spark's homework made, and that has no award."""
 
     user_id: UUID
@@ -46,7 +46,7 @@ class Unpaid:
 
 
 @dataclass
-class Report:
+class XpReport:
     """What was seen and found, counted; `above` are totals that are more than their ledger."""
 
     students: int = 0
@@ -59,10 +59,9 @@ class Report:
         return self.too_low + self.unpaid
 
 
-Tell = Callable[[TooLow | Unpaid], None]
+Tell = Callable[[LowTotal | UnpaidCompletion], None]
 Repair = Callable[[UUID], Awaitable[None]]
 
-# Built once: building a statement costs more than running it.
 _STUDENTS = (
     select(User.id).where(User.id > bindparam("after")).order_by(User.id).limit(STUDENTS_AT_ONCE)
 )
@@ -156,11 +155,11 @@ _RAISE = (
 )
 
 
-async def check_experience(sessions: Sessions, *, tell: Tell, repair: Repair | None) -> Report:
+async def check_experience(sessions: Sessions, *, tell: Tell, repair: Repair | None) -> XpReport:
     """`tell` hears each fault as it is found, and then `repair`, if there is one, each student who
     has some.
     """
-    report, after = Report(), UUID(int=0)
+    report, after = XpReport(), UUID(int=0)
     while students := await _next_students(sessions, after):
         faults = await _find_faults(sessions, students, report)
         for fault in faults:
@@ -179,13 +178,13 @@ async def _next_students(sessions: Sessions, after: UUID) -> list[UUID]:
 
 
 async def _find_faults(
-    sessions: Sessions, students: list[UUID], report: Report
-) -> list[TooLow | Unpaid]:
+    sessions: Sessions, students: list[UUID], report: XpReport
+) -> list[LowTotal | UnpaidCompletion]:
     async with sessions() as session, session.begin():
         different = (await session.execute(_DIFFERENT, {"students": students})).all()
         without_award = await session.execute(_UNPAID, {"students": students})
-        unpaid = [Unpaid(*row) for row in without_award]
-    too_low = [TooLow(*row) for row in different if row.total < row.ledger]
+        unpaid = [UnpaidCompletion(*row) for row in without_award]
+    too_low = [LowTotal(*row) for row in different if row.total < row.ledger]
     report.students += len(students)
     report.too_low += len(too_low)
     report.unpaid += len(unpaid)

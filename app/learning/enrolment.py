@@ -26,7 +26,6 @@ class Task(NamedTuple):
     subject_xp_distribution: Any
 
 
-# Built once: building a statement costs more than running it.
 _NOW = bindparam("now", type_=UserQuest.completed_at.type)
 _FIND = select(UserQuest.id).where(
     UserQuest.user_id == bindparam("user_id"), UserQuest.quest_id == bindparam("quest_id")

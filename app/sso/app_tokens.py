@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import SignatureMismatchError
 from app.signing import TokenKey, sign_token, verify_token
@@ -20,6 +20,7 @@ from app.text import StrictJsonError, load_json
 
 @dataclass(frozen=True)
 class AppTokens:
+    user_id: UUID
     access: str
     refresh: str
 
@@ -56,6 +57,7 @@ class TokenIssuer:
             )
 
         return AppTokens(
+            user_id,
             access=token("access", self.access_seconds),
             refresh=token("refresh", self.refresh_seconds),
         )
@@ -78,13 +80,13 @@ class AppClaims(BaseModel):
 class BearerClaims(BaseModel):
     """What a token of the main app says of who sends it (CONTRACT 5); ours have a `sid` as well.
 
-    A masquerade is of `sub`, by the admin in `user_id`.
+    `actor_id` is who holds it: an admin may act as a student, in a masquerade.
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    sub: UUID
-    user_id: UUID
+    user_id: UUID = Field(validation_alias="sub")
+    actor_id: UUID = Field(validation_alias="user_id")
     type: Literal["access", "masquerade"]
     sid: UUID | None = None
     exp: int
@@ -98,7 +100,7 @@ def read_app_token(token: str, *, keys: Sequence[TokenKey], now: datetime) -> Ap
 def read_bearer(token: str, *, keys: Sequence[TokenKey], now: datetime) -> BearerClaims | None:
     """The claims of a token that lets somebody in, ours or the main app's; None for any other."""
     claims = _read(BearerClaims, token, keys=keys, now=now)
-    if claims is None or (claims.type == "access" and claims.sub != claims.user_id):
+    if claims is None or (claims.type == "access" and claims.user_id != claims.actor_id):
         return None
     return claims
 

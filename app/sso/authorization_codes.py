@@ -28,24 +28,15 @@ CODE_LIFE = timedelta(seconds=60)
 REPLAY_MEMORY = timedelta(seconds=120)  # beyond the token's own expiry, for clocks that differ
 
 
-@dataclass(frozen=True)
-class IssuedCode:
-    """A fresh code: the secret for the redirect, its hash for the database."""
-
-    secret: str
-    hash: str
-
-
-def new_code() -> IssuedCode:
-    secret = secrets.token_urlsafe(32)
-    return IssuedCode(secret, hash_code(secret))
+def new_code() -> str:
+    return secrets.token_urlsafe(32)
 
 
 def hash_code(secret: str) -> str:
+    """What the database keeps of a code."""
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
-# Built once: building a statement costs more than running it.
 _FIRST_USE = (
     insert(SsoReplay)
     .values(
@@ -70,30 +61,31 @@ _ISSUE = (
 
 async def issue_code(
     session: Session,
-    code: IssuedCode,
+    secret: str,
     *,
     user_id: UUID,
     replay_key: bytes,
     launch_expires_at: datetime,
 ) -> None:
-    """Tie `code` to this launch token; a code issued for it before dies.
+    """Tie a fresh code to this launch token; a code issued for it before dies.
 
     Raises LaunchTokenReplayedError once a code of this token was redeemed.
     """
+    code_hash = hash_code(secret)
     issued = await session.execute(
         _ISSUE,
         {
-            "code": code.hash,
+            "code": code_hash,
             "user_id": user_id,
             "replay_key": replay_key,
             "forget_at": launch_expires_at + REPLAY_MEMORY,
         },
     )
     if not issued.scalar_one():
-        await _supersede(session, code, replay_key=replay_key)
+        await _supersede(session, code_hash, replay_key=replay_key)
 
 
-async def _supersede(session: Session, code: IssuedCode, *, replay_key: bytes) -> None:
+async def _supersede(session: Session, code_hash: str, *, replay_key: bytes) -> None:
     """Double clicks and prefetches of one token take turns; the last one's code lives."""
     turn = int.from_bytes(replay_key[:8], signed=True)
     await session.execute(select(func.pg_advisory_xact_lock(turn)))
@@ -106,21 +98,15 @@ async def _supersede(session: Session, code: IssuedCode, *, replay_key: bytes) -
     moved = await session.execute(
         update(SsoReplay)
         .where(SsoReplay.key == replay_key, SsoReplay.exchanged_at.is_(None))
-        .values(code_hash=code.hash)
+        .values(code_hash=code_hash)
         .returning(SsoReplay.key)
     )
     if moved.one_or_none() is None:
         raise LaunchTokenReplayedError
 
 
-@dataclass(frozen=True)
-class ClaimedCode:
-    user_id: UUID
-    age_seconds: float
-
-
-async def claim_code(session: Session, code_hash: str) -> ClaimedCode | None:
-    """Redeem the code, once: whose it was and how old, or None if it is not redeemable."""
+async def claim_code(session: Session, code_hash: str) -> tuple[UUID, float] | None:
+    """Redeem the code, once: whose it was and its age in seconds; None if it is not redeemable."""
     claimed = await session.execute(
         update(SparkAuthCode)
         .where(
@@ -135,7 +121,7 @@ async def claim_code(session: Session, code_hash: str) -> ClaimedCode | None:
         )
     )
     code = claimed.one_or_none()
-    return ClaimedCode(code[0], round(float(code[1]), 3)) if code else None
+    return (code[0], round(float(code[1]), 3)) if code else None
 
 
 async def tie_session(session: Session, code_hash: str, *, session_id: UUID) -> None:

@@ -1,6 +1,5 @@
 """A one-time code becomes a session and its app tokens: one transaction."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -17,25 +16,19 @@ from app.sso.authorization_codes import (
 )
 
 
-@dataclass(frozen=True)
-class Redeemed:
-    user_id: UUID
-    tokens: AppTokens
-
-
 async def redeem_code(
     sessions: Sessions, secret: str, *, issuer: TokenIssuer, session_id: UUID, now: datetime
-) -> Redeemed | None:
+) -> AppTokens | None:
     """Exactly one caller gets the tokens of a code; every other gets None.
 
     If the answer is lost after the commit the code is spent: the student clicks again in Spark.
     """
     code_hash = hash_code(secret)
     async with sessions() as session, session.begin():
-        code = await claim_code(session, code_hash)
-        if code is None:
+        claimed = await claim_code(session, code_hash)
+        if claimed is None:
             return None
-        user_id = code.user_id
+        user_id, age_seconds = claimed
         tokens = issuer.issue(user_id=user_id, session_id=session_id, now=now)
         await open_session(
             session,
@@ -50,10 +43,10 @@ async def redeem_code(
             "spark_token_exchange_success",
             user_id=user_id,
             session_id=session_id,
-            data={"code_age_seconds": code.age_seconds, "user_id": str(user_id)},
+            data={"code_age_seconds": age_seconds, "user_id": str(user_id)},
             page_url="/spark/token",
         )
-    return Redeemed(user_id, tokens)
+    return tokens
 
 
 async def refuse_code(

@@ -4,7 +4,6 @@ The main app verifies tokens offline; here it can ask (as RFC 7662 does) and rev
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from app.activity.audit import record_audit
 from app.database import Sessions, retried
 from app.errors import NotFoundError
 from app.signing import TokenKey
-from app.sso.app_tokens import AppClaims, read_app_token, read_bearer
+from app.sso.app_tokens import AppClaims, BearerClaims, read_app_token, read_bearer
 
 BATCH_SESSIONS = 10_000
 
@@ -30,26 +29,16 @@ async def introspect_token(
     return claims if alive else None
 
 
-@dataclass(frozen=True)
-class Acting:
-    """Whose data a token opens, and who holds it: an admin may act as a student."""
-
-    user_id: UUID
-    actor_id: UUID
-
-
 async def identify_student(
     sessions: Sessions, token: str, *, keys: Sequence[TokenKey], now: datetime
-) -> Acting | None:
+) -> BearerClaims | None:
     """None for what is no living access or masquerade token. A session of ours must be open."""
     claims = read_bearer(token, keys=keys, now=now)
-    if claims is None:
-        return None
-    if claims.sid is not None:
-        async with sessions() as session, session.begin():
-            if not await is_open(session, claims.sid, user_id=claims.user_id):
-                return None
-    return Acting(user_id=claims.sub, actor_id=claims.user_id)
+    if claims is None or claims.sid is None:
+        return claims
+    async with sessions() as session, session.begin():
+        alive = await is_open(session, claims.sid, user_id=claims.actor_id)
+    return claims if alive else None
 
 
 @retried

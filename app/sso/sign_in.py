@@ -9,7 +9,7 @@ from app.accounts.students import AccountRules, Student, find_or_create_account
 from app.activity import record_event
 from app.database import FAILURES, Sessions
 from app.learning.course_enrolment import enrol_in_courses
-from app.sso.authorization_codes import IssuedCode, issue_code
+from app.sso.authorization_codes import issue_code
 from app.sso.launch_token import LaunchClaims
 
 
@@ -17,7 +17,7 @@ async def sign_in(
     sessions: Sessions,
     claims: LaunchClaims,
     *,
-    code: IssuedCode,
+    code: str,
     now: datetime,
     new_id: Callable[[], UUID],
     rules: AccountRules,

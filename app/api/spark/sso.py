@@ -157,6 +157,4 @@ async def _redirect(opened: Resources, token: str | None, now: datetime) -> Resp
         now=now,
         new_id=new_id,
     )
-    return RedirectResponse(
-        f"{settings.frontend_url}/auth/callback?code={code.secret}", status_code=302
-    )
+    return RedirectResponse(f"{settings.frontend_url}/auth/callback?code={code}", status_code=302)

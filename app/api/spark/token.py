@@ -3,12 +3,14 @@
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from app.api.dependencies import Now, Opened, Resources, parse_json, read_body
+from app.api.dependencies import Now, Opened, parse_json, read_body
 from app.api.problems import json_body, problems
 from app.api.spark.schemas import CodeExchange, TokenAnswer
 from app.clock import new_id
 from app.errors import TOKEN_PROBLEMS, CodeMissingError, FieldInvalidError, SsoNotConfiguredError
-from app.sso.redeem import Redeemed, redeem_code, refuse_code
+from app.settings import Settings
+from app.sso.app_tokens import AppTokens
+from app.sso.redeem import redeem_code, refuse_code
 
 router = APIRouter(tags=["sign-in"])
 
@@ -35,17 +37,17 @@ async def exchange_code(request: Request, opened: Opened, now: Now) -> Response:
     secret = _parse_code(request, body)
     if opened.issuer is None:
         raise SsoNotConfiguredError
-    redeemed = await redeem_code(
+    tokens = await redeem_code(
         opened.sessions, secret, issuer=opened.issuer, session_id=new_id(), now=now
     )
-    if redeemed is None:
+    if tokens is None:
         raise await refuse_code(
             opened.sessions,
             secret,
             revoke_on_reuse=opened.settings.code_reuse_revokes_session,
             request_id=new_id(),
         )
-    return _answer(opened, redeemed)
+    return _answer(opened.settings, tokens)
 
 
 def _parse_code(request: Request, body: bytes) -> str:
@@ -60,11 +62,10 @@ def _parse_code(request: Request, body: bytes) -> str:
     return code
 
 
-def _answer(opened: Resources, redeemed: Redeemed) -> Response:
-    settings, tokens = opened.settings, redeemed.tokens
+def _answer(settings: Settings, tokens: AppTokens) -> Response:
     response = JSONResponse(
         {
-            "user_id": str(redeemed.user_id),
+            "user_id": str(tokens.user_id),
             "app_access_token": tokens.access,
             "app_refresh_token": tokens.refresh,
             "message": "Authentication successful",

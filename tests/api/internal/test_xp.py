@@ -13,9 +13,9 @@ from app.clock import new_id, utc_now
 from app.database import Sessions
 from app.learning.check_experience import (
     STUDENTS_AT_ONCE,
-    Report,
-    TooLow,
-    Unpaid,
+    LowTotal,
+    UnpaidCompletion,
+    XpReport,
     check_experience,
     repair_student,
 )
@@ -139,10 +139,10 @@ class Checker:
     def __init__(self, sessions: Sessions, student: SignedIn) -> None:
         self._sessions = sessions
         self._user_id = UUID(student.user_id)
-        self.report = Report()
+        self.report = XpReport()
 
-    async def check(self, *, repair: bool = False) -> list[TooLow | Unpaid]:
-        told: list[TooLow | Unpaid] = []
+    async def check(self, *, repair: bool = False) -> list[LowTotal | UnpaidCompletion]:
+        told: list[LowTotal | UnpaidCompletion] = []
         mend = partial(repair_student, self._sessions, now=utc_now(), new_id=new_id)
         self.report = await check_experience(
             self._sessions, tell=told.append, repair=mend if repair else None
@@ -174,7 +174,7 @@ async def test_a_total_below_its_ledger_is_told_and_raised(
         await run(sessions, delete(UserSkillXp).where(mine))
     else:
         await run(sessions, update(UserSkillXp).where(mine).values(xp_amount=total))
-    fault = TooLow(UUID(student.user_id), "stem", total or 0, 100)
+    fault = LowTotal(UUID(student.user_id), "stem", total or 0, 100)
     assert await checker.check() == await checker.check(repair=True) == [fault]
     assert await totals_of(sessions, student) == {"stem": 100}
     assert await checker.check(repair=True) == []
@@ -229,7 +229,7 @@ async def test_a_completion_without_an_award_gets_one_and_no_xp_twice(
         delete(XpAward).where(XpAward.user_id == student.user_id),
         update(UserSkillXp).where(UserSkillXp.user_id == student.user_id).values(xp_amount=total),
     )
-    fault = Unpaid(UUID(student.user_id), UUID(paid["completion_id"]))
+    fault = UnpaidCompletion(UUID(student.user_id), UUID(paid["completion_id"]))
     assert await checker.check(repair=True) == [fault]
     assert await checker.check() == []
     assert await ledger_of(sessions, student) == [100]
