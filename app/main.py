@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from app.accounts.students import AccountRules
 from app.accounts.tombstones import Tombstones
-from app.activity import FailureEvents
+from app.activity.failure_events import FailureEvents
 from app.api.cors import TokenCors
 from app.api.dependencies import Resources
 from app.api.docs import create_docs_router

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 from sqlalchemy import select
 
-from app.activity import QUEUE_EVENTS, FailureEvent, FailureEvents
+from app.activity.failure_events import QUEUE_EVENTS, FailureEvent, FailureEvents
 from app.database import Sessions
 from app.metrics import DROPPED_EVENTS
 from app.models import ActivityEvent

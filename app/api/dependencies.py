@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from pydantic import SecretStr
 
 from app.accounts.students import AccountRules
-from app.activity import FailureEvents
+from app.activity.failure_events import FailureEvents
 from app.clock import utc_now
 from app.database import Sessions
 from app.deliveries.pace import keep_pace, read_all

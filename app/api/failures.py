@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from starlette.requests import Request
 
 from app import metrics
-from app.activity import FailureEvent
+from app.activity.failure_events import FailureEvent
 from app.errors import (
     AccountLinkForbiddenError,
     AssignmentAmbiguousError,

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, or_, select
 
 from app.accounts.enlist import MAX_STUDENTS, Refused, active_or_refused, enlist, find_students
 from app.accounts.students import Account, AccountRules
-from app.activity import record_event
+from app.activity.record_event import record_event
 from app.courses.roster import Roster, RosterEntry
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import Entry, keep_delivery

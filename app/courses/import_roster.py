@@ -13,8 +13,8 @@ from uuid import UUID
 
 from sqlalchemy import case, func, select, update
 
-from app.activity import record_event
 from app.activity.audit import record_audit
+from app.activity.record_event import record_event
 from app.courses.apply_roster import apply_roster, release_held
 from app.courses.change_roster import Change
 from app.courses.compare_roster import compare_roster

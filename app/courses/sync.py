@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from app.activity import record_event
+from app.activity.record_event import record_event
 from app.courses.course import CourseAssignment, CoursePayload
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import Entry, keep_delivery

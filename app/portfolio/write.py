@@ -18,8 +18,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from app.activity import record_event
 from app.activity.audit import Action, record_audit
+from app.activity.record_event import record_event
 from app.database import Session
 from app.evidence.documents import evidence_text, insert_blocks, keep_native, next_version
 from app.evidence.links import object_keys

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.accounts.sessions import end_session, open_session
-from app.activity import record_event
+from app.activity.record_event import record_event
 from app.database import Sessions
 from app.errors import ServiceError
 from app.sso.app_tokens import AppTokens, TokenIssuer

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.accounts.students import AccountRules, Student, find_or_create_account
-from app.activity import record_event
+from app.activity.record_event import record_event
 from app.database import FAILURES, Sessions
 from app.learning.course_enrolment import enrol_in_courses
 from app.sso.authorization_codes import issue_code

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import literal, select
 
-from app.activity import EVENT, event_row
+from app.activity.record_event import EVENT, event_row
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import KEPT, Entry, delivery_row, keep_delivery
 from app.errors import AssignmentNotFoundError, IdempotencyConflictError

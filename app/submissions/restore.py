@@ -9,8 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, select
 
-from app.activity import record_event
 from app.activity.audit import record_audit
+from app.activity.record_event import record_event
 from app.database import Session, retried
 from app.errors import AccountInactiveError, NotFoundError
 from app.evidence.completions import FILES_OF, CompletionFile, list_files

@@ -13,9 +13,10 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import delete
 
-from app.activity import FailureEvent, FailureEvents, record_event
+from app.activity.failure_events import FailureEvent, FailureEvents
 from app.activity.follow import BEGINNING, follow_events
 from app.activity.kinds import KINDS
+from app.activity.record_event import record_event
 from app.database import Session, Sessions, create_engine, open_sessions
 from app.models import ActivityEvent
 from app.settings import Settings

@@ -1,0 +1,86 @@
+"""Failed requests as events: they have no transaction, so they go through a bounded queue."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from app import metrics
+from app.activity.record_event import INSERT, event_row
+from app.database import Sessions
+
+QUEUE_EVENTS = 1000
+BATCH_EVENTS = 100
+
+
+@dataclass(frozen=True)
+class FailureEvent:
+    """A failed request; of nobody in particular. `address_hash` tells its senders apart."""
+
+    event_type: str
+    error_type: str
+    error_message: str
+    address_hash: str
+    page_url: str
+
+
+class FailureEvents:
+    """Failures on their way to the table. A full queue drops them and counts what it drops."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._queue: asyncio.Queue[FailureEvent | None] = asyncio.Queue(QUEUE_EVENTS + 1)
+
+    def put(self, event: FailureEvent) -> None:
+        if self.waiting < QUEUE_EVENTS:
+            self._queue.put_nowait(event)
+        else:
+            metrics.DROPPED_EVENTS.inc()
+
+    @property
+    def waiting(self) -> int:
+        return self._queue.qsize()
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """Write in the background; what waits at the end is written before leaving."""
+        writer = asyncio.create_task(self._write_all())
+        try:
+            yield
+        finally:
+            self._queue.put_nowait(None)  # the end; its place is kept free
+            await writer
+
+    async def _write_all(self) -> None:
+        ended = False
+        while not ended:
+            batch = [await self._queue.get()]
+            while not self._queue.empty() and len(batch) < BATCH_EVENTS:
+                batch.append(self._queue.get_nowait())
+            ended = None in batch
+            await self._write([event for event in batch if event is not None])
+
+    async def _write(self, events: list[FailureEvent]) -> None:
+        if not events:
+            return
+        try:
+            async with self._sessions() as session, session.begin():
+                await session.execute(INSERT, [_row(event) for event in events])
+        except Exception:  # noqa: BLE001 - events are not worth more than the service
+            metrics.DROPPED_EVENTS.inc(len(events))
+
+
+def _row(event: FailureEvent) -> dict[str, Any]:
+    return event_row(
+        event.event_type,
+        user_id=None,
+        session_id=uuid4(),
+        data={
+            "error_type": event.error_type,
+            "error_message": event.error_message,
+            "address_hash": event.address_hash,
+        },
+        page_url=event.page_url,
+    )
