@@ -13,15 +13,14 @@ from sqlalchemy.sql import ClauseElement
 
 from app.activity.follow import AFTER, PLACE
 from app.activity.hours import COUNT, COUNTED_UNTIL
-from app.activity.search import NEWEST, Status, select_counts
-from app.activity.search import Wanted as WantedEvents
+from app.activity.log_page import AppliedFilters, Status
+from app.activity.search import NEWEST, select_counts
 from app.database import Sessions, create_engine, migrate, open_sessions
-from app.deliveries.read_inbox import Wanted, newest_deliveries
+from app.deliveries.read_inbox import DeliveryFilter, newest_deliveries
 from app.learning.read_experience import newest_awards
 from app.privacy.retention import BATCH_ROWS, rules
 from app.settings import Settings
-from app.submissions.list_submissions import Wanted as WantedSubmissions
-from app.submissions.list_submissions import newest_submissions
+from app.submissions.list_submissions import SubmissionFilter, newest_submissions
 from tests.support.databases import empty_database
 from tests.support.plans import plan
 
@@ -60,8 +59,7 @@ async def _indexes(
 
 
 def _deliveries(**filters: Any) -> Select[*tuple[Any, ...]]:
-    none = {"spark_user_id": None, "spark_assignment_id": None, "code": None, "status": None}
-    return newest_deliveries(Wanted(**none | filters), uuid4(), 51)
+    return newest_deliveries(DeliveryFilter(**filters), uuid4(), 51)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +89,6 @@ def test_a_page_of_deliveries_hashes_no_table() -> None:
 
 
 ANY_ID = UUID(int=1 << 100)
-ALL = WantedSubmissions(None, None, None, None, None, None, None)
 SUBMISSIONS: dict[str, tuple[dict[str, Any], str]] = {
     "all": ({}, "pk_submission_revisions"),
     "user": ({"user_id": ANY_ID}, "ix_submission_revisions_user_id_id"),
@@ -101,7 +98,7 @@ SUBMISSIONS: dict[str, tuple[dict[str, Any], str]] = {
         "ix_submission_revisions_spark_assignment_id_id",
     ),
     "quest": ({"quest_id": ANY_ID}, "ix_submission_revisions_quest_id_id"),
-    "time": ({"first_id": ANY_ID, "end_id": UUID(int=1 << 101)}, "pk_submission_revisions"),
+    "time": ({"received_from": NOW, "received_to": NOW}, "pk_submission_revisions"),
     "replaced": ({"outcome": "replaced"}, "ix_submission_revisions_replaced"),
     "replaced of a quest": (
         {"outcome": "replaced", "quest_id": ANY_ID},
@@ -112,7 +109,7 @@ SUBMISSIONS: dict[str, tuple[dict[str, Any], str]] = {
         "ix_submission_revisions_user_id_id",
     ),
     "user and time": (
-        {"user_id": ANY_ID, "first_id": ANY_ID},
+        {"user_id": ANY_ID, "received_from": NOW},
         "ix_submission_revisions_user_id_id",
     ),
 }
@@ -122,8 +119,8 @@ SUBMISSIONS: dict[str, tuple[dict[str, Any], str]] = {
 async def test_submissions_come_in_the_order_of_an_index(
     sessions: Sessions, filters: dict[str, Any], index: str
 ) -> None:
-    wanted = WantedSubmissions(**vars(ALL) | filters)
-    planned, _ = await _indexes(sessions, newest_submissions(wanted, None, 51))
+    statement = newest_submissions(SubmissionFilter(**filters), None, 51)
+    planned, _ = await _indexes(sessions, statement)
     assert f"Backward using {index}" in planned, planned
     assert "Sort" not in planned, planned
 
@@ -154,7 +151,9 @@ BOUNDED = re.compile(r"Index Cond: .*\(created_at >= .*\) AND \(created_at < ")
 async def test_counts_read_the_hours_and_what_lies_around_them(
     sessions: Sessions, event_type: str | None, status: Status | None
 ) -> None:
-    wanted = WantedEvents(NOW, NOW, event_type, status)
+    wanted = AppliedFilters(
+        start_date=NOW, end_date=NOW, event_type=event_type, status=status, limit=100
+    )
     planned, indexes = await _indexes(sessions, select_counts(wanted), HOURS)
     assert "pk_activity_hours" in indexes, planned
     assert len(BOUNDED.findall(planned)) == 2, planned

@@ -5,43 +5,49 @@ that commit later. Readers go by positions instead, which rows get when they are
 reader itself, one reader at a time.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
+from pydantic import Field
 from sqlalchemy import bindparam, cast, func, select, update
 from sqlalchemy.dialects.postgresql import REGCLASS
 
 from app.database import Session, Sessions, retried
+from app.fields import UUID_EXAMPLE, ContractModel, Id, Moment, NullableId
 from app.models import SPARK, ActivityEvent, FeedEntry
 
 BEGINNING = 0
 TURN = 0x7370_6172_6B01  # the advisory lock of whoever gives positions; any number of our own
 
 
-@dataclass(frozen=True)
-class Happened:
-    """`data` has the keys that `kinds` names for the type."""
+class FollowedEvent(ContractModel):
+    """Something that happened, and is committed."""
 
-    position: int
-    id: UUID
-    event_type: str
-    created_at: datetime
-    user_id: UUID | None
-    event_data: Mapping[str, Any]
+    id: Id = Field(title="Event id", description="The same event again has the same id.")
+    type: str = Field(
+        max_length=100,
+        description="What happened. Leave out the types you do not know.",
+        examples=["spark_webhook_success"],
+    )
+    occurred_at: Moment = Field(
+        description="When the act began that is recorded; not the order of this list."
+    )
+    user_id: NullableId = Field(
+        description="Of whom; null if it is of nobody in particular, or too old to tell."
+    )
+    data: dict[str, Any] = Field(
+        description="Ids and counts; the route says which keys a type has.",
+        examples=[{"completion_id": UUID_EXAMPLE, "submission_id": UUID_EXAMPLE}],
+    )
 
 
-# Built once: building a statement costs more than running it.
 AFTER = (
     select(
         FeedEntry.position,
         ActivityEvent.id,
-        ActivityEvent.event_type,
-        ActivityEvent.created_at,
+        ActivityEvent.event_type.label("type"),
+        ActivityEvent.created_at.label("occurred_at"),
         ActivityEvent.user_id,
-        func.coalesce(ActivityEvent.event_data, func.jsonb_build_object()).label("event_data"),
+        func.coalesce(ActivityEvent.event_data, func.jsonb_build_object()).label("data"),
     )
     .join(ActivityEvent, ActivityEvent.id == FeedEntry.event_id)
     .where(FeedEntry.position > bindparam("after"))
@@ -69,21 +75,24 @@ _TAKE_TURN = select(func.pg_advisory_xact_lock(TURN))
 
 
 @retried
-async def follow_events(sessions: Sessions, after: int, limit: int) -> Sequence[Happened]:
-    """The events after a position, oldest first. Fewer than `limit` are all there are for now.
+async def follow_events(
+    sessions: Sessions, after: int, limit: int
+) -> list[tuple[int, FollowedEvent]]:
+    """The events after a position, each behind its own, oldest first. Fewer than `limit` are all
+    there are for now.
 
     Positions are committed when this returns. Whatever an event builds on comes before it.
     """
     async with sessions() as session, session.begin():
-        happened = await _read(session, after, limit)
-        if len(happened) < limit:
+        events = await _read(session, after, limit)
+        if len(events) < limit:
             # A statement of its own: the next one then sees what the reader before has committed.
             await session.execute(_TAKE_TURN)
             await session.execute(PLACE, {"at_most": limit})
-            happened = await _read(session, after, limit)
-    return happened
+            events = await _read(session, after, limit)
+    return events
 
 
-async def _read(session: Session, after: int, limit: int) -> list[Happened]:
+async def _read(session: Session, after: int, limit: int) -> list[tuple[int, FollowedEvent]]:
     found = await session.execute(AFTER, {"after": after, "at_most": limit})
-    return [Happened(**row) for row in found.mappings()]
+    return [(row["position"], FollowedEvent(**row)) for row in found.mappings()]

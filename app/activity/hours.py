@@ -2,7 +2,8 @@
 
 An event is dated by the start of its transaction. No statement lives longer than 7 s and no
 transaction has many, so an hour that ended an hour ago gets no more events. Retention removes
-events and counts of the same age; who deletes events before that has their hours forget them.
+events and counts of the same age; an erasure, which deletes events earlier, takes them out of the
+counts first (`forget_hours`).
 """
 
 from datetime import datetime, timedelta
@@ -74,7 +75,7 @@ async def _count_day(sessions: Sessions) -> int:
         return (await session.execute(COUNT)).rowcount
 
 
-# What an hour had was counted with the user's events, if it was over.
+# An hour that is over was counted with the user's events in it.
 _OF_USER = (
     select(
         _hour(ActivityEvent.created_at).label("hour"),

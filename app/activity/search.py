@@ -6,11 +6,9 @@ put together from the newest of each type that was counted, so that a rare kind 
 looked for row by row.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
-from uuid import UUID
+from typing import Any
 
 from sqlalchemy import (
     ARRAY,
@@ -33,12 +31,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.selectable import LateralFromClause
 
+from app.activity.describe import describe_event
 from app.activity.hours import COUNTED_UNTIL, HOUR
 from app.activity.kinds import SUCCEEDED
+from app.activity.log_page import ActivityData, ActivitySummary, AppliedFilters, Event, Status
 from app.database import Session, Sessions
 from app.models import LMS_EVENTS, ActivityEvent, ActivityHour, User
 
-Status = Literal["success", "failed"]
 SMALLEST = timedelta(microseconds=1)  # between two moments of the database
 
 
@@ -89,8 +88,9 @@ def _of_type(
     *columns: Any, order: Sequence[Any], since: ColumnElement[datetime]
 ) -> LateralFromClause:
     """Of one of `_TYPES` the newest events, as many as are wanted of all."""
-    # Compared as a row: one index alone gives this order. With the type and the moment each for
-    # itself an index by moments would be taken, and all of a week read for a rare type.
+    # Type and moment are compared as one row: then one index alone gives this order. If each were
+    # compared for itself, the planner would take the index by moments, and read all of a week for a
+    # rare type.
     return (
         select(*columns)
         .where(
@@ -123,7 +123,7 @@ _USER_NAME = select(User.display_name).where(User.id == _FOUND.c.user_id).scalar
 NEWEST = (
     select(
         _FOUND.c.id,
-        _FOUND.c.created_at,
+        _FOUND.c.created_at.label("timestamp"),
         _FOUND.c.event_type,
         _FOUND.c.event_category,
         _FOUND.c.user_id,
@@ -138,60 +138,35 @@ NEWEST = (
 )
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Events from `start_date` to `end_date`, both included; the rest narrows it."""
-
-    start_date: datetime
-    end_date: datetime
-    event_type: str | None
-    status: Status | None
-
-
-@dataclass(frozen=True)
-class FoundEvent:
-    """`event_data` is as it was written; older rows hold what CONTRACT 9.1 says."""
-
-    id: UUID
-    created_at: datetime
-    event_type: str
-    event_category: str
-    user_id: UUID | None
-    user_name: str | None
-    duration_ms: int | None
-    event_data: Mapping[str, Any]
-    status: Status
-
-
-@dataclass(frozen=True)
-class Activity:
-    """`events` are the newest, newest first; the counts are of all that are wanted."""
-
-    events: Sequence[FoundEvent]
-    event_type_counts: Mapping[str, int]
-    success_count: int
-    failed_count: int
-
-
-async def search_activity(sessions: Sessions, wanted: Wanted, *, limit: int) -> Activity:
+async def search_activity(sessions: Sessions, filters: AppliedFilters) -> ActivityData:
     """The counts are exact; what they cost does not grow with the range."""
     async with sessions() as session, session.begin():
         counted_until = (await session.execute(COUNTED_UNTIL)).scalar_one()
-        parts = _parts(wanted, counted_until)
-        counted = (await session.execute(select_counts(wanted), parts)).all()
+        parts = _parts(filters, counted_until)
+        counted = (await session.execute(select_counts(filters), parts)).all()
         counts = {event_type: events for event_type, _, events in counted}
         success_count = sum(events for _, status, events in counted if status == "success")
-        return Activity(
-            events=await _newest(session, wanted, list(counts), limit=limit),
-            event_type_counts=counts,
-            success_count=success_count,
-            failed_count=sum(counts.values()) - success_count,
+        return ActivityData(
+            events=await _newest(session, filters, list(counts)),
+            total_count=sum(counts.values()),
+            summary=_summary(counts, success_count),
+            filters_applied=filters,
         )
 
 
-def _parts(wanted: Wanted, counted_until: datetime | None) -> dict[str, datetime]:
+def _summary(counts: dict[str, int], success_count: int) -> ActivitySummary:
+    total = sum(counts.values())
+    return ActivitySummary(
+        success_count=success_count,
+        failed_count=total - success_count,
+        success_rate=round(100 * success_count / total, 1) if total else 0.0,
+        event_type_counts=counts,
+    )
+
+
+def _parts(filters: AppliedFilters, counted_until: datetime | None) -> dict[str, datetime]:
     """Where the whole hours that were counted begin and end, and what lies around them."""
-    start, end = wanted.start_date, wanted.end_date + SMALLEST
+    start, end = filters.start_date, filters.end_date + SMALLEST
     first = _hour(start + HOUR - SMALLEST)
     last = min(_hour(end), counted_until or start)
     if first >= last:
@@ -203,33 +178,34 @@ def _hour(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
-def select_counts(wanted: Wanted) -> Select[str, Status, int]:
+def select_counts(filters: AppliedFilters) -> Select[str, Status, int]:
     statement = _COUNTS
-    if wanted.event_type is not None:
-        statement = statement.where(_PARTS.c.event_type == wanted.event_type)
-    if wanted.status is not None:
-        statement = statement.where(_status(_PARTS.c.event_type) == wanted.status)
+    if filters.event_type is not None:
+        statement = statement.where(_PARTS.c.event_type == filters.event_type)
+    if filters.status is not None:
+        statement = statement.where(_status(_PARTS.c.event_type) == filters.status)
     return statement
 
 
 async def _newest(
-    session: Session, wanted: Wanted, event_types: Sequence[str], *, limit: int
-) -> list[FoundEvent]:
+    session: Session, filters: AppliedFilters, event_types: Sequence[str]
+) -> list[Event]:
     found = await session.execute(
         NEWEST,
         {
             "event_types": event_types,
-            "start_date": wanted.start_date,
-            "end_date": wanted.end_date,
-            "at_most": limit,
+            "start_date": filters.start_date,
+            "end_date": filters.end_date,
+            "at_most": filters.limit,
         },
     )
     return [_event(row) for row in found.mappings()]
 
 
-def _event(row: RowMapping) -> FoundEvent:
+def _event(row: RowMapping) -> Event:
     data = row["event_data"] or {}
     duration_ms = row["duration_ms"]
     if duration_ms is None and isinstance(data.get("processing_time_ms"), int):
         duration_ms = data["processing_time_ms"]  # where a webhook says it
-    return FoundEvent(**{**row, "event_data": data, "duration_ms": duration_ms})
+    said = {"description": describe_event(row["event_type"], data)}
+    return Event(**{**row, "event_data": data, "duration_ms": duration_ms, **said})

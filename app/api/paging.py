@@ -7,12 +7,13 @@ added. A cursor is that id, or another number of 128 bits, with our seal; it bel
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Generic, Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr
 
 from app.errors import FieldInvalidError
+from app.fields import ContractModel
 from app.signing import sign
 
 PLACE_DIGITS, SEAL_DIGITS = 32, 16
@@ -20,12 +21,12 @@ CURSOR_PATTERN = f"^[0-9a-f]{{{PLACE_DIGITS + SEAL_DIGITS}}}$"
 CURSOR_EXAMPLE = "0193b5a27a5c7c3e8d1f2f4e6a8b0c1d5f0c3a9e7b21d846"
 
 
-class LimitQuery(BaseModel):
+class LimitQuery(ContractModel):
     """What every list is asked. Unknown parameters are refused: misspelt, a filter gives all."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(50, ge=1, le=200, title="Limit", description="Most items.", examples=[50])
+    limit: int = Field(50, ge=1, le=200, description="Most items.", examples=[50])
 
 
 class PageQuery(LimitQuery):
@@ -34,7 +35,6 @@ class PageQuery(LimitQuery):
     cursor: str | None = Field(
         None,
         pattern=CURSOR_PATTERN,
-        title="Cursor",
         description="The `next_cursor` of the page before; without it the first page.",
         examples=[CURSOR_EXAMPLE],
     )
@@ -43,7 +43,6 @@ class PageQuery(LimitQuery):
 NextCursor = Annotated[
     str | None,
     Field(
-        title="Next cursor",
         description="Send it as `cursor` for the next page; null on the last one.",
         examples=[CURSOR_EXAMPLE],
     ),
@@ -56,14 +55,6 @@ class Identified(Protocol):
 
 
 Item = TypeVar("Item", bound=Identified)
-
-
-@dataclass(frozen=True)
-class Page(Generic[Item]):
-    """`next_cursor` is None on the last page."""
-
-    items: Sequence[Item]
-    next_cursor: str | None
 
 
 @dataclass(frozen=True)
@@ -90,10 +81,11 @@ class Cursors:
 
 async def read_page(
     query: PageQuery,
-    fetch: Callable[[UUID | None, int], Awaitable[Sequence[Item]]],
+    fetch: Callable[[UUID | None, int], Awaitable[list[Item]]],
     cursors: Cursors,
-) -> Page[Item]:
-    """One page; `fetch` gives so many items after an id, in the list's order.
+) -> tuple[list[Item], str | None]:
+    """One page, and the cursor of the next or None; `fetch` gives so many items after an id, in the
+    list's order.
 
     Raises FieldInvalidError for a cursor that is not of this list.
     """
@@ -101,4 +93,4 @@ async def read_page(
     found = await fetch(after, query.limit + 1)
     items = found[: query.limit]
     is_last = len(found) == len(items)
-    return Page(items, None if is_last else cursors.seal(items[-1].id.int))
+    return items, None if is_last else cursors.seal(items[-1].id.int)

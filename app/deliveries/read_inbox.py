@@ -3,51 +3,79 @@
 Never the signed text itself: it is a child's work, and read where submissions are.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic import Field
 from sqlalchemy import ColumnElement, Select, bindparam, literal, select
 
+from app import fields
 from app.database import Sessions
 from app.deliveries.inbox import JSON, KEPT_TEXTS, SUBMISSION_ROUTE
 from app.errors import NotFoundError
 from app.models import IdempotencyKey, InboxDelivery
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A delivery; `replayable` says that it is a submission and nothing of it is missing here."""
-
-    id: UUID
-    route: str
-    media_type: str
-    received_at: datetime
-    answered_at: datetime
-    replayed_at: datetime | None
-    status: int
-    code: str | None
-    webhook_id: str | None
-    body_bytes: int
-    file_count: int
-    user_id: UUID | None
-    spark_user_id: str | None
-    spark_assignment_id: str | None
-    spark_course_id: str | None
-    submission_id: UUID | None
-    replayable: bool
-
-
-@dataclass(frozen=True)
-class Wanted:
+class DeliveryFilter(fields.ContractModel):
     """Which deliveries; None means any."""
 
-    spark_user_id: str | None
-    spark_assignment_id: str | None
-    code: str | None
-    status: Literal["success", "refused"] | None
+    spark_user_id: fields.OfSparkUser = None
+    spark_assignment_id: fields.OfSparkAssignment = None
+    code: str | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        pattern="^[a-z_]+$",
+        description="Refused with this code.",
+        examples=["assignment_not_found"],
+    )
+    status: Literal["success", "refused"] | None = Field(
+        None, description="Its outcome.", examples=["refused"]
+    )
+
+
+class DeliveryAnswer(fields.ContractModel):
+    """An authentic request of Spark, and what became of it."""
+
+    id: fields.Id = Field(title="Delivery id", description="The delivery.")
+    route: str = Field(description="Where it came.", examples=["/spark/webhook/submission"])
+    media_type: str = Field(description="Of its body.", examples=["application/json"])
+    received_at: fields.Moment = Field(description="When it came.")
+    answered_at: fields.Moment = Field(description="When its first outcome was kept.")
+    replayed_at: fields.NullableMoment = Field(
+        description="When it was last processed again; then the outcome is that of the replay."
+    )
+    status: int = Field(
+        ge=200, le=599, description="The HTTP status of its outcome.", examples=[200]
+    )
+    code: str | None = Field(
+        max_length=64,
+        description="Why it was refused; null for a success.",
+        examples=["assignment_not_found"],
+    )
+    webhook_id: str | None = Field(
+        description="Its `webhook-id`, if it was signed by Standard Webhooks.",
+        examples=["msg_2Lh9KRb0pzN4LePd3XiA4v12Axj"],
+    )
+    body_bytes: int = Field(ge=0, description="Of its signed text and its files.", examples=[214])
+    file_count: int = Field(ge=0, description="Files that came with it.", examples=[0])
+    user_id: fields.NullableId = Field(description="The student, where that was settled.")
+    spark_user_id: fields.SparkUserId[str | None] = Field(
+        description="As it says; null if it could not be read."
+    )
+    spark_assignment_id: fields.SparkAssignmentId[str | None] = Field(description="As it says.")
+    spark_course_id: fields.SparkCourseId[str | None] = Field(description="As it says.")
+    submission_id: fields.NullableId = Field(
+        description="The handing-in it is part of; null while it was only refused."
+    )
+    replayable: bool = Field(
+        description=(
+            "It is a submission, and its text is kept, and its files if it had any. If not, Spark"
+            " must send again."
+        ),
+        examples=[True],
+    )
 
 
 # The text may be kept with another delivery of the same; the files of a form only once its message
@@ -61,66 +89,55 @@ _IS_ANSWERED = (
     .scalar_subquery()
     .is_not(None)
 )
-_KEPT = select(
-    InboxDelivery.id,
-    InboxDelivery.route,
-    InboxDelivery.media_type,
-    InboxDelivery.received_at,
-    InboxDelivery.answered_at,
-    InboxDelivery.replayed_at,
-    InboxDelivery.status,
-    InboxDelivery.code,
-    InboxDelivery.webhook_id,
-    InboxDelivery.body_bytes,
-    InboxDelivery.file_count,
-    InboxDelivery.user_id,
-    InboxDelivery.spark_user_id,
-    InboxDelivery.spark_assignment_id,
-    InboxDelivery.spark_course_id,
-    InboxDelivery.submission_id,
-    (
-        (InboxDelivery.route == SUBMISSION_ROUTE)
-        & _IS_KEPT
-        & ((InboxDelivery.media_type == JSON) | _IS_ANSWERED)
-    ).label("replayable"),
+_REPLAYABLE = (
+    (InboxDelivery.route == SUBMISSION_ROUTE)
+    & _IS_KEPT
+    & ((InboxDelivery.media_type == JSON) | _IS_ANSWERED)
 )
-_ONE = _KEPT.where(InboxDelivery.id == bindparam("delivery_id"))
+_COLUMNS = InboxDelivery.__table__.c
+_DELIVERIES = select(
+    *(_COLUMNS[name] for name in DeliveryAnswer.model_fields if name != "replayable"),
+    _REPLAYABLE.label("replayable"),
+)
+_ONE = _DELIVERIES.where(InboxDelivery.id == bindparam("delivery_id"))
 
 
-async def describe_delivery(sessions: Sessions, delivery_id: UUID) -> Kept:
+async def describe_delivery(sessions: Sessions, delivery_id: UUID) -> DeliveryAnswer:
     """Raises NotFoundError."""
     async with sessions() as session, session.begin():
         found = await session.execute(_ONE, {"delivery_id": delivery_id})
         delivery = found.mappings().one_or_none()
     if delivery is None:
         raise NotFoundError
-    return Kept(**delivery)
+    return DeliveryAnswer(**delivery)
 
 
 async def list_deliveries(
-    sessions: Sessions, wanted: Wanted, before: UUID | None, limit: int
-) -> Sequence[Kept]:
+    sessions: Sessions, filters: DeliveryFilter, before: UUID | None, limit: int
+) -> list[DeliveryAnswer]:
     """The newest first, by their ids, which are in the order of time; older than `before`."""
     async with sessions() as session, session.begin():
-        found = await session.execute(newest_deliveries(wanted, before, limit))
-        return [Kept(**delivery) for delivery in found.mappings()]
+        found = await session.execute(newest_deliveries(filters, before, limit))
+        return [DeliveryAnswer(**delivery) for delivery in found.mappings()]
 
 
-def newest_deliveries(wanted: Wanted, before: UUID | None, limit: int) -> Select[*tuple[Any, ...]]:
+def newest_deliveries(
+    filters: DeliveryFilter, before: UUID | None, limit: int
+) -> Select[*tuple[Any, ...]]:
     """Built for what is asked: with one statement for all filters no index could be chosen."""
-    conditions = _conditions(wanted, before)
-    return _KEPT.where(*conditions).order_by(InboxDelivery.id.desc()).limit(limit)
+    conditions = _conditions(filters, before)
+    return _DELIVERIES.where(*conditions).order_by(InboxDelivery.id.desc()).limit(limit)
 
 
-def _conditions(wanted: Wanted, before: UUID | None) -> Iterator[ColumnElement[bool]]:
-    if wanted.spark_user_id is not None:
-        yield InboxDelivery.spark_user_id == wanted.spark_user_id
-    if wanted.spark_assignment_id is not None:
-        yield InboxDelivery.spark_assignment_id == wanted.spark_assignment_id
-    if wanted.code is not None:
-        yield InboxDelivery.code == wanted.code
-    if wanted.status is not None:
+def _conditions(filters: DeliveryFilter, before: UUID | None) -> Iterator[ColumnElement[bool]]:
+    if filters.spark_user_id is not None:
+        yield InboxDelivery.spark_user_id == filters.spark_user_id
+    if filters.spark_assignment_id is not None:
+        yield InboxDelivery.spark_assignment_id == filters.spark_assignment_id
+    if filters.code is not None:
+        yield InboxDelivery.code == filters.code
+    if filters.status is not None:
         is_success = InboxDelivery.code.is_(None)
-        yield is_success if wanted.status == "success" else ~is_success
+        yield is_success if filters.status == "success" else ~is_success
     if before is not None:
         yield InboxDelivery.id < before

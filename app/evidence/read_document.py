@@ -5,7 +5,6 @@ each of them.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +13,12 @@ from sqlalchemy import Integer, RowMapping, any_, bindparam, func, select
 from app.activity.audit import record_audit
 from app.database import Session, Sessions
 from app.errors import NotFoundError
-from app.evidence.completions import StoredBlock
+from app.evidence.editor_document import (
+    EvidenceBlockAnswer,
+    EvidenceDocumentAnswer,
+    WrittenBySpark,
+    WrittenHere,
+)
 from app.models import (
     EvidenceBlock,
     EvidenceDocument,
@@ -28,47 +32,13 @@ from app.storage.bucket import Bucket
 
 
 @dataclass(frozen=True)
-class Document:
-    """Every column of the table. `updated_at` is its version: it grows with every write."""
-
-    id: UUID
-    user_id: UUID
-    quest_id: UUID | None
-    task_id: UUID
-    status: str
-    is_confidential: bool
-    created_at: datetime
-    updated_at: datetime
-    completed_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Who wrote a block: `spark` with its current revision, or the role of who else did.
-
-    `sha256` is of the file, or of the text, as it was handed in.
-    """
-
-    written_by: str
-    submission_id: UUID | None = None
-    revision: int | None = None
-    sha256: str | None = None
-
-
-@dataclass(frozen=True)
-class ShownBlock(StoredBlock):
-    uploaded_by_name: str | None
-    provenance: Provenance
-
-
-@dataclass(frozen=True)
 class Evidence:
     """Of one task. `completion_id` is None while it is not completed, `revision_id` is the current
     one that Spark handed in.
     """
 
-    document: Document | None
-    blocks: list[ShownBlock]
+    document: EvidenceDocumentAnswer | None
+    blocks: list[EvidenceBlockAnswer]
     completion_id: UUID | None
     revision_id: UUID | None
 
@@ -119,47 +89,35 @@ _OF_TASK = _EVIDENCE.where(UserQuestTask.id == bindparam("task_id"))
 _OF_DOCUMENT = _EVIDENCE.where(EvidenceDocument.id == bindparam("document_id"))
 
 
-@dataclass(frozen=True)
-class Viewer:
-    """Whose evidence is read, and who reads it; the audit log is told of `caller`, unless it is the
-    student.
-    """
-
-    user_id: UUID
-    caller: str
-
-    @property
-    def is_student(self) -> bool:
-        return self.caller == f"user:{self.user_id}"
-
-
 async def get_evidence(
-    sessions: Sessions, bucket: Bucket, task_id: UUID, viewer: Viewer
+    sessions: Sessions, bucket: Bucket, task_id: UUID, *, user_id: UUID, caller: str
 ) -> Evidence:
-    """Raises NotFoundError, for another student's task as for an unknown one."""
+    """Audited, unless the caller is the student. Raises NotFoundError, for another student's task
+    as for an unknown one.
+    """
     async with sessions() as session, session.begin():
-        evidence = await read_evidence(session, bucket, task_id, user_id=viewer.user_id)
-        return await _audited(session, evidence, viewer)
+        evidence = await read_evidence(session, bucket, task_id, user_id=user_id)
+        await _audit(session, evidence, caller)
+    return evidence
 
 
 async def get_document(
-    sessions: Sessions, bucket: Bucket, document_id: UUID, viewer: Viewer
+    sessions: Sessions, bucket: Bucket, document_id: UUID, *, user_id: UUID, caller: str
 ) -> Evidence:
-    """Raises NotFoundError, for another student's document as for an unknown one."""
-    ids = {"document_id": document_id, "user_id": viewer.user_id}
+    """As `get_evidence`."""
+    ids = {"document_id": document_id, "user_id": user_id}
     async with sessions() as session, session.begin():
         found = await session.execute(_OF_DOCUMENT, ids | _key_from(bucket))
-        return await _audited(session, _evidence(found.mappings().all()), viewer)
-
-
-async def _audited(session: Session, evidence: Evidence, viewer: Viewer) -> Evidence:
-    document = evidence.document
-    if document is not None and not viewer.is_student:
-        ids = {"document_id": str(document.id), "task_id": str(document.task_id)}
-        await record_audit(
-            session, viewer.caller, "sensitive_read", user_id=document.user_id, **ids
-        )
+        evidence = _evidence(found.mappings().all())
+        await _audit(session, evidence, caller)
     return evidence
+
+
+async def _audit(session: Session, evidence: Evidence, caller: str) -> None:
+    document = evidence.document
+    if document is not None and caller != f"user:{document.user_id}":
+        ids = {"document_id": str(document.id), "task_id": str(document.task_id)}
+        await record_audit(session, caller, "sensitive_read", user_id=document.user_id, **ids)
 
 
 async def read_evidence(
@@ -179,29 +137,32 @@ def _evidence(rows: Sequence[RowMapping]) -> Evidence:
     if not rows:
         raise NotFoundError
     first = rows[0]
+    has_document = first["document_id"] is not None
     return Evidence(
-        document=Document(**_part(first, "document_")) if first["document_id"] else None,
-        blocks=[_block(row) for row in rows if row["block_id"]],
+        document=EvidenceDocumentAnswer(**_part(first, "document_")) if has_document else None,
+        blocks=[
+            EvidenceBlockAnswer(
+                **_part(row, "block_"), uploaded_by_name=row["name"], provenance=_provenance(row)
+            )
+            for row in rows
+            if row["block_id"]
+        ],
         completion_id=first["completion_id"],
         revision_id=first["revision_id"],
     )
 
 
-def _block(row: RowMapping) -> ShownBlock:
-    block = StoredBlock(**_part(row, "block_"))
-    return ShownBlock(
-        **vars(block), uploaded_by_name=row["name"], provenance=_provenance(row, block)
-    )
-
-
-def _provenance(row: RowMapping, block: StoredBlock) -> Provenance:
+def _provenance(row: RowMapping) -> WrittenBySpark | WrittenHere:
     if not row["is_by_spark"]:
-        return Provenance(block.uploaded_by_role)
-    sha256 = row["sha256"]
-    if sha256 is None and "text" in block.content:
-        sha256 = hashlib.sha256(block.content["text"].encode()).digest()
-    return Provenance(
-        "spark", row["revision_id"], row["revision"], sha256.hex() if sha256 else None
+        return WrittenHere(written_by=row["block_uploaded_by_role"])
+    sha256, content = row["sha256"], row["block_content"]
+    if sha256 is None and "text" in content:
+        sha256 = hashlib.sha256(content["text"].encode()).digest()
+    return WrittenBySpark(
+        written_by="spark",
+        submission_id=row["revision_id"],
+        revision=row["revision"],
+        sha256=sha256.hex() if sha256 else None,
     )
 
 

@@ -1,44 +1,36 @@
 """What a student has earned: the totals the main app shows, and the ledger behind them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic import Field
 from sqlalchemy import Select, select
 
 from app.database import Sessions
 from app.errors import NotFoundError
+from app.fields import ContractModel, Id, Moment, NullableId, TaskId
 from app.models import User, UserQuestTask, UserSkillXp, UserSubjectXp, XpAward
 
 
-@dataclass(frozen=True)
-class Totals:
-    """By pillar and by school subject. The main app awards natively as well, so they may be more
-    than the ledger says.
+class AwardItem(ContractModel):
+    """What a task paid; it pays a student once."""
+
+    id: Id = Field(title="Award id", description="The award.")
+    task_id: TaskId
+    completion_id: Id = Field(description="What it was paid for.")
+    quest_id: NullableId = Field(description="The task's quest; null once the task is gone.")
+    title: str | None = Field(
+        description="The task's; null once it is gone.", examples=["Research"]
+    )
+    pillar: str = Field(description="The task's.", examples=["stem"])
+    xp_amount: int = Field(ge=0, title="XP", description="What it paid.", examples=[100])
+    awarded_at: Moment = Field(description="When it was paid.")
+
+
+async def get_totals(sessions: Sessions, user_id: UUID) -> tuple[dict[str, int], dict[str, int]]:
+    """By pillar and by school subject; the main app awards natively as well, so they may be more
+    than the ledger says. Raises NotFoundError for an unknown user.
     """
-
-    pillars: Mapping[str, int]
-    subjects: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class Award:
-    """What a task paid; `quest_id` and `title` are None once the task is gone."""
-
-    id: UUID
-    task_id: UUID
-    completion_id: UUID
-    quest_id: UUID | None
-    title: str | None
-    pillar: str
-    xp_amount: int
-    awarded_at: datetime
-
-
-async def get_totals(sessions: Sessions, user_id: UUID) -> Totals:
-    """Raises NotFoundError for an unknown user."""
     async with sessions() as session, session.begin():
         if (await session.execute(select(User.id).where(User.id == user_id))).one_or_none() is None:
             raise NotFoundError
@@ -52,7 +44,7 @@ async def get_totals(sessions: Sessions, user_id: UUID) -> Totals:
             .where(UserSubjectXp.user_id == user_id)
             .order_by(UserSubjectXp.school_subject)
         )
-        return Totals(
+        return (
             {row.pillar: row.xp_amount for row in pillars},
             {row.school_subject: row.xp_amount for row in subjects},
         )
@@ -60,11 +52,11 @@ async def get_totals(sessions: Sessions, user_id: UUID) -> Totals:
 
 async def list_awards(
     sessions: Sessions, user_id: UUID, before: UUID | None, limit: int
-) -> Sequence[Award]:
+) -> list[AwardItem]:
     """The newest first, by their ids, which are in the order of time; older than `before`."""
     async with sessions() as session, session.begin():
         found = await session.execute(newest_awards(user_id, before, limit))
-        return [Award(**row) for row in found.mappings()]
+        return [AwardItem(**row) for row in found.mappings()]
 
 
 def newest_awards(user_id: UUID, before: UUID | None, limit: int) -> Select[*tuple[Any, ...]]:

@@ -11,7 +11,8 @@ from uuid import UUID
 
 from app.errors import EvidenceChangedError
 from app.evidence.documents import FILE_MEMBERS
-from app.evidence.read_document import Evidence, ShownBlock
+from app.evidence.editor_document import EvidenceBlockAnswer, WrittenBySpark
+from app.evidence.read_document import Evidence
 from app.portfolio.draft import BlockDraft, EvidenceDraft
 from app.portfolio.editor import Editor
 from app.storage.bucket import Bucket
@@ -96,7 +97,9 @@ def complete_as_it_is(before: Evidence) -> Change:
     )
 
 
-def replace_content(before: Evidence, block: ShownBlock, content: dict[str, Any]) -> Change:
+def replace_content(
+    before: Evidence, block: EvidenceBlockAnswer, content: dict[str, Any]
+) -> Change:
     """One block has other content, and is the student's from now on."""
     others = [other for other in before.blocks if other.id != block.id]
     return Change(
@@ -108,15 +111,17 @@ def replace_content(before: Evidence, block: ShownBlock, content: dict[str, Any]
     )
 
 
-def is_sparks(block: ShownBlock) -> bool:
-    return block.provenance.submission_id is not None
+def is_sparks(block: EvidenceBlockAnswer) -> bool:
+    return isinstance(block.provenance, WrittenBySpark)
 
 
-def _is_same(block: ShownBlock, row: dict[str, Any]) -> bool:
+def _is_same(block: EvidenceBlockAnswer, row: dict[str, Any]) -> bool:
     return (block.block_type, block.content) == (row["block_type"], row["content"])
 
 
-def _kept_row(block: ShownBlock, draft: BlockDraft, place: int, *, seen: bool) -> dict[str, Any]:
+def _kept_row(
+    block: EvidenceBlockAnswer, draft: BlockDraft, place: int, *, seen: bool
+) -> dict[str, Any]:
     """Who has not `seen` the document's version may not know the block's file: it stays."""
     is_private = block.is_private if draft.is_private is None else draft.is_private
     content = draft.content
@@ -127,7 +132,7 @@ def _kept_row(block: ShownBlock, draft: BlockDraft, place: int, *, seen: bool) -
 
 
 def _row(
-    block: ShownBlock, kind: str, content: dict[str, Any], place: int, *, is_private: bool
+    block: EvidenceBlockAnswer, kind: str, content: dict[str, Any], place: int, *, is_private: bool
 ) -> dict[str, Any]:
     """Whoever added the block stays named."""
     return {

@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Executable, Uuid, bindparam, select
 
 from app.database import Session
 from app.errors import AccountInactiveError, NotFoundError
-from app.evidence.read_document import Evidence, ShownBlock, read_evidence
+from app.evidence.editor_document import EvidenceBlockAnswer
+from app.evidence.read_document import Evidence, read_evidence
 from app.learning.enrolment import TASK_COLUMNS, Task
 from app.models import EvidenceBlock, EvidenceDocument, User, UserQuest, UserQuestTask
 from app.portfolio.editor import Editor
@@ -78,7 +79,7 @@ async def open_task(
 
 async def open_block(
     session: Session, bucket: Bucket, block_id: UUID, editor: Editor
-) -> tuple[OpenEvidence, ShownBlock]:
+) -> tuple[OpenEvidence, EvidenceBlockAnswer]:
     """As `open_task`."""
     opened = await _open(session, bucket, _BY_BLOCK, {"block_id": block_id}, editor)
     for block in opened.before.blocks:

@@ -3,16 +3,17 @@
 No text, name or address is in the answer: it is for whoever is asked, and not for readers.
 """
 
+from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import Text, Uuid, any_, bindparam, false, func, or_, select
+from sqlalchemy import Text, Uuid, any_, bindparam, false, func, or_, select, true
 
 from app.accounts.students import find_linked, why_inactive
 from app.accounts.tombstones import Tombstones, find_erasure
 from app.database import Session, Sessions
-from app.deliveries.read_inbox import Kept, Wanted, newest_deliveries
+from app.deliveries.read_inbox import DeliveryAnswer, DeliveryFilter, newest_deliveries
 from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
-from app.learning.assignments import Match, resolve_assignment
+from app.learning.assignments import resolve_assignment
 from app.learning.enrolment import THE_TASK
 from app.models import (
     EvidenceBlock,
@@ -27,18 +28,24 @@ from app.models import (
     XpAward,
 )
 from app.submissions.explain_facts import (
-    Asked,
-    AssignmentFacts,
-    EnrolmentFacts,
-    Facts,
-    Link,
-    Shown,
-    TaskFacts,
+    AssignmentAnswer,
+    EnrolmentAnswer,
+    ExplainAnswer,
+    ExplainQuery,
+    HomeworkFacts,
+    LinkAnswer,
+    ShownAnswer,
+    TaskAnswer,
 )
-from app.submissions.list_submissions import LISTED
+from app.submissions.findings import judge
+from app.submissions.list_submissions import FACTS, submission_facts
 
 DELIVERIES = 20
 NOBODY = UUID(int=0)
+NOT_ENROLLED = EnrolmentAnswer(enrolled=False, active=False, started_at=None, completed_at=None)
+NO_TASK = TaskAnswer(
+    task_id=None, title=None, completed=False, completion_id=None, completed_at=None, xp_awarded=0
+)
 
 _QUEST = (
     select(
@@ -49,6 +56,7 @@ _QUEST = (
 )
 _ENROLMENT = select(
     UserQuest.id,
+    true().label("enrolled"),
     UserQuest.is_active.label("active"),
     UserQuest.started_at,
     UserQuest.completed_at,
@@ -58,6 +66,7 @@ _TASK = (
     select(
         UserQuestTask.id.label("task_id"),
         UserQuestTask.title,
+        QuestTaskCompletion.id.is_not(None).label("completed"),
         QuestTaskCompletion.id.label("completion_id"),
         QuestTaskCompletion.completed_at,
         func.coalesce(XpAward.xp_amount, 0).label("xp_awarded"),
@@ -104,7 +113,7 @@ _IS_CONFIDENTIAL = (
     .where(QuestTaskCompletion.id == SubmissionRevision.completion_id)
     .scalar_subquery()
 )
-_SHOWN = LISTED.add_columns(
+_SHOWN = FACTS.add_columns(
     _BLOCKS.where(~EvidenceBlock.is_private).scalar_subquery().label("blocks_shown"),
     _BLOCKS.where(EvidenceBlock.is_private).scalar_subquery().label("blocks_private"),
     _IS_CONFIDENTIAL.label("confidential"),
@@ -115,15 +124,17 @@ _SHOWN = LISTED.add_columns(
 )
 
 
-async def explain_homework(sessions: Sessions, tombstones: Tombstones, asked: Asked) -> Facts:
+async def explain_homework(
+    sessions: Sessions, tombstones: Tombstones, asked: ExplainQuery
+) -> ExplainAnswer:
     """An unknown student or assignment is an answer, too."""
     async with sessions() as session, session.begin():
         link = await _find_link(session, tombstones, asked)
         user_id = link.user_id or NOBODY
         assignment = await _find_assignment(session, asked, user_id)
-        enrolment = await _find_enrolment(session, user_id, assignment)
-        task = await _find_task(session, enrolment, assignment)
-        return Facts(
+        user_quest_id, enrolment = await _find_enrolment(session, user_id, assignment)
+        task = await _find_task(session, user_quest_id, assignment)
+        facts = HomeworkFacts(
             link=link,
             assignment=assignment,
             enrolment=enrolment,
@@ -131,17 +142,27 @@ async def explain_homework(sessions: Sessions, tombstones: Tombstones, asked: As
             deliveries=await _list_deliveries(session, asked),
             submission=await _find_shown(session, asked, user_id, task),
         )
+    summary, step = judge(facts)
+    return ExplainAnswer(**dict(asked), **dict(facts), summary=summary, next=step)
 
 
-async def _find_link(session: Session, tombstones: Tombstones, asked: Asked) -> Link:
+async def _find_link(session: Session, tombstones: Tombstones, asked: ExplainQuery) -> LinkAnswer:
     known = await find_linked(session, asked.spark_user_id)
     erased = await find_erasure(session, tombstones, asked.spark_user_id) is not None
-    if known is None:
-        return Link(None, "erased" if erased else "user_not_found", erased)
-    return Link(known.user_id, why_inactive(known), erased)
+    unknown: Literal["erased", "user_not_found"] = "erased" if erased else "user_not_found"
+    reason = why_inactive(known) if known else unknown
+    return LinkAnswer(
+        found=known is not None,
+        user_id=known.user_id if known else None,
+        active=reason is None,
+        reason=reason,
+        erased=erased,
+    )
 
 
-async def _find_assignment(session: Session, asked: Asked, user_id: UUID) -> AssignmentFacts:
+async def _find_assignment(
+    session: Session, asked: ExplainQuery, user_id: UUID
+) -> AssignmentAnswer:
     try:
         match = await resolve_assignment(
             session,
@@ -150,51 +171,59 @@ async def _find_assignment(session: Session, asked: Asked, user_id: UUID) -> Ass
             user_id=user_id,
         )
     except (AssignmentNotFoundError, AssignmentAmbiguousError) as problem:
-        return AssignmentFacts(code=problem.code)
-    return await _describe(session, match)
-
-
-async def _describe(session: Session, match: Match) -> AssignmentFacts:
-    found = await session.execute(
-        _QUEST, {"quest_id": match.quest_id, "template_id": match.template_id}
-    )
-    return AssignmentFacts(
-        quest_id=match.quest_id, task_template_id=match.template_id, **found.mappings().one()
+        return AssignmentAnswer(
+            found=False,
+            code=problem.code,
+            quest_id=None,
+            quest_title=None,
+            task_template_id=None,
+            retired=False,
+        )
+    ids = {"quest_id": match.quest_id, "template_id": match.template_id}
+    quest = (await session.execute(_QUEST, ids)).mappings().one()
+    return AssignmentAnswer(
+        found=True,
+        code=None,
+        quest_id=match.quest_id,
+        task_template_id=match.template_id,
+        **quest,
     )
 
 
 async def _find_enrolment(
-    session: Session, user_id: UUID, assignment: AssignmentFacts
-) -> EnrolmentFacts:
+    session: Session, user_id: UUID, assignment: AssignmentAnswer
+) -> tuple[UUID | None, EnrolmentAnswer]:
     found = await session.execute(_ENROLMENT, {"user_id": user_id, "quest_id": assignment.quest_id})
     enrolment = found.mappings().one_or_none()
-    return EnrolmentFacts(**enrolment) if enrolment else EnrolmentFacts()
+    return (enrolment["id"], EnrolmentAnswer(**enrolment)) if enrolment else (None, NOT_ENROLLED)
 
 
 async def _find_task(
-    session: Session, enrolment: EnrolmentFacts, assignment: AssignmentFacts
-) -> TaskFacts:
+    session: Session, user_quest_id: UUID | None, assignment: AssignmentAnswer
+) -> TaskAnswer:
     found = await session.execute(
-        _TASK, {"user_quest_id": enrolment.id, "template_id": assignment.task_template_id}
+        _TASK, {"user_quest_id": user_quest_id, "template_id": assignment.task_template_id}
     )
     task = found.mappings().one_or_none()
-    return TaskFacts(**task) if task else TaskFacts()
+    return TaskAnswer(**task) if task else NO_TASK
 
 
-async def _list_deliveries(session: Session, asked: Asked) -> list[Kept]:
+async def _list_deliveries(session: Session, asked: ExplainQuery) -> list[DeliveryAnswer]:
     """Of the course that is asked for, or that name none."""
-    wanted = Wanted(asked.spark_user_id, asked.spark_assignment_id, None, None)
-    newest = newest_deliveries(wanted, None, DELIVERIES)
+    filters = DeliveryFilter(
+        spark_user_id=asked.spark_user_id, spark_assignment_id=asked.spark_assignment_id
+    )
+    newest = newest_deliveries(filters, None, DELIVERIES)
     if asked.spark_course_id is not None:
         course_id = InboxDelivery.spark_course_id
         newest = newest.where(or_(course_id.is_(None), course_id == asked.spark_course_id))
     found = await session.execute(newest)
-    return [Kept(**delivery) for delivery in found.mappings()]
+    return [DeliveryAnswer(**delivery) for delivery in found.mappings()]
 
 
 async def _find_shown(
-    session: Session, asked: Asked, user_id: UUID, task: TaskFacts
-) -> Shown | None:
+    session: Session, asked: ExplainQuery, user_id: UUID, task: TaskAnswer
+) -> ShownAnswer | None:
     """Of the completed task; if that is not known, of the last handing-in for the assignment."""
     found = await session.execute(
         _SHOWN,
@@ -206,4 +235,4 @@ async def _find_shown(
         },
     )
     shown = found.mappings().one_or_none()
-    return Shown(**shown) if shown else None
+    return ShownAnswer(**submission_facts(shown)) if shown else None

@@ -1,96 +1,114 @@
 """What is known of one student's homework for one assignment: where it may have got stuck."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from uuid import UUID
+from typing import Literal
 
-from app.deliveries.read_inbox import Kept
-from app.submissions.list_submissions import Listed
+from pydantic import ConfigDict, Field
 
-
-@dataclass(frozen=True)
-class Asked:
-    spark_user_id: str
-    spark_assignment_id: str
-    spark_course_id: str | None
+from app import fields
+from app.deliveries.read_inbox import DeliveryAnswer
+from app.submissions.list_submissions import SubmissionFacts
 
 
-@dataclass(frozen=True)
-class Link:
-    """Whose account it is; `reason` is why it takes no homework, a key of FINDINGS."""
+class ExplainQuery(fields.ContractModel):
+    """Whose homework, for what. Unknown parameters are refused."""
 
-    user_id: UUID | None
-    reason: str | None
-    erased: bool
+    model_config = ConfigDict(extra="forbid")
 
-    @property
-    def found(self) -> bool:
-        return self.user_id is not None
-
-    @property
-    def active(self) -> bool:
-        return self.reason is None
-
-
-@dataclass(frozen=True)
-class AssignmentFacts:
-    """What the assignment means here; `code` is why that is not known."""
-
-    code: str | None = None
-    quest_id: UUID | None = None
-    quest_title: str | None = None
-    task_template_id: UUID | None = None
-    retired: bool = False
-
-    @property
-    def found(self) -> bool:
-        return self.code is None
+    spark_user_id: fields.SparkId = Field(description="The student.", examples=["student_42"])
+    spark_assignment_id: fields.SparkId = Field(
+        description="The assignment.", examples=["test_assignment_001"]
+    )
+    spark_course_id: fields.SparkId | None = Field(
+        None,
+        description="Where several courses use the assignment id.",
+        examples=["test_course_001"],
+    )
 
 
-@dataclass(frozen=True)
-class EnrolmentFacts:
-    id: UUID | None = None
-    active: bool = False
-    started_at: datetime | None = None
-    completed_at: datetime | None = None
+class LinkAnswer(fields.ContractModel):
+    """Whose account it is."""
 
-    @property
-    def enrolled(self) -> bool:
-        return self.id is not None
+    found: bool = Field(description="Whether the student is known.", examples=[True])
+    user_id: fields.NullableId = Field(description="The student's account.")
+    active: bool = Field(description="Whether homework is taken from it.", examples=[True])
+    reason: (
+        Literal["user_not_found", "erased", "paused", "deletion_pending", "not_a_student"] | None
+    ) = Field(description="Why it is not active.", examples=["paused"])
+    erased: bool = Field(description="Whether the student was ever erased.", examples=[False])
 
 
-@dataclass(frozen=True)
-class TaskFacts:
+class AssignmentAnswer(fields.ContractModel):
+    """What the assignment means here."""
+
+    found: bool = Field(description="Whether that is known.", examples=[True])
+    code: str | None = Field(description="Why it is not.", examples=["assignment_ambiguous"])
+    quest_id: fields.NullableId = Field(description="Its quest.")
+    quest_title: str | None = Field(description="The quest's title.", examples=["Weather"])
+    task_template_id: fields.NullableId = Field(
+        description="Null where the quest's first task is meant."
+    )
+    retired: bool = Field(description="Whether Spark no longer names it.", examples=[False])
+
+
+class EnrolmentAnswer(fields.ContractModel):
+    """The student in that quest."""
+
+    enrolled: bool = Field(description="Whether they are.", examples=[True])
+    active: bool = Field(description="Whether they have not left it.", examples=[True])
+    started_at: fields.NullableMoment = Field(description="When they enrolled.")
+    completed_at: fields.NullableMoment = Field(description="When all was done.")
+
+
+class TaskAnswer(fields.ContractModel):
     """The student's own copy of the task."""
 
-    task_id: UUID | None = None
-    title: str | None = None
-    completion_id: UUID | None = None
-    completed_at: datetime | None = None
-    xp_awarded: int = 0
-
-    @property
-    def completed(self) -> bool:
-        return self.completion_id is not None
+    task_id: fields.NullableId = Field(description="Null before the enrolment.")
+    title: str | None = Field(description="The task's.", examples=["Research"])
+    completed: bool = Field(description="Whether it is.", examples=[True])
+    completion_id: fields.NullableId = Field(description="Its completion.")
+    completed_at: fields.NullableMoment = Field(description="When it was first handed in.")
+    xp_awarded: fields.Experience = Field(description="For the task.")
 
 
-@dataclass(frozen=True)
-class Shown(Listed):
+class ShownAnswer(SubmissionFacts):
     """The current revision, and how much of it readers of the portfolio see."""
 
-    blocks_shown: int
-    blocks_private: int
-    confidential: bool
+    blocks_shown: int = Field(ge=0, description="Of it that readers see.", examples=[2])
+    blocks_private: int = Field(
+        ge=0, title="Private blocks", description="Of it that the student hid.", examples=[0]
+    )
+    confidential: bool = Field(description="Whether the whole evidence is.", examples=[False])
 
 
-@dataclass(frozen=True)
-class Facts:
-    """`deliveries` are the newest, newest first."""
+class HomeworkFacts(fields.ContractModel):
+    """What is looked at, before anything is said of it."""
 
-    link: Link
-    assignment: AssignmentFacts
-    enrolment: EnrolmentFacts
-    task: TaskFacts
-    deliveries: Sequence[Kept]
-    submission: Shown | None
+    link: LinkAnswer = Field(description="The student's account.")
+    assignment: AssignmentAnswer = Field(description="What it means here.")
+    enrolment: EnrolmentAnswer = Field(description="In its quest.")
+    task: TaskAnswer = Field(description="What is to be done.")
+    deliveries: list[DeliveryAnswer] = Field(
+        max_length=20, description="The newest of this student and assignment, newest first."
+    )
+    submission: ShownAnswer | None = Field(
+        description="What evidence shows; null if nothing was handed in."
+    )
+
+
+class Verdict(fields.ContractModel):
+    """What is said of it."""
+
+    spark_user_id: fields.SparkUserId[str] = Field(description="As asked.")
+    spark_assignment_id: fields.SparkAssignmentId[str] = Field(description="As asked.")
+    summary: list[str] = Field(
+        description="What was found, in order: student, assignment, deliveries, evidence.",
+        examples=[["The student is known.", "The assignment is known."]],
+    )
+    next: str = Field(
+        description="What to do.",
+        examples=["Let Spark sync the course, then let Spark send it again."],
+    )
+
+
+class ExplainAnswer(HomeworkFacts, Verdict):
+    """What is known of this homework, without its text."""

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app import errors
-from app.deliveries.read_inbox import Kept
+from app.deliveries.read_inbox import DeliveryAnswer
 from app.errors import ServiceError
-from app.submissions.explain_facts import Facts, Shown
+from app.submissions.explain_facts import HomeworkFacts, ShownAnswer
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ _CAUSED = {
 }
 
 
-def judge(facts: Facts) -> tuple[list[str], str]:
+def judge(facts: HomeworkFacts) -> tuple[list[str], str]:
     """The sentences in order, and what to do next."""
     words = _words(facts)
     student = [FINDINGS[facts.link.reason or "linked"], _assignment(facts)]
@@ -136,18 +136,18 @@ def judge(facts: Facts) -> tuple[list[str], str]:
     return sentences, step.format(**words)
 
 
-def _assignment(facts: Facts) -> Finding:
+def _assignment(facts: HomeworkFacts) -> Finding:
     found = "assignment_retired" if facts.assignment.retired else "assignment_found"
     return FINDINGS[facts.assignment.code or found]
 
 
-def _enrolment(facts: Facts) -> Finding:
+def _enrolment(facts: HomeworkFacts) -> Finding:
     if not facts.enrolment.enrolled:
         return FINDINGS["not_enrolled"]
     return FINDINGS["enrolled" if facts.enrolment.active else "enrolment_left"]
 
 
-def _arrived(facts: Facts) -> Finding:
+def _arrived(facts: HomeworkFacts) -> Finding:
     if not facts.deliveries:
         return FINDINGS["forgotten" if facts.submission else "nothing_arrived"]
     newest = facts.deliveries[0]
@@ -161,7 +161,7 @@ def _arrived(facts: Facts) -> Finding:
     return FINDINGS["repeated" if newest.submission_id < newest.id else "recorded"]
 
 
-def _refusal(delivery: Kept) -> Finding:
+def _refusal(delivery: DeliveryAnswer) -> Finding:
     code = delivery.code or ""
     because = _CAUSED.get(code) or _TITLES.get(code, code.replace("_", " "))
     may_pass = code in _CAUSED or delivery.status >= _OURS
@@ -171,7 +171,7 @@ def _refusal(delivery: Kept) -> Finding:
     )
 
 
-def _shown(facts: Facts, submission: Shown) -> list[Finding]:
+def _shown(facts: HomeworkFacts, submission: ShownAnswer) -> list[Finding]:
     if submission.confidential or (submission.blocks_private and not submission.blocks_shown):
         seen = FINDINGS["private"]
     elif submission.blocks_private:
@@ -182,7 +182,7 @@ def _shown(facts: Facts, submission: Shown) -> list[Finding]:
     return [seen] if is_here else [seen, FINDINGS["elsewhere"]]
 
 
-def _words(facts: Facts) -> dict[str, object]:
+def _words(facts: HomeworkFacts) -> dict[str, object]:
     words: dict[str, object] = {}
     if facts.submission:
         words |= vars(facts.submission)
@@ -196,7 +196,7 @@ def _words(facts: Facts) -> dict[str, object]:
     return words
 
 
-def _again(deliveries: Sequence[Kept]) -> str:
+def _again(deliveries: Sequence[DeliveryAnswer]) -> str:
     for delivery in deliveries[:1]:
         if delivery.code is not None and delivery.replayable:
             return f"replay delivery {delivery.id}"

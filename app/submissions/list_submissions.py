@@ -1,14 +1,14 @@
 """What was handed in, as lists show it: never the text, which is a child's work."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, case, func, select
+from pydantic import Field
+from sqlalchemy import ColumnElement, RowMapping, Select, case, func, select
 
-from app.clock import moment_of
+from app import fields
+from app.clock import MILLISECOND, first_id, moment_of
 from app.database import Sessions
 from app.evidence.completions import FILES_OF
 from app.models import (
@@ -22,41 +22,64 @@ from app.models import (
 Outcome = Literal["current", "replaced"]
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A handing-in; `restored_from` is the one that has its files, if it has none of its own."""
+class SubmissionFilter(fields.ContractModel):
+    """Which handings-in; None means any."""
 
-    id: UUID
-    completion_id: UUID
-    user_id: UUID
-    quest_id: UUID
-    task_id: UUID
-    revision: int
-    outcome: Outcome
-    spark_assignment_id: str
-    spark_course_id: str | None
-    submitted_at: datetime
-    replaced_at: datetime | None
-    restored_from: UUID | None
-    file_count: int
-    has_text: bool
-
-    @property
-    def received_at(self) -> datetime:
-        return moment_of(self.id)
+    user_id: fields.NullableId = Field(None, description="Of this student.")
+    spark_user_id: fields.OfSparkUser = None
+    spark_assignment_id: fields.OfSparkAssignment = None
+    quest_id: fields.NullableId = Field(None, description="In this quest.")
+    received_from: fields.First = Field(
+        None, description="ISO 8601 date or moment, UTC unless it says; itself included."
+    )
+    received_to: fields.Last = Field(
+        None, description="As `received_from`; itself included, a date with its whole day."
+    )
+    outcome: Outcome | None = Field(
+        None,
+        description="`current`: evidence shows it; `replaced`: every other.",
+        examples=["current"],
+    )
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which handings-in, those with `first_id` and `end_id` between them; None means any."""
+class RevisionFacts(fields.ContractModel):
+    """One revision of a completion."""
 
-    user_id: UUID | None
-    spark_user_id: str | None
-    spark_assignment_id: str | None
-    quest_id: UUID | None
-    outcome: Outcome | None
-    first_id: UUID | None
-    end_id: UUID | None
+    id: fields.Id = Field(title="Submission id", description="This handing-in.")
+    revision: fields.Revision = Field(
+        description="1 for the first handing-in of the completion, then counted up."
+    )
+    outcome: Outcome = Field(
+        description=(
+            "`current`: evidence shows it; `replaced`: another is shown, or it came too late to be."
+        ),
+        examples=["current"],
+    )
+    submitted_at: fields.Moment = Field(
+        description="When the student handed in, as Spark says, or when it was restored."
+    )
+    received_at: fields.Moment = Field(description="When it was recorded here.")
+    replaced_at: fields.NullableMoment = Field(
+        description="Since when it is not shown; null for the current one."
+    )
+    restored_from: fields.NullableId = Field(
+        description="The handing-in whose content it shows again; null for what Spark sent."
+    )
+
+
+class SubmissionFacts(RevisionFacts):
+    """A handing-in, without what the student wrote."""
+
+    completion_id: fields.Id = Field(description="The completion it is a revision of.")
+    user_id: fields.UserId
+    quest_id: fields.QuestId
+    task_id: fields.TaskId
+    spark_assignment_id: fields.SparkAssignmentId[str] = Field(
+        description="What it was handed in for."
+    )
+    spark_course_id: fields.SparkCourseId[str | None] = Field(description="As Spark named it.")
+    file_count: int = Field(ge=0, description="Files it has now.", examples=[2])
+    has_text: bool = Field(description="Whether it has a text.", examples=[True])
 
 
 # Subqueries and no joins: they are asked for the page's rows alone, whatever the planner expects.
@@ -70,7 +93,7 @@ _FILE_COUNT = (
     .where(Upload.submission_id == FILES_OF, Upload.state == "committed")
     .scalar_subquery()
 )
-LISTED = select(
+FACTS = select(
     SubmissionRevision.id,
     SubmissionRevision.completion_id,
     SubmissionRevision.user_id,
@@ -89,39 +112,46 @@ LISTED = select(
 
 
 async def list_submissions(
-    sessions: Sessions, wanted: Wanted, before: UUID | None, limit: int
-) -> Sequence[Listed]:
+    sessions: Sessions, filters: SubmissionFilter, before: UUID | None, limit: int
+) -> list[SubmissionFacts]:
     """The newest first, by their ids, which are in the order of time; older than `before`."""
     async with sessions() as session, session.begin():
-        found = await session.execute(newest_submissions(wanted, before, limit))
-        return [Listed(**row) for row in found.mappings()]
+        found = await session.execute(newest_submissions(filters, before, limit))
+        return [SubmissionFacts(**submission_facts(row)) for row in found.mappings()]
 
 
-def newest_submissions(wanted: Wanted, before: UUID | None, limit: int) -> Select[*tuple[Any, ...]]:
+def submission_facts(row: RowMapping) -> dict[str, Any]:
+    """A row of FACTS with `received_at`, which its id tells."""
+    return {**row, "received_at": moment_of(row["id"])}
+
+
+def newest_submissions(
+    filters: SubmissionFilter, before: UUID | None, limit: int
+) -> Select[*tuple[Any, ...]]:
     """Built for what is asked: with one statement for all filters no index could be chosen."""
-    conditions = _conditions(wanted, before)
-    return LISTED.where(*conditions).order_by(SubmissionRevision.id.desc()).limit(limit)
+    conditions = _conditions(filters, before)
+    return FACTS.where(*conditions).order_by(SubmissionRevision.id.desc()).limit(limit)
 
 
-def _conditions(wanted: Wanted, before: UUID | None) -> Iterator[ColumnElement[bool]]:
-    if wanted.user_id is not None:
-        yield SubmissionRevision.user_id == wanted.user_id
-    if wanted.spark_user_id is not None:
+def _conditions(filters: SubmissionFilter, before: UUID | None) -> Iterator[ColumnElement[bool]]:
+    if filters.user_id is not None:
+        yield SubmissionRevision.user_id == filters.user_id
+    if filters.spark_user_id is not None:
         linked = select(LmsIntegration.user_id).where(
             LmsIntegration.lms_platform == PLATFORM,
-            LmsIntegration.lms_user_id == wanted.spark_user_id,
+            LmsIntegration.lms_user_id == filters.spark_user_id,
         )
         yield SubmissionRevision.user_id == linked.scalar_subquery()
-    if wanted.spark_assignment_id is not None:
-        yield SubmissionRevision.spark_assignment_id == wanted.spark_assignment_id
-    if wanted.quest_id is not None:
-        yield SubmissionRevision.quest_id == wanted.quest_id
-    if wanted.outcome is not None:
+    if filters.spark_assignment_id is not None:
+        yield SubmissionRevision.spark_assignment_id == filters.spark_assignment_id
+    if filters.quest_id is not None:
+        yield SubmissionRevision.quest_id == filters.quest_id
+    if filters.outcome is not None:
         is_current = SubmissionRevision.replaced_at.is_(None)
-        yield is_current if wanted.outcome == "current" else ~is_current
-    if wanted.first_id is not None:
-        yield SubmissionRevision.id >= wanted.first_id
-    if wanted.end_id is not None:
-        yield SubmissionRevision.id < wanted.end_id
+        yield is_current if filters.outcome == "current" else ~is_current
+    if filters.received_from is not None:
+        yield SubmissionRevision.id >= first_id(filters.received_from)
+    if filters.received_to is not None:
+        yield SubmissionRevision.id < first_id(filters.received_to + MILLISECOND)
     if before is not None:
         yield SubmissionRevision.id < before

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import delete, func, insert, select
 
 from app.activity.hours import count_hours
-from app.activity.search import Activity, Status, Wanted, search_activity
+from app.activity.log_page import ActivityData, AppliedFilters, Status
+from app.activity.search import search_activity
 from app.database import Sessions, create_engine, migrate, open_sessions
 from app.models import ActivityEvent, ActivityHour
 from app.settings import Settings
@@ -84,7 +85,15 @@ def _some_range(chance: random.Random, now: datetime) -> tuple[datetime, datetim
     return start, chance.choice([end, start + timedelta(minutes=30)])
 
 
-def _plain_count(events: Events, wanted: Wanted) -> Counter[str]:
+def _filters(
+    start: datetime, end: datetime, event_type: str | None = None, status: Status | None = None
+) -> AppliedFilters:
+    return AppliedFilters(
+        start_date=start, end_date=end, event_type=event_type, status=status, limit=500
+    )
+
+
+def _plain_count(events: Events, wanted: AppliedFilters) -> Counter[str]:
     def status(event_type: str) -> Status:
         return "success" if "success" in event_type else "failed"
 
@@ -97,11 +106,12 @@ def _plain_count(events: Events, wanted: Wanted) -> Counter[str]:
     )
 
 
-async def _assert_exact(sessions: Sessions, events: Events, wanted: Wanted) -> Activity:
-    found = await search_activity(sessions, wanted, limit=500)
+async def _assert_exact(sessions: Sessions, events: Events, wanted: AppliedFilters) -> ActivityData:
+    found = await search_activity(sessions, wanted)
     expected = _plain_count(events, wanted)
-    assert dict(found.event_type_counts) == dict(expected), wanted
-    assert found.success_count + found.failed_count == expected.total() == len(found.events)
+    summary = found.summary
+    assert dict(summary.event_type_counts) == dict(expected), wanted
+    assert summary.success_count + summary.failed_count == expected.total() == len(found.events)
     return found
 
 
@@ -120,7 +130,7 @@ async def test_counts_are_those_of_the_events_before_and_after_hours_are_counted
     await _write(database, events)
     await _write(database, events, category="navigation")  # the main app's own
     asked = [
-        Wanted(*_some_range(chance, now), chance.choice([None, *TYPES]), chance.choice(STATUSES))
+        _filters(*_some_range(chance, now), chance.choice([None, *TYPES]), chance.choice(STATUSES))
         for _ in range(100)
     ]
     for wanted in asked:
@@ -149,9 +159,9 @@ async def test_a_counted_hour_is_not_read_again(database: Sessions) -> None:
         await count_hours(database)
     async with database() as session, session.begin():
         await session.execute(delete(ActivityEvent))
-    wanted = Wanted(moments[0] - HOUR, moments[-1] + HOUR, None, None)
-    found = await search_activity(database, wanted, limit=500)
-    assert (found.event_type_counts, found.events) == ({TYPES[0]: 12}, [])
+    wanted = _filters(moments[0] - HOUR, moments[-1] + HOUR)
+    found = await search_activity(database, wanted)
+    assert (found.summary.event_type_counts, found.events) == ({TYPES[0]: 12}, [])
 
 
 async def test_several_workers_count_everything_once(
@@ -162,7 +172,7 @@ async def test_several_workers_count_everything_once(
     await _write(database, events)
     await asyncio.gather(*(count_hours(pool) for pool in pools for _ in range(3)))
     assert await _hours(database) == len(events)
-    await _assert_exact(database, events, Wanted(first, events[-1][0], None, None))
+    await _assert_exact(database, events, _filters(first, events[-1][0]))
 
 
 async def test_the_sweeping_worker_counts(server: Running, sessions: Sessions) -> None:

@@ -4,28 +4,57 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import ConfigDict, Field
 
-from app.activity.describe import describe_event
-from app.activity.search import Activity, FoundEvent, Wanted, search_activity
+from app.activity.log_page import ActivityData, AppliedFilters, EventType, Limit, Status
+from app.activity.search import search_activity
 from app.api.callers import READ
 from app.api.dependencies import Now, Opened
-from app.api.internal.activity_schemas import (
-    ActivityAnswer,
-    ActivityData,
-    ActivityQuery,
-    ActivitySummary,
-    AppliedFilters,
-    Event,
-)
 from app.api.problems import problems
 from app.errors import (
     INTERNAL_PROBLEMS,
     FieldInvalidError,
 )
+from app.fields import ContractModel, First, Last, Success
 
 router = APIRouter(prefix="/internal/v1", tags=["activity"], dependencies=[READ])
 
 DEFAULT_SPAN = timedelta(days=7)
+
+
+class ActivityQuery(ContractModel):
+    """Which events. Unknown parameters are refused: misspelt, a filter gives all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    start_date: First = Field(
+        None,
+        title="Start",
+        description="ISO 8601 date or moment, UTC unless it says; default 7 days before the end.",
+    )
+    end_date: Last = Field(
+        None,
+        title="End",
+        description="As `start_date`, a date with its whole day; default now.",
+    )
+    event_type: EventType | None = Field(
+        None,
+        min_length=1,
+        pattern="^[a-z0-9_]+$",
+        description="Only this type.",
+        examples=["spark_webhook_failed"],
+    )
+    status: Status | None = Field(
+        None, description="Only events of this status.", examples=["failed"]
+    )
+    limit: Limit = 100
+
+
+class ActivityAnswer(ContractModel):
+    """In the shape of the main app's log panel."""
+
+    success: Success
+    data: ActivityData = Field(description="The events.")
 
 
 @router.get(
@@ -43,40 +72,13 @@ async def read_activity(
     query: Annotated[ActivityQuery, Query()], opened: Opened, now: Now
 ) -> ActivityAnswer:
     end = query.end_date or now
-    wanted = Wanted(
+    filters = AppliedFilters(
         start_date=query.start_date or end - DEFAULT_SPAN,
         end_date=end,
         event_type=query.event_type,
         status=query.status,
+        limit=query.limit,
     )
-    if wanted.start_date > wanted.end_date:
+    if filters.start_date > filters.end_date:
         raise FieldInvalidError(name="start_date", hint="It lies after the end.")
-    found = await search_activity(opened.sessions, wanted, limit=query.limit)
-    return ActivityAnswer(
-        success=True,
-        data=ActivityData(
-            events=[_event(event) for event in found.events],
-            total_count=found.success_count + found.failed_count,
-            summary=_summary(found),
-            filters_applied=AppliedFilters(**vars(wanted), limit=query.limit),
-        ),
-    )
-
-
-def _event(event: FoundEvent) -> Event:
-    facts = dict(vars(event))
-    return Event(
-        timestamp=facts.pop("created_at"),
-        description=describe_event(event.event_type, event.event_data),
-        **facts,
-    )
-
-
-def _summary(found: Activity) -> ActivitySummary:
-    total = found.success_count + found.failed_count
-    return ActivitySummary(
-        success_count=found.success_count,
-        failed_count=found.failed_count,
-        success_rate=round(100 * found.success_count / total, 1) if total else 0.0,
-        event_type_counts=dict(found.event_type_counts),
-    )
+    return ActivityAnswer(success=True, data=await search_activity(opened.sessions, filters))

@@ -1,21 +1,53 @@
 """One completion with its evidence, for the main app."""
 
-from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
+from pydantic import BaseModel, Field
 
 from app.api.callers import READ, Caller
 from app.api.dependencies import Now, Opened
-from app.api.internal.schemas import Block, CompletionAnswer, Document, File
 from app.api.problems import problems
 from app.errors import INTERNAL_PROBLEMS, NotFoundError
-from app.evidence.completions import CompletionFile, StoredBlock, get_completion
+from app.evidence.completions import StoredBlock, get_completion
+from app.evidence.editor_document import Block
+from app.evidence.link_file import File, link_file
 from app.evidence.links import Links
-from app.storage.bucket import LINK_SECONDS, Bucket
+from app.fields import DocumentId, Id, Moment, QuestId, UserId
 
 router = APIRouter(prefix="/internal/v1", tags=["completions"])
+
+
+class Document(BaseModel):
+    """The student's evidence document for the task."""
+
+    id: DocumentId
+    status: Literal["draft", "completed"] = Field(
+        description="A completed document never falls back to draft.", examples=["completed"]
+    )
+
+
+class CompletionAnswer(BaseModel):
+    """A completed task with its evidence."""
+
+    id: Id = Field(description="The completion.")
+    user_id: UserId
+    quest_id: QuestId
+    task_id: Id = Field(description="The student's copy of the task.")
+    completed_at: Moment = Field(description="When it was first handed in.")
+    xp_awarded: int = Field(description="Paid for the task, once.", examples=[100])
+    revision: int | None = Field(
+        description="The current revision; null if it did not come from Spark.", examples=[1]
+    )
+    document: Document | None = Field(description="Null when there is no evidence document.")
+    blocks: list[Block] = Field(description="In order.")
+    files: list[File] = Field(
+        description=(
+            "As handed in with the current revision, in the order received, also what the student"
+            " has hidden or removed since: show others `blocks` that are not private."
+        )
+    )
 
 
 @router.get(
@@ -56,17 +88,3 @@ async def read_completion(
 
 async def _block(links: Links, block: StoredBlock) -> Block:
     return Block.model_validate(vars(block) | {"content": await links.show(block.content)})
-
-
-async def link_file(bucket: Bucket, file: CompletionFile, now: datetime) -> File:
-    return File(
-        id=file.id,
-        filename=file.filename,
-        content_type=file.content_type,
-        size_bytes=file.size_bytes,
-        sha256=file.sha256.hex(),
-        url=await bucket.link(
-            file.object_key, content_type=file.content_type, filename=file.filename
-        ),
-        url_expires_at=now + timedelta(seconds=LINK_SECONDS),
-    )

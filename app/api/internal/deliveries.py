@@ -5,20 +5,37 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 from starlette.responses import Response
 
 from app.api.callers import READ, WRITE, Caller
 from app.api.dependencies import Now, Opened, RequestId
-from app.api.internal.schemas import DeliveryAnswer, DeliveryList, DeliveryQuery
-from app.api.paging import Cursors, read_page
+from app.api.paging import Cursors, NextCursor, PageQuery, read_page
 from app.api.problems import problems
 from app.api.submission_answer import SubmissionAnswer, answer_submission
 from app.clock import new_id, stopwatch
-from app.deliveries.read_inbox import Wanted, describe_delivery, list_deliveries
+from app.deliveries.read_inbox import (
+    DeliveryAnswer,
+    DeliveryFilter,
+    describe_delivery,
+    list_deliveries,
+)
 from app.errors import INTERNAL_PROBLEMS, REPLAY_PROBLEMS, NotFoundError
+from app.fields import ContractModel
 from app.submissions.replay import replay_delivery
 
 router = APIRouter(prefix="/internal/v1/deliveries", tags=["deliveries"])
+
+
+class DeliveryQuery(DeliveryFilter, PageQuery):
+    """Which deliveries; several filters narrow together."""
+
+
+class DeliveryList(ContractModel):
+    """A page of deliveries, newest first."""
+
+    items: list[DeliveryAnswer] = Field(description="At most `limit`.")
+    next_cursor: NextCursor
 
 
 @router.get(
@@ -33,13 +50,12 @@ router = APIRouter(prefix="/internal/v1/deliveries", tags=["deliveries"])
     responses=problems(*INTERNAL_PROBLEMS),
 )
 async def read_deliveries(query: Annotated[DeliveryQuery, Query()], opened: Opened) -> DeliveryList:
-    wanted = Wanted(query.spark_user_id, query.spark_assignment_id, query.code, query.status)
-    page = await read_page(
+    items, next_cursor = await read_page(
         query,
-        partial(list_deliveries, opened.sessions, wanted),
+        partial(list_deliveries, opened.sessions, query),
         Cursors(router.prefix, opened.cursor_keys),
     )
-    return DeliveryList.model_validate(page, from_attributes=True)
+    return DeliveryList(items=items, next_cursor=next_cursor)
 
 
 @router.get(
@@ -51,8 +67,7 @@ async def read_deliveries(query: Annotated[DeliveryQuery, Query()], opened: Open
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
 async def read_delivery(delivery_id: UUID, opened: Opened) -> DeliveryAnswer:
-    delivery = await describe_delivery(opened.sessions, delivery_id)
-    return DeliveryAnswer.model_validate(delivery, from_attributes=True)
+    return await describe_delivery(opened.sessions, delivery_id)
 
 
 @router.post(

@@ -3,17 +3,39 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 
-from app.activity.follow import BEGINNING, Happened, follow_events
+from app.activity.follow import BEGINNING, FollowedEvent, follow_events
 from app.activity.kinds import KINDS
 from app.api.callers import READ
 from app.api.dependencies import Opened
-from app.api.internal.events_schemas import EventPage, EventQuery, FollowedEvent
-from app.api.paging import Cursors
+from app.api.paging import CURSOR_EXAMPLE, CURSOR_PATTERN, Cursors, LimitQuery
 from app.api.problems import problems
 from app.errors import INTERNAL_PROBLEMS
+from app.fields import ContractModel
 
 router = APIRouter(prefix="/internal/v1/events", tags=["events"], dependencies=[READ])
+
+
+class EventQuery(LimitQuery):
+    """From where on."""
+
+    after: str | None = Field(
+        None,
+        pattern=CURSOR_PATTERN,
+        description="The `next_cursor` of the page before; without it the oldest events.",
+        examples=[CURSOR_EXAMPLE],
+    )
+
+
+class EventPage(ContractModel):
+    """Events in their order; fewer than `limit` are all there are for now."""
+
+    items: list[FollowedEvent] = Field(max_length=200, description="Oldest first, at most `limit`.")
+    next_cursor: str = Field(
+        description="Always there: keep it once the items are handled, and send it as `after`.",
+        examples=[CURSOR_EXAMPLE],
+    )
 
 
 def _types() -> str:
@@ -41,16 +63,6 @@ def _types() -> str:
 async def read_events(query: Annotated[EventQuery, Query()], opened: Opened) -> EventPage:
     cursors = Cursors(router.prefix, opened.cursor_keys)
     after = cursors.open(query.after, field="after") if query.after else BEGINNING
-    happened = await follow_events(opened.sessions, after, query.limit)
-    last = happened[-1].position if happened else after
-    return EventPage(items=[_event(one) for one in happened], next_cursor=cursors.seal(last))
-
-
-def _event(happened: Happened) -> FollowedEvent:
-    return FollowedEvent(
-        id=happened.id,
-        type=happened.event_type,
-        occurred_at=happened.created_at,
-        user_id=happened.user_id,
-        data=dict(happened.event_data),
-    )
+    events = await follow_events(opened.sessions, after, query.limit)
+    last = events[-1][0] if events else after
+    return EventPage(items=[event for _, event in events], next_cursor=cursors.seal(last))

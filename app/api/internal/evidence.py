@@ -12,13 +12,11 @@ from app.api.internal.evidence_editor import (
     StudentId,
     Writer,
     editor_of,
-    viewer_of,
+    student_of,
 )
 from app.api.internal.evidence_schemas import (
     BlockPlace,
     EvidenceAnswer,
-    EvidenceBlockAnswer,
-    EvidenceDocumentAnswer,
     SavedAnswer,
 )
 from app.api.problems import json_body, problems
@@ -31,7 +29,7 @@ from app.errors import (
     EvidenceEmptyError,
 )
 from app.evidence.links import Links
-from app.evidence.read_document import Evidence, ShownBlock, get_document, get_evidence
+from app.evidence.read_document import Evidence, get_document, get_evidence
 from app.portfolio.draft import EvidenceDraft, read_draft
 from app.portfolio.save import Saved, complete_evidence, save_evidence
 
@@ -51,8 +49,10 @@ router = APIRouter(prefix=PREFIX, tags=["evidence"])
 async def read_evidence(
     task_id: UUID, opened: Opened, caller: Reader, user_id: StudentId = None
 ) -> EvidenceAnswer:
-    viewer = viewer_of(caller, user_id)
-    evidence = await get_evidence(opened.sessions, opened.bucket, task_id, viewer)
+    student = student_of(caller, user_id)
+    evidence = await get_evidence(
+        opened.sessions, opened.bucket, task_id, user_id=student, caller=caller.name
+    )
     return await _answer(opened, evidence)
 
 
@@ -66,8 +66,10 @@ async def read_evidence(
 async def read_document(
     document_id: UUID, opened: Opened, caller: Reader, user_id: StudentId = None
 ) -> EvidenceAnswer:
-    viewer = viewer_of(caller, user_id)
-    evidence = await get_document(opened.sessions, opened.bucket, document_id, viewer)
+    student = student_of(caller, user_id)
+    evidence = await get_document(
+        opened.sessions, opened.bucket, document_id, user_id=student, caller=caller.name
+    )
     return await _answer(opened, evidence)
 
 
@@ -126,23 +128,14 @@ async def complete(
 
 
 async def _answer(opened: Resources, evidence: Evidence) -> EvidenceAnswer:
-    document = evidence.document
-    if document is None:
+    if evidence.document is None:
         return EvidenceAnswer(success=True, document=None, blocks=[])
-    links = Links(opened.bucket, document.user_id)
-    return EvidenceAnswer(
-        success=True,
-        document=EvidenceDocumentAnswer.model_validate(document, from_attributes=True),
-        blocks=[await _block(links, block) for block in evidence.blocks],
-    )
-
-
-async def _block(links: Links, block: ShownBlock) -> EvidenceBlockAnswer:
-    shown = vars(block) | {
-        "content": await links.show(block.content),
-        "provenance": vars(block.provenance),
-    }
-    return EvidenceBlockAnswer.model_validate(shown)
+    links = Links(opened.bucket, evidence.document.user_id)
+    blocks = [
+        block.model_copy(update={"content": await links.show(block.content)})
+        for block in evidence.blocks
+    ]
+    return EvidenceAnswer(success=True, document=evidence.document, blocks=blocks)
 
 
 def _saved(message: str, saved: Saved) -> SavedAnswer:

@@ -9,7 +9,6 @@ from app.api.callers import STUDENT_READ, STUDENT_WRITE, Caller
 from app.api.dependencies import Now
 from app.clock import new_id
 from app.errors import FieldMissingError, NotFoundError
-from app.evidence.read_document import Viewer
 from app.portfolio.editor import Editor
 
 PREFIX = "/internal/v1/evidence"
@@ -25,15 +24,10 @@ StudentId = Annotated[
 ]
 
 
-def viewer_of(caller: Caller, user_id: UUID | None) -> Viewer:
-    """Raises as `editor_of`."""
-    return Viewer(_whose(caller, user_id), caller.name)
-
-
 def editor_of(caller: Caller, user_id: UUID | None, now: Now) -> Editor:
-    """Raises FieldMissingError, or NotFoundError for a student who asks for another."""
+    """Raises as `student_of`."""
     return Editor(
-        user_id=_whose(caller, user_id),
+        user_id=student_of(caller, user_id),
         caller=caller.name,
         is_service=caller.user_id is None,
         now=now,
@@ -41,7 +35,8 @@ def editor_of(caller: Caller, user_id: UUID | None, now: Now) -> Editor:
     )
 
 
-def _whose(caller: Caller, user_id: UUID | None) -> UUID:
+def student_of(caller: Caller, user_id: UUID | None) -> UUID:
+    """Raises FieldMissingError, or NotFoundError for a student who asks for another."""
     if caller.user_id is None:
         if user_id is None:
             raise FieldMissingError(name="user_id")

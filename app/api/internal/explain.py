@@ -6,12 +6,10 @@ from fastapi import APIRouter, Query
 
 from app.api.callers import READ
 from app.api.dependencies import Opened
-from app.api.internal.explain_schemas import ExplainAnswer, ExplainQuery
 from app.api.problems import problems
 from app.errors import INTERNAL_PROBLEMS
 from app.submissions.explain import explain_homework
-from app.submissions.explain_facts import Asked
-from app.submissions.findings import judge
+from app.submissions.explain_facts import ExplainAnswer, ExplainQuery
 
 router = APIRouter(prefix="/internal/v1", tags=["submissions"], dependencies=[READ])
 
@@ -27,8 +25,4 @@ router = APIRouter(prefix="/internal/v1", tags=["submissions"], dependencies=[RE
     responses=problems(*INTERNAL_PROBLEMS),
 )
 async def explain(query: Annotated[ExplainQuery, Query()], opened: Opened) -> ExplainAnswer:
-    asked = Asked(query.spark_user_id, query.spark_assignment_id, query.spark_course_id)
-    facts = await explain_homework(opened.sessions, opened.account_rules.tombstones, asked)
-    summary, step = judge(facts)
-    said = vars(asked) | vars(facts) | {"summary": summary, "next": step}
-    return ExplainAnswer.model_validate(said, from_attributes=True)
+    return await explain_homework(opened.sessions, opened.account_rules.tombstones, query)

@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field
 
 from app.api.callers import ADMIN, Caller
 from app.api.dependencies import Now, Opened, Resources, paced_body
-from app.api.internal.schemas import UUID_EXAMPLE
 from app.api.problems import problems
 from app.clock import new_id
 from app.courses.change_roster import Change
@@ -20,6 +19,7 @@ from app.errors import (
     NotFoundError,
     RosterFileInvalidError,
 )
+from app.fields import Id
 
 router = APIRouter(prefix="/internal/v1/roster/imports", tags=["rosters"])
 
@@ -50,7 +50,7 @@ class RosterRowAnswer(BaseModel):
 class RosterImportAnswer(BaseModel):
     """What an import does, or would do."""
 
-    id: UUID = Field(description="The import.", examples=[UUID_EXAMPLE])
+    id: Id = Field(description="The import.")
     state: Literal["checked", "applying", "held", "applied"] = Field(
         description="`checked` has changed nothing.", examples=["checked"]
     )

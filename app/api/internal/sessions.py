@@ -1,22 +1,48 @@
 """Whether a session is alive, and ending one."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from starlette.responses import Response
 
 from app.api.callers import READ, WRITE, Caller
 from app.api.dependencies import Now, Opened, read_json
-from app.api.internal.schemas import Active, Inactive, Introspection
 from app.api.problems import json_body, problems
 from app.errors import INTERNAL_PROBLEMS, JSON_PROBLEMS, FieldInvalidError, NotFoundError
+from app.fields import Id, UserId
 from app.sso.sessions import introspect_token, revoke_session
 
 router = APIRouter(prefix="/internal/v1/sessions", tags=["sessions"])
 
 MAX_BODY_BYTES = 64 * 1024
+
+
+class Introspection(BaseModel):
+    """An app token to ask about."""
+
+    token: str = Field(
+        min_length=1,
+        max_length=4096,
+        description="An access or refresh token of the main app.",
+        examples=["eyJhbGciOiJIUzI1NiJ9.eyJ0eXBlIjoiYWNjZXNzIn0.c2lnbmF0dXJl"],
+    )
+
+
+class Inactive(BaseModel):
+    """Not ours, run out, or revoked; which of them is not said."""
+
+    active: Literal[False] = Field(description="Always false.", examples=[False])
+
+
+class Active(BaseModel):
+    """A token whose session is alive."""
+
+    active: Literal[True] = Field(description="Always true.", examples=[True])
+    sid: Id = Field(description="The session.")
+    user_id: UserId
+    exp: int = Field(description="When the token runs out, Unix seconds.", examples=[1795404874])
 
 
 @router.post(

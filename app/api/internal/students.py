@@ -10,10 +10,10 @@ from starlette.responses import Response, StreamingResponse
 
 from app.api.callers import ADMIN, Caller
 from app.api.dependencies import Now, Opened
-from app.api.internal.schemas import UUID_EXAMPLE
 from app.api.problems import problems
 from app.clock import new_id
 from app.errors import INTERNAL_PROBLEMS, NotAStudentError, NotFoundError, StorageUnavailableError
+from app.fields import Id, Moment
 from app.privacy.erase import Order, erase_student
 from app.privacy.export import begin_export
 
@@ -31,10 +31,8 @@ A_ZIP: dict[int | str, dict[str, Any]] = {
 class ErasureAnswer(BaseModel):
     """What is left of a student who was erased."""
 
-    id: UUID = Field(description="The erasure.", examples=[UUID_EXAMPLE])
-    requested_at: datetime = Field(
-        description="When it was ordered first.", examples=["2026-11-23T14:30:00Z"]
-    )
+    id: Id = Field(description="The erasure.")
+    requested_at: Moment = Field(description="When it was ordered first.")
     completed_at: datetime | None = Field(
         description="Null while a file is arriving, or when there are many: it goes on.",
         examples=["2026-11-23T14:30:01Z"],

@@ -1,37 +1,39 @@
 """What students handed in: lists, one with all its revisions, and an earlier one shown again."""
 
-from datetime import datetime
 from functools import partial
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
+from pydantic import Field
 from starlette.responses import Response
 
 from app.api.callers import READ, WRITE, Caller
 from app.api.dependencies import Now, Opened, RequestId
-from app.api.internal.completions import link_file
-from app.api.internal.submission_schemas import (
-    RevisionAnswer,
-    RevisionFacts,
-    SubmissionDetail,
-    SubmissionFacts,
-    SubmissionList,
-    SubmissionQuery,
-)
-from app.api.paging import Cursors, read_page
+from app.api.paging import Cursors, NextCursor, PageQuery, read_page
 from app.api.problems import problems
 from app.api.submission_answer import SubmissionAnswer, answer_submission
-from app.clock import MILLISECOND, first_id, new_id
+from app.clock import new_id
 from app.errors import INTERNAL_PROBLEMS, AccountInactiveError, NotFoundError
-from app.storage.bucket import Bucket
-from app.submissions.get_submission import FullRevision, get_submission
-from app.submissions.list_submissions import Wanted, list_submissions
+from app.fields import ContractModel
+from app.submissions.get_submission import SubmissionDetail, get_submission
+from app.submissions.list_submissions import SubmissionFacts, SubmissionFilter, list_submissions
 from app.submissions.restore import Restoration, restore_revision
 
 router = APIRouter(prefix="/internal/v1/submissions", tags=["submissions"])
 
 MAX_REVISION = 2**31 - 1  # as the column
+
+
+class SubmissionQuery(SubmissionFilter, PageQuery):
+    """Which handings-in; several filters narrow together."""
+
+
+class SubmissionList(ContractModel):
+    """A page of handings-in, newest first."""
+
+    items: list[SubmissionFacts] = Field(description="At most `limit`.")
+    next_cursor: NextCursor
 
 
 @router.get(
@@ -48,24 +50,12 @@ MAX_REVISION = 2**31 - 1  # as the column
 async def read_submissions(
     query: Annotated[SubmissionQuery, Query()], opened: Opened
 ) -> SubmissionList:
-    page = await read_page(
+    items, next_cursor = await read_page(
         query,
-        partial(list_submissions, opened.sessions, _wanted(query)),
+        partial(list_submissions, opened.sessions, query),
         Cursors(router.prefix, opened.cursor_keys),
     )
-    return SubmissionList.model_validate(page, from_attributes=True)
-
-
-def _wanted(query: SubmissionQuery) -> Wanted:
-    return Wanted(
-        user_id=query.user_id,
-        spark_user_id=query.spark_user_id,
-        spark_assignment_id=query.spark_assignment_id,
-        quest_id=query.quest_id,
-        outcome=query.outcome,
-        first_id=first_id(query.received_from) if query.received_from else None,
-        end_id=first_id(query.received_to + MILLISECOND) if query.received_to else None,
-    )
+    return SubmissionList(items=items, next_cursor=next_cursor)
 
 
 @router.get(
@@ -81,28 +71,9 @@ def _wanted(query: SubmissionQuery) -> Wanted:
 async def read_submission(
     submission_id: UUID, caller: Annotated[Caller, READ], opened: Opened, now: Now
 ) -> SubmissionDetail:
-    found = await get_submission(opened.sessions, submission_id, caller=caller.name)
-    facts = SubmissionFacts.model_validate(found.asked, from_attributes=True)
-    return SubmissionDetail(
-        **dict(facts),
-        text=found.asked.text,
-        grade=_grade(found.asked),
-        revisions=[await _revision(opened.bucket, each, now) for each in found.revisions],
+    return await get_submission(
+        opened.sessions, opened.bucket, submission_id, caller=caller.name, now=now
     )
-
-
-async def _revision(bucket: Bucket, revision: FullRevision, now: datetime) -> RevisionAnswer:
-    facts = RevisionFacts.model_validate(revision, from_attributes=True)
-    return RevisionAnswer(
-        **dict(facts),
-        text=revision.text,
-        grade=_grade(revision),
-        files=[await link_file(bucket, file, now) for file in revision.files],
-    )
-
-
-def _grade(revision: FullRevision) -> float | None:
-    return None if revision.grade is None else float(revision.grade)
 
 
 @router.post(

@@ -5,16 +5,34 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 
 from app.api.callers import READ
 from app.api.dependencies import Opened
-from app.api.internal.xp_schemas import AwardItem, ExperienceAnswer
-from app.api.paging import Cursors, PageQuery, read_page
+from app.api.paging import Cursors, NextCursor, PageQuery, read_page
 from app.api.problems import problems
 from app.errors import INTERNAL_PROBLEMS, NotFoundError
-from app.learning.read_experience import get_totals, list_awards
+from app.fields import ContractModel, UserId
+from app.learning.read_experience import AwardItem, get_totals, list_awards
 
 router = APIRouter(prefix="/internal/v1/students", tags=["students"])
+
+
+class ExperienceAnswer(ContractModel):
+    """A student's totals, and a page of the ledger behind them."""
+
+    user_id: UserId
+    total: int = Field(ge=0, description="Over all pillars.", examples=[350])
+    pillars: dict[str, int] = Field(
+        description="Totals, with what the main app awarded natively.",
+        examples=[{"stem": 250, "art": 100}],
+    )
+    subjects: dict[str, int] = Field(
+        description="Diploma credit by school subject; it has no ledger.",
+        examples=[{"science": 60}],
+    )
+    items: list[AwardItem] = Field(description="The ledger, newest first; at most `limit`.")
+    next_cursor: NextCursor
 
 
 @router.get(
@@ -31,17 +49,17 @@ router = APIRouter(prefix="/internal/v1/students", tags=["students"])
 async def read_experience(
     user_id: UUID, query: Annotated[PageQuery, Query()], opened: Opened
 ) -> ExperienceAnswer:
-    totals = await get_totals(opened.sessions, user_id)
-    page = await read_page(
+    pillars, subjects = await get_totals(opened.sessions, user_id)
+    items, next_cursor = await read_page(
         query,
         partial(list_awards, opened.sessions, user_id),
         Cursors(f"{router.prefix}/{user_id}/xp", opened.cursor_keys),
     )
     return ExperienceAnswer(
         user_id=user_id,
-        total=sum(totals.pillars.values()),
-        pillars=dict(totals.pillars),
-        subjects=dict(totals.subjects),
-        items=[AwardItem.model_validate(award, from_attributes=True) for award in page.items],
-        next_cursor=page.next_cursor,
+        total=sum(pillars.values()),
+        pillars=pillars,
+        subjects=subjects,
+        items=items,
+        next_cursor=next_cursor,
     )

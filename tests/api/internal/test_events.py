@@ -157,7 +157,7 @@ async def test_without_a_cursor_reading_begins_with_the_oldest(
     async with sessions() as session, session.begin():
         await _record(session)
     [first] = (await follower.page(limit=1))["items"]
-    [oldest] = await follow_events(sessions, BEGINNING, 1)
+    [(_, oldest)] = await follow_events(sessions, BEGINNING, 1)
     assert UUID(first["id"]) == oldest.id
     [newest] = await follower.catch_up()
     assert first["id"] != newest["id"]
@@ -234,10 +234,11 @@ async def _follow(sessions: Sessions, after: int, last: str, *, limit: int) -> l
     names: list[str] = []
     while last not in names:
         happened = await follow_events(sessions, after, limit)
-        assert [one.position for one in happened] == sorted({one.position for one in happened})
-        assert all(one.position > after for one in happened)
-        after = happened[-1].position if happened else after
-        names += [one.event_data["spark_course_id"] for one in happened]
+        positions = [position for position, _ in happened]
+        assert positions == sorted(set(positions))
+        assert all(position > after for position in positions)
+        after = positions[-1] if positions else after
+        names += [event.data["spark_course_id"] for _, event in happened]
     return names
 
 

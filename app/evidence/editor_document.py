@@ -1,0 +1,83 @@
+"""An evidence document as its editor reads it (CONTRACT 11)."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from app.fields import ContractModel, DocumentId, Id, Moment, NullableId, NullableMoment, UserId
+
+VERSION_EXAMPLE = "2026-11-23T14:30:00.123456Z"
+Status = Literal["draft", "completed"]
+Role = Literal["student", "advisor", "parent"]
+Version = Annotated[Moment, Field(title="Updated at", examples=[VERSION_EXAMPLE])]
+
+
+class EvidenceDocumentAnswer(ContractModel):
+    """The document, every column of it."""
+
+    id: DocumentId = Field(title="Document id")
+    user_id: UserId
+    quest_id: NullableId = Field(description="The quest.")
+    task_id: Id = Field(description="The student's copy of the task.")
+    status: Status = Field(
+        description="A completed document never falls back to draft.", examples=["completed"]
+    )
+    is_confidential: bool = Field(description="Hidden from portfolio readers.", examples=[False])
+    created_at: Moment = Field(description="When it was made.")
+    updated_at: Version = Field(
+        description="Its version: send it, as it is written, with what is saved."
+    )
+    completed_at: NullableMoment = Field(description="Null for a draft.")
+
+
+class Block(BaseModel):
+    """One evidence block, in the shape of the front end's editor."""
+
+    id: Id = Field(description="The block.")
+    document_id: Id = Field(description="Its document.")
+    block_type: Literal["text", "image", "video", "link", "document"] = Field(
+        description="Decides the members of `content`.", examples=["image"]
+    )
+    content: dict[str, Any] = Field(
+        description=(
+            "text: `text`; image: `url, alt, caption, filename`; video: `url, title, platform`;"
+            " link: `url, title, description`; document: `url, title, filename`; every file also"
+            " `file_size, content_type`. The `url` of a file is a signed link for 5 minutes."
+        ),
+        examples=[{"text": "Rain fell on four of seven days."}],
+    )
+    order_index: int = Field(description="Position, from 0.", examples=[0])
+    is_private: bool = Field(description="Hidden from portfolio readers.", examples=[False])
+    created_at: Moment = Field(description="When it was written.")
+    uploaded_by_user_id: NullableId = Field(description="By whom.")
+    uploaded_by_role: Role = Field(description="In which role.", examples=["student"])
+
+
+class WrittenBySpark(ContractModel):
+    """The block shows the current revision, and the next one replaces it."""
+
+    written_by: Literal["spark"] = Field(description="Always `spark`.", examples=["spark"])
+    submission_id: Id = Field(description="The handing-in.")
+    revision: int = Field(ge=1, description="Its number.", examples=[1])
+    sha256: str | None = Field(
+        title="SHA-256",
+        description="Of the file, or of the text, as it was handed in; hexadecimal.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+
+
+class WrittenHere(ContractModel):
+    """The block was written or edited here, and no revision replaces it."""
+
+    written_by: Role = Field(description="In which role.", examples=["student"])
+
+
+class EvidenceBlockAnswer(Block):
+    """One evidence block, and where it came from."""
+
+    uploaded_by_name: str | None = Field(
+        title="Uploaded by name", description="The name of who added it.", examples=["Ada Example"]
+    )
+    provenance: WrittenBySpark | WrittenHere = Field(
+        title="Provenance", description="Whose the block is."
+    )

@@ -1,0 +1,85 @@
+"""What the contract says of a field, wherever the field stands."""
+
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
+
+from app.text import identifier_text
+
+UUID_EXAMPLE = "0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"
+MOMENT_EXAMPLE = "2026-11-23T14:30:00Z"
+LINK_EXAMPLE = "https://files.example.org/evidence-files/0193b5a2/7f3c.png?X-Amz-Signature=…"
+FIRST_YEAR, LAST_YEAR = 1970, 9998  # moments near the ends of the calendar overflow
+
+
+class ContractModel(BaseModel):
+    """A field's title is its name, unless it says another."""
+
+    model_config = ConfigDict(
+        frozen=True, field_title_generator=lambda name, _: name.replace("_", " ").capitalize()
+    )
+
+
+Text = TypeVar("Text", str, str | None)
+
+Id = Annotated[UUID, Field(examples=[UUID_EXAMPLE])]
+NullableId = Annotated[UUID | None, Field(examples=[UUID_EXAMPLE])]
+UserId = Annotated[Id, Field(description="The student.")]
+QuestId = Annotated[Id, Field(description="The quest.")]
+TaskId = Annotated[Id, Field(description="The student's own copy of the task.")]
+DocumentId = Annotated[Id, Field(description="The document.")]
+Moment = Annotated[datetime, Field(examples=[MOMENT_EXAMPLE])]
+NullableMoment = Annotated[datetime | None, Field(examples=[MOMENT_EXAMPLE])]
+Revision = Annotated[int, Field(ge=1, examples=[1])]
+Experience = Annotated[int, Field(ge=0, title="XP awarded", examples=[100])]
+Success = Annotated[Literal[True], Field(description="Always true.", examples=[True])]
+SparkUserId = Annotated[Text, Field(max_length=255, examples=["student_42"])]
+SparkAssignmentId = Annotated[Text, Field(max_length=255, examples=["test_assignment_001"])]
+SparkCourseId = Annotated[Text, Field(max_length=255, examples=["test_course_001"])]
+
+# As they are asked for.
+SparkId = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(identifier_text)]
+OfSparkUser = Annotated[
+    SparkId | None, Field(description="Of this student.", examples=["student_42"])
+]
+OfSparkAssignment = Annotated[
+    SparkId | None, Field(description="For this assignment.", examples=["test_assignment_001"])
+]
+
+
+def _first_moment(value: object) -> datetime:
+    return _moment(str(value), time.min)
+
+
+def _last_moment(value: object) -> datetime:
+    return _moment(str(value), time.max)
+
+
+def _moment(value: str, time_of_day: time) -> datetime:
+    """Of an ISO date that time of its day in UTC; of an ISO moment itself. Raises ValueError."""
+    try:
+        moment = datetime.combine(date.fromisoformat(value), time_of_day)
+    except ValueError:
+        moment = datetime.fromisoformat(value)
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError("its year is out of range")
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+_DATE_OR_MOMENT = WithJsonSchema(
+    {"anyOf": [{"type": "string", "format": kind} for kind in ("date", "date-time")]}
+)
+_DATE = Field(examples=["2026-11-16"])
+First = Annotated[
+    Annotated[datetime, BeforeValidator(_first_moment), _DATE_OR_MOMENT] | None, _DATE
+]
+Last = Annotated[Annotated[datetime, BeforeValidator(_last_moment), _DATE_OR_MOMENT] | None, _DATE]
