@@ -4,7 +4,7 @@ from uuid import uuid4
 
 from sqlalchemy import select
 
-from app.activity.failure_events import QUEUE_EVENTS, FailureEvent, FailureEvents
+from app.activity.failure_events import QUEUE_EVENTS, FailureEvents
 from app.database import Sessions
 from app.metrics import DROPPED_EVENTS
 from app.models import ActivityEvent
@@ -15,12 +15,22 @@ def _dropped() -> float:
     return metric.samples[0].value
 
 
+def _fail(events: FailureEvents, error_type: str, path: str) -> None:
+    events.put(
+        "spark_sso_failed",
+        error_type=error_type,
+        error_message="Test",
+        address_hash="0" * 16,
+        page_url=path,
+    )
+
+
 async def test_what_waits_at_the_end_is_written_before_leaving(sessions: Sessions) -> None:
     path = f"/{uuid4()}"
     events = FailureEvents(sessions)
     async with events.writing():
         for number in range(250):
-            events.put(FailureEvent("spark_sso_failed", str(number), "Test", "0" * 16, path))
+            _fail(events, str(number), path)
     async with sessions() as session, session.begin():
         found = await session.execute(
             select(ActivityEvent.event_data).where(ActivityEvent.page_url == path)
@@ -32,6 +42,6 @@ async def test_what_waits_at_the_end_is_written_before_leaving(sessions: Session
 async def test_a_full_queue_drops_and_counts(sessions: Sessions) -> None:
     events, before = FailureEvents(sessions), _dropped()
     for _ in range(QUEUE_EVENTS + 3):  # nobody writes yet
-        events.put(FailureEvent("spark_sso_failed", "flood", "Test", "0" * 16, "/flood"))
+        _fail(events, "flood", "/flood")
     assert events.waiting == QUEUE_EVENTS
     assert _dropped() == before + 3

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -15,29 +14,33 @@ QUEUE_EVENTS = 1000
 BATCH_EVENTS = 100
 
 
-@dataclass(frozen=True)
-class FailureEvent:
-    """A failed request; of nobody in particular. `address_hash` tells its senders apart."""
-
-    event_type: str
-    error_type: str
-    error_message: str
-    address_hash: str
-    page_url: str
-
-
 class FailureEvents:
     """Failures on their way to the table. A full queue drops them and counts what it drops."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._queue: asyncio.Queue[FailureEvent | None] = asyncio.Queue(QUEUE_EVENTS + 1)
+        self._queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(QUEUE_EVENTS + 1)
 
-    def put(self, event: FailureEvent) -> None:
-        if self.waiting < QUEUE_EVENTS:
-            self._queue.put_nowait(event)
-        else:
+    def put(
+        self,
+        event_type: str,
+        *,
+        error_type: str,
+        error_message: str,
+        address_hash: str,
+        page_url: str,
+    ) -> None:
+        """A failed request, of nobody in particular; `address_hash` tells its senders apart."""
+        if self.waiting >= QUEUE_EVENTS:
             metrics.DROPPED_EVENTS.inc()
+            return
+        data = {
+            "error_type": error_type,
+            "error_message": error_message,
+            "address_hash": address_hash,
+        }
+        row = event_row(event_type, user_id=None, session_id=uuid4(), data=data, page_url=page_url)
+        self._queue.put_nowait(row)
 
     @property
     def waiting(self) -> int:
@@ -62,25 +65,11 @@ class FailureEvents:
             ended = None in batch
             await self._write([event for event in batch if event is not None])
 
-    async def _write(self, events: list[FailureEvent]) -> None:
-        if not events:
+    async def _write(self, rows: list[dict[str, Any]]) -> None:
+        if not rows:
             return
         try:
             async with self._sessions() as session, session.begin():
-                await session.execute(INSERT, [_row(event) for event in events])
+                await session.execute(INSERT, rows)
         except Exception:  # noqa: BLE001 - events are not worth more than the service
-            metrics.DROPPED_EVENTS.inc(len(events))
-
-
-def _row(event: FailureEvent) -> dict[str, Any]:
-    return event_row(
-        event.event_type,
-        user_id=None,
-        session_id=uuid4(),
-        data={
-            "error_type": event.error_type,
-            "error_message": event.error_message,
-            "address_hash": event.address_hash,
-        },
-        page_url=event.page_url,
-    )
+            metrics.DROPPED_EVENTS.inc(len(rows))

@@ -9,7 +9,6 @@ from pydantic import SecretStr
 from starlette.requests import Request
 
 from app import metrics
-from app.activity.failure_events import FailureEvent
 from app.errors import (
     AccountLinkForbiddenError,
     AssignmentAmbiguousError,
@@ -122,13 +121,11 @@ def _enqueue(request: Request, path: str, error: ServiceError) -> None:
     resources = request.app.state.resources
     event_type, error_type = event
     resources.failure_events.put(
-        FailureEvent(
-            event_type=event_type,
-            error_type=error_type,
-            error_message=error.title,
-            address_hash=_hash(request.state.client_address, resources.address_key),
-            page_url=path,
-        )
+        event_type,
+        error_type=error_type,
+        error_message=error.title,
+        address_hash=_hash(request.state.client_address, resources.address_key),
+        page_url=path,
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import delete
 
-from app.activity.failure_events import FailureEvent, FailureEvents
+from app.activity.failure_events import FailureEvents
 from app.activity.follow import BEGINNING, follow_events
 from app.activity.kinds import KINDS
 from app.activity.record_event import record_event
@@ -166,7 +166,13 @@ async def test_without_a_cursor_reading_begins_with_the_oldest(
 async def test_what_was_refused_is_not_followed(follower: Follower, sessions: Sessions) -> None:
     failures = FailureEvents(sessions)
     async with failures.writing():
-        failures.put(FailureEvent("spark_sso_failed", "missing_token", "Test", "0" * 16, "/test"))
+        failures.put(
+            "spark_sso_failed",
+            error_type="missing_token",
+            error_message="Test",
+            address_hash="0" * 16,
+            page_url="/test",
+        )
     async with sessions() as session, session.begin():
         await _record(session, "spark_enrolment_failed")
     assert await follower.catch_up() == []
