@@ -9,11 +9,9 @@ import hmac
 import re
 import secrets
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import Row, bindparam, func, insert, select, update
 
 from app.database import Sessions
 from app.errors import NotFoundError
@@ -26,31 +24,13 @@ PREFIX = "optio"
 FORM = re.compile(rf"({PREFIX}_[0-9a-f]{{16}})\.([\w-]{{43}})", re.ASCII)
 
 
-@dataclass(frozen=True)
-class NewKey:
-    """A key that was just made; `text` is what its holder sends."""
-
-    id: str
-    text: str
-
-
-@dataclass(frozen=True)
-class KeptKey:
-    """What can be known of a key afterwards."""
-
-    id: str
-    name: str
-    scopes: Sequence[Scope]
-    created_at: datetime
-    revoked_at: datetime | None
-
-
 _FIND = select(ServiceKey.secret_hash, ServiceKey.scopes).where(
     ServiceKey.id == bindparam("key_id"), ServiceKey.revoked_at.is_(None)
 )
 
 
-async def create_key(sessions: Sessions, name: str, scopes: Collection[Scope]) -> NewKey:
+async def create_key(sessions: Sessions, name: str, scopes: Collection[Scope]) -> str:
+    """What its holder sends; the id is all before the dot."""
     key_id, secret = f"{PREFIX}_{secrets.token_hex(8)}", secrets.token_urlsafe(32)
     async with sessions() as session, session.begin():
         await session.execute(
@@ -58,10 +38,10 @@ async def create_key(sessions: Sessions, name: str, scopes: Collection[Scope]) -
                 id=key_id, name=name, secret_hash=_digest(secret), scopes=list(scopes)
             )
         )
-    return NewKey(key_id, f"{key_id}.{secret}")
+    return f"{key_id}.{secret}"
 
 
-async def list_keys(sessions: Sessions) -> list[KeptKey]:
+async def list_keys(sessions: Sessions) -> Sequence[Row[*tuple[Any, ...]]]:
     """All that were ever made, the oldest first."""
     async with sessions() as session, session.begin():
         found = await session.execute(
@@ -73,7 +53,7 @@ async def list_keys(sessions: Sessions) -> list[KeptKey]:
                 ServiceKey.revoked_at,
             ).order_by(ServiceKey.created_at, ServiceKey.id)
         )
-        return [KeptKey(**row) for row in found.mappings()]
+        return found.all()
 
 
 async def revoke_key(sessions: Sessions, key_id: str) -> None:

@@ -32,8 +32,8 @@ def create(
         refuse(f"The scopes are {', '.join(SCOPES)}.")
     scopes = [known for known in SCOPES if known in scope]
     made = _do(lambda sessions: create_key(sessions, name, scopes))
-    typer.echo(f"Made {made.id} for {name}. The key is shown only now.", err=True)
-    typer.echo(made.text)
+    typer.echo(f"Made {made.partition('.')[0]} for {name}. The key is shown only now.", err=True)
+    typer.echo(made)
 
 
 @commands.command("list")
