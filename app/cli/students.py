@@ -2,7 +2,6 @@
 
 import json
 from contextlib import aclosing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -12,7 +11,7 @@ import typer
 from app.api.dependencies import Resources
 from app.cli.servers import CALLER, LOCAL, on_resources, refuse, servers
 from app.clock import new_id, utc_now
-from app.privacy.erase import Order, Tombstone, erase_student
+from app.privacy.erase import ErasureAnswer, Order, erase_student
 from app.privacy.export import begin_export
 from app.privacy.retention import Held, report_retention
 
@@ -56,7 +55,7 @@ def erase(
     if who is None or (user_id and spark_user_id):
         refuse("Give either a user id or --spark-user-id.")
 
-    async def erase(resources: Resources) -> Tombstone:
+    async def erase(resources: Resources) -> ErasureAnswer:
         return await erase_student(
             resources.sessions,
             resources.bucket,
@@ -66,7 +65,7 @@ def erase(
 
     with servers(LOCAL) as settings:
         erased = on_resources(settings, erase)
-    typer.echo(json.dumps(asdict(erased), default=str))
+    typer.echo(json.dumps(dict(erased), default=str))
     if erased.completed_at is None:
         typer.echo(
             "It takes longer: a file is arriving, or there are many. The worker finishes it.",

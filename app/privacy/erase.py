@@ -8,12 +8,12 @@ away again: until then, or until the handler's lease is over, the erasure is not
 """
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import structlog
+from pydantic import BaseModel, Field
 from sqlalchemy import bindparam, exists, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
@@ -22,6 +22,7 @@ from app.accounts.tombstones import Tombstones
 from app.activity.audit import record_audit
 from app.database import Session, Sessions, retried
 from app.errors import NotAStudentError, NotFoundError
+from app.fields import Id, Moment
 from app.files.uploads import release_all_files
 from app.models import Erasure, LmsIntegration, User
 from app.privacy.finish_erasure import go_on, stop_writers
@@ -46,14 +47,19 @@ class Order:
     now: datetime
 
 
-@dataclass(frozen=True)
-class Tombstone:
-    """`counts` has the rows of each table and `files`; `completed_at` is None while it goes on."""
+class ErasureAnswer(BaseModel):
+    """What is left of a student who was erased."""
 
-    id: UUID
-    requested_at: datetime
-    completed_at: datetime | None
-    counts: Mapping[str, int]
+    id: Id = Field(description="The erasure.")
+    requested_at: Moment = Field(description="When it was ordered first.")
+    completed_at: datetime | None = Field(
+        description="Null while a file is arriving, or when there are many: it goes on.",
+        examples=["2026-11-23T14:30:01Z"],
+    )
+    counts: dict[str, int] = Field(
+        description="What was removed: `files`, and rows by table.",
+        examples=[{"files": 12, "public.users": 1}],
+    )
 
 
 _ANSWER = (Erasure.id, Erasure.requested_at, Erasure.completed_at, Erasure.counts)
@@ -63,7 +69,7 @@ _UNFINISHED = select(Erasure.id).where(Erasure.completed_at.is_(None)).order_by(
 
 async def erase_student(
     sessions: Sessions, bucket: Bucket, tombstones: Tombstones, order: Order
-) -> Tombstone:
+) -> ErasureAnswer:
     """Repeatable; the answer to a repetition is the tombstone.
 
     Raises NotFoundError, NotAStudentError; or StorageUnavailableError, then the sweep goes on.
@@ -78,7 +84,7 @@ async def erase_student(
             raise
     async with sessions() as session, session.begin():
         found = await session.execute(_READ, {"erasure_id": tombstone.id})
-        return Tombstone(**found.mappings().one())
+        return ErasureAnswer(**found.mappings().one())
 
 
 async def resume_erasures(sessions: Sessions, bucket: Bucket) -> int:
@@ -113,7 +119,7 @@ _WRITE = _NEW.on_conflict_do_update(
 
 
 @retried
-async def _begin(sessions: Sessions, tombstones: Tombstones, order: Order) -> Tombstone:
+async def _begin(sessions: Sessions, tombstones: Tombstones, order: Order) -> ErasureAnswer:
     """The order is written and the account closed, or both are so already."""
     async with sessions() as session, session.begin():
         if isinstance(order.who, UUID):
@@ -135,7 +141,7 @@ async def _begin(sessions: Sessions, tombstones: Tombstones, order: Order) -> To
         written = await session.execute(_BEGUN, {"of_user": user.id})
         begun = written.mappings().one_or_none()
         if begun is not None:
-            return Tombstone(**begun)
+            return ErasureAnswer(**begun)
         row = {
             "user_hash": tombstones.of_user(user.id)[0],
             "subject_hash": subject[0] if subject else None,
@@ -148,7 +154,7 @@ async def _begin(sessions: Sessions, tombstones: Tombstones, order: Order) -> To
 
 async def _begin_without_account(
     session: Session, tombstones: Tombstones, order: Order, spark_user_id: str
-) -> Tombstone:
+) -> ErasureAnswer:
     """Rosters and refused homework may name who never signed in, or has no link any more."""
     subject = tombstones.of_student(spark_user_id)
     await stop_writers(session, None, subject[:1])
@@ -172,15 +178,17 @@ async def _close(session: Session, user_id: UUID) -> int:
     return await release_all_files(session, user_id)
 
 
-async def _write(session: Session, order: Order, row: dict[str, object]) -> Tombstone:
+async def _write(session: Session, order: Order, row: dict[str, object]) -> ErasureAnswer:
     await record_audit(
         session, order.caller, "sensitive_delete", user_id=None, erasure_id=str(order.id)
     )
     written = await session.execute(_WRITE, row | {"id": order.id, "requested_at": order.now})
-    return Tombstone(**written.mappings().one())
+    return ErasureAnswer(**written.mappings().one())
 
 
-async def _get_tombstone(session: Session, tombstones: Tombstones, who: UUID | str) -> Tombstone:
+async def _get_tombstone(
+    session: Session, tombstones: Tombstones, who: UUID | str
+) -> ErasureAnswer:
     """Raises NotFoundError."""
     if isinstance(who, UUID):
         is_theirs = Erasure.user_hash.in_(tombstones.of_user(who))
@@ -192,4 +200,4 @@ async def _get_tombstone(session: Session, tombstones: Tombstones, who: UUID | s
     tombstone = found.mappings().one_or_none()
     if tombstone is None:
         raise NotFoundError
-    return Tombstone(**tombstone)
+    return ErasureAnswer(**tombstone)

@@ -1,11 +1,9 @@
 """A family's rights: everything that is kept of a student, and its end."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
 from app.api.callers import ADMIN, Caller
@@ -13,8 +11,7 @@ from app.api.dependencies import Now, Opened
 from app.api.problems import problems
 from app.clock import new_id
 from app.errors import INTERNAL_PROBLEMS, NotAStudentError, NotFoundError, StorageUnavailableError
-from app.fields import Id, Moment
-from app.privacy.erase import Order, erase_student
+from app.privacy.erase import ErasureAnswer, Order, erase_student
 from app.privacy.export import begin_export
 
 router = APIRouter(prefix="/internal/v1/students", tags=["students"])
@@ -26,21 +23,6 @@ A_ZIP: dict[int | str, dict[str, Any]] = {
         "content": {BYTES: {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-
-
-class ErasureAnswer(BaseModel):
-    """What is left of a student who was erased."""
-
-    id: Id = Field(description="The erasure.")
-    requested_at: Moment = Field(description="When it was ordered first.")
-    completed_at: datetime | None = Field(
-        description="Null while a file is arriving, or when there are many: it goes on.",
-        examples=["2026-11-23T14:30:01Z"],
-    )
-    counts: dict[str, int] = Field(
-        description="What was removed: `files`, and rows by table.",
-        examples=[{"files": 12, "public.users": 1}],
-    )
 
 
 @router.get(
@@ -86,5 +68,4 @@ async def erase(
 ) -> ErasureAnswer:
     order = Order(new_id(), user_id, caller.name, now)
     tombstones = opened.account_rules.tombstones
-    erased = await erase_student(opened.sessions, opened.bucket, tombstones, order)
-    return ErasureAnswer.model_validate(erased, from_attributes=True)
+    return await erase_student(opened.sessions, opened.bucket, tombstones, order)
