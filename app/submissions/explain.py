@@ -165,10 +165,7 @@ async def _find_assignment(
 ) -> AssignmentAnswer:
     try:
         match = await resolve_assignment(
-            session,
-            asked.spark_assignment_id,
-            course_id=asked.spark_course_id,
-            user_id=user_id,
+            session, asked.spark_assignment_id, course_id=asked.spark_course_id, user_id=user_id
         )
     except (AssignmentNotFoundError, AssignmentAmbiguousError) as problem:
         return AssignmentAnswer(
@@ -182,11 +179,7 @@ async def _find_assignment(
     ids = {"quest_id": match.quest_id, "template_id": match.template_id}
     quest = (await session.execute(_QUEST, ids)).mappings().one()
     return AssignmentAnswer(
-        found=True,
-        code=None,
-        quest_id=match.quest_id,
-        task_template_id=match.template_id,
-        **quest,
+        found=True, code=None, quest_id=match.quest_id, task_template_id=match.template_id, **quest
     )
 
 
