@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache, wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 from uuid import uuid4
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, ExceptionContext, event, text
+from sqlalchemy import Connection, ExceptionContext, Row, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
@@ -58,6 +58,7 @@ Sessions = Callable[[], AbstractAsyncContextManager[Session]]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Columns = TypeVar("Columns", bound=NamedTuple)
 
 
 def create_engine(settings: Settings) -> AsyncEngine:
@@ -104,6 +105,11 @@ def _refuse_closed(connection: Any, *_: object) -> None:
     """
     if connection.driver_connection.is_closed():
         raise DisconnectionError
+
+
+def read_as(shape: type[Columns], row: Row[*tuple[Any, ...]]) -> Columns:
+    """Those columns of a row that bear the names of this NamedTuple."""
+    return shape(*(getattr(row, name) for name in shape._fields))
 
 
 def open_sessions(engine: AsyncEngine, *, at_once: int) -> Sessions:

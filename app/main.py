@@ -40,15 +40,14 @@ from app.api.spark.sso import router as spark_sso
 from app.api.spark.submission import router as spark_submission
 from app.api.spark.token import router as spark_token
 from app.database import connections_in_use, create_engine, open_sessions
-from app.deliveries.open import Gate
 from app.limits import Limits
 from app.logs import configure_logs
 from app.settings import Settings, SettingsError, load_settings
 from app.signing import TokenKey, own_keys, token_key
 from app.sso.app_tokens import TokenIssuer
 from app.storage.bucket import open_bucket
-from app.submissions.intake import Intake
 from app.submissions.spool import Spool
+from app.submissions.work import Intake
 
 ROUTERS = (
     spark_sso,
@@ -136,15 +135,6 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             bucket=bucket,
             intake=Intake(
                 settings=settings,
-                gate=Gate(
-                    settings,
-                    count_message=partial(
-                        limits.count_success,
-                        "/spark/webhook",
-                        "spark",
-                        per_minute=settings.rate_limit_webhook,
-                    ),
-                ),
                 sessions=sessions,
                 bucket=bucket,
                 spool=Spool(settings.spool_max_bytes),

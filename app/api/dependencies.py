@@ -1,7 +1,7 @@
 """What an endpoint may ask for: the resources of this process, the moment, the body."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -13,14 +13,14 @@ from app.accounts.students import AccountRules
 from app.activity.failure_events import FailureEvents
 from app.clock import utc_now
 from app.database import Sessions
-from app.deliveries.pace import keep_pace, read_all
+from app.deliveries.pace import PacedBody, read_all
 from app.errors import JsonInvalidError, MediaTypeUnsupportedError
 from app.limits import Limits
 from app.settings import Settings
 from app.signing import TokenKey
 from app.sso.app_tokens import TokenIssuer
 from app.storage.bucket import Bucket
-from app.submissions.intake import Intake
+from app.submissions.work import Intake
 from app.text import StrictJsonError, load_json
 
 
@@ -93,10 +93,10 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
     return await read_all(paced_body(request), max_bytes=max_bytes)
 
 
-def paced_body(request: Request) -> AsyncIterator[bytes]:
+def paced_body(request: Request) -> PacedBody:
     """As it comes. Raises BodyTimeoutError."""
     settings: Settings = request.app.state.resources.settings
-    return keep_pace(
+    return PacedBody(
         request.stream(),
         idle_seconds=settings.body_idle_seconds,
         min_bytes_per_second=settings.body_min_bytes_per_second,

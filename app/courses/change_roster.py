@@ -18,6 +18,7 @@ from app.activity.record_event import record_event
 from app.courses.roster import Roster, RosterEntry
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import Entry, keep_delivery
+from app.deliveries.payload import Subject
 from app.errors import CourseNotFoundError, ServiceError
 from app.learning.course_enrolment import drop_students, enrol_students
 from app.models import PLATFORM, SparkCourse
@@ -180,4 +181,4 @@ async def _record(sessions: Sessions, roster: Roster, changed: Changed, entry: E
             },
             page_url=entry.route,
         )
-        await keep_delivery(session, entry)
+        await keep_delivery(session, entry, Subject(spark_course_id=roster.spark_course_id))

@@ -1,12 +1,12 @@
 """A course from Spark, from its first byte to its answer (CONTRACT 8.1)."""
 
+from app.accounts.tombstones import Tombstones
 from app.courses.course import CoursePayload
 from app.courses.sync import Synced, rehearse_sync, sync_course
 from app.database import Sessions
-from app.deliveries.delivery import Delivery
 from app.deliveries.inbox import remember_refusal
-from app.deliveries.open import Gate, beside_if_large, open_json
-from app.deliveries.payload import list_faults, read_payload
+from app.deliveries.open import Delivery, open_json
+from app.deliveries.payload import beside_if_large, list_faults, read_payload
 from app.deliveries.rehearsal import Rehearsal, rehearse_json
 from app.errors import (
     BadRequestError,
@@ -14,23 +14,25 @@ from app.errors import (
     FieldMissingError,
     RequestBodyMissingError,
 )
+from app.settings import Settings
 
 
-async def receive_course(gate: Gate, sessions: Sessions, delivery: Delivery) -> Synced:
+async def receive_course(
+    settings: Settings, sessions: Sessions, delivery: Delivery, tombstones: Tombstones
+) -> Synced:
     """Raises what `open_json` and `read_course` raise, TimestampTooOldError or
     TimestampInFutureError; then nothing has changed.
     """
-    entry, authentic = await open_json(gate, delivery)
-    async with remember_refusal(sessions, entry):
-        authentic.check_fresh(now=delivery.now)
+    entry = await open_json(settings, delivery)
+    async with remember_refusal(sessions, entry, tombstones.of_student):
+        entry.authentic.check_fresh(now=delivery.now)
         course = await beside_if_large(read_course, entry.text)
-        entry.spark_course_id = course.spark_course_id
         return await sync_course(sessions, course, entry, now=delivery.now, new_id=delivery.new_id)
 
 
-async def rehearse_course(gate: Gate, sessions: Sessions, delivery: Delivery) -> Rehearsal:
+async def rehearse_course(settings: Settings, sessions: Sessions, delivery: Delivery) -> Rehearsal:
     """Raises only what comes before the signature is verified, RateLimitedError, and outages."""
-    entry, rehearsal = await rehearse_json(gate, delivery, _list_faults)
+    entry, rehearsal = await rehearse_json(settings, delivery, _list_faults)
     if not rehearsal.problems:
         course = await beside_if_large(read_course, entry.text)
         synced = await rehearse_sync(sessions, course, now=delivery.now, new_id=delivery.new_id)

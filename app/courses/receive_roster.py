@@ -4,38 +4,37 @@ from app.accounts.students import AccountRules
 from app.courses.change_roster import Change, Changed, EntryFault, change_roster, rehearse_roster
 from app.courses.roster import Roster, RosterPayload, StudentPayload
 from app.database import Sessions
-from app.deliveries.delivery import Delivery
 from app.deliveries.inbox import remember_refusal
-from app.deliveries.open import Gate, beside_if_large, open_json
-from app.deliveries.payload import has_member, list_faults, read_payload
+from app.deliveries.open import Delivery, open_json
+from app.deliveries.payload import beside_if_large, has_member, list_faults, read_payload
 from app.deliveries.rehearsal import Rehearsal, rehearse_json
 from app.errors import BadRequestError, JsonInvalidError, RequestBodyMissingError, ServiceError
+from app.settings import Settings
 
 
 async def receive_roster(
-    gate: Gate, sessions: Sessions, delivery: Delivery, rules: AccountRules
+    settings: Settings, sessions: Sessions, delivery: Delivery, rules: AccountRules
 ) -> Changed:
     """Raises what `open_json` and `read_roster` raise, TimestampTooOldError,
     TimestampInFutureError or CourseNotFoundError; then nothing has changed.
     """
-    entry, authentic = await open_json(gate, delivery)
-    async with remember_refusal(sessions, entry):
-        authentic.check_fresh(now=delivery.now)
+    entry = await open_json(settings, delivery)
+    async with remember_refusal(sessions, entry, rules.tombstones.of_student):
+        entry.authentic.check_fresh(now=delivery.now)
         roster = await beside_if_large(read_roster, entry.text)
-        entry.spark_course_id = roster.spark_course_id
         return await change_roster(
             sessions, roster, entry, Change(delivery.now, delivery.new_id, rules)
         )
 
 
 async def rehearse_receipt(
-    gate: Gate, sessions: Sessions, delivery: Delivery, rules: AccountRules
+    settings: Settings, sessions: Sessions, delivery: Delivery, rules: AccountRules
 ) -> Rehearsal:
     """Raises only what comes before the signature is verified, RateLimitedError, and outages.
 
     Problems of single entries are listed too, though they do not refuse the roster.
     """
-    entry, rehearsal = await rehearse_json(gate, delivery, _list_faults)
+    entry, rehearsal = await rehearse_json(settings, delivery, _list_faults)
     if rehearsal.problems:
         return rehearsal
     with rehearsal.going_on():

@@ -17,6 +17,7 @@ from app.activity.record_event import record_event
 from app.courses.course import CourseAssignment, CoursePayload
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import Entry, keep_delivery
+from app.deliveries.payload import Subject
 from app.learning.task_copies import follow_templates
 from app.models import PLATFORM, CourseQuestTask, Quest, SparkAssignment, SparkCourse
 
@@ -75,7 +76,7 @@ async def sync_course(
             },
             page_url=entry.route,
         )
-        await keep_delivery(session, entry)
+        await keep_delivery(session, entry, Subject(spark_course_id=course.spark_course_id))
     return synced
 
 

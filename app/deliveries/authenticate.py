@@ -67,7 +67,8 @@ class SignatureHeaders:
 
 @dataclass(frozen=True)
 class Authentic:
-    """The content is the sender's. Under v1 the attempt has an id and a time of its own.
+    """The content is the sender's. Under v1 the attempt has an id and a time of its own; the inbox
+    keeps the id alone.
 
     Under v0 freshness is still to be judged by the content's own time.
     """
@@ -77,7 +78,7 @@ class Authentic:
 
     @property
     def has_own_time(self) -> bool:
-        return self.attempted_at is not None
+        return self.webhook_id is not None
 
     def check_fresh(self, *, now: datetime) -> None:
         """Raises TimestampTooOldError or TimestampInFutureError; never under v0."""

@@ -7,10 +7,11 @@ many children and is never needed again: it is not kept.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +30,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from app.database import FAILURES, OUTAGES, Session, Sessions
-from app.deliveries.authenticate import FRESH
+from app.deliveries.authenticate import FRESH, Authentic
+from app.deliveries.payload import Subject, beside_if_large, read_subject
 from app.errors import NotFoundError, OverloadedError, ServiceError
 from app.models import PLATFORM, Erasure, InboxDelivery, LmsIntegration
 
@@ -39,16 +41,25 @@ SUBMISSION_ROUTE = "/spark/webhook/submission"
 ROSTER_ROUTE = "/spark/webhook/roster"
 
 
-@dataclass
+class Tally:
+    """The files that came beside the signed text, counted as they pass."""
+
+    def __init__(self) -> None:
+        self.file_count = 0
+        self.file_bytes = 0
+
+    def add_file(self) -> None:
+        self.file_count += 1
+
+    async def add_bytes(self, chunk: bytes) -> None:
+        self.file_bytes += len(chunk)
+
+
+@dataclass(frozen=True)
 class Entry:
-    """A delivery on its way into the inbox; what is learned of it on the way is added.
+    """A delivery whose signed `text` is the sender's, as the inbox keeps it.
 
-    `text` is exactly what was signed; `digest` its SHA-256. `is_repeated` says that the same text
-    was handled before, so that it need not be kept twice. Keeping an entry again, under its id,
-    gives it the outcome of a replay; `was_answered` says that it was recorded already.
-
-    `subject_hashes` are those under which the student's tombstone would be, the current key's
-    first, and `said_at` is when the sender says this was done; both once the message is read.
+    Keeping an entry again, under its id, gives it the outcome of a replay.
     """
 
     id: UUID
@@ -56,25 +67,12 @@ class Entry:
     media_type: str
     received_at: datetime
     text: bytes
-    webhook_id: str | None
-    body_bytes: int = 0
-    file_count: int = 0
-    user_id: UUID | None = None
-    spark_user_id: str | None = None
-    spark_assignment_id: str | None = None
-    spark_course_id: str | None = None
-    is_repeated: bool = False
-    was_answered: bool = False
-    subject_hashes: Sequence[bytes] = ()
-    said_at: datetime | None = None
-    digest: bytes = field(init=False)
+    authentic: Authentic
+    tally: Tally = field(default_factory=Tally)
 
-    def __post_init__(self) -> None:
-        self.digest = hashlib.sha256(self.text).digest()
-
-    @property
-    def keeps_text(self) -> bool:
-        return not self.is_repeated and self.route != ROSTER_ROUTE
+    @cached_property
+    def digest(self) -> bytes:
+        return hashlib.sha256(self.text).digest()
 
     @property
     def is_json(self) -> bool:
@@ -100,7 +98,6 @@ _COLUMNS = (
     "submission_id",
 )
 
-# Built once: building a statement costs more than running it.
 _ROW = {
     name: bindparam(f"delivery_{name}", type_=InboxDelivery.__table__.c[name].type)
     for name in _COLUMNS
@@ -122,11 +119,10 @@ def _upsert(new: Insert) -> Insert:
 
 
 _KEEP = _upsert(insert(InboxDelivery).values(_ROW))
-KEPT = _KEEP.cte("kept")  # a piece of a statement, with the parameters of `delivery_row`
 
-# A refusal, without what it says and about whom, if that is something an erased student did before
-# the erasure was finished, or anything while no click has made a new link. Erasures take the same
-# turn alone, so that nothing is written that they would not see.
+# The personal columns of a refusal are blank when its student is erased: of what was done before
+# the erasure was finished, and of anything until a click makes a new link. Refusals share the
+# student's turn, and an erasure takes it alone, so that it sees every refusal that was written.
 _PERSONAL = (
     "webhook_id",
     "message",
@@ -135,13 +131,9 @@ _PERSONAL = (
     "spark_assignment_id",
     "spark_course_id",
 )
-_IS_LINKED = (
-    select(LmsIntegration.id)
-    .where(
-        LmsIntegration.lms_platform == PLATFORM,
-        LmsIntegration.lms_user_id == _ROW["spark_user_id"],
-    )
-    .exists()
+_LINKED = select(LmsIntegration.user_id).where(
+    LmsIntegration.lms_platform == PLATFORM,
+    LmsIntegration.lms_user_id == _ROW["spark_user_id"],
 )
 _IS_ERASED = (
     select(Erasure.id)
@@ -153,7 +145,7 @@ _IS_ERASED = (
                 bindparam("said_at", type_=InboxDelivery.received_at.type), _ROW["received_at"]
             ),
             Erasure.completed_at.is_(None),
-            ~_IS_LINKED,
+            ~_LINKED.exists(),
         ),
     )
     .exists()
@@ -169,7 +161,7 @@ _KEEP_REFUSAL = _upsert(
         select(
             *(
                 case((_GUARD.c.forgets, null()), else_=value) if name in _PERSONAL else value
-                for name, value in _ROW.items()
+                for name, value in (_ROW | {"user_id": _LINKED.scalar_subquery()}).items()
             )
         ),
     )
@@ -196,86 +188,90 @@ _GET = select(
     InboxDelivery.received_at,
     func.coalesce(KEPT_TEXTS.limit(1).scalar_subquery(), b"").label("text"),
     InboxDelivery.webhook_id,
-    InboxDelivery.body_bytes,
-    InboxDelivery.file_count,
-    InboxDelivery.user_id,
-    InboxDelivery.submission_id.is_not(None).label("was_answered"),
 ).where(InboxDelivery.id == bindparam("delivery_id"))
 
 
 async def keep_delivery(
     session: Session,
     entry: Entry,
+    subject: Subject,
     *,
-    status: int = 200,
-    code: str | None = None,
+    user_id: UUID | None = None,
     submission_id: UUID | None = None,
+    keeps_text: bool = True,
 ) -> None:
-    """Write it with its outcome."""
-    row = delivery_row(entry, status=status, code=code, submission_id=submission_id)
-    await session.execute(_KEEP, row)
+    """Write a delivery that succeeded. A text that was handled before need not be kept twice."""
+    row = _row(entry, subject, keeps_text=keeps_text)
+    outcome = {"delivery_user_id": user_id, "delivery_submission_id": submission_id}
+    await session.execute(_KEEP, row | outcome)
 
 
-def delivery_row(
-    entry: Entry,
-    *,
-    status: int = 200,
-    code: str | None = None,
-    submission_id: UUID | None = None,
-) -> dict[str, Any]:
+def _row(entry: Entry, subject: Subject, *, keeps_text: bool = True) -> dict[str, Any]:
+    """A success of nobody in particular."""
     return {
         "delivery_id": entry.id,
         "delivery_route": entry.route,
         "delivery_media_type": entry.media_type,
         "delivery_received_at": entry.received_at,
-        "delivery_status": status,
-        "delivery_code": code,
+        "delivery_status": 200,
+        "delivery_code": None,
         "delivery_digest": entry.digest,
-        "delivery_webhook_id": entry.webhook_id,
-        "delivery_message": entry.text if entry.keeps_text else None,
-        "delivery_body_bytes": entry.body_bytes,
-        "delivery_file_count": entry.file_count,
-        "delivery_user_id": entry.user_id,
-        "delivery_spark_user_id": entry.spark_user_id,
-        "delivery_spark_assignment_id": entry.spark_assignment_id,
-        "delivery_spark_course_id": entry.spark_course_id,
-        "delivery_submission_id": submission_id,
+        "delivery_webhook_id": entry.authentic.webhook_id,
+        "delivery_message": entry.text if keeps_text and entry.route != ROSTER_ROUTE else None,
+        "delivery_body_bytes": len(entry.text) + entry.tally.file_bytes,
+        "delivery_file_count": entry.tally.file_count,
+        "delivery_user_id": None,
+        "delivery_spark_user_id": subject.spark_user_id,
+        "delivery_spark_assignment_id": subject.spark_assignment_id,
+        "delivery_spark_course_id": subject.spark_course_id,
+        "delivery_submission_id": None,
     }
 
 
 @asynccontextmanager
-async def remember_refusal(sessions: Sessions, entry: Entry) -> AsyncIterator[None]:
-    """Keep a delivery whose handling fails, with why; not where it may be the database."""
+async def remember_refusal(
+    sessions: Sessions, entry: Entry, hashes_of: Callable[[str], Sequence[bytes]]
+) -> AsyncIterator[None]:
+    """Keep a delivery whose handling fails, with why; not where it may be the database.
+
+    `hashes_of` gives the hashes under which a student's tombstone would be, the current key's
+    first.
+    """
     try:
         yield
     except DATABASE_FAILURES:
         raise
     except Exception as failure:
-        status, code = _outcome(failure)
+        subject = await beside_if_large(read_subject, entry.text)
+        student = subject.spark_user_id
         with suppress(*FAILURES):
-            await _keep_refusal(sessions, entry, status=status, code=code)
+            await _keep_refusal(
+                sessions, entry, subject, hashes_of(student) if student else (), failure
+            )
         raise
 
 
-async def _keep_refusal(sessions: Sessions, entry: Entry, *, status: int, code: str) -> None:
-    row = delivery_row(entry, status=status, code=code)
-    said = {
-        "subject_hashes": list(entry.subject_hashes),
-        "said_at": entry.said_at,
-        "turn": turn_of(entry.subject_hashes),
+async def _keep_refusal(
+    sessions: Sessions,
+    entry: Entry,
+    subject: Subject,
+    subject_hashes: Sequence[bytes],
+    failure: Exception,
+) -> None:
+    kind = type(failure) if isinstance(failure, ServiceError) else ServiceError
+    row = _row(entry, subject) | {"delivery_status": kind.status, "delivery_code": kind.code}
+    erasure = {
+        "subject_hashes": list(subject_hashes),
+        "said_at": subject.submitted_at,
+        "turn": turn_of(subject_hashes),
     }
     async with sessions() as session, session.begin():
-        await session.execute(_KEEP_REFUSAL, row | said)
+        await session.execute(_KEEP_REFUSAL, row | erasure)
 
 
 def turn_of(subject_hashes: Sequence[bytes]) -> int:
     """The advisory lock of a student: refusals share it, an erasure has it alone."""
     return int.from_bytes(subject_hashes[0][:8], signed=True) if subject_hashes else 0
-
-
-def _outcome(failure: Exception) -> tuple[int, str]:
-    kind = type(failure) if isinstance(failure, ServiceError) else ServiceError
-    return kind.status, kind.code
 
 
 async def was_seen_in_time(session: Session, digest: bytes, *, said_at: datetime) -> bool:
@@ -290,7 +286,14 @@ async def get_delivery(sessions: Sessions, delivery_id: UUID) -> Entry:
     """As it arrived; `text` is empty once it is not kept any more. Raises NotFoundError."""
     async with sessions() as session, session.begin():
         found = await session.execute(_GET, {"delivery_id": delivery_id})
-        delivery = found.mappings().one_or_none()
-    if delivery is None:
+        row = found.one_or_none()
+    if row is None:
         raise NotFoundError
-    return Entry(**delivery)
+    return Entry(
+        id=row.id,
+        route=row.route,
+        media_type=row.media_type,
+        received_at=row.received_at,
+        text=row.text,
+        authentic=Authentic(row.webhook_id),
+    )

@@ -1,125 +1,119 @@
 """Who sent a delivery: its signature is verified before anything else is done with it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Concatenate, ParamSpec, TypeVar
+from datetime import datetime
+from uuid import UUID
 
-from pydantic import SecretStr
-
-from app.deliveries.authenticate import Authentic, authenticate, check_headers
-from app.deliveries.delivery import Delivery
+from app.deliveries.authenticate import SignatureHeaders, authenticate, check_headers
 from app.deliveries.diagnose import diagnose
-from app.deliveries.inbox import Entry
-from app.deliveries.pace import keep_pace, read_all
-from app.deliveries.whole_body import WholeBody
+from app.deliveries.inbox import JSON, Entry
+from app.deliveries.pace import PacedBody, read_all
+from app.deliveries.payload import beside_if_large
 from app.errors import BodyTooLargeError, SignatureMismatchError, WebhookNotConfiguredError
 from app.settings import Settings
 
-THREAD_BYTES = 64 * 1024  # what is larger is hashed and parsed beside the event loop
-
-P = ParamSpec("P")
-T = TypeVar("T")
+DIAGNOSED_BYTES = 1024 * 1024  # DESIGN R8
 
 
 @dataclass(frozen=True)
-class Gate:
-    """Who may deliver. `count_message` is told of each authentic message and raises
+class Delivery:
+    """One request of Spark to a webhook, as it arrives: its body and headers, and the moment and
+    ids from the edge.
+
+    `length` is what the sender announced, or None if the body is chunked. `elapsed` gives the
+    seconds since it came. `count_message` is told of each authentic message and raises
     RateLimitedError for one too many.
     """
 
-    settings: Settings
+    route: str
+    body: AsyncIterable[bytes]
+    length: int | None
+    content_type: str
+    signatures: SignatureHeaders
+    idempotency_key: str | None
+    now: datetime
+    elapsed: Callable[[], float]
+    new_id: Callable[[], UUID]
     count_message: Callable[[], Awaitable[None]]
 
     @property
-    def secrets(self) -> Sequence[SecretStr]:
-        """The current one first, then the previous one."""
-        both = (
-            self.settings.spark_webhook_secret,
-            self.settings.spark_webhook_secret_previous,
-        )
-        return [secret for secret in both if secret is not None]
+    def media_type(self) -> str:
+        """Lower-case, without parameters."""
+        return self.content_type.partition(";")[0].strip().lower()
 
-    def check_configured(self) -> None:
-        """Raises WebhookNotConfiguredError."""
-        if self.settings.spark_webhook_secret is None:
-            raise WebhookNotConfiguredError
+    @property
+    def is_json(self) -> bool:
+        return self.media_type == JSON
 
 
-def begin_body(gate: Gate, delivery: Delivery) -> WholeBody:
+def begin_body(settings: Settings, delivery: Delivery) -> PacedBody:
     """The body, at a pace; nothing of it is read yet.
 
     Raises WebhookNotConfiguredError, SignatureMissingError, SignatureMismatchError or
     BodyTooLargeError where that is plain already.
     """
-    settings = gate.settings
-    gate.check_configured()
+    if settings.spark_webhook_secret is None:
+        raise WebhookNotConfiguredError
     check_headers(delivery.signatures, require_v1=settings.webhook_require_v1)
     limit = settings.max_json_bytes if delivery.is_json else settings.max_body_bytes
     if delivery.length is not None and delivery.length > limit:
         raise BodyTooLargeError
-    paced = keep_pace(
+    is_form = not delivery.is_json
+    return PacedBody(
         delivery.body,
         idle_seconds=settings.body_idle_seconds,
         min_bytes_per_second=settings.body_min_bytes_per_second,
+        keeps_all=is_form and delivery.length is not None and delivery.length <= DIAGNOSED_BYTES,
     )
-    return WholeBody(paced, None if delivery.is_json else delivery.length)
 
 
-async def open_json(gate: Gate, delivery: Delivery) -> tuple[Entry, Authentic]:
+async def open_json(settings: Settings, delivery: Delivery) -> Entry:
     """Read a JSON body and `open_delivery` it. Raises BodyTooLargeError, BodyTimeoutError too."""
-    body = begin_body(gate, delivery)
-    raw = await read_all(body, max_bytes=gate.settings.max_json_bytes)
-    return await open_delivery(gate, delivery, raw, read_whole=body.read_whole)
+    body = begin_body(settings, delivery)
+    raw = await read_all(body, max_bytes=settings.max_json_bytes)
+    return await open_delivery(settings, delivery, raw, body)
 
 
 async def open_delivery(
-    gate: Gate,
-    delivery: Delivery,
-    text: bytes,
-    *,
-    read_whole: Callable[[], Awaitable[bytes | None]],
-) -> tuple[Entry, Authentic]:
+    settings: Settings, delivery: Delivery, text: bytes, body: PacedBody
+) -> Entry:
     """An entry for the inbox, of a delivery whose signed `text` is the sender's.
 
-    Raises SignatureMissingError, SignatureMismatchError with a diagnosis, for which `read_whole`
-    may give the body around the text, or RateLimitedError.
+    Raises SignatureMissingError, SignatureMismatchError with a diagnosis, for which the whole
+    `body` around the text may be read, or RateLimitedError.
     """
     try:
         authentic = await beside_if_large(
             authenticate,
             text,
             delivery.signatures,
-            secrets=gate.secrets,
-            require_v1=gate.settings.webhook_require_v1,
+            secrets=settings.webhook_secrets,
+            require_v1=settings.webhook_require_v1,
         )
     except SignatureMismatchError as mismatch:
-        hint = await asyncio.to_thread(
-            diagnose,
-            text,
-            delivery.signatures,
-            secret=gate.secrets[0],
-            sso_secret=gate.settings.spark_sso_secret,
-            whole_body=await read_whole(),
-        )
+        hint = await _diagnose(settings, delivery, text, body)
         raise SignatureMismatchError(hint=hint or mismatch.hint_text) from None
-    await gate.count_message()
-    entry = Entry(
+    await delivery.count_message()
+    return Entry(
         id=delivery.new_id(),
         route=delivery.route,
         media_type=delivery.media_type,
         received_at=delivery.now,
         text=text,
-        webhook_id=authentic.webhook_id,
-        body_bytes=len(text),
+        authentic=authentic,
     )
-    return entry, authentic
 
 
-async def beside_if_large(
-    act: Callable[Concatenate[bytes, P], T], content: bytes, *args: P.args, **kwargs: P.kwargs
-) -> T:
-    """Mebibytes take longer than the event loop may stand still, and a thread longer than a few."""
-    if len(content) > THREAD_BYTES:
-        return await asyncio.to_thread(act, content, *args, **kwargs)
-    return act(content, *args, **kwargs)
+async def _diagnose(
+    settings: Settings, delivery: Delivery, text: bytes, body: PacedBody
+) -> str | None:
+    return await asyncio.to_thread(
+        diagnose,
+        text,
+        delivery.signatures,
+        secret=settings.webhook_secrets[0],
+        sso_secret=settings.spark_sso_secret,
+        whole_body=await body.read_whole(),
+    )

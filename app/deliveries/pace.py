@@ -1,37 +1,65 @@
 """A body must keep arriving: no long pause, and no trickle that holds a slot for hours."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncIterable
+from contextlib import suppress
+from typing import Self
 
 from app.errors import BodyTimeoutError, BodyTooLargeError
 
 GRACE_SECONDS = 10  # before the average counts
 
 
-async def keep_pace(
-    chunks: AsyncIterable[bytes], *, idle_seconds: float, min_bytes_per_second: int
-) -> AsyncGenerator[bytes, None]:
-    """The chunks as they come. Raises BodyTimeoutError.
+class PacedBody:
+    """The chunks of a body as they come; BodyTimeoutError is raised when they do not.
 
-    Only waiting for the sender counts: time that the consumer takes is not the sender's fault.
+    Only waiting for the sender counts: time that the consumer takes is not the sender's fault. With
+    `keeps_all` the pieces are kept, for a diagnosis.
     """
-    clock = asyncio.get_running_loop().time
-    source = aiter(chunks)
-    waited, received = 0.0, 0
-    while True:
-        asked_at = clock()
+
+    def __init__(
+        self,
+        chunks: AsyncIterable[bytes],
+        *,
+        idle_seconds: float,
+        min_bytes_per_second: int,
+        keeps_all: bool = False,
+    ) -> None:
+        self.received_bytes = 0
+        self._chunks = aiter(chunks)
+        self._idle_seconds = idle_seconds
+        self._min_bytes_per_second = min_bytes_per_second
+        self._kept = bytearray() if keeps_all else None
+        self._clock = asyncio.get_running_loop().time
+        self._waited = 0.0
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        asked_at = self._clock()
         try:
-            async with asyncio.timeout(idle_seconds):
-                chunk = await anext(source)
+            async with asyncio.timeout(self._idle_seconds):
+                chunk = await anext(self._chunks)
         except TimeoutError:
             raise BodyTimeoutError from None
-        except StopAsyncIteration:
-            return
-        waited += clock() - asked_at
-        received += len(chunk)
-        if waited > GRACE_SECONDS and received < waited * min_bytes_per_second:
+        self._waited += self._clock() - asked_at
+        self.received_bytes += len(chunk)
+        is_slow = self.received_bytes < self._waited * self._min_bytes_per_second
+        if is_slow and self._waited > GRACE_SECONDS:
             raise BodyTimeoutError
-        yield chunk
+        if self._kept is not None:
+            self._kept += chunk
+        return chunk
+
+    async def read_whole(self) -> bytes | None:
+        """Everything, with what is still to come; None if it is not kept."""
+        if self._kept is None:
+            return None
+        with suppress(BodyTimeoutError):
+            async for _ in self:
+                pass
+        return bytes(self._kept)
 
 
 async def read_all(body: AsyncIterable[bytes], *, max_bytes: int) -> bytes:

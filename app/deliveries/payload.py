@@ -4,12 +4,21 @@ Free text is cleaned; identifiers that would need cleaning are refused. A refusa
 never its value.
 """
 
+import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from app.errors import BadRequestError, FieldInvalidError, FieldMissingError, JsonInvalidError
 from app.text import StrictJsonError, clean_text, identifier_text, load_json
@@ -19,7 +28,11 @@ MOMENT = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}(?::\d{2})?)(\.\d{1,9})?([Zz]|[+-]\d{2}:?\d{2})?"
 )
 
+THREAD_BYTES = 64 * 1024  # what is larger is hashed and parsed beside the event loop
+
 Payload = TypeVar("Payload", bound=BaseModel)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def _moment(value: object) -> datetime:
@@ -50,6 +63,35 @@ Identifier = Annotated[
 ]
 FreeText = Annotated[str, BeforeValidator(_text)]
 MomentText = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str)]
+
+
+def _if_valid(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
+IfValid = WrapValidator(_if_valid)
+
+
+class Subject(BaseModel):
+    """Whom and what a message is about, as far as can be told of one that is not valid."""
+
+    model_config = ConfigDict(strict=True)
+
+    spark_user_id: Annotated[Identifier | None, IfValid] = None
+    spark_assignment_id: Annotated[Identifier | None, IfValid] = None
+    spark_course_id: Annotated[Identifier | None, IfValid] = None
+    submitted_at: Annotated[MomentText | None, IfValid] = None
+
+
+def read_subject(raw: bytes) -> Subject:
+    """Never raises: what cannot be read is None."""
+    try:
+        return read_payload(raw, Subject)
+    except JsonInvalidError:
+        return Subject()
 
 
 def read_payload(raw: bytes, model: type[Payload]) -> Payload:
@@ -109,3 +151,12 @@ def _faults(error: ValidationError, content: dict[str, Any]) -> Iterable[BadRequ
 def _place(steps: Sequence[int | str]) -> str:
     """Where it is, as a path: `files.0.sha256`."""
     return ".".join(map(str, steps))
+
+
+async def beside_if_large(
+    act: Callable[Concatenate[bytes, P], T], content: bytes, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Mebibytes take longer than the event loop may stand still, and a thread longer than a few."""
+    if len(content) > THREAD_BYTES:
+        return await asyncio.to_thread(act, content, *args, **kwargs)
+    return act(content, *args, **kwargs)

@@ -20,6 +20,7 @@ from app.models import (
     Upload,
     XpAward,
 )
+from app.storage.kept_file import KeptFile
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,6 @@ class StoredBlock:
 
 
 @dataclass(frozen=True)
-class CompletionFile:
-    id: UUID
-    object_key: str
-    filename: str
-    content_type: str
-    size_bytes: int
-    sha256: bytes
-
-
-@dataclass(frozen=True)
 class Completion:
     """`revision` is None for a completion that did not come from Spark."""
 
@@ -61,7 +52,7 @@ class Completion:
     document_id: UUID | None
     document_status: str | None
     blocks: list[StoredBlock]
-    files: list[CompletionFile]
+    files: list[KeptFile]
 
 
 # The revision that a revision's files came with.
@@ -164,11 +155,11 @@ async def _blocks(session: Session, document_id: UUID | None) -> list[StoredBloc
 
 async def list_files(
     session: Session, revision_ids: Iterable[UUID]
-) -> Mapping[UUID, list[CompletionFile]]:
+) -> Mapping[UUID, list[KeptFile]]:
     """The files that came with each revision, in the order received."""
     found = await session.execute(_FILES, {"revisions": list(revision_ids)})
-    files: Mapping[UUID, list[CompletionFile]] = defaultdict(list)
+    files: Mapping[UUID, list[KeptFile]] = defaultdict(list)
     for file in found.mappings():
         facts = dict(file)
-        files[facts.pop("submission_id")].append(CompletionFile(**facts))
+        files[facts.pop("submission_id")].append(KeptFile(**facts))
     return files

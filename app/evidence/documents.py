@@ -5,7 +5,6 @@ free places are written into.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
@@ -31,45 +30,34 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 
 from app.models import EvidenceBlock, EvidenceDocument, QuestTaskCompletion
+from app.storage.bucket import Bucket
+from app.storage.kept_file import KeptFile
 
 FILE_MEMBERS = ("url", "filename", "file_size", "content_type")
 
 
-@dataclass(frozen=True)
-class Block:
-    block_type: str
-    content: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class EvidenceFile:
-    """A stored file, as a block shows it; `pointer` is `<bucket>/<object key>`."""
-
-    pointer: str
-    filename: str
-    content_type: str
-    size_bytes: int
-
-    @property
-    def members(self) -> dict[str, Any]:
-        """What the content of every block with a file has."""
-        facts = (self.pointer, self.filename, self.size_bytes, self.content_type)
-        return dict(zip(FILE_MEMBERS, facts, strict=True))
+Block = tuple[str, dict[str, Any]]  # its type and its content
 
 
 def text_block(text: str) -> Block:
-    return Block("text", {"text": text})
+    return "text", {"text": text}
 
 
-def file_block(file: EvidenceFile) -> Block:
+def file_block(bucket: Bucket, file: KeptFile) -> Block:
+    members, name = file_members(bucket, file), file.filename
     match file.content_type.partition("/")[0]:
         case "image":
-            caption = f"Submitted via Spark LMS: {file.filename}"
-            return Block("image", file.members | {"alt": file.filename, "caption": caption})
+            return "image", members | {"alt": name, "caption": f"Submitted via Spark LMS: {name}"}
         case "video":
-            return Block("video", file.members | {"title": file.filename, "platform": "custom"})
+            return "video", members | {"title": name, "platform": "custom"}
         case _:
-            return Block("document", file.members | {"title": file.filename})
+            return "document", members | {"title": name}
+
+
+def file_members(bucket: Bucket, file: KeptFile) -> dict[str, Any]:
+    """What the content of every block with a file has."""
+    facts = (bucket.pointer(file.object_key), file.filename, file.size_bytes, file.content_type)
+    return dict(zip(FILE_MEMBERS, facts, strict=True))
 
 
 NAMES_DOCUMENT = "Multi-format evidence document (Document ID: "
@@ -190,12 +178,12 @@ def place_blocks(
     return [
         {
             "id": str(block_id),
-            "block_type": block.block_type,
-            "content": block.content,
+            "block_type": block_type,
+            "content": content,
             "order_index": place,
             "is_private": is_private,
             "uploaded_by_user_id": str(user_id),
             "uploaded_by_role": "student",
         }
-        for (block_id, block), place in zip(blocks.items(), free, strict=False)
+        for (block_id, (block_type, content)), place in zip(blocks.items(), free, strict=False)
     ]

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel, Field
 
-from app.evidence.completions import CompletionFile
 from app.fields import LINK_EXAMPLE, Id, Moment
 from app.storage.bucket import LINK_SECONDS, Bucket
+from app.storage.kept_file import KeptFile
 
 
 class File(BaseModel):
@@ -23,7 +23,7 @@ class File(BaseModel):
     url_expires_at: Moment = Field(description="Until then the link works.")
 
 
-async def link_file(bucket: Bucket, file: CompletionFile, now: datetime) -> File:
+async def link_file(bucket: Bucket, file: KeptFile, now: datetime) -> File:
     return File(
         id=file.id,
         filename=file.filename,

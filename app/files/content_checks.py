@@ -1,8 +1,7 @@
 """What only the whole of a file can tell, found while it streams past and without keeping it.
 
 Three kinds need it: text may turn binary, and a Word document of either kind tells what it holds
-in a directory that may stand at its end. `content_type.ContentCheck` picks one of these.
-`feed` never raises, so the verdict does not depend on how the file was cut; `finish` gives it.
+in a directory that may stand at its end. `content_type.begin_check` picks one of these.
 """
 
 import codecs
@@ -11,7 +10,8 @@ import os
 import re
 import struct
 import zipfile
-from typing import Protocol
+
+from typing_extensions import override
 
 from app.errors import FileExpandsTooLargeError, FileTypeNotAllowedError
 
@@ -32,14 +32,17 @@ MACROS_HINT = "Save the document without macros (DOCX) and send it again."
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-class Check(Protocol):
-    def feed(self, chunk: bytes) -> None: ...
+class Check:
+    """Watches a file pass, from its head to `finish`; most types have nothing more to show."""
+
+    def feed(self, chunk: bytes) -> None:
+        """Never raises, and the chunking makes no difference: the verdict is `finish`'s."""
 
     def finish(self) -> None:
         """Raises FileTypeNotAllowedError or FileExpandsTooLargeError."""
 
 
-class TextCheck:
+class TextCheck(Check):
     """UTF-16 with its mark, or any encoding that leaves the control characters alone."""
 
     # libmagic's idea of text, and the end-of-file mark of DOS.
@@ -53,9 +56,11 @@ class TextCheck:
             self._utf16 = codecs.getincrementaldecoder("utf-16")()
         self.binary = False
 
+    @override
     def feed(self, chunk: bytes) -> None:
         self.binary = self.binary or self._is_binary(chunk)
 
+    @override
     def finish(self) -> None:
         if self.binary:
             raise FileTypeNotAllowedError(detected="application/octet-stream", hint=ALLOWED_HINT)
@@ -74,7 +79,7 @@ def _ole2_name(name: str) -> bytes:
     return (name.upper() + "\0").encode("utf-16-le")
 
 
-class WordCheck:
+class WordCheck(Check):
     """A .doc holds a stream WordDocument; .xls, .ppt and .msi are OLE2 files without one.
 
     Every VBA project has a stream _VBA_PROJECT ([MS-OVBA] 2.2.1).
@@ -87,11 +92,13 @@ class WordCheck:
         self._found: set[bytes] = set()
         self._last = b""
 
+    @override
     def feed(self, chunk: bytes) -> None:
         window = self._last + chunk.upper()
         self._found.update(name for name in (self._word, self._macros) if name in window)
         self._last = window[1 - max(len(self._word), len(self._macros)) :]
 
+    @override
     def finish(self) -> None:
         if self._word not in self._found:
             raise FileTypeNotAllowedError(detected="application/x-ole-storage", hint=ALLOWED_HINT)
@@ -99,7 +106,7 @@ class WordCheck:
             raise FileTypeNotAllowedError(detected="application/msword", hint=MACROS_HINT)
 
 
-class DocxCheck:
+class DocxCheck(Check):
     """Reads the directory at the end of a zip, which is all that is kept of it."""
 
     # Some writers number the main part.
@@ -111,6 +118,7 @@ class DocxCheck:
         self._at = 0
         self._ring = bytearray()
 
+    @override
     def feed(self, chunk: bytes) -> None:
         """Writes in a ring: a bytearray that is cut in front is copied each time it grows."""
         self._size += len(chunk)
@@ -121,6 +129,7 @@ class DocxCheck:
         self._ring[: len(rest)] = rest
         self._at = (self._at + len(chunk)) % MAX_DIRECTORY_BYTES
 
+    @override
     def finish(self) -> None:
         entries = self._directory()
         names = {entry.filename.lower() for entry in entries}

@@ -1,7 +1,7 @@
 """What a file is, decided by its bytes; its label and its name are only hints (SECURITY D10).
 
-Files stream through, so there are two steps: `detect_type` needs the first HEAD_BYTES, and
-`ContentCheck` sees everything, keeping 1 MiB at most, for what only the whole file can tell.
+Files stream through, so there are two steps: `detect_type` needs the first HEAD_BYTES, and a
+`Check` sees everything, keeping 1 MiB at most, for what only the whole file can tell.
 Nothing is ever unpacked. What is not recognised as one of the allowed types is refused.
 """
 
@@ -84,7 +84,7 @@ EMPTY_HINT = (
 def detect_type(head: bytes, *, filename: str) -> FileType:
     """The type of a file by its first HEAD_BYTES (all of it when it is shorter).
 
-    Raises FileTypeNotAllowedError. Word documents and text still need their ContentCheck.
+    Raises FileTypeNotAllowedError. Word documents and text still need their Check.
     """
     if not head:
         return _type_of_nothing(filename)
@@ -94,30 +94,17 @@ def detect_type(head: bytes, *, filename: str) -> FileType:
     raise FileTypeNotAllowedError(detected=detected, hint=_HINTS.get(detected, ALLOWED_HINT))
 
 
-class ContentCheck:
-    """Watches a file pass, from its head to `finish`. The chunking makes no difference."""
-
-    def __init__(self, file_type: FileType, head: bytes) -> None:
-        self._check = _check_for(file_type, head)
-        self.feed(head)
-
-    def feed(self, chunk: bytes) -> None:
-        """Takes what follows the head. Never raises: the verdict is `finish`'s."""
-        if self._check:
-            self._check.feed(chunk)
-
-    def finish(self) -> None:
-        """Raises FileTypeNotAllowedError or FileExpandsTooLargeError."""
-        if self._check:
-            self._check.finish()
-
-
-def _check_for(file_type: FileType, head: bytes) -> Check | None:
+def begin_check(file_type: FileType, head: bytes) -> Check:
+    """What a file of this type still has to show, begun with its head."""
+    check = Check()
     if file_type == TEXT:
-        return TextCheck(head)
-    if file_type == WORD:
-        return WordCheck()
-    return DocxCheck() if file_type == DOCX else None
+        check = TextCheck(head)
+    elif file_type == WORD:
+        check = WordCheck()
+    elif file_type == DOCX:
+        check = DocxCheck()
+    check.feed(head)
+    return check
 
 
 _TYPES = {file_type.media_type: file_type for file_type in ALLOWED_TYPES}
@@ -132,7 +119,7 @@ _HINTS = {
 _ZIP = b"PK\x03\x04"
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
-# What libmagic calls a container whose head does not tell its kind: the ContentCheck decides.
+# What libmagic calls a container whose head does not tell its kind: the Check decides.
 _UNNAMED = {"application/octet-stream", "text/plain"}
 _MAYBE_DOCX = _UNNAMED | {"application/zip", DOCX.media_type}
 _MAYBE_WORD = _UNNAMED | {

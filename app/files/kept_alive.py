@@ -1,15 +1,27 @@
-"""What a transfer holds is kept from expiring for as long as its bytes arrive."""
+"""A transfer's place among the few of this process, and its leases while its bytes arrive."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
+from app import metrics
 from app.database import FAILURES
-from app.errors import AccountInactiveError
-from app.files.store_file import NamedPart
+from app.errors import AccountInactiveError, OverloadedError
 
 RENEWALS_PER_LEASE = 3
+
+
+@asynccontextmanager
+async def upload_slot(*slots: asyncio.Semaphore) -> AsyncIterator[None]:
+    """One of each. Raises OverloadedError when there is none."""
+    async with AsyncExitStack() as stack:
+        for each in slots:
+            if each.locked():
+                raise OverloadedError
+            await stack.enter_async_context(each)
+        with metrics.UPLOADS_RUNNING.track_inprogress():
+            yield
 
 
 class Renewal:
@@ -21,7 +33,7 @@ class Renewal:
         self._clock = asyncio.get_running_loop().time
         self._renewed_at = self._clock()
 
-    async def when_due(self) -> None:
+    async def when_due(self, _: bytes = b"") -> None:
         """A failure is passed over: whoever commits in the end asks whether it still holds.
 
         Raises AccountInactiveError: there is nothing more to be received.
@@ -35,20 +47,3 @@ class Renewal:
             raise
         except FAILURES:
             pass
-
-
-@dataclass(frozen=True)
-class WatchedPart:
-    """A part whose chunks are told to `watch` as they arrive."""
-
-    part: NamedPart
-    watch: Callable[[bytes], Awaitable[None]]
-
-    @property
-    def filename(self) -> str | None:
-        return self.part.filename
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self.part:
-            await self.watch(chunk)
-            yield chunk

@@ -5,7 +5,7 @@ has the extension of that type and nothing of the sender's name.
 """
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -13,11 +13,18 @@ from uuid import UUID, uuid4
 
 from app.database import Sessions
 from app.errors import FileTypeNotAllowedError
-from app.files.content_type import HEAD_BYTES, ContentCheck, detect_type
+from app.files.content_type import HEAD_BYTES, begin_check, detect_type
 from app.files.file_name import display_name
-from app.files.uploads import StoredFile, register_upload
+from app.files.uploads import register_upload
 from app.storage.bucket import Bucket
+from app.storage.kept_file import KeptFile
 from app.storage.store_stream import store_stream
+
+Watch = Callable[[bytes], Awaitable[None]]  # is told of each chunk before it is used
+
+
+async def pass_by(_: bytes) -> None:
+    """The Watch of who needs none."""
 
 
 class NamedPart(Protocol):
@@ -42,10 +49,11 @@ class Destination:
 class _Passage:
     """The bytes of one file, passing: size, SHA-256 and type are known as they are seen."""
 
-    def __init__(self, part: NamedPart) -> None:
+    def __init__(self, part: NamedPart, watch: Watch) -> None:
         self.name = part.filename or ""
         self.size_bytes = 0
         self._chunks = aiter(part)
+        self._watch = watch
         self._digest = hashlib.sha256()
         self._head = bytearray()
 
@@ -56,7 +64,7 @@ class _Passage:
     async def open(self, *, kind: str = "") -> None:
         """Read the head. Raises FileTypeNotAllowedError, also for a type not of this kind."""
         async for chunk in self._chunks:
-            self._count(chunk)
+            await self._take(chunk)
             self._head += chunk
             if len(self._head) >= HEAD_BYTES:
                 break
@@ -66,31 +74,32 @@ class _Passage:
             raise FileTypeNotAllowedError(
                 detected=self.file_type.media_type, hint=f"Only {kind}… is taken here."
             )
-        self._check = ContentCheck(self.file_type, head)
+        self._check = begin_check(self.file_type, head)
 
     async def checked(self) -> AsyncIterator[bytes]:
         """Every byte, the head included. Raises at the end if the whole is no such file."""
         yield bytes(self._head)
         async for chunk in self._chunks:
-            self._count(chunk)
+            await self._take(chunk)
             self._check.feed(chunk)
             yield chunk
         self._check.finish()
 
-    def _count(self, chunk: bytes) -> None:
+    async def _take(self, chunk: bytes) -> None:
+        await self._watch(chunk)
         self.size_bytes += len(chunk)
         self._digest.update(chunk)
 
 
 async def store_file(
-    part: NamedPart, destination: Destination, *, upload_id: UUID, kind: str = ""
-) -> StoredFile:
+    part: NamedPart, destination: Destination, *, upload_id: UUID, watch: Watch, kind: str = ""
+) -> KeptFile:
     """Only of this `kind`, as `image/`. Raises FileTypeNotAllowedError, FileExpandsTooLargeError
     or StorageUnavailableError.
 
     Whatever happens, the upload is on record as pending and somebody's to discard.
     """
-    passage = _Passage(part)
+    passage = _Passage(part, watch)
     await passage.open(kind=kind)
     file_type = passage.file_type
     object_key = f"{destination.user_id}/{uuid4()}.{file_type.extension}"
@@ -104,9 +113,9 @@ async def store_file(
     await store_stream(
         destination.bucket, object_key, passage.checked(), content_type=file_type.media_type
     )
-    return StoredFile(
-        upload_id=upload_id,
-        pointer=destination.bucket.pointer(object_key),
+    return KeptFile(
+        id=upload_id,
+        object_key=object_key,
         filename=display_name(passage.name, file_type),
         content_type=file_type.media_type,
         size_bytes=passage.size_bytes,
@@ -114,18 +123,12 @@ async def store_file(
     )
 
 
-@dataclass(frozen=True)
-class Inspected:
-    """A file that was looked at and not kept."""
-
-    sha256: bytes
-    size_bytes: int
-
-
-async def inspect_file(part: NamedPart) -> Inspected:
-    """Check a file without keeping it. Raises what `store_file` raises of the type."""
-    passage = _Passage(part)
+async def inspect_file(part: NamedPart, watch: Watch = pass_by) -> tuple[bytes, int]:
+    """Check a file without keeping it: its SHA-256 and size. Raises what `store_file` raises of the
+    type.
+    """
+    passage = _Passage(part, watch)
     await passage.open()
     async for _ in passage.checked():
         pass
-    return Inspected(passage.sha256, passage.size_bytes)
+    return passage.sha256, passage.size_bytes

@@ -7,7 +7,6 @@ so a late commit fails instead of pointing to nothing.
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -32,30 +31,10 @@ from app.database import FAILURES, Session, Sessions
 from app.errors import AccountInactiveError, StorageUnavailableError
 from app.models import IS_OWNERLESS, EvidenceBlock, EvidenceDocument, Upload, User
 from app.storage.bucket import Bucket
+from app.storage.kept_file import KeptFile
 
 SWEEP_BATCH = 100
 DELETE_LEASE = timedelta(minutes=5)
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """A file whose bytes are in the store and whose upload is still pending."""
-
-    upload_id: UUID
-    pointer: str
-    filename: str
-    content_type: str
-    size_bytes: int
-    sha256: bytes
-
-    @property
-    def facts(self) -> dict[str, object]:
-        """As the answer of a submission names it."""
-        return file_facts(self.filename, self.size_bytes, self.content_type, self.sha256)
-
-
-def file_facts(name: str, size: int, content_type: str, sha256: bytes) -> dict[str, object]:
-    return {"name": name, "size": size, "content_type": content_type, "sha256": sha256.hex()}
 
 
 _STAYS = User.deletion_status == "none"
@@ -122,7 +101,7 @@ _COMMIT = (
 
 async def commit_uploads(
     session: Session,
-    files: Sequence[StoredFile],
+    files: Sequence[KeptFile],
     *,
     submission_id: UUID | None = None,
     document_id: UUID | None = None,
@@ -135,7 +114,7 @@ async def commit_uploads(
         committed = await session.execute(
             _COMMIT,
             {
-                "upload_id": file.upload_id,
+                "upload_id": file.id,
                 "new_submission_id": submission_id,
                 "new_document_id": document_id,
                 "new_position": position,
@@ -165,7 +144,14 @@ async def discard_uploads(
         await _try_to_remove(sessions, bucket, upload_ids, state="pending")
 
 
-_FIND = select(Upload.object_key, Upload.filename, Upload.size_bytes, Upload.content_type).where(
+_FIND = select(
+    Upload.id,
+    Upload.object_key,
+    Upload.filename,
+    Upload.content_type,
+    Upload.size_bytes,
+    Upload.sha256,
+).where(
     Upload.object_key == any_(bindparam("keys", type_=ARRAY(Text))),
     Upload.user_id == bindparam("user_id"),
     Upload.state == "committed",
@@ -187,21 +173,14 @@ _RELEASE = _released(
 
 async def find_files(
     session: Session, object_keys: Collection[str], *, user_id: UUID, document_id: UUID | None
-) -> dict[str, dict[str, object]]:
-    """What is known of those files that this document may name, as a block shows it: Spark's of
-    this student, and what was added to the document itself.
+) -> dict[str, KeptFile]:
+    """Those files by their keys that this document may name: Spark's of this student, and what was
+    added to the document itself.
     """
     found = await session.execute(
         _FIND, {"keys": list(object_keys), "user_id": user_id, "document_id": document_id}
     )
-    return {
-        file.object_key: {
-            "filename": file.filename,
-            "file_size": file.size_bytes,
-            "content_type": file.content_type,
-        }
-        for file in found
-    }
+    return {file.object_key: KeptFile(**file) for file in found.mappings()}
 
 
 async def release_files(

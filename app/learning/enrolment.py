@@ -94,10 +94,7 @@ _OPEN_TASK = (
     )
     .exists()
 )
-# A piece of a statement: completes or reopens the enrolment `:user_quest_id` at `:now`, by what the
-# student still has to do. A finished quest stays finished when a finished task is handed in again
-# (DEFECTS 43).
-SETTLED = (
+_SETTLE = (
     update(UserQuest)
     .where(
         UserQuest.id == bindparam("user_quest_id"),
@@ -111,7 +108,6 @@ SETTLED = (
         completed_at=case((_OPEN_TASK, null()), else_=_NOW),
         last_picked_up_at=case((_OPEN_TASK, _NOW), else_=UserQuest.last_picked_up_at),
     )
-    .cte("settled")
 )
 
 
@@ -126,3 +122,10 @@ async def enrol(session: Session, *, user_id: UUID, quest_id: UUID, now: datetim
     enrolled = await session.execute(_ENROL, {"user_id": user_id, "quest_id": quest_id, "now": now})
     user_quest_id: UUID = enrolled.scalar_one()
     return user_quest_id
+
+
+async def settle(session: Session, user_quest_id: UUID, *, now: datetime) -> None:
+    """Complete or reopen an enrolment by what the student still has to do. A finished quest stays
+    finished when a finished task is handed in again (DEFECTS 43).
+    """
+    await session.execute(_SETTLE, {"user_quest_id": user_quest_id, "now": now})

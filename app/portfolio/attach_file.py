@@ -5,7 +5,7 @@ wrong, nothing of the file stays; what a crash leaves, the sweep finds.
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from app.database import Sessions, retried
+from app.deliveries.pace import PacedBody
 from app.errors import (
     EvidenceFileTooLargeError,
     FieldInvalidError,
@@ -24,24 +25,22 @@ from app.errors import (
     FileTypeNotAllowedError,
     NotFoundError,
 )
-from app.evidence.documents import EvidenceFile
-from app.files.kept_alive import Renewal, WatchedPart
+from app.evidence.documents import file_members
+from app.files.kept_alive import Renewal, upload_slot
 from app.files.multipart import MultipartLimits, parse_boundary, read_parts
-from app.files.store_file import Destination, NamedPart, store_file
-from app.files.upload_slot import upload_slot
+from app.files.store_file import Destination, store_file
 from app.files.uploads import (
-    StoredFile,
     commit_uploads,
     discard_uploads,
     remove_released,
     renew_uploads,
 )
 from app.models import EvidenceBlock, EvidenceDocument
-from app.portfolio.editor import Editor
 from app.portfolio.merge import replace_content
-from app.portfolio.open_evidence import open_block
-from app.portfolio.write import write_change
+from app.portfolio.open_evidence import Editor, open_block
+from app.portfolio.write import DocumentVersion, write_change
 from app.settings import MEBIBYTE
+from app.storage.kept_file import KeptFile
 
 KINDS = {"image": "image/", "document": ""}  # of files that a block of this type takes
 PART = "file"
@@ -50,54 +49,42 @@ FORM_BYTES = 64 * 1024  # around the file
 
 
 @dataclass(frozen=True)
-class Entrance:
-    """How files come in. `count_upload` raises RateLimitedError for one too many of this student's;
-    `slots` are those of this process for all uploads, and the few of them that editors may hold.
+class FileForm:
+    """A form with one file, on its way in; `length` is what its sender announced.
+
+    `count_upload` raises RateLimitedError for one too many of this student's; `slots` are those of
+    this process for all uploads, and the few of them that editors may hold.
     """
 
-    destination: Destination
+    body: PacedBody
+    content_type: str
+    length: int | None
     max_bytes: int
     slots: Sequence[asyncio.Semaphore]
     count_upload: Callable[[], Awaitable[None]]
 
 
-@dataclass(frozen=True)
-class Form:
-    """A form on its way in; `length` is what its sender announced."""
+async def attach_file(
+    destination: Destination, form: FileForm, block_id: UUID, editor: Editor
+) -> tuple[dict[str, Any], datetime]:
+    """What the block has of the file, and the document's version.
 
-    body: AsyncIterable[bytes]
-    content_type: str
-    length: int | None
-
-
-@dataclass(frozen=True)
-class Attached:
-    """`content` is what the block has of the file; `released` are uploads that were there."""
-
-    content: dict[str, Any]
-    updated_at: datetime
-    released: Sequence[UUID]
-
-
-async def attach_file(entrance: Entrance, form: Form, block_id: UUID, editor: Editor) -> Attached:
-    """Raises NotFoundError, FieldInvalidError for a block that takes no file, RateLimitedError,
+    Raises NotFoundError, FieldInvalidError for a block that takes no file, RateLimitedError,
     OverloadedError, and what is wrong with the form or the file; then nothing has changed.
     """
-    destination = entrance.destination
-    kind = await _find_kind(destination.sessions, block_id, user_id=editor.user_id)
-    await entrance.count_upload()
+    sessions, bucket = destination.sessions, destination.bucket
+    kind = await _find_kind(sessions, block_id, user_id=editor.user_id)
+    await form.count_upload()
     upload_id = editor.new_id()
     try:
-        async with upload_slot(*entrance.slots):
-            file = await _store(entrance, form, upload_id, kind=kind)
-            attached = await _record(destination, file, block_id, editor)
+        async with upload_slot(*form.slots):
+            file = await _store(destination, form, upload_id, kind=kind)
+            version = await _record(destination, file, block_id, editor)
     except BaseException as failure:
-        await asyncio.shield(
-            discard_uploads(destination.sessions, destination.bucket, [upload_id], failure)
-        )
+        await asyncio.shield(discard_uploads(sessions, bucket, [upload_id], failure))
         raise
-    await remove_released(destination.sessions, destination.bucket, attached.released)
-    return attached
+    await remove_released(sessions, bucket, version.released)
+    return file_members(bucket, file), version.updated_at
 
 
 async def _find_kind(sessions: Sessions, block_id: UUID, *, user_id: UUID) -> str:
@@ -120,9 +107,11 @@ def _kind_of(block_type: str) -> str:
     return KINDS[block_type]
 
 
-async def _store(entrance: Entrance, form: Form, upload_id: UUID, *, kind: str) -> StoredFile:
+async def _store(
+    destination: Destination, form: FileForm, upload_id: UUID, *, kind: str
+) -> KeptFile:
     """The one file of the form, which is read to its end."""
-    most = entrance.max_bytes
+    most = form.max_bytes
     limits = MultipartLimits(
         max_parts=MAX_PARTS,
         max_files=1,
@@ -134,42 +123,27 @@ async def _store(entrance: Entrance, form: Form, upload_id: UUID, *, kind: str) 
     if form.length is not None and form.length > limits.max_body_bytes:
         raise _too_large(form.length, most)
     boundary = parse_boundary(form.content_type)
-    body = _Counted(form.body)
-    file: StoredFile | None = None
+    renewal = _renewal(destination, upload_id)
+    file: KeptFile | None = None
     try:
-        async with aclosing(read_parts(body.pieces(), boundary=boundary, limits=limits)) as parts:
+        async with aclosing(read_parts(form.body, boundary=boundary, limits=limits)) as parts:
             async for part in parts:
                 if part.filename and part.name != PART:
                     raise FieldInvalidError(name=PART, hint=f"Send it in a part named `{PART}`.")
                 if part.filename:
-                    watched = _kept_alive(part, entrance.destination, upload_id)
                     file = await store_file(
-                        watched, entrance.destination, upload_id=upload_id, kind=kind
+                        part, destination, upload_id=upload_id, watch=renewal.when_due, kind=kind
                     )
     except FileTooLargeError:
-        raise _too_large(form.length or body.seen, most) from None
+        raise _too_large(form.length or form.body.received_bytes, most) from None
     if file is None:
         raise FieldMissingError(name=PART, hint=f"Send a file in a part named `{PART}`.")
     return file
 
 
-def _kept_alive(part: NamedPart, destination: Destination, upload_id: UUID) -> WatchedPart:
+def _renewal(destination: Destination, upload_id: UUID) -> Renewal:
     sessions, lease = destination.sessions, destination.lease
-    renewal = Renewal(lease, partial(renew_uploads, sessions, [upload_id], lease=lease))
-    return WatchedPart(part, lambda _: renewal.when_due())
-
-
-class _Counted:
-    """A body, and how much of it was seen."""
-
-    def __init__(self, chunks: AsyncIterable[bytes]) -> None:
-        self._chunks = chunks
-        self.seen = 0
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        async for chunk in self._chunks:
-            self.seen += len(chunk)
-            yield chunk
+    return Renewal(lease, partial(renew_uploads, sessions, [upload_id], lease=lease))
 
 
 def _too_large(size: int, most: int) -> EvidenceFileTooLargeError:
@@ -180,8 +154,8 @@ def _too_large(size: int, most: int) -> EvidenceFileTooLargeError:
 
 @retried
 async def _record(
-    destination: Destination, file: StoredFile, block_id: UUID, editor: Editor
-) -> Attached:
+    destination: Destination, file: KeptFile, block_id: UUID, editor: Editor
+) -> DocumentVersion:
     """The block may have changed or gone while the file came."""
     bucket = destination.bucket
     async with destination.sessions() as session, session.begin():
@@ -189,7 +163,6 @@ async def _record(
         if not file.content_type.startswith(_kind_of(block.block_type)):
             raise FileTypeNotAllowedError(detected=file.content_type)
         await commit_uploads(session, [file], document_id=block.document_id)
-        shown = EvidenceFile(file.pointer, file.filename, file.content_type, file.size_bytes)
-        change = replace_content(opened.before, block, block.content | shown.members)
-        written = await write_change(session, bucket, opened, change, "upload_complete")
-    return Attached(shown.members, written.updated_at, written.released)
+        content = block.content | file_members(bucket, file)
+        change = replace_content(opened.before, block, content)
+        return await write_change(session, bucket, opened, change, "upload_complete")

@@ -1,6 +1,5 @@
 """Completing a task by its evidence, with the effects that handing it in from Spark has."""
 
-from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Uuid, bindparam, func, literal, select
@@ -8,21 +7,11 @@ from sqlalchemy import Uuid, bindparam, func, literal, select
 from app.database import Session
 from app.evidence.documents import evidence_text
 from app.learning.completion import complete
-from app.learning.enrolment import SETTLED
+from app.learning.enrolment import settle
 from app.learning.experience import award, award_parameters
 from app.models import EvidenceDocument, UserQuest
 from app.portfolio.open_evidence import OpenEvidence
 
-
-@dataclass(frozen=True)
-class Completed:
-    """What an edit brought; no XP unless it completed the task."""
-
-    xp_awarded: int
-    quest_is_completed: bool
-
-
-# Built once: building a statement costs more than running it.
 _COMPLETION = complete(
     evidence_text(bindparam("document_id", type_=Uuid)),
     completed_at=bindparam("now", type_=EvidenceDocument.updated_at.type),
@@ -32,14 +21,17 @@ _PAID, _BY_PILLAR, _BY_SUBJECT = award(_COMPLETION)
 _COMPLETE = select(func.coalesce(select(_PAID.c.xp_amount).scalar_subquery(), 0)).add_cte(
     _COMPLETION, _BY_PILLAR, _BY_SUBJECT
 )
-_SETTLE = select(literal(value=True)).add_cte(SETTLED)
 _QUEST_IS_COMPLETED = select(UserQuest.completed_at.is_not(None)).where(
     UserQuest.id == bindparam("user_quest_id")
 )
 
 
-async def complete_task(session: Session, opened: OpenEvidence, document_id: UUID) -> Completed:
-    """The caller holds the task's lock, and knows that it is not completed."""
+async def complete_task(
+    session: Session, opened: OpenEvidence, document_id: UUID
+) -> tuple[int, bool]:
+    """The XP that was paid, and whether the quest is completed. The caller holds the task's lock,
+    and knows that it is not completed.
+    """
     task, editor = opened.task, opened.editor
     paid = await session.execute(
         _COMPLETE,
@@ -52,7 +44,6 @@ async def complete_task(session: Session, opened: OpenEvidence, document_id: UUI
             **award_parameters(task, editor.new_id()),
         },
     )
-    enrolment = {"user_quest_id": opened.user_quest_id, "now": editor.now}
-    await session.execute(_SETTLE, enrolment)
-    settled = await session.execute(_QUEST_IS_COMPLETED, enrolment)
-    return Completed(paid.scalar_one(), settled.scalar_one())
+    await settle(session, opened.user_quest_id, now=editor.now)
+    settled = await session.execute(_QUEST_IS_COMPLETED, {"user_quest_id": opened.user_quest_id})
+    return paid.scalar_one(), settled.scalar_one()

@@ -7,9 +7,8 @@ from app.database import Sessions, retried
 from app.errors import FieldInvalidError
 from app.evidence.documents import FILE_MEMBERS
 from app.files.uploads import remove_released
-from app.portfolio.editor import Editor
 from app.portfolio.merge import replace_content
-from app.portfolio.open_evidence import open_block
+from app.portfolio.open_evidence import Editor, open_block
 from app.portfolio.write import write_change
 from app.storage.bucket import Bucket
 

@@ -14,7 +14,7 @@ from app.evidence.documents import FILE_MEMBERS
 from app.evidence.editor_document import EvidenceBlockAnswer, WrittenBySpark
 from app.evidence.read_document import Evidence
 from app.portfolio.draft import BlockDraft, EvidenceDraft
-from app.portfolio.editor import Editor
+from app.portfolio.open_evidence import Editor
 from app.storage.bucket import Bucket
 
 LEFT_OUT_HINT = (
@@ -24,11 +24,11 @@ LEFT_OUT_HINT = (
 
 
 @dataclass(frozen=True)
-class Change:
-    """`rows` are written, as `:blocks`, when `gone` are deleted and `moved` stand aside.
+class DocumentChange:
+    """In this order: `gone` are deleted, `moved` are parked, `rows` are upserted as `:blocks`.
 
-    `contents` is all that the document shows then, `sparks` the blocks that the next revision of
-    Spark's may replace.
+    `contents` is all that the document shows then, `by_spark` the blocks that Spark's next revision
+    may replace.
     """
 
     completes: bool = False
@@ -36,7 +36,7 @@ class Change:
     gone: Sequence[UUID] = ()
     moved: Sequence[UUID] = ()
     contents: Sequence[dict[str, Any]] = ()
-    sparks: Sequence[UUID] = ()
+    by_spark: Sequence[UUID] = ()
 
 
 def check_version(before: Evidence, draft: EvidenceDraft, bucket: Bucket) -> None:
@@ -61,7 +61,7 @@ def _takes_a_file(before: Evidence, draft: EvidenceDraft, bucket: Bucket) -> boo
     )
 
 
-def merge(before: Evidence, draft: EvidenceDraft, editor: Editor) -> Change:
+def merge(before: Evidence, draft: EvidenceDraft, editor: Editor) -> DocumentChange:
     """The version was checked."""
     known = {block.id: block for block in before.blocks}
     rows = [
@@ -71,7 +71,7 @@ def merge(before: Evidence, draft: EvidenceDraft, editor: Editor) -> Change:
         for place, block in enumerate(draft.blocks)
     ]
     after = {row["id"]: row for row in rows}
-    return Change(
+    return DocumentChange(
         completes=draft.status == "completed",
         rows=rows,
         gone=[block_id for block_id in known if str(block_id) not in after],
@@ -81,37 +81,37 @@ def merge(before: Evidence, draft: EvidenceDraft, editor: Editor) -> Change:
             if (row := after.get(str(block.id))) and row["order_index"] != block.order_index
         ],
         contents=[row["content"] for row in rows],
-        sparks=[
+        by_spark=[
             block.id
             for block in before.blocks
-            if (row := after.get(str(block.id))) and is_sparks(block) and _is_same(block, row)
+            if (row := after.get(str(block.id))) and is_by_spark(block) and _is_same(block, row)
         ],
     )
 
 
-def complete_as_it_is(before: Evidence) -> Change:
-    return Change(
+def complete_as_it_is(before: Evidence) -> DocumentChange:
+    return DocumentChange(
         completes=True,
         contents=[block.content for block in before.blocks],
-        sparks=[block.id for block in before.blocks if is_sparks(block)],
+        by_spark=[block.id for block in before.blocks if is_by_spark(block)],
     )
 
 
 def replace_content(
     before: Evidence, block: EvidenceBlockAnswer, content: dict[str, Any]
-) -> Change:
+) -> DocumentChange:
     """One block has other content, and is the student's from now on."""
     others = [other for other in before.blocks if other.id != block.id]
-    return Change(
+    return DocumentChange(
         rows=[
             _row(block, block.block_type, content, block.order_index, is_private=block.is_private)
         ],
         contents=[content, *(other.content for other in others)],
-        sparks=[other.id for other in others if is_sparks(other)],
+        by_spark=[other.id for other in others if is_by_spark(other)],
     )
 
 
-def is_sparks(block: EvidenceBlockAnswer) -> bool:
+def is_by_spark(block: EvidenceBlockAnswer) -> bool:
     return isinstance(block.provenance, WrittenBySpark)
 
 

@@ -2,7 +2,9 @@
 student and quest takes turns. The enrolment may be active or not, the quest finished or not.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +16,20 @@ from app.evidence.editor_document import EvidenceBlockAnswer
 from app.evidence.read_document import Evidence, read_evidence
 from app.learning.enrolment import TASK_COLUMNS, Task
 from app.models import EvidenceBlock, EvidenceDocument, User, UserQuest, UserQuestTask
-from app.portfolio.editor import Editor
 from app.storage.bucket import Bucket
+
+
+@dataclass(frozen=True)
+class Editor:
+    """Edits the evidence of `user_id`; `caller` is for the audit log. Only a service may say that
+    somebody else wrote a block.
+    """
+
+    user_id: UUID
+    caller: str
+    is_service: bool
+    now: datetime
+    new_id: Callable[[], UUID]
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,20 @@ from sqlalchemy import select
 
 from app.database import Session, Sessions, retried
 from app.errors import EvidenceEmptyError, FieldInvalidError
+from app.evidence.documents import file_members
 from app.evidence.links import json_objects, object_keys
 from app.files.uploads import find_files, remove_released
 from app.models import User
-from app.portfolio.complete_task import Completed, complete_task
+from app.portfolio.complete_task import complete_task
 from app.portfolio.draft import URL_HINT, BlockDraft, EvidenceDraft
-from app.portfolio.editor import Editor
-from app.portfolio.merge import Change, check_version, complete_as_it_is, merge
-from app.portfolio.open_evidence import OpenEvidence, open_task
-from app.portfolio.write import Written, write_change
+from app.portfolio.merge import DocumentChange, check_version, complete_as_it_is, merge
+from app.portfolio.open_evidence import Editor, OpenEvidence, open_task
+from app.portfolio.write import write_change
 from app.storage.bucket import Bucket
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedEvidence:
     """What an editor is told: `status` is what holds, `blocks` the ids and places in order."""
 
     document_id: UUID
@@ -38,7 +38,7 @@ class Saved:
 @retried
 async def save_evidence(
     sessions: Sessions, bucket: Bucket, task_id: UUID, draft: EvidenceDraft, editor: Editor
-) -> Saved:
+) -> SavedEvidence:
     """Raises NotFoundError, EvidenceChangedError, EvidenceEmptyError or FieldInvalidError."""
     async with sessions() as session, session.begin():
         opened = await open_task(session, bucket, task_id, editor)
@@ -46,33 +46,48 @@ async def save_evidence(
         await _settle_files(session, bucket, opened, draft)
         await _check_uploaders(session, opened, draft.blocks)
         change = merge(opened.before, draft, editor)
-        written, completed = await _write(session, bucket, opened, change)
-    await remove_released(sessions, bucket, written.released)
-    places = [(UUID(row["id"]), row["order_index"]) for row in change.rows]
-    return _saved(written, completed, places)
+        places = [(UUID(row["id"]), row["order_index"]) for row in change.rows]
+        saved, released = await _write(session, bucket, opened, change, places)
+    await remove_released(sessions, bucket, released)
+    return saved
 
 
 @retried
 async def complete_evidence(
     sessions: Sessions, bucket: Bucket, task_id: UUID, editor: Editor
-) -> Saved:
+) -> SavedEvidence:
     """Raises NotFoundError or EvidenceEmptyError."""
     async with sessions() as session, session.begin():
         opened = await open_task(session, bucket, task_id, editor)
-        written, completed = await _write(session, bucket, opened, complete_as_it_is(opened.before))
-    places = [(block.id, block.order_index) for block in opened.before.blocks]
-    return _saved(written, completed, places)
+        change = complete_as_it_is(opened.before)
+        places = [(block.id, block.order_index) for block in opened.before.blocks]
+        saved, _ = await _write(session, bucket, opened, change, places)
+    return saved
 
 
 async def _write(
-    session: Session, bucket: Bucket, opened: OpenEvidence, change: Change
-) -> tuple[Written, Completed]:
+    session: Session,
+    bucket: Bucket,
+    opened: OpenEvidence,
+    change: DocumentChange,
+    places: Sequence[tuple[UUID, int]],
+) -> tuple[SavedEvidence, Sequence[UUID]]:
+    """With the uploads that nothing names any more."""
     if change.completes and not change.contents:
         raise EvidenceEmptyError
-    written = await write_change(session, bucket, opened, change, "sensitive_update")
+    version = await write_change(session, bucket, opened, change, "sensitive_update")
+    xp_awarded, quest_is_completed = 0, opened.quest_is_completed
     if change.completes and opened.before.completion_id is None:
-        return written, await complete_task(session, opened, written.document_id)
-    return written, Completed(0, opened.quest_is_completed)
+        xp_awarded, quest_is_completed = await complete_task(session, opened, version.document_id)
+    saved = SavedEvidence(
+        document_id=version.document_id,
+        status=version.status,
+        updated_at=version.updated_at,
+        xp_awarded=xp_awarded,
+        quest_completed=quest_is_completed,
+        blocks=places,
+    )
+    return saved, version.released
 
 
 async def _settle_files(
@@ -98,7 +113,8 @@ async def _settle_files(
             object_key = bucket.object_key(part.get("url", ""))
             if object_key and object_key not in allowed:
                 raise FieldInvalidError(name=f"blocks.{place}.content.url", hint=URL_HINT)
-            part.update(known.get(object_key or "", {}))
+            if object_key in known:
+                part.update(file_members(bucket, known[object_key]))
 
 
 async def _check_uploaders(
@@ -113,14 +129,3 @@ async def _check_uploaders(
     for place, block in enumerate(blocks):
         if block.uploaded_by_user_id and block.uploaded_by_user_id not in users:
             raise FieldInvalidError(name=f"blocks.{place}.uploaded_by_user_id")
-
-
-def _saved(written: Written, completed: Completed, places: Sequence[tuple[UUID, int]]) -> Saved:
-    return Saved(
-        document_id=written.document_id,
-        status=written.status,
-        updated_at=written.updated_at,
-        xp_awarded=completed.xp_awarded,
-        quest_completed=completed.quest_is_completed,
-        blocks=places,
-    )

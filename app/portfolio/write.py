@@ -25,7 +25,7 @@ from app.evidence.documents import evidence_text, insert_blocks, keep_native, ne
 from app.evidence.links import object_keys
 from app.files.uploads import release_files
 from app.models import EvidenceBlock, EvidenceDocument, QuestTaskCompletion, SubmissionRevision
-from app.portfolio.merge import Change
+from app.portfolio.merge import DocumentChange
 from app.portfolio.open_evidence import OpenEvidence
 from app.storage.bucket import Bucket
 
@@ -33,7 +33,7 @@ PAGE = "/internal/v1/evidence"
 
 
 @dataclass(frozen=True)
-class Written:
+class DocumentVersion:
     """The document as it is now. `released` are uploads that nothing names any more."""
 
     document_id: UUID
@@ -42,8 +42,7 @@ class Written:
     released: Sequence[UUID]
 
 
-# Built once: building a statement costs more than running it. A parameter that was named like a
-# column of an updated table would be written into it.
+# A parameter that is named like a column of an updated table would be written into it.
 _NOW = bindparam("at", type_=EvidenceDocument.updated_at.type)
 _NEW = insert(EvidenceDocument).values(
     user_id=bindparam("of_user"),
@@ -75,11 +74,11 @@ _BLOCKS = _NEW_BLOCKS.on_conflict_do_update(
         for name in ("block_type", "content", "order_index", "is_private")
     },
 ).cte("blocks")
-_SPARKS = (
+_BY_SPARK = (
     update(SubmissionRevision)
     .where(SubmissionRevision.id == bindparam("revision_id", type_=Uuid))
-    .values(block_ids=bindparam("sparks", type_=ARRAY(Uuid)))
-    .cte("sparks")
+    .values(block_ids=bindparam("by_spark", type_=ARRAY(Uuid)))
+    .cte("by_spark")
 )
 # Whatever evidence_text held: it must not tell what the student hides from now on (DEFECTS 62).
 _HIDDEN = (
@@ -96,7 +95,9 @@ _HIDDEN = (
     .cte("hidden")
 )
 _NATIVE = keep_native(_DOCUMENT, bindparam("of_user", type_=Uuid), bindparam("of_task", type_=Uuid))
-_WRITE = select(_DOCUMENT.c.id, _DOCUMENT.c.updated_at).add_cte(_BLOCKS, _SPARKS, _HIDDEN, _NATIVE)
+_WRITE = select(_DOCUMENT.c.id, _DOCUMENT.c.updated_at).add_cte(
+    _BLOCKS, _BY_SPARK, _HIDDEN, _NATIVE
+)
 
 _DELETE = delete(EvidenceBlock).where(
     EvidenceBlock.id == any_(bindparam("gone", type_=ARRAY(Uuid)))
@@ -110,8 +111,8 @@ _STEP_ASIDE = (
 
 
 async def write_change(
-    session: Session, bucket: Bucket, opened: OpenEvidence, change: Change, action: Action
-) -> Written:
+    session: Session, bucket: Bucket, opened: OpenEvidence, change: DocumentChange, action: Action
+) -> DocumentVersion:
     """The caller holds the task's lock. A completed document stays completed."""
     task, editor = opened.task, opened.editor
     if change.gone:
@@ -130,13 +131,13 @@ async def write_change(
             "finished_at": editor.now if status == "completed" else None,
             "blocks": change.rows,
             "revision_id": opened.before.revision_id,
-            "sparks": list(change.sparks),
+            "by_spark": list(change.by_spark),
         },
     )
     document_id, updated_at = written.one()
     released = await release_files(session, document_id, named=object_keys(bucket, change.contents))
     await _tell(session, opened, document_id, status, action)
-    return Written(document_id, updated_at, status, released)
+    return DocumentVersion(document_id, updated_at, status, released)
 
 
 async def _tell(

@@ -1,7 +1,5 @@
 """Whether a message may be handed in, by whom and for what."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -9,22 +7,14 @@ from sqlalchemy import select, true
 
 from app.accounts.students import LINKED, Known, check_student
 from app.accounts.tombstones import ERASED_AT
-from app.database import Session, Sessions, retried
+from app.database import Session, read_as, retried
 from app.deliveries.inbox import was_seen_in_time
 from app.errors import StudentErasedError, TimestampTooOldError
 from app.learning.assignments import Match, choose_match, matches_for
 from app.models import User
-from app.submissions.idempotency import Claim, take_claim, was_claimed_in_time
+from app.submissions.idempotency import take_claim, was_claimed_in_time
 from app.submissions.message import Message
-
-
-@dataclass(frozen=True)
-class Place:
-    """Whose submission it is, and for which work."""
-
-    user_id: UUID
-    match: Match
-
+from app.submissions.work import Intake, Work
 
 # One statement for all, because every submission asks: the student, each match beside, and when the
 # student was erased. The lock is that of a foreign key to the user: an erasure waits for who was
@@ -38,55 +28,43 @@ _PLACE = select(_ERASED, _STUDENT, _MATCH).select_from(
 
 
 @retried
-async def claim_submission(
-    sessions: Sessions,
-    message: Message,
-    claim: Claim,
-    *,
-    subject_hashes: Sequence[bytes],
-    now: datetime | None,
-) -> Place:
-    """Claim a message whose files take longer than a transaction. Raises what `take_claim` and
-    `admit` raise; then nothing is claimed.
+async def claim_submission(intake: Intake, work: Work) -> UUID:
+    """Claim a message whose files take longer than a transaction: the student.
+
+    Raises what `take_claim` and `admit` raise; then nothing is claimed.
     """
-    async with sessions() as session, session.begin():
-        await take_claim(session, claim)
-        return await admit(session, message, subject_hashes=subject_hashes, now=now)
+    async with intake.sessions() as session, session.begin():
+        await take_claim(session, work.claim)
+        user_id, _ = await admit(session, intake, work)
+        return user_id
 
 
-async def admit(
-    session: Session,
-    message: Message,
-    *,
-    subject_hashes: Sequence[bytes],
-    now: datetime | None,
-) -> Place:
-    """Reads only. Judged by the moment `now`; None admits a message of any age.
+async def admit(session: Session, intake: Intake, work: Work) -> tuple[UUID, Match]:
+    """Whose submission it is, and for which work. Reads only.
 
     Raises TimestampTooOldError, TimestampInFutureError, StudentErasedError, StudentNotFoundError,
     AccountInactiveError, AssignmentNotFoundError or AssignmentAmbiguousError.
     """
-    if now is not None:
-        await check_time(session, message, now=now)
-    payload = message.payload
+    message, payload = work.message, work.message.payload
+    if not work.takes_any_age:
+        await check_time(session, message, now=work.now)
     found = await session.execute(
         _PLACE,
         {
             "spark_user_id": payload.spark_user_id,
             "assignment_id": payload.spark_assignment_id,
-            "subject_hashes": subject_hashes,
+            "subject_hashes": intake.tombstones.of_student(payload.spark_user_id),
         },
     )
     rows = found.all()
-    split = 1 + len(Known._fields)
-    known = Known(*rows[0][1:split]) if rows[0].user_id else None
+    known = read_as(Known, rows[0]) if rows[0].user_id else None
     refuse_erased(message, known, erased_at=rows[0].erased_at)
     user_id = check_student(known, spark_user_id=payload.spark_user_id)
-    matches = [Match(*row[split:]) for row in rows if row.quest_id is not None]
+    matches = [read_as(Match, row) for row in rows if row.quest_id is not None]
     match = await choose_match(
         session, matches, payload.spark_assignment_id, course_id=payload.spark_course_id
     )
-    return Place(user_id, match)
+    return user_id, match
 
 
 def refuse_erased(message: Message, known: Known | None, *, erased_at: datetime | None) -> None:

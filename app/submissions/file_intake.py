@@ -1,12 +1,18 @@
-"""The files of one form, stored as they arrive while the claim on their message is kept alive."""
+"""The files of one form, stored as they arrive while the claim on their message is kept alive.
 
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+A file that the sender signed for (DEFECTS 54) must be one of those that come, and the other way.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from uuid import UUID
 
 from app.database import FAILURES
+from app.deliveries.inbox import Tally
 from app.errors import (
     FileDigestMismatchError,
+    FileDigestRequiredError,
     FileExpandsTooLargeError,
     FileMissingError,
     FileNotDeclaredError,
@@ -14,35 +20,17 @@ from app.errors import (
     MetadataDuplicateError,
     ServiceError,
 )
-from app.files.kept_alive import Renewal, WatchedPart
+from app.files.kept_alive import Renewal
 from app.files.multipart import FormPart
 from app.files.store_file import Destination, NamedPart, inspect_file, store_file
-from app.files.uploads import StoredFile, discard_uploads, renew_uploads
-from app.submissions.declared import DeclaredFiles
+from app.files.uploads import discard_uploads, renew_uploads
+from app.storage.kept_file import KeptFile
 from app.submissions.idempotency import release_claim, renew_claim
-from app.submissions.record import Work
+from app.submissions.message import DeclaredFile
 from app.submissions.spool import SpooledPart
+from app.submissions.work import Work
 
 METADATA = "metadata"
-
-
-def is_metadata(part: FormPart) -> bool:
-    return part.name == METADATA and part.filename is None
-
-
-async def form_files(
-    early: Sequence[SpooledPart], parts: AsyncIterable[FormPart]
-) -> AsyncIterator[NamedPart]:
-    """The real files, in the order they came; empty file inputs and other text are passed over."""
-    for spooled in early:
-        yield spooled
-    async for part in parts:
-        if is_metadata(part):
-            raise MetadataDuplicateError
-        if part.filename:
-            yield part
-
-
 # Faults of one file: the others are looked at all the same, so that all are named (DESIGN R3).
 FILE_FAULTS = (
     FileTypeNotAllowedError,
@@ -52,66 +40,106 @@ FILE_FAULTS = (
 )
 
 
-class FileFaults:
-    """What is wrong with the files of one form; the first fault is raised for all of them."""
+def is_metadata(part: FormPart) -> bool:
+    return part.name == METADATA and part.filename is None
 
-    def __init__(self) -> None:
-        self._faults: list[ServiceError] = []
 
-    def __bool__(self) -> bool:
-        return bool(self._faults)
+async def form_files(
+    early: Sequence[SpooledPart], parts: AsyncIterable[FormPart], tally: Tally
+) -> AsyncIterator[NamedPart]:
+    """The real files, in the order they came; empty file inputs and other text are passed over."""
+    for spooled in early:
+        tally.add_file()
+        yield spooled
+    async for part in parts:
+        if is_metadata(part):
+            raise MetadataDuplicateError
+        if part.filename:
+            tally.add_file()
+            yield part
 
-    def add(self, file: str, fault: ServiceError) -> None:
-        fault.file = file
-        self._faults.append(fault)
 
-    def check(self) -> None:
-        """Raises the first fault, with every file at fault in its `files`."""
-        if self._faults:
-            self._faults[0].files = self._faults
-            raise self._faults[0]
+class DeclaredFiles:
+    """What is declared and did not come yet. Without a declaration, `required` forbids any file."""
+
+    def __init__(self, files: Sequence[DeclaredFile] | None, *, required: bool) -> None:
+        self._is_declared = files is not None
+        self._required = required
+        self._names = Counter(file.name for file in files or ())
+        self._contents = Counter((file.name, file.digest, file.size) for file in files or ())
+
+    def expect(self, name: str) -> None:
+        """A file begins. Raises FileDigestRequiredError or FileNotDeclaredError."""
+        if not self._is_declared:
+            if self._required:
+                raise FileDigestRequiredError
+        elif self._names[name] == 0:
+            raise FileNotDeclaredError
+        else:
+            self._names[name] -= 1
+
+    def check(self, name: str, sha256: bytes, size_bytes: int) -> None:
+        """It has come whole. Files of one name may come in any order.
+
+        Raises FileDigestMismatchError.
+        """
+        content = (name, sha256, size_bytes)
+        if self._is_declared and self._contents[content] == 0:
+            raise FileDigestMismatchError
+        self._contents[content] -= 1
+
+    def missing(self) -> list[str]:
+        """Names of the files that were declared and did not come."""
+        return list(self._names.elements())
+
+
+async def take_files(
+    files: AsyncIterable[NamedPart],
+    declared: DeclaredFiles,
+    faults: list[ServiceError],
+    take: Callable[[NamedPart], Awaitable[tuple[bytes, int]]],
+) -> None:
+    """Let `take` read each file, which gives its SHA-256 and size; what is wrong with one file, or
+    did not come, is added to the faults.
+
+    Raises FileDigestRequiredError, and what ends reading the form.
+    """
+    async for part in files:
+        name = part.filename or ""
+        try:
+            declared.expect(name)
+            declared.check(name, *await take(part))
+        except FILE_FAULTS as fault:
+            fault.file = name
+            faults.append(fault)
+    for name in declared.missing():
+        faults.append(missing := FileMissingError())
+        missing.file = name
 
 
 class FileIntake:
     """What one delivery has stored so far: to be recorded, or to be given up."""
 
-    def __init__(
-        self,
-        destination: Destination,
-        work: Work,
-        declared: DeclaredFiles,
-    ) -> None:
+    def __init__(self, destination: Destination, work: Work, declared: DeclaredFiles) -> None:
         self._destination = destination
         self._work = work
         self._declared = declared
+        self._faults: list[ServiceError] = []
+        self._stored: list[KeptFile] = []
         self._upload_ids: list[UUID] = []
         self._renewal = Renewal(work.claim.lease, self._renew)
 
-    async def store_all(self, files: AsyncIterable[NamedPart]) -> list[StoredFile]:
+    async def store_all(self, files: AsyncIterable[NamedPart]) -> list[KeptFile]:
         """Store each file; once one is refused, only look at the rest.
 
-        Raises the first of FILE_FAULTS, FileMissingError, or FileDigestRequiredError at once.
+        Raises the first of FILE_FAULTS or FileMissingError, with every file at fault in its
+        `files`, or FileDigestRequiredError at once.
         """
-        stored: list[StoredFile] = []
-        faults = FileFaults()
-        async for part in files:
-            name = part.filename or ""
-            try:
-                self._work.entry.file_count += 1
-                self._declared.expect(name)
-                if faults:
-                    seen = await inspect_file(self._watched(part))
-                    self._declared.check(name, seen.sha256, seen.size_bytes)
-                else:
-                    file = await self._store(part)
-                    self._declared.check(name, file.sha256, file.size_bytes)
-                    stored.append(file)
-            except FILE_FAULTS as fault:
-                faults.add(name, fault)
-        for name in self._declared.missing():
-            faults.add(name, FileMissingError())
-        faults.check()
-        return stored
+        await take_files(files, self._declared, self._faults, self._take)
+        if self._faults:
+            self._faults[0].files = self._faults
+            raise self._faults[0]
+        return self._stored
 
     async def discard(self, failure: BaseException | None = None) -> None:
         """Remove what was stored, as `discard_uploads` does."""
@@ -124,16 +152,17 @@ class FileIntake:
         with suppress(*FAILURES):
             await release_claim(self._destination.sessions, self._work.claim)
 
-    async def _store(self, part: NamedPart) -> StoredFile:
+    async def _take(self, part: NamedPart) -> tuple[bytes, int]:
+        if self._faults:
+            return await inspect_file(part, self._watch)
         upload_id = self._work.new_id()
         self._upload_ids.append(upload_id)
-        return await store_file(self._watched(part), self._destination, upload_id=upload_id)
+        file = await store_file(part, self._destination, upload_id=upload_id, watch=self._watch)
+        self._stored.append(file)
+        return file.sha256, file.size_bytes
 
-    def _watched(self, part: NamedPart) -> WatchedPart:
-        return WatchedPart(part, self._note)
-
-    async def _note(self, chunk: bytes) -> None:
-        self._work.entry.body_bytes += len(chunk)
+    async def _watch(self, chunk: bytes) -> None:
+        await self._work.entry.tally.add_bytes(chunk)
         await self._renewal.when_due()
 
     async def _renew(self) -> None:

@@ -42,25 +42,16 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Known:
-    """What a message of this student was answered, and the fingerprint of its content.
+class Answer:
+    """What a message of this student is answered, and the fingerprint of its content.
 
     `has_same_text` is false where it was found by the sender's own key alone.
     """
 
     user_id: UUID
-    has_same_text: bool
     fingerprint: bytes
     response: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a message of this student is answered now."""
-
-    user_id: UUID
-    fingerprint: bytes
-    response: dict[str, Any]
+    has_same_text: bool = True
 
 
 class RunningError(Exception):
@@ -68,14 +59,13 @@ class RunningError(Exception):
 
 
 class AnsweredError(Exception):
-    """The message was handled before, and `known` is its answer."""
+    """The message was handled before, and this was its answer."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, answer: Answer) -> None:
         super().__init__()
-        self.known = known
+        self.answer = answer
 
 
-# Built once: building a statement costs more than running it.
 _KEYS = bindparam("keys", type_=ARRAY(LargeBinary))
 _OURS = (IdempotencyKey.key == any_(_KEYS)) & (IdempotencyKey.owner == bindparam("owner_id"))
 _LEASE_END = func.now() + bindparam("lease", type_=Interval)
@@ -90,12 +80,12 @@ _TAKE = _NEW.on_conflict_do_update(
     & ((IdempotencyKey.owner == _NEW.excluded.owner) | (IdempotencyKey.lease_until < func.now())),
 ).returning(IdempotencyKey.key)
 _SAME_TEXT = IdempotencyKey.key == bindparam("first_key")
-_KNOWN = (
+_ANSWERS = (
     select(
         IdempotencyKey.user_id,
-        _SAME_TEXT,
         IdempotencyKey.fingerprint,
         IdempotencyKey.response,
+        _SAME_TEXT,
     )
     .where(IdempotencyKey.key == any_(_KEYS), IdempotencyKey.response.is_not(None))
     .order_by(_SAME_TEXT)
@@ -123,7 +113,6 @@ _ANSWER = (
         response=bindparam("answer"),
     )
 )
-ANSWERED = _ANSWER.cte("answered")  # a piece of a statement, with the parameters of `answer_row`
 
 
 def keys_of(
@@ -150,15 +139,15 @@ async def take_claim(session: Session, claim: Claim) -> None:
     )
     if len(taken.all()) == len(claim.keys):
         return
-    known = await find_known(session, claim)
-    raise AnsweredError(known) if known else RunningError
+    answer = await find_answer(session, claim)
+    raise AnsweredError(answer) if answer else RunningError
 
 
-async def find_known(session: Session, claim: Claim) -> Known | None:
+async def find_answer(session: Session, claim: Claim) -> Answer | None:
     """The answer to the signed bytes, else the one under the sender's key."""
-    found = await session.execute(_KNOWN, {"keys": list(claim.keys), "first_key": claim.keys[0]})
-    known = found.all()
-    return Known(*known[-1]) if known else None
+    found = await session.execute(_ANSWERS, {"keys": list(claim.keys), "first_key": claim.keys[0]})
+    answers = found.all()
+    return Answer(*answers[-1]) if answers else None
 
 
 async def was_claimed_in_time(session: Session, digest: bytes, *, said_at: datetime) -> bool:
@@ -184,14 +173,14 @@ async def release_claim(sessions: Sessions, claim: Claim) -> None:
 
 
 async def answer_claim(session: Session, claim: Claim, answer: Answer) -> None:
-    await session.execute(_ANSWER, answer_row(claim, answer))
-
-
-def answer_row(claim: Claim, answer: Answer) -> dict[str, Any]:
-    return {
-        "keys": list(claim.keys),
-        "owner_id": claim.owner,
-        "student": answer.user_id,
-        "content": answer.fingerprint,
-        "answer": answer.response,
-    }
+    """For whoever repeats the message from now on."""
+    await session.execute(
+        _ANSWER,
+        {
+            "keys": list(claim.keys),
+            "owner_id": claim.owner,
+            "student": answer.user_id,
+            "content": answer.fingerprint,
+            "answer": answer.response,
+        },
+    )

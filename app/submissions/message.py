@@ -7,22 +7,20 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.deliveries.authenticate import FRESH
-from app.deliveries.payload import FreeText, Identifier, MomentText, list_faults, read_payload
+from app.deliveries.payload import (
+    FreeText,
+    Identifier,
+    MomentText,
+    Subject,
+    list_faults,
+    read_payload,
+)
 from app.errors import (
     BadRequestError,
     FieldInvalidError,
-    JsonInvalidError,
     TimestampInFutureError,
     TimestampTooOldError,
     UrlNotAllowedError,
@@ -128,27 +126,6 @@ class SubmissionPayload(BaseModel):
     )
 
 
-def _if_valid(value: object, read: ValidatorFunctionWrapHandler) -> object:
-    try:
-        return read(value)
-    except ValidationError:
-        return None
-
-
-IfValid = WrapValidator(_if_valid)
-
-
-class Subject(BaseModel):
-    """Whom and what a submission is about, as far as it can be told of one that is not valid."""
-
-    model_config = ConfigDict(strict=True)
-
-    spark_user_id: Annotated[Identifier | None, IfValid] = None
-    spark_assignment_id: Annotated[Identifier | None, IfValid] = None
-    spark_course_id: Annotated[Identifier | None, IfValid] = None
-    submitted_at: Annotated[MomentText | None, IfValid] = None
-
-
 @dataclass(frozen=True)
 class Message:
     """An authentic, valid submission, and the digest of the bytes that were signed.
@@ -159,6 +136,17 @@ class Message:
     payload: SubmissionPayload
     digest: bytes
     has_own_time: bool
+
+    @property
+    def subject(self) -> Subject:
+        """Whom and what it is about, in the inbox's words."""
+        payload = self.payload
+        return Subject.model_construct(
+            spark_user_id=payload.spark_user_id,
+            spark_assignment_id=payload.spark_assignment_id,
+            spark_course_id=payload.spark_course_id,
+            submitted_at=payload.submitted_at,
+        )
 
     @property
     def text(self) -> str | None:
@@ -201,14 +189,6 @@ def read_message(raw: bytes, *, digest: bytes, has_own_time: bool, max_text_byte
     for fault in _faults(payload, max_text_bytes):
         raise fault
     return Message(payload, digest, has_own_time)
-
-
-def read_subject(raw: bytes) -> Subject:
-    """What there is of it, of bytes that `read_message` refuses."""
-    try:
-        return read_payload(raw, Subject)
-    except JsonInvalidError:
-        return Subject()
 
 
 def list_message_faults(raw: bytes, *, max_text_bytes: int) -> list[BadRequestError]:

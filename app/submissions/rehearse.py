@@ -6,32 +6,21 @@ from uuid import UUID
 from app.accounts.students import check_student, find_linked
 from app.accounts.tombstones import Tombstones, find_erasure
 from app.database import Session
-from app.deliveries.authenticate import Authentic
-from app.deliveries.delivery import Delivery
 from app.deliveries.inbox import Entry
-from app.deliveries.open import beside_if_large, open_json
+from app.deliveries.open import Delivery, open_json
+from app.deliveries.payload import beside_if_large
 from app.deliveries.rehearsal import Rehearsal
-from app.errors import (
-    ContentMissingError,
-    FileMissingError,
-    IdempotencyConflictError,
-)
+from app.errors import ContentMissingError, IdempotencyConflictError
 from app.files.store_file import NamedPart, inspect_file
 from app.learning.assignments import resolve_assignment
 from app.learning.enrolment import find_enrolment
 from app.submissions.admit import check_time, refuse_erased
-from app.submissions.declared import DeclaredFiles
-from app.submissions.file_intake import FILE_FAULTS
-from app.submissions.idempotency import Known, find_known
-from app.submissions.intake import (
-    Intake,
-    claim_of,
-    declared_files,
-    open_form,
-    read_entry,
-)
+from app.submissions.file_intake import DeclaredFiles, take_files
+from app.submissions.idempotency import Answer, find_answer
+from app.submissions.intake import claim_of, declared_files, open_form, read_entry
 from app.submissions.message import Message, list_message_faults
 from app.submissions.revisions import Revision, find_standing
+from app.submissions.work import Intake
 
 NOBODY = UUID(int=0)
 
@@ -39,10 +28,10 @@ NOBODY = UUID(int=0)
 async def rehearse_submission(intake: Intake, delivery: Delivery) -> Rehearsal:
     """Raises only what comes before the signature is verified, RateLimitedError, and outages."""
     if delivery.is_json:
-        entry, authentic = await open_json(intake.gate, delivery)
-        return await _rehearse(intake, delivery, entry, authentic, _no_files())
-    async with open_form(intake, delivery) as (entry, authentic, files):
-        return await _rehearse(intake, delivery, entry, authentic, files)
+        entry = await open_json(intake.settings, delivery)
+        return await _rehearse(intake, delivery, entry, _no_files())
+    async with open_form(intake, delivery) as (entry, files):
+        return await _rehearse(intake, delivery, entry, files)
 
 
 async def _no_files() -> AsyncIterator[NamedPart]:
@@ -53,45 +42,41 @@ async def _no_files() -> AsyncIterator[NamedPart]:
 
 
 async def _rehearse(
-    intake: Intake,
-    delivery: Delivery,
-    entry: Entry,
-    authentic: Authentic,
-    files: AsyncIterable[NamedPart],
+    intake: Intake, delivery: Delivery, entry: Entry, files: AsyncIterable[NamedPart]
 ) -> Rehearsal:
     rehearsal = Rehearsal()
     with rehearsal.going_on():
-        authentic.check_fresh(now=delivery.now)
+        entry.authentic.check_fresh(now=delivery.now)
     limit = intake.settings.max_text_bytes
     faults = await beside_if_large(list_message_faults, entry.text, max_text_bytes=limit)
     rehearsal.add(*faults)
     if faults:
         await _inspect(files, DeclaredFiles(None, required=False), rehearsal)
         return rehearsal
-    message = await read_entry(intake, entry, has_own_time=authentic.has_own_time)
+    message = await read_entry(intake, entry)
     digests = await _inspect(files, declared_files(intake.settings, message), rehearsal)
     if message.text is None and not digests and not rehearsal.problems:
         rehearsal.add(ContentMissingError())
     claim = claim_of(intake, entry, entry.id, idempotency_key=delivery.idempotency_key)
     async with intake.sessions() as session, session.begin():
-        known = await find_known(session, claim)
-        if known is None:
+        answer = await find_answer(session, claim)
+        if answer is None:
             with rehearsal.going_on():
                 await check_time(session, message, now=delivery.now)
         before = await _find_before(session, message, rehearsal, intake.tombstones)
-    _foresee(rehearsal, known, before, fingerprint=message.fingerprint(digests))
+    _foresee(rehearsal, answer, before, fingerprint=message.fingerprint(digests))
     return rehearsal
 
 
 def _foresee(
-    rehearsal: Rehearsal, known: Known | None, before: Revision | None, *, fingerprint: bytes
+    rehearsal: Rehearsal, answer: Answer | None, before: Revision | None, *, fingerprint: bytes
 ) -> None:
     """What would become of it, if nothing is wrong with it."""
-    if known is not None and known.fingerprint != fingerprint:
+    if answer is not None and answer.fingerprint != fingerprint:
         rehearsal.add(IdempotencyConflictError())
     if rehearsal.problems:
         return
-    if known is not None or (before is not None and before.fingerprint == fingerprint):
+    if answer is not None or (before is not None and before.fingerprint == fingerprint):
         rehearsal.would = "duplicate"
     else:
         rehearsal.would = "create" if before is None else "revise"
@@ -102,18 +87,14 @@ async def _inspect(
 ) -> list[bytes]:
     """The digests of all files, as far as the form can be read."""
     digests: list[bytes] = []
+
+    async def take(part: NamedPart) -> tuple[bytes, int]:
+        sha256, size_bytes = await inspect_file(part)
+        digests.append(sha256)
+        return sha256, size_bytes
+
     with rehearsal.going_on():
-        async for part in files:
-            name = part.filename or ""
-            try:
-                declared.expect(name)
-                seen = await inspect_file(part)
-                declared.check(name, seen.sha256, seen.size_bytes)
-                digests.append(seen.sha256)
-            except FILE_FAULTS as fault:
-                rehearsal.add(fault, file=name)
-        for name in declared.missing():
-            rehearsal.add(FileMissingError(), file=name)
+        await take_files(files, declared, rehearsal.problems, take)
     return digests
 
 

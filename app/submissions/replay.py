@@ -5,12 +5,15 @@ from datetime import datetime
 from uuid import UUID
 
 from app.activity.audit import record_audit
-from app.deliveries.inbox import SUBMISSION_ROUTE, get_delivery, remember_refusal
+from app.deliveries.inbox import SUBMISSION_ROUTE, Entry, get_delivery, remember_refusal
+from app.deliveries.payload import beside_if_large, read_subject
+from app.deliveries.read_inbox import describe_delivery
 from app.errors import NotReplayableError
-from app.submissions.idempotency import find_known
-from app.submissions.intake import Intake, claim_of, read_entry
+from app.submissions.idempotency import Claim, find_answer
+from app.submissions.intake import claim_of, read_entry
 from app.submissions.receive import record_text
-from app.submissions.record import Recorded, Work, record_replay
+from app.submissions.record import Recorded, record_replay
+from app.submissions.work import Intake, Work
 
 
 async def replay_delivery(
@@ -28,37 +31,35 @@ async def replay_delivery(
     A form is only answered again. Raises NotFoundError; NotReplayableError, if its text or its
     answer is not kept; or what handing in raises.
     """
-    entry = await get_delivery(intake.sessions, delivery_id)
-    if entry.route != SUBMISSION_ROUTE:
+    kept = await describe_delivery(intake.sessions, delivery_id)
+    if kept.route != SUBMISSION_ROUTE:
         # Courses are whole states: an old one would undo what came since.
         raise NotReplayableError(hint="Only submissions are. Let Spark send the course again.")
+    entry = await get_delivery(intake.sessions, delivery_id)
     if not entry.text:
         raise NotReplayableError
     async with intake.sessions() as session, session.begin():
         about = str(delivery_id)
         await record_audit(
-            session, caller, "sensitive_update", user_id=entry.user_id, delivery_id=about
+            session, caller, "sensitive_update", user_id=kept.user_id, delivery_id=about
         )
     claim = claim_of(intake, entry, new_id(), idempotency_key=None)
-    work = Work(
-        claim=claim,
-        entry=entry,
-        now=now,
-        fresh_at=None,
-        new_id=new_id,
-        raw_evidence_text=intake.raw_evidence_text,
-        elapsed=elapsed,
-    )
     if not entry.is_json:
-        return await _answer_again(intake, work)
-    async with remember_refusal(intake.sessions, entry):
-        message = await read_entry(intake, entry, has_own_time=entry.webhook_id is not None)
-        return await record_text(intake, message, work=work)
+        return await _answer_again(intake, entry, claim, was_recorded=bool(kept.submission_id))
+    async with remember_refusal(intake.sessions, entry, intake.tombstones.of_student):
+        message = await read_entry(intake, entry)
+        work = Work(message, entry, claim, now, new_id, elapsed, takes_any_age=True)
+        return await record_text(intake, work)
 
 
-async def _answer_again(intake: Intake, work: Work) -> Recorded:
+async def _answer_again(
+    intake: Intake, entry: Entry, claim: Claim, *, was_recorded: bool
+) -> Recorded:
     async with intake.sessions() as session, session.begin():
-        known = await find_known(session, work.claim)
-    if known is None or not work.entry.was_answered:
+        answer = await find_answer(session, claim)
+    if answer is None or not was_recorded:
         raise NotReplayableError
-    return await record_replay(intake.sessions, known, fingerprint=known.fingerprint, work=work)
+    subject = await beside_if_large(read_subject, entry.text)
+    return await record_replay(
+        intake.sessions, answer, entry, subject, fingerprint=answer.fingerprint
+    )

@@ -4,7 +4,7 @@ A message with the current content is a duplicate; other content is a new revisi
 keep their text and files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -24,11 +24,12 @@ from sqlalchemy import (
     update,
 )
 
-from app.database import Session
+from app.database import Session, read_as
 from app.evidence.completions import FILES_OF
 from app.evidence.documents import kept_places
 from app.learning.enrolment import A_TASK, THE_TASK, Task
 from app.models import EvidenceBlock, QuestTaskCompletion, SubmissionRevision
+from app.storage.kept_file import KeptFile
 
 
 class Revision(NamedTuple):
@@ -44,6 +45,35 @@ class Revision(NamedTuple):
     block_ids: Sequence[UUID]
     files_of: UUID
 
+    def answer(
+        self, task: Task, files: Iterable[KeptFile], *, xp_awarded: int = 0
+    ) -> dict[str, Any]:
+        """The body of CONTRACT 7.5; the edge adds the request's id."""
+        return {
+            "status": "success",
+            "completion_id": str(self.completion_id),
+            "submission_id": str(self.id),
+            "revision": self.number,
+            "duplicate": False,
+            "quest_id": str(task.quest_id),
+            "task_id": str(task.task_id),
+            "xp_awarded": xp_awarded,
+            "files": [file.facts for file in files],
+        }
+
+    def event(
+        self, task: Task, spark_assignment_id: str, spark_course_id: str | None
+    ) -> dict[str, Any]:
+        """What its event says (CONTRACT 9.1), beside what is counted."""
+        return {
+            "submission_id": str(self.id),
+            "spark_assignment_id": spark_assignment_id,
+            "spark_course_id": spark_course_id,
+            "quest_id": str(task.quest_id),
+            "task_id": str(task.task_id),
+            "completion_id": str(self.completion_id),
+        }
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -51,6 +81,8 @@ class Standing:
     document that other blocks hold.
     """
 
+    user_id: UUID
+    user_quest_id: UUID
     task: Task
     current: Revision | None
     kept_places: Sequence[int]
@@ -62,7 +94,7 @@ def _standing(the_task: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
         select(
             SubmissionRevision.id,
             SubmissionRevision.completion_id,
-            SubmissionRevision.revision,
+            SubmissionRevision.revision.label("number"),
             SubmissionRevision.fingerprint,
             SubmissionRevision.submitted_at,
             SubmissionRevision.block_ids,
@@ -77,12 +109,14 @@ def _standing(the_task: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
         .lateral("current")
     )
     places = kept_places(bindparam("user_id"), task.c.task_id, current.c.block_ids)
-    return select(places, task, current).select_from(task.outerjoin(current, true()))
+    return select(places.label("kept_places"), task, current).select_from(
+        task.outerjoin(current, true())
+    )
 
 
-# Built once: building a statement costs more than running it.
 _STANDING, _STANDING_WITH = _standing(THE_TASK), _standing(A_TASK)
-# Of all that it wrote, also what the student changed since: is a part of it private, empty or gone?
+# The revision's blocks that are still shown, changed or not: fewer than it wrote means that the
+# student hid something.
 _SAYS = func.coalesce(
     func.nullif(func.jsonb_extract_path_text(EvidenceBlock.content, "text"), ""),
     func.jsonb_extract_path_text(EvidenceBlock.content, "url"),
@@ -119,25 +153,26 @@ async def find_standing(
     session: Session, user_quest_id: UUID, *, user_id: UUID, template_id: UUID | None
 ) -> Standing | None:
     """With the copy of a template task, or with the enrolment's first task if none is named."""
-    found = await session.execute(
-        _STANDING,
-        {"user_quest_id": user_quest_id, "user_id": user_id, "template_id": template_id},
-    )
-    return _read_standing(found.one_or_none())
+    ids = {"user_quest_id": user_quest_id, "user_id": user_id}
+    found = await session.execute(_STANDING, ids | {"template_id": template_id})
+    return _read_standing(found.one_or_none(), **ids)
 
 
-async def find_standing_with(session: Session, task_id: UUID, *, user_id: UUID) -> Standing | None:
+async def find_standing_with(
+    session: Session, task_id: UUID, *, user_quest_id: UUID, user_id: UUID
+) -> Standing | None:
     """With this task, the student's own copy."""
     found = await session.execute(_STANDING_WITH, {"task_id": task_id, "user_id": user_id})
-    return _read_standing(found.one_or_none())
+    return _read_standing(found.one_or_none(), user_quest_id=user_quest_id, user_id=user_id)
 
 
-def _read_standing(row: Row[*tuple[Any, ...]] | None) -> Standing | None:
+def _read_standing(
+    row: Row[*tuple[Any, ...]] | None, *, user_quest_id: UUID, user_id: UUID
+) -> Standing | None:
     if row is None:
         return None
-    places, split = row[0], 1 + len(Task._fields)
-    current = Revision(*row[split:]) if row[split] else None
-    return Standing(Task(*row[1:split]), current, places or ())
+    current = read_as(Revision, row) if row.id else None
+    return Standing(user_id, user_quest_id, read_as(Task, row), current, row.kept_places or ())
 
 
 async def retire(session: Session, revision: Revision, *, now: datetime) -> bool:

@@ -2,11 +2,10 @@
 revision and XP.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Boolean, Text, Uuid, bindparam, case, func, null, select, true
@@ -17,7 +16,6 @@ from app.evidence.documents import (
     BLOCKS,
     DOCUMENT,
     Block,
-    EvidenceFile,
     evidence_text,
     file_block,
     keep_native,
@@ -25,10 +23,11 @@ from app.evidence.documents import (
     text_block,
 )
 from app.learning.completion import complete
-from app.learning.enrolment import Task
 from app.learning.experience import award, award_parameters
 from app.models import SubmissionRevision
-from app.submissions.revisions import Standing
+from app.storage.bucket import Bucket
+from app.storage.kept_file import KeptFile
+from app.submissions.revisions import Revision, Standing
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,11 @@ class Content:
     restored_from: UUID | None
 
     def blocks(
-        self, files: Iterable[EvidenceFile], new_id: Callable[[], UUID]
+        self, bucket: Bucket, files: Iterable[KeptFile], new_id: Callable[[], UUID]
     ) -> dict[UUID, Block]:
         """Text first; then the files in the order they came."""
         texts = [text_block(self.submission_text)] if self.submission_text else []
-        return {new_id(): block for block in (*texts, *map(file_block, files))}
+        return {new_id(): block for block in (*texts, *(file_block(bucket, it) for it in files))}
 
 
 @dataclass(frozen=True)
@@ -58,55 +57,18 @@ class Draft:
     """A revision to be. Without `is_latest` it is kept and not shown, and `blocks` is empty; with
     `is_private` its blocks are hidden, and its text from evidence_text, too.
 
-    `completion_id` and `award_id` are for a task that was not completed before. `raw_text` is what
-    evidence_text holds instead of the document's id, or None.
+    `completion_id` and `award_id` are for a task that was not completed before. With `is_raw`
+    evidence_text holds the text instead of the document's id.
     """
 
     id: UUID
     completion_id: UUID
     award_id: UUID
-    user_id: UUID
     content: Content
     blocks: Mapping[UUID, Block]
     is_latest: bool
     is_private: bool
-    raw_text: str | None
-
-
-@dataclass(frozen=True)
-class Written:
-    """`xp_awarded` is the task's value where this completed it, else 0."""
-
-    submission_id: UUID
-    completion_id: UUID
-    number: int
-    xp_awarded: int
-
-    def body(self, task: Task, files: Sequence[Mapping[str, object]]) -> dict[str, Any]:
-        """The body of CONTRACT 7.5; the edge adds the request's id."""
-        return {
-            "status": "success",
-            "completion_id": str(self.completion_id),
-            "submission_id": str(self.submission_id),
-            "revision": self.number,
-            "duplicate": False,
-            "quest_id": str(task.quest_id),
-            "task_id": str(task.task_id),
-            "xp_awarded": self.xp_awarded,
-            "files": files,
-        }
-
-    def event(self, task: Task, content: Content, *, file_count: int) -> dict[str, Any]:
-        """What its event says (CONTRACT 9.1)."""
-        return {
-            "submission_id": str(self.submission_id),
-            "spark_assignment_id": content.spark_assignment_id,
-            "spark_course_id": content.spark_course_id,
-            "quest_id": str(task.quest_id),
-            "task_id": str(task.task_id),
-            "completion_id": str(self.completion_id),
-            "file_count": file_count,
-        }
+    is_raw: bool
 
 
 _NOW = bindparam("now", type_=SubmissionRevision.replaced_at.type)
@@ -156,34 +118,44 @@ _WRITE = (
 
 
 async def write_revision(
-    session: Session,
-    draft: Draft,
-    standing: Standing,
-    *,
-    now: datetime,
-) -> Written:
-    """The caller holds the enrolment's lock."""
-    task = standing.task
+    session: Session, draft: Draft, standing: Standing, *, now: datetime
+) -> tuple[Revision, int]:
+    """The revision, and the XP that was paid: the task's value where this completed it, else 0.
+
+    The caller holds the enrolment's lock. One statement, _WRITE: what is sent stands in
+    tests/submissions/write_revision.sql.
+    """
+    task, content = standing.task, draft.content
     written = await session.execute(
         _WRITE,
         {
-            "user_id": draft.user_id,
+            "user_id": standing.user_id,
             "quest_id": task.quest_id,
             "now": now,
             "completion_id": draft.completion_id,
-            "raw_text": None if draft.is_private else draft.raw_text,
+            "raw_text": content.submission_text if draft.is_raw and not draft.is_private else None,
             "is_latest": draft.is_latest,
             "blocks": place_blocks(
                 draft.blocks,
-                user_id=draft.user_id,
+                user_id=standing.user_id,
                 kept=standing.kept_places,
                 is_private=draft.is_private,
             ),
             "revision_id": draft.id,
             "written_ids": list(draft.blocks),
             "block_ids": list(draft.blocks),
-            **vars(draft.content),
+            **vars(content),
             **award_parameters(task, draft.award_id),
         },
     )
-    return Written(draft.id, *written.one())
+    completion_id, number, xp_awarded = written.one()
+    revision = Revision(
+        id=draft.id,
+        completion_id=completion_id,
+        number=number,
+        fingerprint=content.fingerprint,
+        submitted_at=content.submitted_at,
+        block_ids=list(draft.blocks),
+        files_of=content.restored_from or draft.id,
+    )
+    return revision, xp_awarded

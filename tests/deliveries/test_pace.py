@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from app.deliveries.pace import GRACE_SECONDS, keep_pace, read_all
+from app.deliveries.pace import GRACE_SECONDS, PacedBody, read_all
 from app.errors import BodyTimeoutError, BodyTooLargeError
 from tests.support.bodies import arrive
 
@@ -44,7 +44,7 @@ async def receive(
     chunks: AsyncIterator[bytes], *, between: Callable[[], None] = lambda: None
 ) -> bytes:
     received = b""
-    async for chunk in keep_pace(chunks, idle_seconds=0.2, min_bytes_per_second=100):
+    async for chunk in PacedBody(chunks, idle_seconds=0.2, min_bytes_per_second=100):
         received += chunk
         between()
     return received

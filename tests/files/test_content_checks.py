@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from app.errors import FileExpandsTooLargeError, FileTypeNotAllowedError
-from app.files.content_type import DOCX, HEAD_BYTES, TEXT, WORD, ContentCheck, FileType
+from app.files.content_type import DOCX, HEAD_BYTES, TEXT, WORD, FileType, begin_check
 from tests.support import samples
 
 MIB = 1024 * 1024
@@ -14,7 +14,7 @@ MIB = 1024 * 1024
 
 def check(file_type: FileType, content: bytes, *, size: int = 65_536) -> None:
     """Shows all of the content to a check, in pieces of this size after the head."""
-    watching = ContentCheck(file_type, content[:HEAD_BYTES])
+    watching = begin_check(file_type, content[:HEAD_BYTES])
     for start in range(HEAD_BYTES, len(content), size):
         watching.feed(content[start : start + size])
     watching.finish()
@@ -83,7 +83,7 @@ def test_a_document_at_the_limits_passes() -> None:
 
 def test_memory_stays_flat_while_a_large_document_passes() -> None:
     tracemalloc.start()
-    check = ContentCheck(DOCX, samples.docx())
+    check = begin_check(DOCX, samples.docx())
     for _ in range(500):
         check.feed(bytes(65_536))
     _, peak = tracemalloc.get_traced_memory()

@@ -18,8 +18,8 @@ from app.files.content_type import (
     HEAD_BYTES,
     TEXT,
     WORD,
-    ContentCheck,
     FileType,
+    begin_check,
     detect_type,
 )
 from tests.support import samples
@@ -31,7 +31,7 @@ NOISE = random.Random(1).randbytes(65_536)  # noqa: S311
 def inspect(content: bytes, *, filename: str = "file", size: int = 65_536) -> FileType:
     """What the receiver of a file does with it, cut into pieces of this size."""
     file_type = detect_type(content[:HEAD_BYTES], filename=filename)
-    check = ContentCheck(file_type, content[:HEAD_BYTES])
+    check = begin_check(file_type, content[:HEAD_BYTES])
     for start in range(HEAD_BYTES, len(content), size):
         check.feed(content[start : start + size])
     check.finish()
@@ -235,7 +235,7 @@ def test_the_hint_for_a_web_page_says_what_to_send_instead() -> None:
 def verdict(content: bytes, cuts: list[int]) -> str:
     try:
         file_type = detect_type(content[:HEAD_BYTES], filename="file")
-        check = ContentCheck(file_type, content[:HEAD_BYTES])
+        check = begin_check(file_type, content[:HEAD_BYTES])
         places = sorted({HEAD_BYTES, len(content), *(HEAD_BYTES + cut for cut in cuts)})
         for start, end in pairwise(places):
             check.feed(content[start:end])

@@ -14,7 +14,7 @@ from app.errors import (
     FileNotDeclaredError,
     ServiceError,
 )
-from app.submissions.declared import DeclaredFiles
+from app.submissions.file_intake import DeclaredFiles
 from app.submissions.message import DeclaredFile
 
 File = tuple[str, bytes]  # its name and its bytes

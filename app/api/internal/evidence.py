@@ -20,7 +20,7 @@ from app.api.internal.evidence_schemas import (
     SavedAnswer,
 )
 from app.api.problems import json_body, problems
-from app.deliveries.open import beside_if_large
+from app.deliveries.payload import beside_if_large
 from app.errors import (
     EVIDENCE_PROBLEMS,
     JSON_PROBLEMS,
@@ -31,7 +31,7 @@ from app.errors import (
 from app.evidence.links import Links
 from app.evidence.read_document import Evidence, get_document, get_evidence
 from app.portfolio.draft import EvidenceDraft, read_draft
-from app.portfolio.save import Saved, complete_evidence, save_evidence
+from app.portfolio.save import SavedEvidence, complete_evidence, save_evidence
 
 router = APIRouter(prefix=PREFIX, tags=["evidence"])
 
@@ -138,7 +138,7 @@ async def _answer(opened: Resources, evidence: Evidence) -> EvidenceAnswer:
     return EvidenceAnswer(success=True, document=evidence.document, blocks=blocks)
 
 
-def _saved(message: str, saved: Saved) -> SavedAnswer:
+def _saved(message: str, saved: SavedEvidence) -> SavedAnswer:
     return SavedAnswer.model_validate(
         vars(saved)
         | {

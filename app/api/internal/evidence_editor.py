@@ -9,7 +9,7 @@ from app.api.callers import STUDENT_READ, STUDENT_WRITE, Caller
 from app.api.dependencies import Now
 from app.clock import new_id
 from app.errors import FieldMissingError, NotFoundError
-from app.portfolio.editor import Editor
+from app.portfolio.open_evidence import Editor
 
 PREFIX = "/internal/v1/evidence"
 Reader = Annotated[Caller, STUDENT_READ]

@@ -19,7 +19,7 @@ from app.api.problems import problems
 from app.errors import EVIDENCE_FILE_PROBLEMS, WRITING_PROBLEMS
 from app.evidence.links import Links
 from app.files.store_file import Destination
-from app.portfolio.attach_file import Entrance, Form, attach_file
+from app.portfolio.attach_file import FileForm, attach_file
 from app.portfolio.detach_file import detach_file
 
 router = APIRouter(prefix=f"{PREFIX}/blocks", tags=["evidence"])
@@ -69,9 +69,11 @@ async def upload(
     user_id: StudentId = None,
 ) -> UploadedAnswer:
     editor = editor_of(caller, user_id, now)
-    entrance = _entrance(opened, editor.user_id)
-    attached = await attach_file(entrance, _form(request), block_id, editor)
-    file = await Links(opened.bucket, editor.user_id).show(attached.content)
+    lease = timedelta(seconds=opened.settings.upload_lease_seconds)
+    destination = Destination(opened.sessions, opened.bucket, editor.user_id, lease)
+    form = _form(request, opened, editor.user_id)
+    content, updated_at = await attach_file(destination, form, block_id, editor)
+    file = await Links(opened.bucket, editor.user_id).show(content)
     metrics.UPLOAD_BYTES.inc(file["file_size"])
     return UploadedAnswer(
         success=True,
@@ -79,7 +81,7 @@ async def upload(
         file_url=file["url"],
         filename=file["filename"],
         file_size=file["file_size"],
-        updated_at=attached.updated_at,
+        updated_at=updated_at,
     )
 
 
@@ -101,11 +103,13 @@ async def detach(
     return DetachedAnswer(success=True, message="File deleted", updated_at=updated_at)
 
 
-def _entrance(opened: Resources, user_id: UUID) -> Entrance:
+def _form(request: Request, opened: Resources, user_id: UUID) -> FileForm:
+    length = request.headers.get("content-length", "")
     settings = opened.settings
-    lease = timedelta(seconds=settings.upload_lease_seconds)
-    return Entrance(
-        destination=Destination(opened.sessions, opened.bucket, user_id, lease),
+    return FileForm(
+        body=paced_body(request),
+        content_type=request.headers.get("content-type", ""),
+        length=int(length) if length.isascii() and length.isdecimal() else None,
         max_bytes=settings.max_evidence_file_bytes,
         slots=(opened.editor_slots, opened.intake.slots),
         count_upload=partial(
@@ -114,13 +118,4 @@ def _entrance(opened: Resources, user_id: UUID) -> Entrance:
             str(user_id),
             per_hour=settings.rate_limit_evidence_upload,
         ),
-    )
-
-
-def _form(request: Request) -> Form:
-    length = request.headers.get("content-length", "")
-    return Form(
-        body=paced_body(request),
-        content_type=request.headers.get("content-type", ""),
-        length=int(length) if length.isascii() and length.isdecimal() else None,
     )

@@ -18,7 +18,7 @@ from app.errors import INTERNAL_PROBLEMS, AccountInactiveError, NotFoundError
 from app.fields import ContractModel
 from app.submissions.get_submission import SubmissionDetail, get_submission
 from app.submissions.list_submissions import SubmissionFacts, SubmissionFilter, list_submissions
-from app.submissions.restore import Restoration, restore_revision
+from app.submissions.restore import restore_revision
 
 router = APIRouter(prefix="/internal/v1/submissions", tags=["submissions"])
 
@@ -96,6 +96,7 @@ async def restore(
     now: Now,
     request_id: RequestId,
 ) -> Response:
-    asked = Restoration(submission_id, revision, caller.name)
-    restored = await restore_revision(opened.intake, asked, now=now, new_id=new_id)
+    restored = await restore_revision(
+        opened.intake, submission_id, revision, caller=caller.name, now=now, new_id=new_id
+    )
     return answer_submission(restored, request_id)

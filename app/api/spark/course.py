@@ -65,11 +65,11 @@ class CourseAnswer(BaseModel):
 async def sync(
     request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False
 ) -> Response:
-    delivery = read_delivery(request, now=now)
-    gate, sessions = opened.intake.gate, opened.sessions
+    delivery = read_delivery(request, opened, now=now)
+    settings, sessions = opened.settings, opened.sessions
     if dry_run:
-        return describe_rehearsal(await rehearse_course(gate, sessions, delivery), request_id)
-    synced = await receive_course(gate, sessions, delivery)
+        return describe_rehearsal(await rehearse_course(settings, sessions, delivery), request_id)
+    synced = await receive_course(settings, sessions, delivery, opened.intake.tombstones)
     answer = CourseAnswer(
         success=True,
         quest_id=synced.quest_id,

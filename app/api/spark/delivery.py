@@ -2,14 +2,16 @@
 
 import re
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 from fastapi import Query, Request
 from fastapi.security import APIKeyHeader
 
+from app.api.dependencies import Resources
 from app.clock import new_id, stopwatch
 from app.deliveries.authenticate import SignatureHeaders
-from app.deliveries.delivery import Delivery
+from app.deliveries.open import Delivery
 from app.errors import FieldInvalidError, MediaTypeUnsupportedError
 
 DryRun = Annotated[
@@ -68,7 +70,9 @@ WEBHOOK_PARAMETERS = [
 ]
 
 
-def read_delivery(request: Request, *, now: datetime, takes_forms: bool = False) -> Delivery:
+def read_delivery(
+    request: Request, opened: Resources, *, now: datetime, takes_forms: bool = False
+) -> Delivery:
     """Raises MediaTypeUnsupportedError, or FieldInvalidError for the Idempotency-Key."""
     header = request.headers.getlist
     return Delivery(
@@ -86,6 +90,12 @@ def read_delivery(request: Request, *, now: datetime, takes_forms: bool = False)
         now=now,
         elapsed=stopwatch(),
         new_id=new_id,
+        count_message=partial(
+            opened.limits.count_success,
+            "/spark/webhook",
+            "spark",
+            per_minute=opened.settings.rate_limit_webhook,
+        ),
     )
 
 

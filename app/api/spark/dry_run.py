@@ -51,12 +51,9 @@ class DryRunAnswer(BaseModel):
 def describe_rehearsal(rehearsal: Rehearsal, request_id: str) -> Response:
     problems = [
         DryRunProblem(
-            code=problem.fault.code,
-            error=problem.fault.error_text,
-            hint=problem.fault.hint_text,
-            file=problem.file,
+            code=fault.code, error=fault.error_text, hint=fault.hint_text, file=fault.file
         )
-        for problem in rehearsal.problems
+        for fault in rehearsal.problems
     ]
     answer = DryRunAnswer(
         status="dry_run", would=rehearsal.would, problems=problems, request_id=request_id

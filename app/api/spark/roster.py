@@ -92,12 +92,12 @@ class RosterAnswer(BaseModel):
 async def change(
     request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False
 ) -> Response:
-    delivery = read_delivery(request, now=now)
-    gate, sessions, rules = opened.intake.gate, opened.sessions, opened.account_rules
+    delivery = read_delivery(request, opened, now=now)
+    settings, sessions, rules = opened.settings, opened.sessions, opened.account_rules
     if dry_run:
-        rehearsal = await rehearse_receipt(gate, sessions, delivery, rules)
+        rehearsal = await rehearse_receipt(settings, sessions, delivery, rules)
         return describe_rehearsal(rehearsal, request_id)
-    changed = await receive_roster(gate, sessions, delivery, rules)
+    changed = await receive_roster(settings, sessions, delivery, rules)
     return JSONResponse(_answer(changed, request_id).model_dump())
 
 

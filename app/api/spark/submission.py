@@ -90,7 +90,7 @@ REQUEST_BODY = {
 async def submit(
     request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False
 ) -> Response:
-    delivery = read_delivery(request, now=now, takes_forms=True)
+    delivery = read_delivery(request, opened, now=now, takes_forms=True)
     if dry_run:
         return describe_rehearsal(await rehearse_submission(opened.intake, delivery), request_id)
     recorded = await receive_submission(opened.intake, delivery)

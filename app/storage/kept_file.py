@@ -1,0 +1,26 @@
+"""A file that is in the store: one shape, from the moment it has arrived to whatever shows it."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """`id` is its upload's; the type is the one its content has, the name one that may be shown."""
+
+    id: UUID
+    object_key: str
+    filename: str
+    content_type: str
+    size_bytes: int
+    sha256: bytes
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """As the answer of a submission names it."""
+        return {
+            "name": self.filename,
+            "size": self.size_bytes,
+            "content_type": self.content_type,
+            "sha256": self.sha256.hex(),
+        }

@@ -1,0 +1,45 @@
+"""A submission being handled: with what, which message, and by whom."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from app.accounts.tombstones import Tombstones
+from app.database import Sessions
+from app.deliveries.inbox import Entry
+from app.settings import Settings
+from app.storage.bucket import Bucket
+from app.submissions.idempotency import Claim
+from app.submissions.message import Message
+from app.submissions.spool import Spool
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What handling takes, opened once per process."""
+
+    settings: Settings
+    sessions: Sessions
+    bucket: Bucket
+    spool: Spool
+    slots: asyncio.Semaphore
+    tombstones: Tombstones
+
+
+@dataclass(frozen=True)
+class Work:
+    """One message, as it came, and the right to handle it.
+
+    Its age is judged at `now`; with `takes_any_age` it may have any. `elapsed` gives the seconds
+    since it came.
+    """
+
+    message: Message
+    entry: Entry
+    claim: Claim
+    now: datetime
+    new_id: Callable[[], UUID]
+    elapsed: Callable[[], float]
+    takes_any_age: bool = False
