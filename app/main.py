@@ -40,13 +40,13 @@ from app.api.spark.sso import router as spark_sso
 from app.api.spark.submission import router as spark_submission
 from app.api.spark.token import router as spark_token
 from app.database import connections_in_use, create_engine, open_sessions
+from app.files.spool import Spool
 from app.limits import Limits
 from app.logs import configure_logs
 from app.settings import Settings, SettingsError, load_settings
 from app.signing import TokenKey, own_keys, token_key
 from app.sso.app_tokens import TokenIssuer
 from app.storage.bucket import open_bucket
-from app.submissions.spool import Spool
 from app.submissions.work import Intake
 
 ROUTERS = (

@@ -1,23 +1,21 @@
 """A completion as the main app shows it: what was paid, the evidence blocks, the files."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
+from sqlalchemy import func, select
 
 from app.activity.audit import record_audit
 from app.database import Session, Sessions
 from app.errors import NotFoundError
+from app.evidence.revision_files import FILES_OF, list_files
 from app.models import (
     EvidenceBlock,
     EvidenceDocument,
     QuestTaskCompletion,
     SubmissionRevision,
-    Upload,
     XpAward,
 )
 from app.storage.kept_file import KeptFile
@@ -53,26 +51,6 @@ class Completion:
     document_status: str | None
     blocks: list[StoredBlock]
     files: list[KeptFile]
-
-
-# The revision that a revision's files came with.
-FILES_OF = func.coalesce(SubmissionRevision.restored_from, SubmissionRevision.id)
-_FILES = (
-    select(
-        Upload.submission_id,
-        Upload.id,
-        Upload.object_key,
-        Upload.filename,
-        Upload.content_type,
-        Upload.size_bytes,
-        Upload.sha256,
-    )
-    .where(
-        Upload.submission_id == any_(bindparam("revisions", type_=ARRAY(Uuid))),
-        Upload.state == "committed",
-    )
-    .order_by(Upload.position)
-)
 
 
 async def get_completion(sessions: Sessions, completion_id: UUID, *, caller: str) -> Completion:
@@ -151,15 +129,3 @@ async def _blocks(session: Session, document_id: UUID | None) -> list[StoredBloc
         .order_by(EvidenceBlock.order_index)
     )
     return [StoredBlock(**row) for row in found.mappings()]
-
-
-async def list_files(
-    session: Session, revision_ids: Iterable[UUID]
-) -> Mapping[UUID, list[KeptFile]]:
-    """The files that came with each revision, in the order received."""
-    found = await session.execute(_FILES, {"revisions": list(revision_ids)})
-    files: Mapping[UUID, list[KeptFile]] = defaultdict(list)
-    for file in found.mappings():
-        facts = dict(file)
-        files[facts.pop("submission_id")].append(KeptFile(**facts))
-    return files

@@ -22,12 +22,12 @@ from app.errors import (
 )
 from app.files.kept_alive import Renewal
 from app.files.multipart import FormPart
+from app.files.spool import SpooledPart
 from app.files.store_file import Destination, NamedPart, inspect_file, store_file
 from app.files.uploads import discard_uploads, renew_uploads
 from app.storage.kept_file import KeptFile
 from app.submissions.idempotency import release_claim, renew_claim
 from app.submissions.message import DeclaredFile
-from app.submissions.spool import SpooledPart
 from app.submissions.work import Work
 
 METADATA = "metadata"

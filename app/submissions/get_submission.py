@@ -9,8 +9,8 @@ from sqlalchemy import bindparam, select
 from app.activity.audit import record_audit
 from app.database import Sessions
 from app.errors import NotFoundError
-from app.evidence.completions import list_files
 from app.evidence.link_file import File, link_file
+from app.evidence.revision_files import list_files
 from app.fields import ContractModel
 from app.models import SubmissionRevision
 from app.storage.bucket import Bucket

@@ -11,12 +11,12 @@ from app.deliveries.payload import beside_if_large
 from app.errors import MetadataMissingError
 from app.files.kept_alive import upload_slot
 from app.files.multipart import FormPart, MultipartLimits, parse_boundary, read_parts
+from app.files.spool import SpooledPart, SpoolShare
 from app.files.store_file import NamedPart
 from app.settings import Settings
 from app.submissions.file_intake import DeclaredFiles, form_files, is_metadata
 from app.submissions.idempotency import Claim, keys_of
 from app.submissions.message import Message, read_message
-from app.submissions.spool import SpooledPart, SpoolShare
 from app.submissions.work import Intake
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, RowMapping, Select, case, func, select
 from app import fields
 from app.clock import MILLISECOND, first_id, moment_of
 from app.database import Sessions
-from app.evidence.completions import FILES_OF
+from app.evidence.revision_files import FILES_OF
 from app.models import (
     PLATFORM,
     LmsIntegration,

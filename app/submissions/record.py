@@ -15,7 +15,7 @@ from app.database import Session, Sessions, retried
 from app.deliveries.inbox import Entry, keep_delivery
 from app.deliveries.payload import Subject
 from app.errors import AssignmentNotFoundError, IdempotencyConflictError
-from app.evidence.completions import list_files
+from app.evidence.revision_files import list_files
 from app.files.uploads import commit_uploads
 from app.learning.assignments import Match
 from app.learning.enrolment import enrol, settle

@@ -11,7 +11,7 @@ from app.activity.audit import record_audit
 from app.activity.record_event import record_event
 from app.database import Session, retried
 from app.errors import AccountInactiveError, NotFoundError
-from app.evidence.completions import FILES_OF, list_files
+from app.evidence.revision_files import FILES_OF, list_files
 from app.learning.enrolment import enrol
 from app.models import QuestTaskCompletion, SubmissionRevision, User
 from app.submissions.record import Recorded, repeat_body

@@ -25,8 +25,8 @@ from sqlalchemy import (
 )
 
 from app.database import Session, read_as
-from app.evidence.completions import FILES_OF
 from app.evidence.documents import kept_places
+from app.evidence.revision_files import FILES_OF
 from app.learning.enrolment import A_TASK, THE_TASK, Task
 from app.models import EvidenceBlock, QuestTaskCompletion, SubmissionRevision
 from app.storage.kept_file import KeptFile

@@ -9,11 +9,11 @@ from uuid import UUID
 from app.accounts.tombstones import Tombstones
 from app.database import Sessions
 from app.deliveries.inbox import Entry
+from app.files.spool import Spool
 from app.settings import Settings
 from app.storage.bucket import Bucket
 from app.submissions.idempotency import Claim
 from app.submissions.message import Message
-from app.submissions.spool import Spool
 
 
 @dataclass(frozen=True)

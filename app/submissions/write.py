@@ -106,7 +106,7 @@ _REVISION = (
 )
 _NATIVE = keep_native(DOCUMENT, bindparam("user_id", type_=Uuid), bindparam("task_id", type_=Uuid))
 _PAID, _BY_PILLAR, _BY_SUBJECT = award(_COMPLETION)
-_WRITE = (
+WRITE = (
     select(
         _COMPLETION.c.id,
         _REVISION.c.revision,
@@ -122,12 +122,12 @@ async def write_revision(
 ) -> tuple[Revision, int]:
     """The revision, and the XP that was paid: the task's value where this completed it, else 0.
 
-    The caller holds the enrolment's lock. One statement, _WRITE: what is sent stands in
+    The caller holds the enrolment's lock. One statement, WRITE: what is sent stands in
     tests/submissions/write_revision.sql.
     """
     task, content = standing.task, draft.content
     written = await session.execute(
-        _WRITE,
+        WRITE,
         {
             "user_id": standing.user_id,
             "quest_id": task.quest_id,

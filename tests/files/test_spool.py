@@ -11,7 +11,7 @@ import pytest
 
 from app.errors import OverloadedError
 from app.files.multipart import FormPart, MultipartLimits, read_parts
-from app.submissions.spool import READ_BYTES, Spool, SpoolShare
+from app.files.spool import READ_BYTES, Spool, SpoolShare
 from tests.support.bodies import BOUNDARY, Part, arrive, cut, form
 
 LIMITS = MultipartLimits(*[1 << 40] * 6)

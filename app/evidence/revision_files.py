@@ -1,0 +1,41 @@
+"""The files of revisions: those that came with it, or with the one it restores."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
+
+from app.database import Session
+from app.models import SubmissionRevision, Upload
+from app.storage.kept_file import KeptFile
+
+FILES_OF = func.coalesce(SubmissionRevision.restored_from, SubmissionRevision.id)
+_FILES = (
+    select(
+        Upload.submission_id,
+        Upload.id,
+        Upload.object_key,
+        Upload.filename,
+        Upload.content_type,
+        Upload.size_bytes,
+        Upload.sha256,
+    )
+    .where(
+        Upload.submission_id == any_(bindparam("revisions", type_=ARRAY(Uuid))),
+        Upload.state == "committed",
+    )
+    .order_by(Upload.position)
+)
+
+
+async def list_files(
+    session: Session, revision_ids: Iterable[UUID]
+) -> Mapping[UUID, list[KeptFile]]:
+    """The files that came with each revision, in the order received."""
+    found = await session.execute(_FILES, {"revisions": list(revision_ids)})
+    files: Mapping[UUID, list[KeptFile]] = defaultdict(list)
+    for file in found.mappings():
+        facts = dict(file)
+        files[facts.pop("submission_id")].append(KeptFile(**facts))
+    return files
