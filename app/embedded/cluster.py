@@ -1,6 +1,6 @@
 """The data folder of Postgres: made whole or not at all, its version checked, its password set.
 
-Every command runs as the place's account. The password goes in through standard input only, and
+Every command runs as the place's user. The password goes in through standard input only, and
 no file keeps it but `secrets.env`; a digest tells whether the data already has it.
 """
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.embedded.folder import EmbeddedError
-from app.embedded.place import SETTLE, Place
-from app.embedded.supervise import Account, Claim
+from app.embedded.place import SETTLE, PostgresPlace
+from app.embedded.supervise import ServerClaim, SystemUser
 
 SUPERUSER = "optio"  # not "spark": a schema of the role's own name comes before public
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
@@ -31,11 +31,11 @@ INITDB = (
 
 @dataclass(frozen=True)
 class Binaries:
-    """Postgres's own commands, run as the account; they hold the claim while they run."""
+    """Postgres's own commands, run as its user; they hold the claim while they run."""
 
     folder: Path
-    account: Account
-    claim: Claim
+    user: SystemUser
+    claim: ServerClaim
 
     def are_allowed(self) -> bool:
         try:
@@ -58,19 +58,20 @@ class Binaries:
                 env=ENVIRONMENT,
                 umask=0o077,
                 pass_fds=(self.claim.lock,),
-                user=self.account.uid,
-                group=self.account.gid,
-                extra_groups=self.account.groups,
+                **self.user.options,
             )
         except subprocess.TimeoutExpired as error:
             raise EmbeddedError(f"{name} did not end within {SECONDS} s: {SETTLE}.") from error
         if done.returncode != 0:
             words = done.stderr.strip().splitlines() or [f"code {done.returncode}"]
             raise EmbeddedError(f"{self.folder / name} failed ({words[-1]}): {SETTLE}.")
-        return done.stdout
+        printed: str = done.stdout
+        return printed
 
 
-def prepare_data(place: Place, binaries: Binaries, *, password: str, digest_file: Path) -> None:
+def prepare_data(
+    place: PostgresPlace, binaries: Binaries, *, password: str, digest_file: Path
+) -> None:
     """Leave a data folder of this version whose superuser has this password."""
     if place.data.exists():
         _check_version(place, binaries)
@@ -84,7 +85,7 @@ def prepare_data(place: Place, binaries: Binaries, *, password: str, digest_file
         digest_file.write_text(digest)
 
 
-def _make_data(place: Place, binaries: Binaries) -> None:
+def _make_data(place: PostgresPlace, binaries: Binaries) -> None:
     """Built under another name: `data` exists only when it is complete."""
     draft = place.home / "data.new"
     shutil.rmtree(draft, ignore_errors=True)
@@ -92,7 +93,7 @@ def _make_data(place: Place, binaries: Binaries) -> None:
     draft.rename(place.data)
 
 
-def _set_password(place: Place, binaries: Binaries, password: str) -> None:
+def _set_password(place: PostgresPlace, binaries: Binaries, password: str) -> None:
     quoted = password.replace("'", "''")
     binaries.run(
         *("postgres", "--single", "-D", place.data, "-c", "exit_on_error=on", "postgres"),
@@ -100,7 +101,7 @@ def _set_password(place: Place, binaries: Binaries, password: str) -> None:
     )
 
 
-def _check_version(place: Place, binaries: Binaries) -> None:
+def _check_version(place: PostgresPlace, binaries: Binaries) -> None:
     made_by = (place.data / "PG_VERSION").read_text().strip()
     version = binaries.run("postgres", "-V").split()[-1]
     if version.partition(".")[0] != made_by:

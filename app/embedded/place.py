@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.embedded.folder import PRIVATE, EmbeddedError
-from app.embedded.supervise import Account
+from app.embedded.supervise import SystemUser
 
 UNPRIVILEGED = "nobody"
 PERSISTENT_TEMP = Path("/var/tmp")  # noqa: S108 - the name is ours, checked in _make_home
@@ -23,11 +23,11 @@ SETTLE = "set DATABASE_URL instead"
 
 
 @dataclass(frozen=True)
-class Place:
-    """`home` is private to the account, `data` lies inside; `reason` ends the start line."""
+class PostgresPlace:
+    """`home` is private to the user, `data` lies inside; `reason` ends the start line."""
 
     home: Path
-    account: Account
+    user: SystemUser
     reason: str = ""
 
     @property
@@ -35,13 +35,13 @@ class Place:
         return self.home / "data"
 
 
-def find_place(folder: Path) -> Place:
+def find_place(folder: Path) -> PostgresPlace:
     place = _place_for_root(folder) if os.geteuid() == 0 else _place_for_user(folder)
     _make_home(place)
     return place
 
 
-def _place_for_user(folder: Path) -> Place:
+def _place_for_user(folder: Path) -> PostgresPlace:
     try:
         pwd.getpwuid(os.geteuid())
     except KeyError as error:
@@ -49,17 +49,17 @@ def _place_for_user(folder: Path) -> Place:
             f"User {os.geteuid()} has no entry in the system's user list, "
             f"so PostgreSQL cannot run as it: {SETTLE}."
         ) from error
-    return Place(folder / "postgres", Account())
+    return PostgresPlace(folder / "postgres", SystemUser())
 
 
-def _place_for_root(folder: Path) -> Place:
-    account = _unprivileged_account()
-    inside = Place(folder / "postgres", account)
+def _place_for_root(folder: Path) -> PostgresPlace:
+    user = _unprivileged_user()
+    inside = PostgresPlace(folder / "postgres", user)
     reason = f" (user {UNPRIVILEGED}, as whom it runs, cannot reach {folder})"
-    outside = Place(_outside(folder), account, reason)
+    outside = PostgresPlace(_outside(folder), user, reason)
     if outside.data.exists():
         return outside
-    if _can_enter(folder, account):
+    if _can_enter(folder, user):
         return inside
     if inside.data.exists():
         raise EmbeddedError(
@@ -69,14 +69,14 @@ def _place_for_root(folder: Path) -> Place:
     return outside
 
 
-def _unprivileged_account() -> Account:
+def _unprivileged_user() -> SystemUser:
     try:
         entry = pwd.getpwnam(UNPRIVILEGED)
     except KeyError as error:
         raise EmbeddedError(
             f"PostgreSQL does not run as root and there is no user {UNPRIVILEGED}: {SETTLE}."
         ) from error
-    return Account(entry.pw_uid, entry.pw_gid)
+    return SystemUser(entry.pw_uid, entry.pw_gid)
 
 
 def _outside(folder: Path) -> Path:
@@ -85,7 +85,7 @@ def _outside(folder: Path) -> Path:
     return base / f"spark-embedded-{digest[:16]}"
 
 
-def _can_enter(folder: Path, account: Account) -> bool:
+def _can_enter(folder: Path, user: SystemUser) -> bool:
     """By trial, because modes alone do not tell (access lists, other file systems)."""
     try:
         trial = subprocess.run(  # noqa: S603 - fixed text; the folder is an argument
@@ -93,9 +93,7 @@ def _can_enter(folder: Path, account: Account) -> bool:
             check=False,
             capture_output=True,
             cwd="/",
-            user=account.uid,
-            group=account.gid,
-            extra_groups=account.groups,
+            **user.options,
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise EmbeddedError(
@@ -104,12 +102,12 @@ def _can_enter(folder: Path, account: Account) -> bool:
     return trial.returncode == 0
 
 
-def _make_home(place: Place) -> None:
+def _make_home(place: PostgresPlace) -> None:
     """Anyone may make folders in the system's temp folder: what stands there must be ours."""
     place.home.mkdir(mode=PRIVATE, exist_ok=True)
     found = place.home.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), place.account.uid):
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), place.user.uid):
         raise EmbeddedError(f"{place.home} was made by someone else: remove it, or {SETTLE}.")
-    if place.account.uid is not None and place.account.gid is not None:
-        os.chown(place.home, place.account.uid, place.account.gid, follow_symlinks=False)
+    if place.user.uid is not None and place.user.gid is not None:
+        os.chown(place.home, place.user.uid, place.user.gid, follow_symlinks=False)
     place.home.chmod(PRIVATE)

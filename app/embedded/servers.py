@@ -17,7 +17,7 @@ from app.embedded.folder import EmbeddedError, hold_folder
 from app.embedded.postgres import start_postgres
 from app.embedded.seaweedfs import start_seaweedfs
 from app.embedded.secrets import POSTGRES_PASSWORD, local_secrets
-from app.embedded.supervise import Server, stop, wait_until_ready
+from app.embedded.supervise import EmbeddedServer, stop, wait_until_ready
 
 __all__ = ["EmbeddedError", "run_servers"]
 
@@ -38,7 +38,7 @@ def run_servers(
     with hold_folder(folder), _sigterm_unwinds():
         kept = local_secrets(folder)
         keys = s3_keys or (kept["AWS_ACCESS_KEY_ID"], kept["AWS_SECRET_ACCESS_KEY"])
-        starts: list[Callable[[], Server]] = []
+        starts: list[Callable[[], EmbeddedServer]] = []
         if s3:  # first, as it boots while the database is made
             starts.append(lambda: start_seaweedfs(folder, access_key=keys[0], secret_key=keys[1]))
         if postgres:
@@ -48,8 +48,8 @@ def run_servers(
 
 
 @contextmanager
-def _run(starts: Iterable[Callable[[], Server]]) -> Iterator[dict[str, str]]:
-    running: list[Server] = []
+def _run(starts: Iterable[Callable[[], EmbeddedServer]]) -> Iterator[dict[str, str]]:
+    running: list[EmbeddedServer] = []
     are_stopped = False
     try:
         yield _start(starts, running)
@@ -61,7 +61,9 @@ def _run(starts: Iterable[Callable[[], Server]]) -> Iterator[dict[str, str]]:
                 are_stopped = True
 
 
-def _start(starts: Iterable[Callable[[], Server]], running: list[Server]) -> dict[str, str]:
+def _start(
+    starts: Iterable[Callable[[], EmbeddedServer]], running: list[EmbeddedServer]
+) -> dict[str, str]:
     """Start each, then wait for all; `running` knows at any moment what has to be stopped."""
     try:
         for start in starts:
@@ -71,7 +73,7 @@ def _start(starts: Iterable[Callable[[], Server]], running: list[Server]) -> dic
         raise EmbeddedError(f"The embedded servers cannot be started: {error}.") from error
 
 
-def _announce(running: list[Server]) -> dict[str, str]:
+def _announce(running: list[EmbeddedServer]) -> dict[str, str]:
     """Wait for each server, say on standard error where it is, and gather its variables."""
     variables: dict[str, str] = {}
     for server in running:

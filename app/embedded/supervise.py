@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from app.embedded.folder import EmbeddedError, open_lock, take_lock
 
@@ -26,19 +27,21 @@ PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
-class Account:
-    """The user a server runs as; without numbers it is the one we run as."""
+class SystemUser:
+    """Whom a server runs as; without numbers it is the one we run as."""
 
     uid: int | None = None
     gid: int | None = None
 
     @property
-    def groups(self) -> Sequence[int] | None:
-        return None if self.uid is None else ()
+    def options(self) -> dict[str, Any]:
+        """Those of `subprocess`."""
+        groups = None if self.uid is None else ()
+        return {"user": self.uid, "group": self.gid, "extra_groups": groups}
 
 
 @dataclass(frozen=True)
-class Claim:
+class ServerClaim:
     """The right to start the one server `name` of `folder`, held as a lock on its pid file.
 
     `last_pid` is that of the server before, which has ended; empty if there was none.
@@ -50,27 +53,16 @@ class Claim:
     lock: int
     last_pid: str
 
-
-@dataclass(frozen=True, kw_only=True)
-class Launch:
-    """What to start, and the variable to set where it cannot be."""
-
-    claim: Claim
-    command: Sequence[str | Path]
-    environment: dict[str, str]
-    instead: str
-    account: Account = Account()
-
     @property
     def log(self) -> Path:
-        return self.claim.folder / f"{self.claim.name}.log"
+        return self.folder / f"{self.name}.log"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Server:
+class EmbeddedServer:
     """A child that was started: how to see that it is ready, and what its users need to know."""
 
-    launch: Launch
+    claim: ServerClaim
     process: subprocess.Popen[bytes]
     is_ready: Callable[[], bool]
     variables: dict[str, str]
@@ -79,48 +71,52 @@ class Server:
 
 
 @contextmanager
-def claim_server(folder: Path, name: str, stop_signal: signal.Signals) -> Iterator[Claim]:
+def claim_server(folder: Path, name: str, stop_signal: signal.Signals) -> Iterator[ServerClaim]:
     """Stop what an earlier, killed process left running; nobody else starts it meanwhile."""
     with open_lock(folder / f"{name}.pid") as lock:
-        claim = Claim(folder, name, stop_signal, lock, _read_pid(lock))
+        claim = ServerClaim(folder, name, stop_signal, lock, _read_pid(lock))
         _end_orphan(claim)
         os.ftruncate(lock, 0)
         yield claim
 
 
-def spawn(launch: Launch) -> subprocess.Popen[bytes]:
-    """Start the child, which takes the claim over.
+def spawn(
+    claim: ServerClaim,
+    command: Sequence[str | Path],
+    *,
+    environment: dict[str, str],
+    instead: str,
+    user: SystemUser,
+) -> subprocess.Popen[bytes]:
+    """Start the child, which takes the claim over; `instead` is the variable to set if it cannot.
 
     Call it from the main thread: Linux ends the child when the thread that started it ends.
     """
-    _keep_last_log(launch.log)
-    with launch.log.open("ab") as log:
+    _keep_last_log(claim.log)
+    with claim.log.open("ab") as log:
         try:
             return subprocess.Popen(  # noqa: S603 - the command is ours
-                launch.command,
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                env=launch.environment,
+                env=environment,
                 umask=0o077,
                 start_new_session=True,  # a terminal's Ctrl-C is for us, who stop things in order
-                pass_fds=(launch.claim.lock,),
-                preexec_fn=_tie_to_us(launch.claim),  # noqa: PLW1509 - no threads yet
-                user=launch.account.uid,
-                group=launch.account.gid,
-                extra_groups=launch.account.groups,
+                pass_fds=(claim.lock,),
+                preexec_fn=_tie_to_us(claim),  # noqa: PLW1509 - no threads yet
+                **user.options,
             )
         except OSError as error:
             raise EmbeddedError(
-                f"{launch.command[0]} cannot be started ({error.strerror}): "
-                f"set {launch.instead} instead."
+                f"{command[0]} cannot be started ({error.strerror}): set {instead} instead."
             ) from error
 
 
-def wait_until_ready(server: Server) -> None:
+def wait_until_ready(server: EmbeddedServer) -> None:
     """Raises EmbeddedError if the child ends or takes too long."""
-    name, log = server.launch.claim.name, server.launch.log
+    name, log = server.claim.name, server.claim.log
     _poll(lambda: server.process.poll() is not None or server.is_ready(), START_SECONDS)
     if server.process.poll() is not None:
         raise EmbeddedError(f"The embedded {name} ended while it started; {log} says why.")
@@ -128,12 +124,12 @@ def wait_until_ready(server: Server) -> None:
         raise EmbeddedError(f"The embedded {name} is not ready after {START_SECONDS:.0f} s: {log}.")
 
 
-def stop(servers: Iterable[Server]) -> None:
+def stop(servers: Iterable[EmbeddedServer]) -> None:
     """Ask all at once, then wait for each; past the common deadline they are killed."""
     running = list(servers)
     deadline = time.monotonic() + STOP_SECONDS
     for server in running:
-        server.process.send_signal(server.launch.claim.stop_signal)
+        server.process.send_signal(server.claim.stop_signal)
     for server in running:
         _reap(server.process, deadline)
         for file in server.leftovers:
@@ -154,7 +150,7 @@ def _keep_last_log(log: Path) -> None:
     log.touch(0o600)
 
 
-def _end_orphan(claim: Claim) -> None:
+def _end_orphan(claim: ServerClaim) -> None:
     """Take the lock, stopping who holds it: a child whose parent was killed."""
     steps = ((claim.stop_signal, ORPHAN_SECONDS), (signal.SIGKILL, KILL_SECONDS))
     for stop_signal, seconds in steps:
@@ -176,7 +172,7 @@ def _signal_orphan(pid: str, stop_signal: signal.Signals) -> None:
             os.kill(int(pid), stop_signal)
 
 
-def _tie_to_us(claim: Claim) -> Callable[[], None]:
+def _tie_to_us(claim: ServerClaim) -> Callable[[], None]:
     """What the child does before it becomes the server: note its pid, and end when we end.
 
     It runs after the change of user, which would undo PR_SET_PDEATHSIG. Where that does not

@@ -18,7 +18,7 @@ def find_in_wheel(name: str, path: str, *, instead: str) -> Path:
     if found is None or not found.exists():
         raise EmbeddedError(
             f"The wheel {name} is not installed (or does not exist for this platform): "
-            f"install it with `make install`, or set {instead}."
+            f"install it with `make run`, or set {instead}."
         )
     return found
 
