@@ -13,7 +13,7 @@ from app.cli.servers import CALLER, LOCAL, on_resources, refuse, servers
 from app.clock import new_id, utc_now
 from app.privacy.erase import ErasureAnswer, Order, erase_student
 from app.privacy.export import begin_export
-from app.privacy.retention import Held, report_retention
+from app.privacy.retention import RetentionCount, report_retention
 
 commands = typer.Typer()
 
@@ -77,13 +77,13 @@ def erase(
 def retention() -> None:
     """Print what is kept for how long, how much of it there is, and how old the oldest is."""
 
-    async def report(resources: Resources) -> list[Held]:
+    async def report(resources: Resources) -> list[RetentionCount]:
         return await report_retention(resources.sessions, resources.settings)
 
     with servers(LOCAL) as settings:
-        held = on_resources(settings, report)
+        counts = on_resources(settings, report)
     typer.echo(f"{'what':<20}{'kept':>14}{'rows':>12}  oldest")
-    for each in held:
+    for each in counts:
         kept = "until erased" if each.kept is None else f"{each.kept.days} days"
         oldest = f"{each.oldest:%Y-%m-%d}" if each.oldest else "-"
         typer.echo(f"{each.name:<20}{kept:>14}{each.rows:>12}  {oldest}")

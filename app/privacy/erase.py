@@ -104,7 +104,7 @@ async def resume_erasures(sessions: Sessions, bucket: Bucket) -> int:
 _BY_USER = LINKED_USER.where(User.id == OF_USER)
 _BY_SPARK_USER = LINKED_USER.where(LmsIntegration.lms_user_id == OF_SPARK_USER)
 _CLOSE = update(User).where(User.id == OF_USER).values(deletion_status="pending")
-_IS_NAMED = select(or_(*(exists().where(holding.of) for holding in HOLDINGS if holding.is_sparks)))
+_IS_NAMED = select(or_(*(exists().where(holding.of) for holding in HOLDINGS if holding.by_spark)))
 _BEGUN = select(*_ANSWER).where(Erasure.user_id == OF_USER)
 _NEW = insert(Erasure)
 # A backup may have brought back who was erased: then the tombstone is used again.

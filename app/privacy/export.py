@@ -40,16 +40,6 @@ Left out are only the digests of one-time codes and refresh tokens, with which n
 """
 
 
-@dataclass(frozen=True)
-class _Subject:
-    user_id: UUID
-    spark_user_id: str | None
-
-    @property
-    def parameters(self) -> dict[str, object]:
-        return {"of_user": self.user_id, "of_spark_user": self.spark_user_id}
-
-
 _SUBJECT = LINKED_USER.where(User.id == OF_USER)
 _FILES = (
     select(Upload.id, Upload.object_key, Upload.filename, Upload.sha256, Upload.created_at)
@@ -76,7 +66,8 @@ async def begin_export(
         if user.role != "student":
             raise NotAStudentError
         await record_audit(session, caller, "sensitive_read", user_id=user_id, what="export")
-    return _Export(sessions, bucket, _Subject(user_id, user.lms_user_id), now).stream()
+    whose = {"of_user": user_id, "of_spark_user": user.lms_user_id}
+    return _Export(sessions, bucket, whose, now).stream()
 
 
 class _Sink:
@@ -98,33 +89,30 @@ class _Sink:
         return taken
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """A file of the zip; `size_bytes` is 0 where it is not known."""
-
-    info: zipfile.ZipInfo
-    content: AsyncIterable[bytes]
+ZipEntry = tuple[zipfile.ZipInfo, AsyncIterable[bytes]]
 
 
 @dataclass(frozen=True)
 class _Export:
+    """`whose` are the parameters of the holdings."""
+
     sessions: Sessions
     bucket: Bucket
-    subject: _Subject
+    whose: dict[str, object]
     now: datetime
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         sink: Any = _Sink()
         archive = zipfile.ZipFile(sink, "w")  # not closed on a failure: that would make it whole
-        async for entry in self._entries():
-            with archive.open(entry.info, "w") as file:
-                async for chunk in entry.content:
+        async for info, content in self._entries():
+            with archive.open(info, "w") as file:
+                async for chunk in content:
                     file.write(chunk)
                     yield sink.take()
         archive.close()
         yield sink.take()
 
-    async def _entries(self) -> AsyncIterator[_Entry]:
+    async def _entries(self) -> AsyncIterator[ZipEntry]:
         yield self._text("README.txt", self._readme())
         for holding in HOLDINGS:
             yield self._text(f"{holding.name}.jsonl", self._lines(holding))
@@ -133,12 +121,12 @@ class _Export:
             for file in page:
                 info = zipfile.ZipInfo(_path(file), file.created_at.timetuple()[:6])
                 info.file_size = file.size_bytes
-                yield _Entry(info, self.bucket.read(file.object_key, chunk_bytes=CHUNK_BYTES))
+                yield info, self.bucket.read(file.object_key, chunk_bytes=CHUNK_BYTES)
 
-    def _text(self, name: str, content: AsyncIterable[bytes]) -> _Entry:
+    def _text(self, name: str, content: AsyncIterable[bytes]) -> ZipEntry:
         info = zipfile.ZipInfo(name, self.now.timetuple()[:6])
         info.compress_type = zipfile.ZIP_DEFLATED
-        return _Entry(info, content)
+        return info, content
 
     async def _readme(self) -> AsyncIterator[bytes]:
         tables = "\n".join(f"{holding.name}.jsonl: {holding.what}" for holding in HOLDINGS)
@@ -149,12 +137,11 @@ class _Export:
         table: Any = holding.table.__table__
         key = list(table.primary_key.columns)
         page = select(table).where(holding.of).order_by(*key).limit(holding.page_rows)
-        whose = self.subject.parameters
-        rows = await self._rows(page, whose)
+        rows = await self._rows(page, self.whose)
         while rows:
             yield b"".join(_line(row, holding) for row in rows)
             last = tuple_(*(rows[-1]._mapping[column] for column in key))  # noqa: SLF001
-            rows = await self._rows(page.where(tuple_(*key) > last), whose)
+            rows = await self._rows(page.where(tuple_(*key) > last), self.whose)
 
     async def _sums(self) -> AsyncIterator[bytes]:
         async for page in self._files():
@@ -162,7 +149,7 @@ class _Export:
 
     async def _files(self) -> AsyncIterator[list[Row[Any]]]:
         after = UUID(int=0)
-        while page := await self._rows(_FILES, self.subject.parameters | {"after": after}):
+        while page := await self._rows(_FILES, self.whose | {"after": after}):
             yield page
             after = page[-1].id
 

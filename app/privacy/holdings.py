@@ -62,7 +62,7 @@ class Holding:
     """Rows of `table` that are `of` a student. `secrets` are columns that are never shown.
 
     `is_deleted` is false for rows that an erasure removes or changes in a way of its own;
-    `is_sparks` says that there may be some of who has no account.
+    `by_spark` says that Spark may have named there a student who has no account.
     """
 
     table: type[Table]
@@ -71,7 +71,7 @@ class Holding:
     secrets: Collection[str] = ()
     page_rows: int = PAGE_ROWS
     is_deleted: bool = True
-    is_sparks: bool = False
+    by_spark: bool = False
 
     @property
     def name(self) -> str:
@@ -111,14 +111,14 @@ HOLDINGS = (
         # Each import by itself: the index begins with it.
         RosterRow.import_id.in_(select(RosterImport.id))
         & (RosterRow.spark_user_id == OF_SPARK_USER),
-        is_sparks=True,
+        by_spark=True,
     ),
     Holding(
         InboxDelivery,
         "messages from Spark as they came, and what they were answered",
         or_(InboxDelivery.user_id == OF_USER, InboxDelivery.spark_user_id == OF_SPARK_USER),
         page_rows=PAGE_LARGE_ROWS,
-        is_sparks=True,
+        by_spark=True,
     ),
     _owned(IdempotencyKey, "what repeated messages are answered"),
     _large(

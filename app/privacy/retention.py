@@ -137,7 +137,7 @@ def _batch(rule: Rule) -> Any:
 
 
 @dataclass(frozen=True)
-class Held:
+class RetentionCount:
     """`kept` is None for what stays until its student is erased."""
 
     name: str
@@ -146,20 +146,22 @@ class Held:
     oldest: datetime | None
 
 
-async def report_retention(sessions: Sessions, settings: Settings) -> list[Held]:
+async def report_retention(sessions: Sessions, settings: Settings) -> list[RetentionCount]:
     """What is there of each rule, then the submissions of each year."""
-    held = []
+    counts = []
     for rule in rules(settings):
         if not rule.moments:
             continue
         counted = select(func.count(), func.min(rule.moments[0])).where(rule.concerns)
         async with sessions() as session, session.begin():
             rows, oldest = (await session.execute(counted.select_from(rule.table))).one()
-        held.append(Held(rule.name, rule.kept, rows, oldest))
+        counts.append(RetentionCount(rule.name, rule.kept, rows, oldest))
     at = SubmissionRevision.submitted_at
     year: Any = extract("year", at)
     async with sessions() as session, session.begin():
         found = await session.execute(
             select(year, func.count(), func.min(at)).group_by(year).order_by(year)
         )
-        return held + [Held(f"submissions {each[0]}", None, *each[1:]) for each in found]
+        return counts + [
+            RetentionCount(f"submissions {each[0]}", None, *each[1:]) for each in found
+        ]
