@@ -79,24 +79,26 @@ class _Comparison:
     async def find_unfinished(self) -> None:
         """Uploads to the store that nobody will end: the sweep ends those whose row remains."""
         async for page in self.bucket.unfinished_uploads():
-            ours = [upload for upload in page if OUR_KEY.fullmatch(upload.object_key)]
+            ours = [upload for upload in page if OUR_KEY.fullmatch(upload[0])]
             self.report.foreign += len(page) - len(ours)
-            old = [upload for upload in ours if upload.started_at < self.before]
-            states = await self._states([upload.object_key for upload in old])
-            for upload in old:
-                if states.get(upload.object_key) not in {"pending", "deleting"}:
+            old = [
+                (key, upload_id) for key, upload_id, started_at in ours if started_at < self.before
+            ]
+            states = await self._states([object_key for object_key, _ in old])
+            for object_key, upload_id in old:
+                if states.get(object_key) not in {"pending", "deleting"}:
                     self.report.unfinished += 1
-                    self.tell("unfinished", upload.object_key)
+                    self.tell("unfinished", object_key)
                     if self.delete:
-                        await self.bucket.abort_upload(upload.object_key, upload.upload_id)
+                        await self.bucket.abort_upload(object_key, upload_id)
                         self.report.deleted += 1
 
     async def find_orphans(self) -> None:
         async for page in self.bucket.objects():
-            ours = [item for item in page if OUR_KEY.fullmatch(item.object_key)]
+            ours = [item for item in page if OUR_KEY.fullmatch(item[0])]
             self.report.objects += len(page)
             self.report.foreign += len(page) - len(ours)
-            old = [item.object_key for item in ours if item.modified_at < self.before]
+            old = [object_key for object_key, written_at in ours if written_at < self.before]
             states = await self._states(old)
             for object_key in old:
                 if object_key not in states and await self._is_orphan(object_key):
@@ -116,9 +118,9 @@ class _Comparison:
             self.report.rows += len(absent)
             last = next(reversed(absent))
             async for page in self.bucket.objects(after=after):
-                for item in page:
-                    absent.pop(item.object_key, None)
-                if any(item.object_key >= last for item in page):
+                for object_key, _ in page:
+                    absent.pop(object_key, None)
+                if any(object_key >= last for object_key, _ in page):
                     break
             for object_key, upload_id in absent.items():
                 if await self._is_missing(object_key):

@@ -9,7 +9,6 @@ not exist. Every failure is StorageUnavailableError, and says nothing of what S3
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -35,23 +34,6 @@ LINK_SECONDS = 300
 T = TypeVar("T")
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class ListedObject:
-    """An object as a listing shows it."""
-
-    object_key: str
-    modified_at: datetime
-
-
-@dataclass(frozen=True)
-class ListedUpload:
-    """A multipart upload that was neither completed nor aborted."""
-
-    object_key: str
-    upload_id: str
-    started_at: datetime
 
 
 class UploadGoneError(StorageUnavailableError):
@@ -160,9 +142,9 @@ class Bucket:
     async def _abort_others(self, object_key: str, upload_id: str) -> None:
         """Every unfinished upload of this key but the one."""
         async for page in self.unfinished_uploads(prefix=object_key):
-            for upload in page:
-                if upload.upload_id != upload_id:
-                    await self.abort_upload(object_key, upload.upload_id)
+            for _, other_id, _ in page:
+                if other_id != upload_id:
+                    await self.abort_upload(object_key, other_id)
 
     async def read(self, object_key: str, *, chunk_bytes: int) -> AsyncIterator[bytes]:
         """In chunks of at most so many bytes, each within CALL_SECONDS."""
@@ -227,21 +209,27 @@ class Bucket:
         )
         return any(item["Key"] == object_key for item in listed.get("Contents", []))
 
-    async def objects(self, *, after: str = "") -> AsyncIterator[list[ListedObject]]:
-        """Whose keys are greater than `after`, in pages of up to 1000, other people's included."""
+    async def objects(self, *, after: str = "") -> AsyncIterator[list[tuple[str, datetime]]]:
+        """Keys greater than `after` and when they were written, in pages of up to 1000, other
+        people's included.
+        """
         start: dict[str, Any] = {"StartAfter": after}
         while True:
             page = await _within(
                 CALL_SECONDS, self._client.list_objects_v2(Bucket=self._name, **start)
             )
             found = page.get("Contents", [])
-            yield [ListedObject(item["Key"], item["LastModified"]) for item in found]
+            yield [(item["Key"], item["LastModified"]) for item in found]
             if not page["IsTruncated"]:
                 return
             start = {"ContinuationToken": page["NextContinuationToken"]}
 
-    async def unfinished_uploads(self, *, prefix: str = "") -> AsyncIterator[list[ListedUpload]]:
-        """Whose keys begin with `prefix`, in pages, other people's included."""
+    async def unfinished_uploads(
+        self, *, prefix: str = ""
+    ) -> AsyncIterator[list[tuple[str, str, datetime]]]:
+        """Key, upload id and start of each that was neither completed nor aborted and whose key
+        begins with `prefix`, in pages, other people's included.
+        """
         start: dict[str, Any] = {}
         while True:
             page = await _within(
@@ -249,7 +237,7 @@ class Bucket:
                 self._client.list_multipart_uploads(Bucket=self._name, Prefix=prefix, **start),
             )
             found = page.get("Uploads", [])
-            yield [ListedUpload(item["Key"], item["UploadId"], item["Initiated"]) for item in found]
+            yield [(item["Key"], item["UploadId"], item["Initiated"]) for item in found]
             if not page["IsTruncated"]:
                 return
             start = {  # SeaweedFS lists by upload id and has no marker of keys

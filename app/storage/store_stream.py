@@ -16,8 +16,8 @@ from app.storage.part_buffers import PART_BYTES, PartBody
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
-# Filled while a part is leaving; then the stream waits. So less than 10 MB that arrived have not
-# been handed to the connection with the store.
+# The next part is filled this far while one is leaving; then the stream waits. The connection with
+# the store has still to take less than 10 MB of what arrived.
 MAX_AHEAD_BYTES = 7 * MEBIBYTE // 2
 SETTLE_SECONDS = 2
 PARTS_AT_ONCE = 2  # of one file: the store still works on one while it is sent the next
