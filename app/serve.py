@@ -8,6 +8,8 @@ import uvicorn
 from fastapi import FastAPI
 from typing_extensions import override
 
+from app.main import create_app
+from app.settings import Settings
 from app.worker import run_worker
 
 # How long running requests may take to end: a person at a terminal waits less than a host.
@@ -34,9 +36,10 @@ def http_config(app: FastAPI, *, host: str, port: int) -> uvicorn.Config:
 class Server(uvicorn.Server):
     """uvicorn with the worker beside it. A signal ends both in order and is not raised again."""
 
-    def __init__(self, app: FastAPI, *, host: str, port: int) -> None:
-        super().__init__(http_config(app, host=host, port=port))
-        self._app = app
+    def __init__(self, settings: Settings, *, host: str, port: int) -> None:
+        self._app = create_app(settings)
+        self._settings = settings
+        super().__init__(http_config(self._app, host=host, port=port))
 
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -19,7 +19,7 @@ from app.clock import utc_now
 from app.contract import stale_files
 from app.demo import Demo, DemoFailedError
 from app.logs import configure_logs
-from app.main import create_app, open_resources
+from app.main import open_resources
 from app.play_spark import try_it
 from app.serve import Server
 from app.settings import Settings
@@ -46,7 +46,7 @@ def serve(
     """Serve web and worker in one process."""
     configure_logs()
     with _listen(host, port) as listener, servers(LOCAL) as settings:
-        _Announced(settings, host=host, port=port).run([listener])
+        _AnnouncingServer(settings, host=host, port=port).run([listener])
 
 
 @commands.command()
@@ -62,7 +62,7 @@ def demo() -> None:
     """Play one student's homework through a service of its own, and check what comes back."""
     configure_logs(logging.WARNING)
     with servers(LOCAL / "demo") as settings:
-        server = _Demonstrated(settings, host="127.0.0.1", port=0)
+        server = _DemoServer(settings)
         server.run()
     typer.echo(server.demo.table())
     if server.failure:
@@ -94,12 +94,8 @@ def openapi(
         refuse("Run `make openapi` and commit what it writes.")
 
 
-class _Announced(Server):
+class _AnnouncingServer(Server):
     """Says where it is, and how to try it."""
-
-    def __init__(self, settings: Settings, *, host: str, port: int) -> None:
-        super().__init__(create_app(settings), host=host, port=port)
-        self._settings = settings
 
     @override
     async def on_serving(self) -> None:
@@ -108,12 +104,11 @@ class _Announced(Server):
             typer.echo(try_it(self._settings, self.base_url, now=utc_now()))
 
 
-class _Demonstrated(Server):
+class _DemoServer(Server):
     """Serves until its demo is over."""
 
-    def __init__(self, settings: Settings, *, host: str, port: int) -> None:
-        super().__init__(create_app(settings), host=host, port=port)
-        self._settings = settings
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, host="127.0.0.1", port=0)
         self.demo = Demo()
         self.failure = "It was interrupted."
 
