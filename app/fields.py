@@ -4,14 +4,7 @@ from datetime import UTC, date, datetime, time
 from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    WithJsonSchema,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from app.text import identifier_text
 
@@ -42,6 +35,7 @@ NullableMoment = Annotated[datetime | None, Field(examples=[MOMENT_EXAMPLE])]
 Revision = Annotated[int, Field(ge=1, examples=[1])]
 Experience = Annotated[int, Field(ge=0, title="XP awarded", examples=[100])]
 Success = Annotated[Literal[True], Field(description="Always true.", examples=[True])]
+RequestId = Annotated[str, Field(description="Name it when you ask us.", examples=[UUID_EXAMPLE])]
 SparkUserId = Annotated[Text, Field(max_length=255, examples=["student_42"])]
 SparkAssignmentId = Annotated[Text, Field(max_length=255, examples=["test_assignment_001"])]
 SparkCourseId = Annotated[Text, Field(max_length=255, examples=["test_course_001"])]

@@ -75,10 +75,7 @@ class ActivityData(ContractModel):
 
     events: list[Event] = Field(max_length=500, description="Newest first, at most `limit`.")
     total_count: int = Field(
-        ge=0,
-        title="Total",
-        description="All events that the filters let through.",
-        examples=[60],
+        ge=0, title="Total", description="All events that the filters let through.", examples=[60]
     )
     summary: ActivitySummary = Field(description="Counts over all of them.")
     filters_applied: AppliedFilters = Field(title="Filters", description="As applied.")

@@ -11,13 +11,7 @@ from app import fields
 from app.clock import MILLISECOND, first_id, moment_of
 from app.database import Sessions
 from app.evidence.revision_files import FILES_OF
-from app.models import (
-    PLATFORM,
-    LmsIntegration,
-    QuestTaskCompletion,
-    SubmissionRevision,
-    Upload,
-)
+from app.models import PLATFORM, LmsIntegration, QuestTaskCompletion, SubmissionRevision, Upload
 
 Outcome = Literal["current", "replaced"]
 

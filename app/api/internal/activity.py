@@ -11,10 +11,7 @@ from app.activity.search import search_activity
 from app.api.callers import READ
 from app.api.dependencies import Now, Opened
 from app.api.problems import problems
-from app.errors import (
-    INTERNAL_PROBLEMS,
-    FieldInvalidError,
-)
+from app.errors import INTERNAL_PROBLEMS, FieldInvalidError
 from app.fields import ContractModel, First, Last, Success
 
 router = APIRouter(prefix="/internal/v1", tags=["activity"], dependencies=[READ])
@@ -33,9 +30,7 @@ class ActivityQuery(ContractModel):
         description="ISO 8601 date or moment, UTC unless it says; default 7 days before the end.",
     )
     end_date: Last = Field(
-        None,
-        title="End",
-        description="As `start_date`, a date with its whole day; default now.",
+        None, title="End", description="As `start_date`, a date with its whole day; default now."
     )
     event_type: EventType | None = Field(
         None,

@@ -9,6 +9,7 @@ from app.api.callers import STUDENT_READ, STUDENT_WRITE, Caller
 from app.api.dependencies import Now
 from app.clock import new_id
 from app.errors import FieldMissingError, NotFoundError
+from app.fields import UUID_EXAMPLE
 from app.portfolio.open_evidence import Editor
 
 PREFIX = "/internal/v1/evidence"
@@ -19,7 +20,7 @@ StudentId = Annotated[
     Query(
         title="User id",
         description="The student; required with a service key, needless with their own token.",
-        examples=["0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"],
+        examples=[UUID_EXAMPLE],
     ),
 ]
 

@@ -43,8 +43,7 @@ class SavedAnswer(ContractModel):
     xp_awarded: Experience = Field(description="The task's XP if it was completed by this; else 0.")
     has_collaboration_bonus: Literal[False] = Field(description="Always false.", examples=[False])
     quest_completed: bool = Field(
-        description="Whether the student's quest is completed.",
-        examples=[False],
+        description="Whether the student's quest is completed.", examples=[False]
     )
     blocks: list[BlockPlace] = Field(description="In the order they were sent.")
     updated_at: VersionNow

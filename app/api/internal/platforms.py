@@ -3,12 +3,13 @@
 from typing import Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from app.api.callers import READ
 from app.api.dependencies import Opened
 from app.api.problems import problems
 from app.errors import INTERNAL_PROBLEMS
+from app.fields import ContractModel
 
 router = APIRouter(prefix="/internal/v1/lms", tags=["lms"], dependencies=[READ])
 
@@ -16,19 +17,15 @@ router = APIRouter(prefix="/internal/v1/lms", tags=["lms"], dependencies=[READ])
 NEEDED = ("spark_sso_secret", "spark_webhook_secret", "jwt_secret_key")
 
 
-class Platform(BaseModel):
+class Platform(ContractModel):
     """An LMS, in the shape of the main app's admin panel (CONTRACT 10)."""
 
     id: Literal["spark"] = Field(title="Platform id", description="The LMS.", examples=["spark"])
-    name: str = Field(
-        max_length=50, title="Name", description="For people.", examples=["Spark LMS"]
-    )
+    name: str = Field(max_length=50, description="For people.", examples=["Spark LMS"])
     auth_method: Literal["simple_jwt"] = Field(
         title="Sign-in method", description="How students arrive.", examples=["simple_jwt"]
     )
-    configured: bool = Field(
-        title="Configured", description="Whether every variable it needs is set.", examples=[True]
-    )
+    configured: bool = Field(description="Whether every variable it needs is set.", examples=[True])
     missing_vars: list[str] = Field(
         max_length=len(NEEDED),
         title="Missing variables",
@@ -41,9 +38,7 @@ class Platform(BaseModel):
         examples=[True],
     )
     supports_roster_sync: bool = Field(
-        title="Roster sync",
-        description="By webhook, and by import of a file.",
-        examples=[True],
+        title="Roster sync", description="By webhook, and by import of a file.", examples=[True]
     )
 
 

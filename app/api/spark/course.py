@@ -1,22 +1,14 @@
 """The course webhook: hand the request to `courses`, answer what it did."""
 
-from typing import Literal
-from uuid import UUID
-
 from fastapi import APIRouter, Request, Security
-from pydantic import BaseModel, Field
+from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
+from app import fields
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.problems import json_body, problems
-from app.api.spark.delivery import (
-    SIGNATURE_HEADERS,
-    WEBHOOK_PARAMETERS,
-    DryRun,
-    read_delivery,
-)
+from app.api.spark.delivery import SIGNATURE_HEADERS, WEBHOOK_PARAMETERS, DryRun, read_delivery
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
-from app.api.spark.schemas import UUID_EXAMPLE
 from app.courses.course import CoursePayload
 from app.courses.receive_course import receive_course, rehearse_course
 from app.errors import WEBHOOK_PROBLEMS, CourseSyncFailedError
@@ -34,22 +26,16 @@ Signed like a submission. Sending the same again changes nothing; of two differe
 one comes after the other entirely."""
 
 
-class CourseAnswer(BaseModel):
+class CourseAnswer(fields.ContractModel):
     """The course is as Spark says."""
 
-    success: Literal[True] = Field(title="Success", description="Always true.", examples=[True])
-    quest_id: UUID = Field(title="Quest id", description="Optio's quest.", examples=[UUID_EXAMPLE])
-    task_count: int = Field(
-        title="Task count", description="Tasks that were created or updated.", examples=[12]
-    )
+    success: fields.Success
+    quest_id: fields.Id = Field(description="Optio's quest.")
+    task_count: int = Field(description="Tasks that were created or updated.", examples=[12])
     message: str = Field(
-        title="Message",
-        description="For people.",
-        examples=["Quest 'Weather' synced successfully"],
+        description="For people.", examples=["Quest 'Weather' synced successfully"]
     )
-    request_id: str = Field(
-        title="Request id", description="Name it when you ask us.", examples=[UUID_EXAMPLE]
-    )
+    request_id: fields.RequestId
 
 
 @router.post(

@@ -1,21 +1,14 @@
 """The roster webhook: hand the request to `courses`, answer what it did."""
 
-from typing import Literal
-
 from fastapi import APIRouter, Request, Security
-from pydantic import BaseModel, Field
+from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
+from app import fields
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.problems import inline_schema, problems
-from app.api.spark.delivery import (
-    SIGNATURE_HEADERS,
-    WEBHOOK_PARAMETERS,
-    DryRun,
-    read_delivery,
-)
+from app.api.spark.delivery import SIGNATURE_HEADERS, WEBHOOK_PARAMETERS, DryRun, read_delivery
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
-from app.api.spark.schemas import UUID_EXAMPLE
 from app.courses.change_roster import Changed
 from app.courses.receive_roster import receive_roster, rehearse_receipt
 from app.courses.roster import RosterPayload, StudentPayload
@@ -42,41 +35,27 @@ REQUEST_BODY = {
 }
 
 
-class RosterEntryFault(BaseModel):
+class RosterEntryFault(fields.ContractModel):
     """An entry that had no effect."""
 
-    index: int = Field(title="Index", description="Its place in `entries`, from 0.", examples=[3])
-    spark_user_id: str = Field(
-        title="Spark user id", description="As it was sent.", examples=["student_42"]
-    )
+    index: int = Field(description="Its place in `entries`, from 0.", examples=[3])
+    spark_user_id: str = Field(description="As it was sent.", examples=["student_42"])
     code: str = Field(
-        title="Code",
-        description="`account_inactive` or `account_link_forbidden`.",
-        examples=["account_inactive"],
+        description="`account_inactive` or `account_link_forbidden`.", examples=["account_inactive"]
     )
-    error: str = Field(title="Error", description="For people.", examples=["Account not active"])
+    error: str = Field(description="For people.", examples=["Account not active"])
 
 
-class RosterAnswer(BaseModel):
+class RosterAnswer(fields.ContractModel):
     """What became of the entries: the counts without `users_created`, and `errors`, add up."""
 
-    success: Literal[True] = Field(title="Success", description="Always true.", examples=[True])
-    enrolled: int = Field(
-        title="Enrolled", description="Enrolments that are new or active again.", examples=[25]
-    )
-    dropped: int = Field(title="Dropped", description="Enrolments that ended.", examples=[2])
-    users_created: int = Field(
-        title="Users created", description="Students who had no account.", examples=[3]
-    )
-    unchanged: int = Field(
-        title="Unchanged", description="Entries that were so already.", examples=[0]
-    )
-    errors: list[RosterEntryFault] = Field(
-        title="Errors", description="Entries that had no effect."
-    )
-    request_id: str = Field(
-        title="Request id", description="Name it when you ask us.", examples=[UUID_EXAMPLE]
-    )
+    success: fields.Success
+    enrolled: int = Field(description="Enrolments that are new or active again.", examples=[25])
+    dropped: int = Field(description="Enrolments that ended.", examples=[2])
+    users_created: int = Field(description="Students who had no account.", examples=[3])
+    unchanged: int = Field(description="Entries that were so already.", examples=[0])
+    errors: list[RosterEntryFault] = Field(description="Entries that had no effect.")
+    request_id: fields.RequestId
 
 
 @router.post(

@@ -1,14 +1,13 @@
 """What Spark sends and reads, beside a submission and its answer."""
 
 from typing import Literal
-from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-UUID_EXAMPLE = "0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"
+from app import fields
 
 
-class CodeExchange(BaseModel):
+class CodeExchange(fields.ContractModel):
     """The one-time code from the redirect."""
 
     code: str = Field(
@@ -20,12 +19,10 @@ class CodeExchange(BaseModel):
     )
 
 
-class TokenAnswer(BaseModel):
+class TokenAnswer(fields.ContractModel):
     """The app tokens of a new session. The same tokens are set as cookies."""
 
-    user_id: UUID = Field(
-        title="User id", description="The student's Optio user id.", examples=[UUID_EXAMPLE]
-    )
+    user_id: fields.Id = Field(description="The student's Optio user id.")
     app_access_token: str = Field(
         title="Access token",
         description="JWT for the main app's API, 1 hour by default.",
@@ -37,5 +34,5 @@ class TokenAnswer(BaseModel):
         examples=["eyJhbGciOiJIUzI1NiJ9.eyJ0eXBlIjoicmVmcmVzaCJ9.c2lnbmF0dXJl"],
     )
     message: Literal["Authentication successful"] = Field(
-        title="Message", description="For people.", examples=["Authentication successful"]
+        description="For people.", examples=["Authentication successful"]
     )
