@@ -59,7 +59,7 @@ def _last_moment(value: object) -> datetime:
 
 
 def _moment(value: str, time_of_day: time) -> datetime:
-    """Of an ISO date that time of its day in UTC; of an ISO moment itself. Raises ValueError."""
+    """An ISO date means that time of its day, in UTC; an ISO moment itself. Raises ValueError."""
     try:
         moment = datetime.combine(date.fromisoformat(value), time_of_day)
     except ValueError:
@@ -73,7 +73,9 @@ _DATE_OR_MOMENT = WithJsonSchema(
     {"anyOf": [{"type": "string", "format": kind} for kind in ("date", "date-time")]}
 )
 _DATE = Field(examples=["2026-11-16"])
-First = Annotated[
+FirstMoment = Annotated[
     Annotated[datetime, BeforeValidator(_first_moment), _DATE_OR_MOMENT] | None, _DATE
 ]
-Last = Annotated[Annotated[datetime, BeforeValidator(_last_moment), _DATE_OR_MOMENT] | None, _DATE]
+LastMoment = Annotated[
+    Annotated[datetime, BeforeValidator(_last_moment), _DATE_OR_MOMENT] | None, _DATE
+]

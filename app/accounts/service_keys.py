@@ -23,7 +23,6 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "optio"
 FORM = re.compile(rf"({PREFIX}_[0-9a-f]{{16}})\.([\w-]{{43}})", re.ASCII)
 
-
 _FIND = select(ServiceKey.secret_hash, ServiceKey.scopes).where(
     ServiceKey.id == bindparam("key_id"), ServiceKey.revoked_at.is_(None)
 )

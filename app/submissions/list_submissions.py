@@ -23,10 +23,10 @@ class SubmissionFilter(fields.ContractModel):
     spark_user_id: fields.OfSparkUser = None
     spark_assignment_id: fields.OfSparkAssignment = None
     quest_id: fields.NullableId = Field(None, description="In this quest.")
-    received_from: fields.First = Field(
+    received_from: fields.FirstMoment = Field(
         None, description="ISO 8601 date or moment, UTC unless it says; itself included."
     )
-    received_to: fields.Last = Field(
+    received_to: fields.LastMoment = Field(
         None, description="As `received_from`; itself included, a date with its whole day."
     )
     outcome: Outcome | None = Field(

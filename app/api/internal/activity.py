@@ -12,7 +12,7 @@ from app.api.callers import READ
 from app.api.dependencies import Now, Opened
 from app.api.problems import problems
 from app.errors import INTERNAL_PROBLEMS, FieldInvalidError
-from app.fields import ContractModel, First, Last, Success
+from app.fields import ContractModel, FirstMoment, LastMoment, Success
 
 router = APIRouter(prefix="/internal/v1", tags=["activity"], dependencies=[READ])
 
@@ -24,12 +24,12 @@ class ActivityQuery(ContractModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    start_date: First = Field(
+    start_date: FirstMoment = Field(
         None,
         title="Start",
         description="ISO 8601 date or moment, UTC unless it says; default 7 days before the end.",
     )
-    end_date: Last = Field(
+    end_date: LastMoment = Field(
         None, title="End", description="As `start_date`, a date with its whole day; default now."
     )
     event_type: EventType | None = Field(
