@@ -1,4 +1,4 @@
-"""`kill -9` at any moment under load (SECURITY 10-12): 0 lost, 0 doubled, 0 orphans."""
+"""`kill -9` at any moment under load (SECURITY promises 10-12): 0 lost, 0 doubled, 0 orphans."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The body reader alone: any cut of any form, every fault of FAULTS group F, every limit."""
+"""The body reader alone: any cut of any form, every fault of FAULTS F, every limit."""
 
 import asyncio
 import contextlib
@@ -171,7 +171,7 @@ async def test_a_body_that_only_lacks_its_end_is_called_truncated(cut_off: int) 
         await receive([body[:cut_off]])
 
 
-# ------------------------------------------------------------------ FAULTS group F, row by row
+# ------------------------------------------------------------------ FAULTS F, row by row
 
 NAMED = b'Content-Disposition: form-data; name="a"'
 

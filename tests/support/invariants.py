@@ -1,4 +1,4 @@
-"""What must hold after any fault (FAULTS, invariants L D O): nothing lost, doubled or orphaned.
+"""What must hold after any fault (FAULTS invariants L, D, O): nothing lost, doubled or orphaned.
 
 Looks at a whole database and bucket from outside the service. The caller has let one sweep pass.
 """

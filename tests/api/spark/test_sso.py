@@ -307,7 +307,7 @@ async def test_of_twenty_clicks_at_once_one_code_lives(lms: Spark) -> None:
 
 
 async def test_clicks_and_exchanges_that_race_make_one_session(lms: Spark) -> None:
-    """P028: promise 1 of SECURITY.md"""
+    """P028, SECURITY promise 1"""
     token = lms.launch_token()
     code = await lms.launch_code(token)
     acts = [act for _ in range(10) for act in (lms.exchange(code), lms.launch(token))]
