@@ -21,12 +21,12 @@ def new_id() -> UUID:
 
 
 def moment_of(made: UUID) -> datetime:
-    """When `new_id` made it, to the millisecond."""
+    """The moment at which `new_id` made this id, to the millisecond."""
     return EPOCH + (made.int >> 80) * MILLISECOND
 
 
 def first_id(moment: datetime) -> UUID:
-    """What `new_id` makes from this millisecond on is not less, what it made before is."""
+    """The lowest id of this millisecond: later ones are not less, earlier ones are."""
     return UUID(int=max(0, (moment - EPOCH) // MILLISECOND) << 80)
 
 

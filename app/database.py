@@ -29,13 +29,13 @@ CONNECT_SECONDS = 5
 POOL_WAIT_SECONDS = 4
 ALEMBIC_INI = Path(__file__).parent.parent / "alembic.ini"
 
-# What a database that cannot answer raises; a refused connection is no SQLAlchemy error.
+# A database that cannot answer raises these; a refused connection is no SQLAlchemy error.
 OUTAGES: tuple[type[Exception], ...] = (
     DBAPIError,
     ConnectionError,
     TimeoutError,
 )
-# What a best effort passes over.
+# A best effort passes over these.
 FAILURES: tuple[type[Exception], ...] = (ServiceError, *OUTAGES)
 
 # Classes of SQLSTATE that no retry mends: data, integrity and syntax (PostgreSQL appendix A).
@@ -51,8 +51,8 @@ WORTH_RETRYING = (
 )
 TRIES = 3
 
-# What an act works in: Core statements on one connection. An ORM session would cost more than the
-# statements themselves, and nothing here maps objects.
+# An act runs Core statements on one connection. An ORM session would cost more than the statements
+# themselves, and nothing here maps objects.
 Session = AsyncConnection
 Sessions = Callable[[], AbstractAsyncContextManager[Session]]
 
@@ -100,7 +100,7 @@ def _leave_standby(context: ExceptionContext) -> None:
 
 
 def _refuse_closed(connection: Any, *_: object) -> None:
-    """The pool takes another one. Asking the server itself (`pool_pre_ping`) costs three round
+    """Make the pool take another connection. Asking the server (`pool_pre_ping`) costs three round
     trips; asyncpg knows when the server has hung up.
     """
     if connection.driver_connection.is_closed():
@@ -115,7 +115,7 @@ def read_as(shape: type[Columns], row: Row[*tuple[Any, ...]]) -> Columns:
 def open_sessions(engine: AsyncEngine, *, at_once: int) -> Sessions:
     """Sessions in the order they are asked for, `at_once` at most.
 
-    The pool alone wakes who waits in no order. Raises OverloadedError after POOL_WAIT_SECONDS.
+    By itself the pool wakes waiters in no order. Raises OverloadedError after POOL_WAIT_SECONDS.
     """
     turns = asyncio.Semaphore(at_once)
 
@@ -165,7 +165,7 @@ def explain_outage(failure: Exception) -> ServiceError | None:
 
 
 def sqlstate_of(failure: Exception) -> str:
-    """Empty for what the server itself did not say, as a time-out."""
+    """The SQLSTATE of the server; empty for an error that it did not send, as a time-out."""
     return str(getattr(getattr(failure, "orig", None), "sqlstate", None) or "")
 
 

@@ -9,7 +9,7 @@ import sys
 
 import structlog
 
-# What these say of a request may quote it.
+# The lines of these libraries may quote a request.
 SILENT = ("httpx", "botocore", "aiobotocore", "asyncio", "python_multipart")
 
 

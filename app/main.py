@@ -78,7 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or load_settings()
     if not structlog.is_configured():  # started by uvicorn itself
         configure_logs()
-    # Whoever starts uvicorn: its access log would write the query, and with it launch tokens.
+    # uvicorn's access log, whoever starts it, would write the query, and with it launch tokens.
     logging.getLogger("uvicorn.access").disabled = True
 
     @asynccontextmanager

@@ -29,8 +29,8 @@ def sign(secret: SecretStr, content: bytes) -> str:
 
 
 def own_keys(settings: Settings, purpose: str) -> tuple[SecretStr, ...]:
-    """Keys for one purpose alone: sign with the first; a second is of the secret before the last
-    rotation. Without any secret one that lives as long as this process.
+    """Keys for one purpose alone: sign with the first; the second is of the previous secret. Where
+    no secret is set, one key that lives as long as this process.
     """
     pair = (
         (settings.jwt_secret_key, settings.jwt_secret_key_previous)
@@ -42,7 +42,7 @@ def own_keys(settings: Settings, purpose: str) -> tuple[SecretStr, ...]:
 
 
 def token_key(secret: SecretStr) -> TokenKey:
-    """Build it once."""
+    """The key of one secret; building it costs, so build it once."""
     return jwk.construct(secret.get_secret_value(), ALGORITHM)
 
 

@@ -28,7 +28,7 @@ from app.worker import run_worker
 commands = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    pretty_exceptions_enable=False,  # it prints local variables, secrets among them
+    pretty_exceptions_enable=False,  # a pretty traceback prints local variables, secrets among them
 )
 commands.add_typer(stored.commands)
 commands.add_typer(rosters.commands)

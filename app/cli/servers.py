@@ -80,7 +80,7 @@ def refuse(sentence: str) -> NoReturn:
 
 
 def on_database(settings: Settings, act: Callable[[Sessions], Awaitable[Answer]]) -> Answer:
-    """What an act answers that needs the database alone."""
+    """The answer of an act that needs the database alone."""
 
     async def connected() -> Answer:
         engine = create_engine(settings)
@@ -93,7 +93,7 @@ def on_database(settings: Settings, act: Callable[[Sessions], Awaitable[Answer]]
 
 
 def on_resources(settings: Settings, act: Callable[[Resources], Awaitable[Answer]]) -> Answer:
-    """What an act answers that needs what a process of the service holds open."""
+    """The answer of an act that needs all that a process of the service holds open."""
 
     async def opened() -> Answer:
         async with open_resources(settings) as resources:

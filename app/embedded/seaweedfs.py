@@ -28,8 +28,8 @@ PORTS = (
     "filer.port",
     "filer.port.grpc",
     "admin.port",
-    # Its maintenance worker looks 10,000 above admin.port and finds nobody here, which is meant:
-    # with a worker connected the end can take 11 s. It says so in the log every five seconds.
+    # The maintenance worker looks for this one 10,000 above admin.port, in vain, which is meant:
+    # with a worker connected the end can take 11 s. Its log says so every five seconds.
     "admin.port.grpc",
 )
 OPTIONS = (

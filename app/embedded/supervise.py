@@ -19,7 +19,7 @@ from typing import Any
 from app.embedded.folder import EmbeddedError, open_lock, take_lock
 
 START_SECONDS = 60.0
-STOP_SECONDS = 2.0  # of the six between Ctrl-C and the end, three belong to requests
+STOP_SECONDS = 2.0  # six pass between Ctrl-C and the end; three belong to requests
 ORPHAN_SECONDS = 10.0
 KILL_SECONDS = 0.5
 POLL_SECONDS = 0.01
@@ -185,7 +185,7 @@ def _tie_to_us(claim: ServerClaim) -> Callable[[], None]:
         os.pwrite(claim.lock, str(os.getpid()).encode(), 0)
         if prctl is not None:
             prctl(PR_SET_PDEATHSIG, int(claim.stop_signal))
-        if os.getppid() != parent:  # killed before the line above
+        if os.getppid() != parent:  # the parent died before the line above
             os._exit(1)
 
     return tie

@@ -5,7 +5,7 @@ there was one quest for each assignment. What was synced is looked at first. Ass
 unique across courses, so a match counts only when it is the only one:
 
     1. the course is given and known: that course only, even if the assignment is not in it
-    2. exactly one match in the student's own organisations; who has none belongs to all
+    2. exactly one match in the student's own organisations; a student of none belongs to all
     3. several, and the student is actively enrolled in exactly one of them
     4. otherwise the sender must say which course is meant
 """
@@ -94,7 +94,7 @@ async def resolve_assignment(
 async def choose_match(
     session: Session, matches: Sequence[Match], assignment_id: str, *, course_id: str | None
 ) -> Match:
-    """The one that is meant. Raises as `resolve_assignment`."""
+    """The match that is meant. Raises as `resolve_assignment`."""
     named = [match for match in matches if course_id and match.course_id == course_id]
     candidates = named
     if not named and not (course_id and await _is_known(session, course_id)):

@@ -196,8 +196,8 @@ async def _find_faults(
 async def repair_student(
     sessions: Sessions, user_id: UUID, *, now: datetime, new_id: Callable[[], UUID]
 ) -> None:
-    """Give what has no award the XP of its task, and raise totals to their ledger. Lowers nothing
-    and may be repeated.
+    """Award completions without an award the XP of their task, and raise totals to their ledger.
+    Lowers nothing and may be repeated.
 
     Takes its locks as an award does, the ledger first and totals second, so that neither waits for
     the other's end and no award is counted twice or missed.
@@ -205,7 +205,7 @@ async def repair_student(
     student = {"student": user_id}
     async with sessions() as session, session.begin():
         await _pay(session, student, new_id)
-        await session.execute(_MAKE_TOTALS, student)  # what is not there cannot be locked
+        await session.execute(_MAKE_TOTALS, student)  # a missing row cannot be locked
         await session.execute(_LOCK_TOTALS, student)
         # A statement of its own: it sees every award that is in the totals just locked.
         await session.execute(_RAISE, student | {"now": now})

@@ -74,7 +74,7 @@ def award(completion: CTE) -> tuple[CTE, CTE, CTE]:
 
 
 def award_parameters(task: Task, award_id: UUID) -> dict[str, Any]:
-    """Those of `award` that are of the task."""
+    """The parameters of `award` that come from the task."""
     subjects = subject_xp(task.subject_xp_distribution)
     return {
         "award_id": award_id,

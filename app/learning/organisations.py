@@ -11,7 +11,7 @@ from app.models import SparkCourse, UserQuest
 def is_own(
     organisation: SQLColumnExpression[Any], user_id: ColumnElement[Any]
 ) -> ColumnElement[bool]:
-    """Whether a course of `organisation` may be the student's; who belongs to none may mean all."""
+    """Whether a course of `organisation` may be the student's: any, when they belong to none."""
     named, enrolment = aliased(SparkCourse), aliased(UserQuest)
     known = (
         select(named.id)
@@ -19,5 +19,5 @@ def is_own(
         .where(enrolment.user_id == user_id, named.spark_org_id != "")
         .correlate_except(named, enrolment)
     )
-    # Each stops at the first enrolment that fits; a list of all organisations would be made whole.
+    # Each EXISTS stops at the first enrolment that fits; a list of them would be made whole.
     return or_(known.where(named.spark_org_id == organisation).exists(), ~known.exists())

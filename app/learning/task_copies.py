@@ -44,8 +44,8 @@ _COPIED = (
 )
 _TEMPLATE: Any = CourseQuestTask.__table__.c
 _ASSIGNMENT: Any = SparkAssignment.__table__.c
-ROWS_AT_ONCE = 10_000  # of a large course, so that no statement runs into its time limit
-CURRENT = SparkAssignment.retired_at.is_(None)  # also for a template that is no assignment's
+ROWS_AT_ONCE = 10_000  # so that no statement of a large course runs into its limit
+CURRENT = SparkAssignment.retired_at.is_(None)  # true for a template without an assignment, too
 
 
 def copies_for(enrolments: FromClause, *, of: ColumnElement[bool] = CURRENT) -> Insert:
@@ -100,7 +100,7 @@ _LACKING = (
 _COPY_TO_ALL = copies_for(
     _ENROLLED.cte("enrolled"), of=_TEMPLATE.id == any_(bindparam("templates", type_=ARRAY(Uuid)))
 )
-# Untouched is a copy that was neither handed in nor worked on.
+# A copy is untouched when it was neither handed in nor worked on.
 _UNTOUCHED = and_(
     *(
         ~select(work.id)
@@ -145,15 +145,15 @@ _FOLLOW = (
 async def copy_missing_tasks(
     session: Session, user_quest_id: UUID, *, template_id: UUID | None
 ) -> None:
-    """All current ones, and the task of this template even if it was retired."""
+    """Copy every current task, and the task of this template even if it was retired."""
     await session.execute(
         _COPY_MISSING, {"user_quest_id": user_quest_id, "template_id": template_id}
     )
 
 
 async def follow_templates(session: Session, quest_id: UUID, *, now: datetime) -> None:
-    """Active enrolments get the tasks that were added. Copies follow Spark: in what must be done
-    until when, all of them; in their titles and order, those without work in them.
+    """Active enrolments get the tasks that were added. All copies follow Spark in whether they are
+    required and when they are due; copies without work also in title, description and order.
     """
     await _copy_to_all(session, quest_id)
     for statement in _FOLLOW:

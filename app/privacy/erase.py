@@ -29,7 +29,7 @@ from app.privacy.finish_erasure import go_on, stop_writers
 from app.privacy.holdings import HOLDINGS, LINKED_USER, OF_SPARK_USER, OF_USER
 from app.storage.bucket import Bucket
 
-FINISH_SECONDS = 30  # so long a caller waits; then the sweep goes on
+FINISH_SECONDS = 30  # a caller waits so long; then the sweep goes on
 FINISH_POLL_SECONDS = 0.2
 
 log = structlog.get_logger()
@@ -37,8 +37,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Order:
-    """Somebody wants a student erased, who is named by the user id or (text) by the Spark id, also
-    without an account.
+    """An order to erase a student, named by the user id or (text) by the Spark id, which needs no
+    account.
     """
 
     id: UUID
@@ -80,7 +80,7 @@ async def erase_student(
             while not await go_on(sessions, bucket, tombstone.id):  # noqa: ASYNC110 - elsewhere
                 await asyncio.sleep(FINISH_POLL_SECONDS)
     except TimeoutError:
-        if not deadline.expired():  # it was the database
+        if not deadline.expired():  # the database timed out, not the wait
             raise
     async with sessions() as session, session.begin():
         found = await session.execute(_READ, {"erasure_id": tombstone.id})
@@ -107,7 +107,7 @@ _CLOSE = update(User).where(User.id == OF_USER).values(deletion_status="pending"
 _IS_NAMED = select(or_(*(exists().where(holding.of) for holding in HOLDINGS if holding.by_spark)))
 _BEGUN = select(*_ANSWER).where(Erasure.user_id == OF_USER)
 _NEW = insert(Erasure)
-# A backup may have brought back who was erased: then the tombstone is used again.
+# A backup may have brought an erased student back: the tombstone is used again.
 _WRITE = _NEW.on_conflict_do_update(
     index_elements=[Erasure.user_hash],
     set_={
@@ -172,7 +172,7 @@ async def _begin_without_account(
 
 
 async def _close(session: Session, user_id: UUID) -> int:
-    """The account, and what was stored for it: how many files."""
+    """Close the account and give up its files; the count of the files."""
     await end_sign_ins(session, user_id)
     await session.execute(_CLOSE, {"of_user": user_id})
     return await release_all_files(session, user_id)

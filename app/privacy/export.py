@@ -71,7 +71,7 @@ async def begin_export(
 
 
 class _Sink:
-    """What a zip wrote and nobody took yet. It cannot be sought, as the zip has to know."""
+    """Bytes that a zip wrote and nobody took yet. Without `seek`, as the zip has to know."""
 
     def __init__(self) -> None:
         self._waiting = bytearray()
@@ -159,7 +159,7 @@ class _Export:
 
 
 def _path(file: Row[Any]) -> str:
-    """Its id makes it unique, and the name cannot lead anywhere."""
+    """The path in the zip: unique by the id, with a name that leads to no other folder."""
     return f"files/{file.id}-{UNSAFE.sub('_', file.filename)[:NAME_CHARACTERS]}"
 
 
@@ -173,7 +173,7 @@ def _line(row: Row[Any], holding: Holding) -> bytes:
 
 
 def _plain(value: object) -> str:
-    """What JSON has no form for; bytes are a text that was signed, or a digest."""
+    """A value that JSON has no form for; bytes are a text that was signed, or a digest."""
     if isinstance(value, datetime):
         return value.isoformat()
     if not isinstance(value, bytes):

@@ -31,7 +31,7 @@ from app.privacy.holdings import HOLDINGS, OF_USER
 from app.storage.bucket import Bucket
 from app.text import StrictJsonError, load_json
 
-READ_ROWS = 50  # messages that may be of some mebibytes are looked through at once
+READ_ROWS = 50  # messages, of some mebibytes each, looked through at once
 
 _TURN = select(func.pg_advisory_xact_lock(bindparam("turn", type_=BigInteger)))
 _LOCK = select(User.role).where(User.id == OF_USER).with_for_update()
@@ -79,7 +79,7 @@ _COMPLETE = (
 
 
 async def go_on(sessions: Sessions, bucket: Bucket, erasure_id: UUID) -> bool:
-    """Whether it is finished now. Raises StorageUnavailableError."""
+    """Whether the erasure is finished now. Raises StorageUnavailableError."""
     async with sessions() as session, session.begin():
         found = await session.execute(_OPEN, {"erasure_id": erasure_id})
         order = found.one_or_none()
@@ -96,7 +96,7 @@ async def go_on(sessions: Sessions, bucket: Bucket, erasure_id: UUID) -> bool:
 
 @retried
 async def _finish(sessions: Sessions, erasure_id: UUID) -> bool:
-    """All rows at once. False while there is a file, or somebody else is just at it."""
+    """Delete all rows at once. False while a file is left or another process is at this order."""
     async with sessions() as session, session.begin():
         found = await session.execute(_TAKE, {"erasure_id": erasure_id})
         order = found.one_or_none()
@@ -117,14 +117,14 @@ async def _finish(sessions: Sessions, erasure_id: UUID) -> bool:
 
 
 async def _has_files(session: Session, user_id: UUID | None) -> bool:
-    """Some may be arriving."""
+    """Whether a file is left; one may still be arriving."""
     return bool((await session.execute(_HAS_FILES, {"of_user": user_id})).scalar_one())
 
 
 async def _delete_rows(
     session: Session, user_id: UUID | None, spark_user_id: str | None
 ) -> dict[str, int]:
-    """How many of each table that had any."""
+    """The count of deleted rows of each table that had any."""
     whose = {"of_user": user_id, "of_spark_user": spark_user_id}
     removed: dict[str, int] = {}
     for holding in HOLDINGS:
@@ -134,7 +134,7 @@ async def _delete_rows(
     return {name: rows for name, rows in removed.items() if rows}
 
 
-# A message that could not be read is nobody's, though it may say whose it is.
+# An unreadable message has no student in its columns, though its text may name one.
 _SPELLINGS = ("plain", "escaped", "escaped_as_php_does")
 _NAMES = [
     func.pg_catalog.position(
@@ -188,7 +188,7 @@ async def _forget_if_theirs(session: Session, unread_id: UUID, spark_user_id: st
 
 
 def _may_be_of(message: bytes, spark_user_id: str) -> bool:
-    """It has the id somewhere. What is no JSON may be anything."""
+    """Whether `message`, which has the id somewhere, may be the student's; what is no JSON may."""
     try:
         content = load_json(message)
     except StrictJsonError:

@@ -45,12 +45,12 @@ from app.models import (
 )
 
 PAGE_ROWS = 200
-PAGE_LARGE_ROWS = 8  # such a row may have a mebibyte and more
+PAGE_LARGE_ROWS = 8  # where a row may have a mebibyte and more
 
-# The parameters of every condition. Who was never at Spark has no `of_spark_user`: it is null.
+# The parameters of every condition; `of_spark_user` is null for a student without a Spark id.
 OF_USER = bindparam("of_user", type_=Uuid)
 OF_SPARK_USER = bindparam("of_spark_user", type_=Text)
-# Any user, linked to Spark or not.
+# Every user, with the Spark id if there is one.
 LINKED_USER = select(User.id, User.role, LmsIntegration.lms_user_id).outerjoin(
     LmsIntegration,
     (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM),

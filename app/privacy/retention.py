@@ -65,8 +65,8 @@ NOBODYS: Mapping[str, Any] = {
 class Rule:
     """Rows of `table` go once any of the moments is older than `kept`.
 
-    Only those that it `concerns`; without moments all of these. With `values` they stay, and have
-    these instead.
+    A rule is about rows that it `concerns`; without moments all of them go. With `values` rows stay
+    and get these values instead.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Rule:
 
     @property
     def is_due(self) -> ColumnElement[bool]:
-        """Of a row."""
+        """The condition on a row."""
         if not self.moments:
             return self.concerns
         return self.concerns & or_(*(moment < func.now() - self.kept for moment in self.moments))
@@ -118,7 +118,7 @@ def rules(settings: Settings) -> Sequence[Rule]:
 
 
 async def apply_rule(sessions: Sessions, rule: Rule) -> int:
-    """How many rows went."""
+    """The count of rows that went."""
     statement = _batch(rule)
     gone, last = 0, BATCH_ROWS
     while last == BATCH_ROWS:

@@ -202,7 +202,7 @@ class Bucket:
             await _within(CALL_SECONDS, self._client.create_bucket(Bucket=self._name))
 
     async def exists(self, object_key: str) -> bool:
-        """By listing: of all keys that begin with it, the key itself is the first."""
+        """Found by listing: of all keys that begin with this one, the key itself is the first."""
         listed = await _within(
             CALL_SECONDS,
             self._client.list_objects_v2(Bucket=self._name, Prefix=object_key, MaxKeys=1),

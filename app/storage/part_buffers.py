@@ -19,7 +19,7 @@ SLICE_BYTES = 256 * 1024
 
 
 class PartBuffers:
-    """Those of one process."""
+    """The buffers of one process."""
 
     def __init__(self) -> None:
         self._free: list[memoryview] = []

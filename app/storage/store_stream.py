@@ -88,7 +88,7 @@ class _PartWriter:
             await self._bucket.abort_upload(self._object_key, self._upload_id)
 
     async def _send_part(self) -> None:
-        """Returns when it is on its way, and there is another buffer to fill."""
+        """Returns when the part is on its way, and there is another buffer to fill."""
         if len(self._sending) >= PARTS_AT_ONCE:
             await asyncio.wait([self._sending[-PARTS_AT_ONCE]])
         await self._last_has_left()
@@ -104,7 +104,7 @@ class _PartWriter:
         self._buffer, self._filled = self._bucket.buffers.take(), 0
 
     async def _last_has_left(self) -> None:
-        """Raises what a part met that has failed."""
+        """Raises the error of a part that has failed."""
         if self._last is not None:
             await self._last.has_left.wait()
         for sending in self._sending:
