@@ -4,29 +4,32 @@ Tests commit for real and keep apart by fresh ids: a student, a course and an as
 own. Addresses of servers in DATABASE_URL and S3_ENDPOINT_URL are used where they are set.
 """
 
+# ruff: noqa: PLC0415 - a test that asks for no server does not wait for what servers import
+from __future__ import annotations
+
 import asyncio
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import httpx
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import insert
 
-from app.database import Sessions, migrate
-from app.embedded.servers import run_servers
-from app.main import open_resources
-from app.models import CourseQuestTask, Quest
-from app.settings import Settings
-from app.storage.bucket import Bucket
 from tests.support.canaries import CANARIES
-from tests.support.folders import open_project
-from tests.support.running import Running, run_app
-from tests.support.spark import Assignment, SignedIn, Spark
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    import httpx
+
+    from app.database import Sessions
+    from app.settings import Settings
+    from app.storage.bucket import Bucket
+    from tests.support.running import Running
+    from tests.support.spark import Assignment, SignedIn, Spark
 
 # Whoever runs the tests in the background may have these ignored, and so would every service that
 # a test starts and ends by them.
@@ -34,12 +37,26 @@ for number in (signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.SIG_DFL)
 
+STARTED = frozenset({"settings", "project", "checkout", "serving"})  # fixtures with processes
 TASKS = (("Research", 100), ("Build", 150), ("Present", 100))
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """A test is pure if nothing it asks for, however far away, starts a server or a command."""
+    for item in items:
+        if STARTED.isdisjoint(item.fixturenames):
+            item.add_marker("pure")
 
 
 @pytest.fixture(scope="session")
 def settings() -> Iterator[Settings]:
     """Settings of a service whose database is migrated and whose bucket exists."""
+    from app.database import migrate
+    from app.embedded.servers import run_servers
+    from app.settings import Settings
+    from tests.support.folders import open_project
+
     postgres, s3 = "DATABASE_URL" not in os.environ, "S3_ENDPOINT_URL" not in os.environ
     with ExitStack() as stack:
         if postgres or s3:
@@ -78,24 +95,32 @@ def _secret() -> SecretStr:
 
 
 async def _make_bucket(settings: Settings) -> None:
+    from app.main import open_resources
+
     async with open_resources(settings) as resources:
         await resources.bucket.ensure_exists()
 
 
 @pytest.fixture(scope="session")
 async def server(settings: Settings) -> AsyncIterator[Running]:
+    from tests.support.running import run_app
+
     async with run_app(settings) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 async def browser(server: Running) -> AsyncIterator[httpx.AsyncClient]:
+    import httpx
+
     async with httpx.AsyncClient(base_url=server.url, timeout=60, trust_env=False) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def spark(browser: httpx.AsyncClient, settings: Settings) -> Spark:
+    from tests.support.spark import Spark
+
     assert settings.spark_sso_secret
     assert settings.spark_webhook_secret
     return Spark(browser, settings.spark_sso_secret, settings.spark_webhook_secret)
@@ -132,6 +157,11 @@ async def assignment(sessions: Sessions) -> Assignment:
 
 async def create_assignment(sessions: Sessions, **changes: str) -> Assignment:
     """A course quest of its own, as `seed` makes one."""
+    from sqlalchemy import insert
+
+    from app.models import CourseQuestTask, Quest
+    from tests.support.spark import Assignment
+
     made = Assignment(
         quest_id=uuid4(),
         spark_assignment_id=changes.get("spark_assignment_id", f"assignment_{uuid4().hex}"),

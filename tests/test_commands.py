@@ -210,18 +210,17 @@ def test_an_unknown_delivery_is_named_in_a_sentence(checkout: Checkout, stores: 
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "not_found: Not found\n")
 
 
-def test_a_contract_that_was_changed_by_hand_is_noticed_and_mended() -> None:
-    with make_checkout() as checkout:
-        changed = checkout.folder / "openapi" / "openapi.json"
-        committed = changed.read_text()
-        changed.write_text("{}")
-        done = checkout.run("openapi", "--check")
-        assert (done.returncode, done.stdout) == (1, "openapi/openapi.json is out of date\n")
-        assert is_one_sentence(done.stderr)
-        assert changed.read_text() == "{}"
-        assert checkout.run("openapi").returncode == 0
-        assert changed.read_text() == committed
-        assert checkout.run("openapi", "--check").returncode == 0
+def test_a_contract_that_was_changed_by_hand_is_noticed_and_mended(checkout: Checkout) -> None:
+    changed = checkout.folder / "openapi" / "openapi.json"
+    committed = changed.read_text()
+    changed.write_text("{}")
+    done = checkout.run("openapi", "--check")
+    assert (done.returncode, done.stdout) == (1, "openapi/openapi.json is out of date\n")
+    assert is_one_sentence(done.stderr)
+    assert changed.read_text() == "{}"
+    assert checkout.run("openapi").returncode == 0
+    assert changed.read_text() == committed
+    assert checkout.run("openapi", "--check").returncode == 0
 
 
 def test_production_without_secrets_is_refused_by_name(checkout: Checkout) -> None:
