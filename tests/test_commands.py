@@ -15,6 +15,7 @@ import pytest
 from app.settings import Settings
 from app.signing import sign
 from tests.support.checkout import Checkout, Serving, make_checkout, wait_until
+from tests.support.patience import patient
 from tests.support.sender import Sender
 from tests.support.spark import SUBMISSION
 from tests.support.stores import Stores, own_stores
@@ -81,7 +82,7 @@ def test_try_it_signs_anew_for_a_running_service(serving: Serving) -> None:
 
 def _sh(command: str) -> str:
     done = subprocess.run(  # noqa: S602 - a shell, as the reader of the command has one
-        command, shell=True, check=True, capture_output=True, text=True, timeout=30
+        command, shell=True, check=True, capture_output=True, text=True, timeout=patient(30)
     )
     return done.stdout
 
@@ -111,7 +112,7 @@ def test_a_signal_ends_serve_and_everything_it_started(
         assert len(serving.servers) > 1
         began = time.monotonic()
         assert serving.end(number) == 0
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < patient(6)
         assert serving.running() == []
     assert "Traceback" not in serving.output + serving.errors
 
@@ -129,7 +130,7 @@ def test_a_signal_ends_the_worker(checkout: Checkout, stores: Stores) -> None:
     with checkout.start("worker", **stores.variables) as process:
         wait_until(lambda: _is_connected(process.pid, stores))
         process.send_signal(signal.SIGTERM)
-        output, errors = process.communicate(timeout=6)
+        output, errors = process.communicate(timeout=patient(6))
     assert process.returncode == 0, errors
     assert "Traceback" not in output + errors
 

@@ -8,6 +8,7 @@ import pytest
 
 from app.settings import Settings
 from tests.support.databases import empty_database
+from tests.support.patience import patient
 from tests.support.problems import assert_problem
 from tests.support.running import Running, run_app
 from tests.support.spark import Spark
@@ -28,7 +29,7 @@ async def raw(running: Running, request: bytes) -> bytes:
     host, port = running.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(request)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patient(10)):
         head = await reader.readuntil(b"\r\n\r\n")
     writer.close()
     return head

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from app.database import Sessions
 from app.models import ActivityEvent
 from tests.support.bodies import Part
+from tests.support.patience import patient
 from tests.support.problems import assert_problem
 from tests.support.samples import pdf
 from tests.support.spark import Assignment, SignedIn, Spark, submission
@@ -72,7 +73,7 @@ async def test_a_failed_sign_in_leaves_an_event_that_names_nobody(
 ) -> None:
     answer = await browser.get(path)
     assert answer.status_code in (400, 401)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patient(10)):
         while (None, error_type) not in await _events(sessions, event_type):
             pass  # the queue is written behind the answer
 

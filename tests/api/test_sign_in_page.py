@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from app.settings import Settings
+from tests.support.patience import patient
 from tests.support.problems import assert_problem
 from tests.support.running import run_app
 from tests.support.spark import Spark
@@ -74,7 +75,7 @@ async def test_a_real_browser_shows_it_on_a_phone(settings: Settings, tmp_path: 
             f"{running.url}/spark/sso?token=x.y.z",
             stderr=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(patient(90)):
             _, log = await process.communicate()
     assert screenshot.stat().st_size > 5_000
     assert b"Content Security Policy" not in log

@@ -13,6 +13,7 @@ import pytest
 
 from app.api.docs import internal_contract, public_contract
 from app.settings import Settings
+from tests.support.patience import patient
 from tests.support.problems import assert_problem
 from tests.support.running import Running, run_app
 
@@ -73,7 +74,7 @@ async def _open(url: str, profile: Path) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(patient(90)):
         page, log = await process.communicate()
     assert b"Content Security Policy" not in log
     return page.decode()

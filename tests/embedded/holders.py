@@ -15,6 +15,8 @@ import psutil
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from tests.support.patience import patient
+
 PROJECT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("hold_servers.py")
 BUCKET = "kept-files"
@@ -35,7 +37,7 @@ class Holder:
         """By signal, or as at the end of its work; what it wrote to standard error."""
         if number is not None:
             self.process.send_signal(number)
-        return self.process.communicate(timeout=20)[1]
+        return self.process.communicate(timeout=patient(20))[1]
 
     def running(self) -> list[psutil.Process]:
         return [server for server in self.servers if _is_alive(server)]
@@ -98,7 +100,7 @@ def open_holder(
 def refusal(folder: Path, *options: str, interpreter: tuple[str, ...] = ()) -> str:
     """What a start says that must fail."""
     process = open_holder(folder, *options, interpreter=interpreter)
-    errors = process.communicate(timeout=30)[1]
+    errors = process.communicate(timeout=patient(30))[1]
     assert process.returncode == 1, errors
     return errors
 
@@ -108,7 +110,7 @@ def is_one_sentence(words: str) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patient(seconds)
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)

@@ -12,6 +12,7 @@ import pytest
 
 from app.settings import Settings
 from tests.support.checkout import Checkout, Serving, make_checkout, wait_until
+from tests.support.patience import patient
 from tests.support.sender import MEBIBYTE, Sender, Upload, large_files
 from tests.support.stores import Stores, own_stores
 
@@ -104,7 +105,7 @@ def test_sigterm_lets_a_running_upload_finish(checkout: Checkout, row: str) -> N
             wait_until(lambda: not is_accepting(serving))
             upload.send()
             assert upload.answer()[0] == 200
-        assert serving.process.wait(10) == 0
+        assert serving.process.wait(patient(10)) == 0
         assert serving.running() == []
 
 
@@ -120,7 +121,7 @@ def test_ctrl_c_does_not_wait_for_a_sender_that_stopped(
             half_way(upload, outside)
             began = time.monotonic()
             assert serving.end(signal.SIGINT) == 0
-            assert time.monotonic() - began < 6
+            assert time.monotonic() - began < patient(6)
     assert "Traceback" not in serving.output + serving.errors
     assert {table: outside.count(table) for table in RECORDED} == dict.fromkeys(RECORDED, 0)
     assert outside.object_keys() == set()

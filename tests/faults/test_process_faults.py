@@ -26,6 +26,7 @@ from tests.support.forked import Forked, Forks, open_forks
 from tests.support.homework import Homework, note, sign_in, write_homework
 from tests.support.invariants import NO_FAULTS, Answered, find_faults
 from tests.support.locks import hold
+from tests.support.patience import patient
 from tests.support.processes import environment, open_files
 from tests.support.stored import eventually
 from tests.support.stores import Stores
@@ -76,7 +77,7 @@ def notes(count: int) -> list[Part]:
 
 async def until_answered(homework: Homework, serving: Forked) -> Answered:
     """As a sender repeats what was not answered."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(patient(30)):
         while True:
             status, body = await homework.send_once(serving.url)
             if status == 200:

@@ -19,6 +19,7 @@ from tests.support.folders import open_project
 from tests.support.forked import open_forks
 from tests.support.homework import sign_in, write_homework
 from tests.support.invariants import NO_FAULTS, Answered, find_faults
+from tests.support.patience import patient
 from tests.support.processes import environment
 from tests.support.stored import eventually
 from tests.support.stores import Stores
@@ -125,7 +126,7 @@ async def test_a_database_restarted_under_load_loses_nothing_that_was_answered(
         allowed = {"success", "database_unavailable", "overloaded"}
         assert {outcome for _, outcome in load.outcomes} <= allowed
         missed = [at for at, outcome in load.outcomes if outcome == "database_unavailable"]
-        assert max(missed) - restarted < 10
+        assert max(missed) - restarted < patient(10)
         assert await find_faults(stores, load.answered) == NO_FAULTS
 
 

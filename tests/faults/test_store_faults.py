@@ -18,11 +18,12 @@ from tests.faults.conftest import Faulty, run_faulty
 from tests.support.canaries import CANARIES
 from tests.support.fault_proxy import ALWAYS, Act, Aim
 from tests.support.homework import note
+from tests.support.patience import patient
 from tests.support.problems import assert_problem
 from tests.support.stores import Stores
 
 MEBIBYTE = 1024 * 1024
-DEADLINE_SECONDS = 40  # of one call to the store, and what belongs to it
+DEADLINE_SECONDS = patient(40)  # of one call to the store, and what belongs to it
 SIZES = pytest.mark.parametrize("size", [2000, 6 * MEBIBYTE], ids=["put", "parts"])
 
 
@@ -50,7 +51,7 @@ async def test_a_store_that_refuses_is_named_and_needs_no_restart(
     await faulty.store.refuse()
     began = time.monotonic()
     assert_unavailable(await faulty.send(homework))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < patient(10)
     assert "'event': 'storage_failed'" in caplog.text
     assert not await storage_is_ready(faulty)
     assert (await faulty.client.get("/healthz")).status_code == 200
@@ -78,7 +79,7 @@ async def test_a_store_that_stalls_ends_at_the_deadline_and_stops_nobody_else(
         for each, text in zip(homework, texts, strict=True):
             asked = time.monotonic()
             assert (await each.send(text)).status_code == 200
-            assert time.monotonic() - asked < 2
+            assert time.monotonic() - asked < patient(2)
         assert not await storage_is_ready(silent)
         for answer in await asyncio.gather(*sending):
             assert_unavailable(answer)

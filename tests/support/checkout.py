@@ -14,13 +14,14 @@ import psutil
 
 from app.embedded.secrets import POSTGRES_PASSWORD, local_secrets
 from tests.support.folders import open_project
+from tests.support.patience import patient
 from tests.support.stores import Stores
 
 PROJECT = Path(__file__).parents[2]
 CODE = ("app", "migrations", "alembic.ini")
 GENERATED = ("openapi", "docs", ".env.example")
 START_SECONDS = 60
-COMMAND_SECONDS = 120
+COMMAND_SECONDS = patient(120)
 
 
 class Checkout:
@@ -139,7 +140,7 @@ class Serving:
         """Its exit code; at the deadline it is killed, and the test fails."""
         self.process.send_signal(number)
         try:
-            return self.process.wait(seconds)
+            return self.process.wait(patient(seconds))
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -185,7 +186,7 @@ def serve_beside(serving: Serving, **variables: str) -> Iterator[Serving]:
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
     """For what other processes do."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patient(seconds)
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)

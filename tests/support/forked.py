@@ -13,7 +13,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-START_SECONDS = 60
+from tests.support.patience import patient
+
+START_SECONDS = patient(60)
 PROJECT = Path(__file__).parents[2]
 SERVING = "Serving on "
 

@@ -8,10 +8,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.support.patience import patient
 from tests.support.stores import Stores
 
 LAST_TABLE = "user_activity_events"  # the last one that recording a submission writes to
-DEADLINE_SECONDS = 20
+DEADLINE_SECONDS = patient(20)
 
 
 class Holder:

@@ -10,8 +10,9 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from app.settings import Settings
+from tests.support.patience import patient
 
-START_SECONDS = 60
+START_SECONDS = patient(60)
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-DEADLINE_SECONDS = 60
+from tests.support.patience import patient
+
+DEADLINE_SECONDS = patient(60)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from tests.support.patience import patient
 from tests.support.running import Running
 from tests.support.spark import SUBMISSION
 
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = patient(30)
 
 
 class Wire:

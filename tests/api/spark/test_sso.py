@@ -24,6 +24,7 @@ from app.models import LmsIntegration, User
 from app.settings import Settings
 from app.signing import sign_token, token_key
 from tests.api.spark.conftest import spark_at
+from tests.support.patience import patient
 from tests.support.problems import assert_problem
 from tests.support.spark import Spark
 
@@ -349,7 +350,7 @@ async def test_a_short_secret_stops_the_process_and_only_its_name_is_said() -> N
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(patient(60)):
         said, _ = await process.communicate()
     assert process.returncode
     assert b"SPARK_SSO_SECRET" in said
@@ -371,7 +372,10 @@ async def test_a_dead_database_is_named_and_the_token_stays_good(
     lms: Spark, settings: Settings, dead_database: SecretStr
 ) -> None:
     token = lms.launch_token()
-    async with spark_at(settings, database_url=dead_database) as cut_off, asyncio.timeout(10):
+    async with (
+        spark_at(settings, database_url=dead_database) as cut_off,
+        asyncio.timeout(patient(10)),
+    ):
         answer = await cut_off.launch(token)
     problem = assert_problem(answer, 503, "database_unavailable")
     assert int(answer.headers["retry-after"]) == problem["retry_after"]

@@ -20,6 +20,7 @@ from app.settings import Settings
 from app.sso.authorization_codes import hash_code
 from app.sso.redeem import redeem_code
 from tests.api.spark.conftest import spark_at
+from tests.support.patience import patient
 from tests.support.problems import assert_problem
 from tests.support.running import Running
 from tests.support.spark import Spark
@@ -372,7 +373,7 @@ async def cut_whom(sessions: Sessions, *, blocks: int) -> None:
         "select pg_terminate_backend(pid) from pg_stat_activity"
         " where :holder = any(pg_blocking_pids(pid)) and query like 'INSERT INTO lms_sessions%'"
     )
-    async with sessions() as killer, asyncio.timeout(20):
+    async with sessions() as killer, asyncio.timeout(patient(20)):
         while not (await killer.execute(cut, {"holder": blocks})).all():
             await killer.rollback()
             await asyncio.sleep(0.02)
