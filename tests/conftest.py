@@ -7,7 +7,6 @@ own. Addresses of servers in DATABASE_URL and S3_ENDPOINT_URL are used where the
 # ruff: noqa: PLC0415 - a test that asks for no server does not wait for what servers import
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import signal
@@ -51,11 +50,11 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
 
 @pytest.fixture(scope="session")
 def settings() -> Iterator[Settings]:
-    """Settings of a service whose database is migrated and whose bucket exists."""
-    from app.database import migrate
+    """Settings of a service with a migrated database and a bucket of the run's own."""
     from app.embedded.servers import run_servers
     from app.settings import Settings
     from tests.support.folders import open_project
+    from tests.support.stores import own_stores
 
     postgres, s3 = "DATABASE_URL" not in os.environ, "S3_ENDPOINT_URL" not in os.environ
     with ExitStack() as stack:
@@ -72,9 +71,13 @@ def settings() -> Iterator[Settings]:
             statement_timeout_seconds=30,  # a machine that stands still for seconds fails no test
         )
         CANARIES.release(*_all_secrets(made))
-        migrate(made)
-        asyncio.run(_make_bucket(made))
-        yield made
+        stores = stack.enter_context(own_stores(made))
+        yield made.model_copy(
+            update={
+                "database_url": SecretStr(stores.variables["DATABASE_URL"]),
+                "s3_bucket": stores.variables["S3_BUCKET"],
+            }
+        )
 
 
 def _all_secrets(settings: Settings) -> list[str]:
@@ -92,13 +95,6 @@ def nothing_secret_is_logged() -> Iterator[None]:
 
 def _secret() -> SecretStr:
     return SecretStr(secrets.token_hex(32))
-
-
-async def _make_bucket(settings: Settings) -> None:
-    from app.main import open_resources
-
-    async with open_resources(settings) as resources:
-        await resources.bucket.ensure_exists()
 
 
 @pytest.fixture(scope="session")
