@@ -18,9 +18,10 @@ import pytest
 from pydantic import SecretStr
 
 from tests.support.canaries import CANARIES
+from tests.support.patience import patient
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Generator, Iterator
 
     import httpx
 
@@ -41,11 +42,22 @@ TASKS = (("Research", 100), ("Build", 150), ("Present", 100))
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
-def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
     """A test is pure if nothing it asks for, however far away, starts a server or a command."""
     for item in items:
         if STARTED.isdisjoint(item.fixturenames):
             item.add_marker("pure")
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(patient(float(config.getini("timeout")))))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With FORBID_SKIPS in the environment a test that cannot run here has failed."""
+    report = yield
+    if report.skipped and "FORBID_SKIPS" in os.environ:
+        report.outcome = "failed"
+    return report
 
 
 @pytest.fixture(scope="session")
