@@ -96,7 +96,7 @@ async def tasks_of(sessions: Sessions, student: SignedIn, quest_id: str) -> list
                 UserQuestTask.user_id == UUID(student.user_id),
                 UserQuestTask.quest_id == UUID(quest_id),
             )
-            .order_by(UserQuestTask.order_index, UserQuestTask.created_at)
+            .order_by(UserQuestTask.order_index, UserQuestTask.created_at, UserQuestTask.title)
         )
         return list(found.all())
 
