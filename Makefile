@@ -5,6 +5,13 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 SYNCED := .venv/.synced
+PYTEST := $(BIN)/python -m pytest -q
+
+# Runs a command and says how long it took: $(call step,NAME,COMMAND)
+define step
+@began=$$(date +%s); $(2); code=$$?; took=$$(($$(date +%s) - began)); \
+printf '%s: %d:%02d min\n' '$(1)' $$((took / 60)) $$((took % 60)); exit $$code
+endef
 
 .PHONY: help
 help: ## list these targets
@@ -18,26 +25,41 @@ run: $(SYNCED) ## start the service, with its own Postgres and S3 unless .env na
 demo: $(SYNCED) ## send a student and homework through a running copy, and show each step
 	@exec $(BIN)/python -m app demo
 
+.PHONY: quick
+quick: static ## format, lint, imports, types, and the tests that need no server
+	$(call step,pure tests,$(PYTEST) -m pure)
+
 .PHONY: test
 test: $(SYNCED) ## run the tests against real Postgres and S3 servers; most of it is waiting
-	$(BIN)/python -m pytest -q -n 3 -m "not alone"
-	$(BIN)/python -m pytest -q -m alone
+	$(call step,tests,$(PYTEST) -n 3 --dist worksteal -m "not alone and not soak")
+	$(call step,tests alone,$(PYTEST) -m "alone and not soak")
+
+.PHONY: servers
+servers: $(SYNCED) ## keep servers for the tests until Ctrl-C; the line it prints makes a shell use them
+	@exec $(BIN)/python -m tests.support.servers
+
+.PHONY: slow
+slow: $(SYNCED) ## the tests that make test leaves out, with small numbers
+	$(call step,slow tests,$(PYTEST) -n 2 --dist worksteal -m soak)
 
 .PHONY: soak
-soak: $(SYNCED) ## the tests with the full numbers: slower
-	SOAK=1 $(BIN)/python -m pytest -q
+soak: $(SYNCED) ## all tests with the full numbers: much longer
+	$(call step,soak,SOAK=1 $(PYTEST))
 
 .PHONY: check
-check: $(SYNCED) ## format, lint, imports, types, contract, deployment files, then the tests
-	$(BIN)/ruff format --check
-	$(BIN)/ruff check
-	$(BIN)/lint-imports
-	$(BIN)/mypy
-	$(BIN)/deptry .
-	$(BIN)/python -m app openapi --check
-	$(BIN)/hadolint Dockerfile
-	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
-	$(MAKE) test
+check: static ## all that quick does, contract, deployment files, then make test
+	$(call step,dependencies,$(BIN)/deptry .)
+	$(call step,contract,$(BIN)/python -m app openapi --check)
+	$(call step,image,$(BIN)/hadolint Dockerfile)
+	$(call step,compose,$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml)
+	@$(MAKE) --no-print-directory test
+
+.PHONY: static
+static: $(SYNCED)
+	$(call step,format,$(BIN)/ruff format --check)
+	$(call step,lint,$(BIN)/ruff check)
+	$(call step,imports,$(BIN)/lint-imports)
+	$(call step,types,$(BIN)/mypy)
 
 .PHONY: format
 format: $(SYNCED) ## format the code and mend what ruff can mend

@@ -19,7 +19,7 @@ def serving() -> Iterator[Serving]:
         yield running
 
 
-@pytest.fixture(params=["at full speed", "at 40 MB/s"])
+@pytest.fixture(params=["at full speed", pytest.param("at 40 MB/s", marks=pytest.mark.soak)])
 def fresh(request: pytest.FixtureRequest, serving: Serving) -> Iterator[Serving]:
     """A service of its own, whose store is as fast as the name says."""
     store = serving.stores.variables["S3_ENDPOINT_URL"]

@@ -32,6 +32,7 @@ def _write(file: Path, rows: int) -> None:
             out.write(f"s{number},s{number}@example.com,{name},Example,{role}\n")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("row", ["P277"])
 def test_a_hundred_thousand_rows_pass_through_flat_memory(serving: Serving, row: str) -> None:
     key = serving.checkout.secrets["INTERNAL_API_KEYS"]

@@ -53,6 +53,7 @@ def until_it_is_recorded(upload: Upload, stores: Stores) -> None:
     wait_until(stores.somebody_waits)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("row", ["P190"])
 def test_a_kill_of_everything_loses_only_what_was_not_answered(
     checkout: Checkout, row: str
@@ -75,7 +76,9 @@ def test_a_kill_of_everything_loses_only_what_was_not_answered(
 
 
 @pytest.mark.parametrize("row", ["P190"])
-@pytest.mark.parametrize("moment", [half_way, until_it_is_recorded])
+@pytest.mark.parametrize(
+    "moment", [half_way, pytest.param(until_it_is_recorded, marks=pytest.mark.soak)]
+)
 def test_a_kill_of_the_service_leaves_nothing_half_recorded(
     checkout: Checkout, outside: Stores, moment: Callable[[Upload, Stores], None], row: str
 ) -> None:

@@ -86,7 +86,7 @@ async def hang(faulty: Faulty) -> None:
     faulty.database.hang()
 
 
-@pytest.mark.parametrize("fault", [refuse, hang])
+@pytest.mark.parametrize("fault", [refuse, pytest.param(hang, marks=pytest.mark.soak)])
 async def test_a_database_that_goes_away_is_named_and_missed_for_seconds(
     faulty: Faulty, fault: Callable[[Faulty], Awaitable[None]]
 ) -> None:

@@ -93,6 +93,7 @@ class Load:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(60 * 90 if "SOAK" in os.environ else 180)
 @pytest.mark.parametrize("row", ["P190"])
 async def test_any_number_of_kills_loses_doubles_and_leaves_nothing(

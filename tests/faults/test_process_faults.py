@@ -147,6 +147,7 @@ async def killed_at(
     pytest.fail(f"never came to write {number}")
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(STRACE is None, reason="strace is not installed")
 @pytest.mark.parametrize("row", ["P190"])
 @pytest.mark.parametrize("files", [0, 2], ids=["json", "form"])

@@ -99,6 +99,7 @@ async def load_on(
         yield load
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("row", ["P176"])
 async def test_a_database_restarted_under_load_loses_nothing_that_was_answered(
     settings: Settings,

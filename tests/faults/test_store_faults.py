@@ -61,6 +61,7 @@ async def test_a_store_that_refuses_is_named_and_needs_no_restart(
     await faulty.assert_invariants()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("row", ["P180 P181 P186"])
 async def test_a_store_that_stalls_ends_at_the_deadline_and_stops_nobody_else(
     settings_of_stores: Settings, stores: Stores, row: str

@@ -276,6 +276,7 @@ def test_many_pages_are_compared_as_one(service: Settings, stores: Stores) -> No
     assert stores.object_keys() == {*both, *FOREIGN}
 
 
+@pytest.mark.soak
 def test_uploads_that_run_meanwhile_are_not_harmed(service: Settings, stores: Stores) -> None:
     """Small files and such of several parts, taken and refused, with nothing but their rows."""
     reports = asyncio.run(_submit_and_compare(service))

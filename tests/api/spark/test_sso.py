@@ -357,7 +357,9 @@ async def test_a_short_secret_stops_the_process_and_only_its_name_is_said() -> N
     assert short.encode() not in said
 
 
-@pytest.fixture(params=["refuses", "hangs"], ids="P038-{}".format)
+@pytest.fixture(
+    params=["refuses", pytest.param("hangs", marks=pytest.mark.soak)], ids="P038-{}".format
+)
 def dead_database(request: pytest.FixtureRequest) -> Iterator[SecretStr]:
     """An address where nothing listens, or where something listens and never answers."""
     with socket.socket() as held:

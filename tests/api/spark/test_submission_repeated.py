@@ -325,6 +325,7 @@ async def claim_for_another(
         )
 
 
+@pytest.mark.soak
 async def test_p165_a_retry_before_the_lease_ends_is_told_to_come_again(
     spark: Spark, student: SignedIn, assignment: Assignment, sessions: Sessions
 ) -> None:
