@@ -8,17 +8,19 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.canaries import CANARIES
-from tests.support.flaky_network import RETRY_AFTER_SECONDS, Fault, flaky_network
+from tests.support.fault_proxy import Act, Aim, run_proxy
 from tests.support.programs import Ended, needs_node, needs_php, run_program
 from tests.support.samples import jpeg, pdf
 
 Client = Callable[..., Awaitable[Ended]]
 
 SAMPLES = Path(__file__).parents[1] / "docs" / "samples"
+RETRY_AFTER_SECONDS = 1
 LARGE_BYTES = 3 * 1024 * 1024  # more than what libcurl sends without asking first
 
 run_node = partial(run_program, "node", SAMPLES / "submit.mjs")
@@ -86,22 +88,26 @@ async def test_a_sample_client_hands_in_files_that_its_signature_covers(
 
 @either_client
 @pytest.mark.parametrize(
-    ("fault", "was_kept"),
-    [pytest.param("unavailable", False), pytest.param("answer lost", True)],
+    ("act", "was_kept"),
+    [(Act.ANSWER, False), (Act.LOSE_ANSWER, True)],
+    ids=["unavailable", "answer lost"],
 )
 async def test_a_sample_client_sends_the_same_message_again(
     client: Client,
-    fault: Fault,
+    act: Act,
     was_kept: bool,  # noqa: FBT001 - a parameter of the test
     env: dict[str, str],
     homework: tuple[str, ...],
     files: tuple[str, ...],
 ) -> None:
-    async with flaky_network(env["OPTIO_URL"], fault) as network:
-        ended = await client(*homework, *files[:2], env=env | {"OPTIO_URL": network.url})
+    url = urlsplit(env["OPTIO_URL"])
+    async with run_proxy(str(url.hostname), url.port or 80) as network:
+        aim = network.aim(Aim(act, b"POST /", retry_after=RETRY_AFTER_SECONDS))
+        through = {"OPTIO_URL": f"http://127.0.0.1:{network.port}"}
+        ended = await client(*homework, *files[:2], env=env | through)
     answer = _said(ended)
     assert (answer["revision"], answer["duplicate"]) == (1, was_kept)
-    first, second = network.heads
+    first, second = map(_headers, aim.heads)
     assert first["webhook-id"] == second["webhook-id"]
     waited = int(second["webhook-timestamp"]) - int(first["webhook-timestamp"])
     assert waited >= RETRY_AFTER_SECONDS
@@ -177,6 +183,11 @@ def _said(ended: Ended) -> dict[str, Any]:
     assert (ended.code, ended.errors) == (0, ""), ended.errors
     answer: dict[str, Any] = json.loads(ended.output)
     return answer
+
+
+def _headers(head: bytes) -> dict[str, str]:
+    lines = (line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+    return {name.lower(): value for name, value in lines}
 
 
 def _sha256(path: str) -> str:

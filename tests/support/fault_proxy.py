@@ -1,4 +1,4 @@
-"""A TCP proxy that breaks what passes through it: in front of Postgres, or of the S3 server.
+"""A TCP proxy that breaks what passes through it: in front of Postgres, the S3 server, or us.
 
 It runs in the test's event loop and forwards bytes as they are, so that signatures over the Host
 header hold. Every fault stays until `restore`; a fault that counts is over when it is used up.
@@ -33,7 +33,8 @@ class Act(Enum):
 class Aim:
     """Requests with these bytes in their first chunk: `skip` of them pass, the next `times` do not.
 
-    `seen` counts them all. In HTTP the bytes are for example `PUT /`.
+    `heads` are those chunks, up to where an HTTP body begins. In HTTP the bytes are for example
+    `PUT /`.
     """
 
     act: Act
@@ -42,7 +43,12 @@ class Aim:
     times: int = 1
     status: int = 503
     code: str = "SlowDown"
-    seen: int = 0
+    retry_after: int = 0
+    heads: list[bytes] = field(default_factory=list)
+
+    @property
+    def seen(self) -> int:
+        return len(self.heads)
 
     @property
     def hits(self) -> int:
@@ -51,7 +57,7 @@ class Aim:
     def takes(self, chunk: bytes) -> bool:
         if self.words not in chunk:
             return False
-        self.seen += 1
+        self.heads.append(chunk.partition(b"\r\n\r\n")[0])
         return self.skip < self.seen <= self.skip + self.times
 
 
@@ -243,6 +249,7 @@ async def _answer_instead(
         f"HTTP/1.1 {aim.status} Fault",
         "Content-Type: application/xml",
         f"Content-Length: {len(body)}",
+        *([f"Retry-After: {aim.retry_after}"] if aim.retry_after else []),
         "Connection: close",
     )
     connection.client.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
