@@ -33,8 +33,8 @@ async def redis() -> AsyncIterator[str]:
         str(REDIS), "--port", str(port), "--save", "", stdout=asyncio.subprocess.PIPE
     )
     assert server.stdout
-    while b"Ready to accept" not in await server.stdout.readline():
-        pass
+    while b"Ready to accept" not in (line := await server.stdout.readline()):
+        assert line, "redis did not start"
     yield f"redis://127.0.0.1:{port}"
     server.terminate()
     await server.wait()
