@@ -22,7 +22,6 @@ _COLUMNS = ("id", "user_id", "session_id", "event_type", "event_category", "even
 INSERT = insert(ActivityEvent).values({name: bindparam(f"event_{name}") for name in _COLUMNS})
 _EVENT = INSERT.returning(ActivityEvent.id).cte("event")
 _FOLLOWED = insert(FeedEntry).from_select(["event_id"], select(_EVENT.c.id))
-EVENT = _FOLLOWED.cte("followed")  # a piece of a statement, with the parameters of `event_row`
 
 
 async def record_event(

@@ -36,7 +36,7 @@ async def rehearse_course(settings: Settings, sessions: Sessions, delivery: Deli
     if not rehearsal.problems:
         course = await beside_if_large(read_course, entry.text)
         synced = await rehearse_sync(sessions, course, now=delivery.now, new_id=delivery.new_id)
-        rehearsal.would = "create" if synced.is_new else "revise"
+        rehearsal.foresee("create" if synced.is_new else "revise")
     return rehearsal
 
 

@@ -42,7 +42,7 @@ async def rehearse_receipt(
         changed = await rehearse_roster(
             sessions, roster, Change(delivery.now, delivery.new_id, rules)
         )
-        rehearsal.would = "revise"
+        rehearsal.foresee("revise")
         rehearsal.add(*(_placed(found) for found in changed.faults))
     return rehearsal
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Literal
 
 from app.deliveries.inbox import Entry
@@ -15,15 +14,20 @@ Would = Literal["create", "revise", "duplicate", "refuse"]
 FAULTS = (BadRequestError, ForbiddenError, MissingError)
 
 
-@dataclass
 class Rehearsal:
-    """With problems the delivery would be refused."""
+    """With problems the delivery would be refused; those of single entries of a roster are named,
+    too.
+    """
 
-    would: Would = "refuse"
-    problems: list[ServiceError] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.would: Would = "refuse"
+        self.problems: list[ServiceError] = []
 
     def add(self, *faults: ServiceError) -> None:
         self.problems += faults
+
+    def foresee(self, would: Would) -> None:
+        self.would = would
 
     @contextmanager
     def going_on(self) -> Iterator[None]:

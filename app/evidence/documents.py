@@ -36,14 +36,14 @@ from app.storage.kept_file import KeptFile
 FILE_MEMBERS = ("url", "filename", "file_size", "content_type")
 
 
-Block = tuple[str, dict[str, Any]]  # its type and its content
+NewBlock = tuple[str, dict[str, Any]]  # its type and its content
 
 
-def text_block(text: str) -> Block:
+def text_block(text: str) -> NewBlock:
     return "text", {"text": text}
 
 
-def file_block(bucket: Bucket, file: KeptFile) -> Block:
+def file_block(bucket: Bucket, file: KeptFile) -> NewBlock:
     members, name = file_members(bucket, file), file.filename
     match file.content_type.partition("/")[0]:
         case "image":
@@ -170,7 +170,7 @@ def kept_places(
 
 
 def place_blocks(
-    blocks: Mapping[UUID, Block], *, user_id: UUID, kept: Sequence[int], is_private: bool
+    blocks: Mapping[UUID, NewBlock], *, user_id: UUID, kept: Sequence[int], is_private: bool
 ) -> list[dict[str, Any]]:
     """The student's blocks as `:blocks`, each in the first place that nobody holds."""
     taken = set(kept)

@@ -77,9 +77,9 @@ def _foresee(
     if rehearsal.problems:
         return
     if answer is not None or (before is not None and before.fingerprint == fingerprint):
-        rehearsal.would = "duplicate"
+        rehearsal.foresee("duplicate")
     else:
-        rehearsal.would = "create" if before is None else "revise"
+        rehearsal.foresee("create" if before is None else "revise")
 
 
 async def _inspect(

@@ -15,7 +15,7 @@ from app.database import Session
 from app.evidence.documents import (
     BLOCKS,
     DOCUMENT,
-    Block,
+    NewBlock,
     evidence_text,
     file_block,
     keep_native,
@@ -46,7 +46,7 @@ class Content:
 
     def blocks(
         self, bucket: Bucket, files: Iterable[KeptFile], new_id: Callable[[], UUID]
-    ) -> dict[UUID, Block]:
+    ) -> dict[UUID, NewBlock]:
         """Text first; then the files in the order they came."""
         texts = [text_block(self.submission_text)] if self.submission_text else []
         return {new_id(): block for block in (*texts, *(file_block(bucket, it) for it in files))}
@@ -65,7 +65,7 @@ class Draft:
     completion_id: UUID
     award_id: UUID
     content: Content
-    blocks: Mapping[UUID, Block]
+    blocks: Mapping[UUID, NewBlock]
     is_latest: bool
     is_private: bool
     is_raw: bool
