@@ -1,16 +1,20 @@
 """A completion as the main app shows it: what was paid, the evidence blocks, the files."""
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import func, select
+from pydantic import BaseModel, Field
+from sqlalchemy import RowMapping, bindparam, func, select
 
 from app.activity.audit import record_audit
 from app.database import Session, Sessions
 from app.errors import NotFoundError
+from app.evidence.editor_document import Block
+from app.evidence.link_file import File, link_file
+from app.evidence.links import Links
 from app.evidence.revision_files import FILES_OF, list_files
+from app.fields import DocumentId, Id, Moment, QuestId, UserId
 from app.models import (
     EvidenceBlock,
     EvidenceDocument,
@@ -18,114 +22,109 @@ from app.models import (
     SubmissionRevision,
     XpAward,
 )
+from app.storage.bucket import Bucket
 from app.storage.kept_file import KeptFile
 
 
-@dataclass(frozen=True)
-class StoredBlock:
-    """A block in the columns of CONTRACT 11; a file's `content["url"]` is its pointer."""
+class Document(BaseModel):
+    """The student's evidence document for the task."""
 
-    id: UUID
-    document_id: UUID
-    block_type: str
-    content: dict[str, Any]
-    order_index: int
-    is_private: bool
-    created_at: datetime
-    uploaded_by_user_id: UUID | None
-    uploaded_by_role: str
+    id: DocumentId
+    status: Literal["draft", "completed"] = Field(
+        description="A completed document never falls back to draft.", examples=["completed"]
+    )
 
 
-@dataclass(frozen=True)
-class Completion:
-    """`revision` is None for a completion that did not come from Spark."""
+class CompletionAnswer(BaseModel):
+    """A completed task with its evidence."""
 
-    id: UUID
-    user_id: UUID
-    quest_id: UUID
-    task_id: UUID
-    completed_at: datetime
-    xp_awarded: int
-    revision: int | None
-    document_id: UUID | None
-    document_status: str | None
-    blocks: list[StoredBlock]
-    files: list[KeptFile]
-
-
-async def get_completion(sessions: Sessions, completion_id: UUID, *, caller: str) -> Completion:
-    """With the files of its current revision. Audited. Raises NotFoundError."""
-    async with sessions() as session, session.begin():
-        found = await session.execute(
-            select(
-                QuestTaskCompletion.id,
-                QuestTaskCompletion.user_id,
-                QuestTaskCompletion.quest_id,
-                QuestTaskCompletion.task_id,
-                QuestTaskCompletion.completed_at,
-                func.coalesce(XpAward.xp_amount, 0).label("xp_awarded"),
-                EvidenceDocument.id.label("document_id"),
-                EvidenceDocument.status.label("document_status"),
-            )
-            .outerjoin(
-                XpAward,
-                (XpAward.task_id == QuestTaskCompletion.task_id)
-                & (XpAward.user_id == QuestTaskCompletion.user_id),
-            )
-            .outerjoin(
-                EvidenceDocument,
-                (EvidenceDocument.task_id == QuestTaskCompletion.task_id)
-                & (EvidenceDocument.user_id == QuestTaskCompletion.user_id),
-            )
-            .where(QuestTaskCompletion.id == completion_id)
+    id: Id = Field(description="The completion.")
+    user_id: UserId
+    quest_id: QuestId
+    task_id: Id = Field(description="The student's copy of the task.")
+    completed_at: Moment = Field(description="When it was first handed in.")
+    xp_awarded: int = Field(description="Paid for the task, once.", examples=[100])
+    revision: int | None = Field(
+        description="The current revision; null if it did not come from Spark.", examples=[1]
+    )
+    document: Document | None = Field(description="Null when there is no evidence document.")
+    blocks: list[Block] = Field(description="In order.")
+    files: list[File] = Field(
+        description=(
+            "As handed in with the current revision, in the order received, also what the student"
+            " has hidden or removed since: show others `blocks` that are not private."
         )
+    )
+
+
+_COMPLETION = (
+    select(
+        QuestTaskCompletion.id,
+        QuestTaskCompletion.user_id,
+        QuestTaskCompletion.quest_id,
+        QuestTaskCompletion.task_id,
+        QuestTaskCompletion.completed_at,
+        func.coalesce(XpAward.xp_amount, 0).label("xp_awarded"),
+        EvidenceDocument.id.label("document_id"),
+        EvidenceDocument.status.label("document_status"),
+        FILES_OF.label("files_of"),
+        SubmissionRevision.revision,
+    )
+    .outerjoin(
+        XpAward,
+        (XpAward.task_id == QuestTaskCompletion.task_id)
+        & (XpAward.user_id == QuestTaskCompletion.user_id),
+    )
+    .outerjoin(
+        EvidenceDocument,
+        (EvidenceDocument.task_id == QuestTaskCompletion.task_id)
+        & (EvidenceDocument.user_id == QuestTaskCompletion.user_id),
+    )
+    .outerjoin(
+        SubmissionRevision,
+        (SubmissionRevision.completion_id == QuestTaskCompletion.id)
+        & SubmissionRevision.replaced_at.is_(None),
+    )
+    .where(QuestTaskCompletion.id == bindparam("completion_id"))
+)
+_BLOCKS = (
+    select(*(EvidenceBlock.__table__.c[name] for name in Block.model_fields))
+    .where(EvidenceBlock.document_id == bindparam("document_id"))
+    .order_by(EvidenceBlock.order_index)
+)
+
+
+async def get_completion(
+    sessions: Sessions, bucket: Bucket, completion_id: UUID, *, caller: str, now: datetime
+) -> CompletionAnswer:
+    """With the files of its current revision, and signed links. Audited. Raises NotFoundError."""
+    async with sessions() as session, session.begin():
+        found = await session.execute(_COMPLETION, {"completion_id": completion_id})
         facts = found.mappings().one_or_none()
         if facts is None:
             raise NotFoundError
-        await record_audit(
-            session,
-            caller,
-            "sensitive_read",
-            user_id=facts["user_id"],
-            completion_id=str(completion_id),
-        )
-        files_of, revision = await _current_revision(session, completion_id)
-        return Completion(
-            **facts,
-            revision=revision,
-            blocks=await _blocks(session, facts["document_id"]),
-            files=(await list_files(session, [files_of]))[files_of] if files_of else [],
-        )
-
-
-async def _current_revision(
-    session: Session, completion_id: UUID
-) -> tuple[UUID | None, int | None]:
-    """The revision that its files came with, and its number."""
-    found = await session.execute(
-        select(FILES_OF, SubmissionRevision.revision).where(
-            SubmissionRevision.completion_id == completion_id,
-            SubmissionRevision.replaced_at.is_(None),
-        )
+        ids = {"user_id": facts["user_id"], "completion_id": str(completion_id)}
+        await record_audit(session, caller, "sensitive_read", **ids)
+        blocks = await session.execute(_BLOCKS, {"document_id": facts["document_id"]})
+        files = await _files(session, facts)
+    links = Links(bucket, facts["user_id"])
+    return CompletionAnswer(
+        **facts,
+        document=_document(facts),
+        blocks=[
+            Block.model_validate({**block, "content": await links.show(block["content"])})
+            for block in blocks.mappings()
+        ],
+        files=[await link_file(bucket, file, now) for file in files],
     )
-    revision = found.one_or_none()
-    return (revision[0], revision[1]) if revision else (None, None)
 
 
-async def _blocks(session: Session, document_id: UUID | None) -> list[StoredBlock]:
-    found = await session.execute(
-        select(
-            EvidenceBlock.id,
-            EvidenceBlock.document_id,
-            EvidenceBlock.block_type,
-            EvidenceBlock.content,
-            EvidenceBlock.order_index,
-            EvidenceBlock.is_private,
-            EvidenceBlock.created_at,
-            EvidenceBlock.uploaded_by_user_id,
-            EvidenceBlock.uploaded_by_role,
-        )
-        .where(EvidenceBlock.document_id == document_id)
-        .order_by(EvidenceBlock.order_index)
-    )
-    return [StoredBlock(**row) for row in found.mappings()]
+async def _files(session: Session, facts: RowMapping) -> list[KeptFile]:
+    files_of = facts["files_of"]
+    return (await list_files(session, [files_of]))[files_of] if files_of else []
+
+
+def _document(facts: RowMapping) -> Document | None:
+    if facts["document_id"] is None:
+        return None
+    return Document.model_validate({"id": facts["document_id"], "status": facts["document_status"]})
