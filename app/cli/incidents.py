@@ -9,7 +9,7 @@ from uuid import UUID
 import typer
 
 from app.activity.audit import read_audit
-from app.cli.servers import CALLER, LOCAL, on_database, refuse, servers
+from app.cli.servers import CALLER, ask_database, refuse
 from app.clock import utc_now
 from app.database import Sessions
 from app.sso.sessions import revoke_sessions
@@ -35,8 +35,7 @@ def audit(
             moment = entry["occurred_at"].isoformat()
             typer.echo(json.dumps(said | {"occurred_at": moment}, default=str))
 
-    with servers(LOCAL, s3=False) as settings:
-        on_database(settings, print_entries)
+    ask_database(print_entries)
 
 
 @commands.command("revoke-sessions")
@@ -48,6 +47,5 @@ def revoke_all(
     """End sessions, and codes that nobody redeemed yet. May be repeated."""
     if everyone is (user_id is not None):
         refuse("Give either --user-id or --everyone.")
-    with servers(LOCAL, s3=False) as settings:
-        ended = on_database(settings, partial(revoke_sessions, user_id=user_id, caller=CALLER))
+    ended = ask_database(partial(revoke_sessions, user_id=user_id, caller=CALLER))
     typer.echo(f"{ended} open sessions were ended.")

@@ -1,13 +1,12 @@
 """The commands about service keys of the internal API."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from app.accounts.service_keys import SCOPES, create_key, list_keys, revoke_key
-from app.cli.servers import LOCAL, Answer, on_database, refuse, servers
+from app.cli.servers import ask_database, refuse
 from app.database import Sessions
 from app.errors import NotFoundError
 
@@ -31,7 +30,7 @@ def create(
     if not set(scope) <= set(SCOPES):
         refuse(f"The scopes are {', '.join(SCOPES)}.")
     scopes = [known for known in SCOPES if known in scope]
-    made = _do(lambda sessions: create_key(sessions, name, scopes))
+    made = ask_database(lambda sessions: create_key(sessions, name, scopes))
     typer.echo(f"Made {made.partition('.')[0]} for {name}. The key is shown only now.", err=True)
     typer.echo(made)
 
@@ -41,7 +40,7 @@ def print_list() -> None:
     """Print every key that was ever made, without its secret."""
     row = "{:22}  {:16}  {:20}  {:20}  {}"
     typer.echo(row.format("id", "scopes", "created", "revoked", "name"))
-    for key in _do(list_keys):
+    for key in ask_database(list_keys):
         scopes, revoked = ",".join(key.scopes), key.revoked_at
         created = _say(key.created_at)
         typer.echo(row.format(key.id, scopes, created, _say(revoked) if revoked else "-", key.name))
@@ -60,13 +59,8 @@ def revoke(
         except NotFoundError:
             refuse("There is no key with this id; `python -m app keys list` names them all.")
 
-    _do(act)
+    ask_database(act)
     typer.echo(f"{public} is refused from now on.")
-
-
-def _do(act: Callable[[Sessions], Awaitable[Answer]]) -> Answer:
-    with servers(LOCAL, s3=False) as settings:
-        return on_database(settings, act)
 
 
 def _say(moment: datetime) -> str:

@@ -100,3 +100,13 @@ def on_resources(settings: Settings, act: Callable[[Resources], Awaitable[Answer
             return await act(resources)
 
     return asyncio.run(opened())
+
+
+def ask_database(act: Callable[[Sessions], Awaitable[Answer]]) -> Answer:
+    with servers(LOCAL, s3=False) as settings:
+        return on_database(settings, act)
+
+
+def ask_service(act: Callable[[Resources], Awaitable[Answer]]) -> Answer:
+    with servers(LOCAL) as settings:
+        return on_resources(settings, act)

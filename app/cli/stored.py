@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 
 from app.api.dependencies import Resources
-from app.cli.servers import CALLER, LOCAL, on_database, on_resources, refuse, servers
+from app.cli.servers import CALLER, LOCAL, ask_database, ask_service, refuse, servers
 from app.clock import new_id, stopwatch, utc_now
 from app.database import migrate as migrate_database
 from app.files.reconcile import Report
@@ -24,8 +24,7 @@ commands = typer.Typer()
 @commands.command()
 def sweep() -> None:
     """Do once what a worker does each minute, and say how much of each there was to do."""
-    with servers(LOCAL) as settings:
-        done = on_resources(settings, sweep_once)
+    done = ask_service(sweep_once)
     typer.echo(", ".join(f"{kind}: {count}" for kind, count in done.items()))
 
 
@@ -37,8 +36,7 @@ def reconcile(
     ] = False,
 ) -> None:
     """Compare the bucket with its rows and say what differs. Fails when a file is missing."""
-    with servers(LOCAL) as settings:
-        report = on_resources(settings, partial(_reconcile, delete=delete))
+    report = ask_service(partial(_reconcile, delete=delete))
     removable = report.unfinished + report.orphans
     typer.echo(f"objects: {report.objects}, rows: {report.rows}, not ours: {report.foreign}")
     typer.echo(f"unfinished, uploads that nobody will end: {report.unfinished}")
@@ -54,8 +52,7 @@ def replay(
     delivery: Annotated[UUID, typer.Argument(help="Its id, as the list of deliveries has it.")],
 ) -> None:
     """Process a delivery of the inbox again and say what became of it. Fails when it is refused."""
-    with servers(LOCAL) as settings:
-        recorded = on_resources(settings, partial(_replay, delivery))
+    recorded = ask_service(partial(_replay, delivery))
     body = recorded.body
     typer.echo(f"{body['status']}{', nothing has changed' if body['duplicate'] else ''}")
     typer.echo(f"completion {body['completion_id']}, revision {body['revision']}")
@@ -72,8 +69,7 @@ def migrate() -> None:
 @commands.command()
 def seed() -> None:
     """Add the sample course of the integration guide, unless it is there."""
-    with servers(LOCAL, s3=False) as settings:
-        on_database(settings, seed_sample_course)
+    ask_database(seed_sample_course)
     typer.echo("The sample course is there.")
 
 

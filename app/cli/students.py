@@ -9,7 +9,7 @@ from uuid import UUID
 import typer
 
 from app.api.dependencies import Resources
-from app.cli.servers import CALLER, LOCAL, on_resources, refuse, servers
+from app.cli.servers import CALLER, ask_service, refuse
 from app.clock import new_id, utc_now
 from app.privacy.erase import ErasureAnswer, Order, erase_student
 from app.privacy.export import begin_export
@@ -35,12 +35,11 @@ def export_student(
                 async for chunk in stream:
                     target.write(chunk)
 
-    with servers(LOCAL) as settings:
-        try:
-            on_resources(settings, export)
-            unfinished.replace(file)
-        finally:
-            unfinished.unlink(missing_ok=True)
+    try:
+        ask_service(export)
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
     typer.echo(f"{file} is written.")
 
 
@@ -63,8 +62,7 @@ def erase(
             Order(new_id(), who, CALLER, utc_now()),
         )
 
-    with servers(LOCAL) as settings:
-        erased = on_resources(settings, erase)
+    erased = ask_service(erase)
     typer.echo(json.dumps(dict(erased), default=str))
     if erased.completed_at is None:
         typer.echo(
@@ -80,8 +78,7 @@ def retention() -> None:
     async def report(resources: Resources) -> list[RetentionCount]:
         return await report_retention(resources.sessions, resources.settings)
 
-    with servers(LOCAL) as settings:
-        counts = on_resources(settings, report)
+    counts = ask_service(report)
     typer.echo(f"{'what':<20}{'kept':>14}{'rows':>12}  oldest")
     for each in counts:
         kept = "until erased" if each.kept is None else f"{each.kept.days} days"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.servers import LOCAL, on_database, refuse, servers
+from app.cli.servers import ask_database, refuse
 from app.clock import new_id, utc_now
 from app.database import Sessions
 from app.learning.check_experience import (
@@ -32,8 +32,7 @@ def check(
     ] = False,
 ) -> None:
     """Compare totals with the ledger behind them. Fails when something is missing."""
-    with servers(LOCAL, s3=False) as settings:
-        report = on_database(settings, partial(_check, repair=repair))
+    report = ask_database(partial(_check, repair=repair))
     typer.echo(
         f"students: {report.students}, totals too low: {report.too_low},"
         f" completions unpaid: {report.unpaid}, totals above the ledger: {report.above}"
