@@ -23,6 +23,7 @@ from app.models import ServiceKey
 from app.settings import Settings
 from tests.support.canaries import CANARIES
 from tests.support.checkout import make_checkout
+from tests.support.processes import environment
 
 Command = Callable[..., Result]
 
@@ -104,10 +105,10 @@ async def test_what_is_not_the_key_to_the_letter_opens_nothing(
 
 @pytest.fixture
 def command(settings: Settings) -> Command:
-    """`python -m app keys …` inside this process, whose environment names the tests' servers."""
+    """`python -m app keys …` inside this process, on the database of this run."""
 
     def run(*words: str) -> Result:
-        return CliRunner().invoke(commands, ["keys", *words])
+        return CliRunner(env=environment(settings)).invoke(commands, ["keys", *words])
 
     return run
 
