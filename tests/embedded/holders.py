@@ -19,6 +19,7 @@ from tests.support.patience import patient
 
 PROJECT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("hold_servers.py")
+S3 = aioboto3.Session()  # it keeps what a client takes long to load
 BUCKET = "kept-files"
 
 
@@ -129,7 +130,7 @@ async def add_row(variables: Mapping[str, str]) -> int:
 
 async def add_object(variables: Mapping[str, str]) -> int:
     """Adds an object to a bucket of its own; how many there are now."""
-    client = aioboto3.Session().client(
+    client = S3.client(
         "s3",
         endpoint_url=variables["S3_ENDPOINT_URL"],
         region_name="us-east-1",

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_s3.type_defs import MultipartUploadTypeDef, ObjectIdentifierTypeDef
 
+S3 = aioboto3.Session()  # it keeps what a client takes long to load
+
 
 @dataclass(frozen=True)
 class Stores:
@@ -72,7 +74,7 @@ class Stores:
         return {row["object_key"] for row in rows}
 
     def _s3(self) -> "AbstractAsyncContextManager[S3Client]":
-        return aioboto3.Session().client(
+        return S3.client(
             "s3",
             endpoint_url=self.variables["S3_ENDPOINT_URL"],
             region_name="us-east-1",
