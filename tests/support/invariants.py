@@ -11,18 +11,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import aioboto3
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tests.support.stores import Stores
+from tests.support.stores import S3, Stores
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 READERS = 16
-S3 = aioboto3.Session()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import aioboto3
 from sqlalchemy import Row, func, select, update
 
 from app.database import Sessions
@@ -25,12 +24,12 @@ from app.models import (
 )
 from app.settings import Settings
 from tests.support.patience import patient
+from tests.support.stores import S3
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 DEADLINE_SECONDS = patient(20)
-S3 = aioboto3.Session()  # it keeps what a client takes long to load
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:

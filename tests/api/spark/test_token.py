@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,10 +20,12 @@ from app.settings import Settings
 from app.sso.authorization_codes import hash_code
 from app.sso.redeem import redeem_code
 from tests.api.spark.conftest import spark_at
+from tests.support.elsewhere import Elsewhere, run_elsewhere
 from tests.support.patience import patient
 from tests.support.problems import assert_problem
 from tests.support.running import Running
 from tests.support.spark import Spark
+from tests.support.stores import Stores, own_stores
 
 TOKEN = "/spark/token"
 JSON = {"Content-Type": "application/json"}
@@ -423,10 +425,29 @@ async def every_text(sessions: Sessions) -> str:
     return "\n".join(rows)
 
 
+@pytest.fixture
+def stores(settings: Settings) -> Iterator[Stores]:
+    """Without the rows of other tests, among which hundreds of words take long to look for."""
+    with own_stores(settings) as made:
+        yield made
+
+
+@pytest.fixture
+async def apart(settings: Settings, stores: Stores) -> AsyncIterator[Elsewhere]:
+    async with run_elsewhere(
+        settings,
+        database_url=SecretStr(stores.variables["DATABASE_URL"]),
+        rate_limit_sso=100_000,
+        rate_limit_token=100_000,
+    ) as elsewhere:
+        yield elsewhere
+
+
 async def test_no_token_and_no_code_is_kept_or_logged(
-    lms: Spark, sessions: Sessions, settings: Settings, caplog: pytest.LogCaptureFixture
+    apart: Elsewhere, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     """P048"""
+    lms, sessions = apart.spark, apart.running.app.state.resources.sessions
     told: list[str] = []
     for _ in range(100):
         launch_token = lms.launch_token()
