@@ -2,7 +2,7 @@
 
 from app.accounts.tombstones import Tombstones
 from app.courses.course import CoursePayload
-from app.courses.sync import Synced, rehearse_sync, sync_course
+from app.courses.sync import CourseSync, rehearse_sync, sync_course
 from app.database import Sessions
 from app.deliveries.inbox import remember_refusal
 from app.deliveries.open import Delivery, open_json
@@ -19,7 +19,7 @@ from app.settings import Settings
 
 async def receive_course(
     settings: Settings, sessions: Sessions, delivery: Delivery, tombstones: Tombstones
-) -> Synced:
+) -> CourseSync:
     """Raises what `open_json` and `read_course` raise, TimestampTooOldError or
     TimestampInFutureError; then nothing has changed.
     """

@@ -25,7 +25,7 @@ PILLAR, XP = "stem", 100  # CONTRACT 8.3
 
 
 @dataclass(frozen=True)
-class Synced:
+class CourseSync:
     """What a sync did: tasks by what became of them."""
 
     quest_id: UUID
@@ -42,7 +42,7 @@ class Synced:
 
 async def rehearse_sync(
     sessions: Sessions, course: CoursePayload, *, now: datetime, new_id: Callable[[], UUID]
-) -> Synced:
+) -> CourseSync:
     """What a sync would do; everything is undone."""
     async with sessions() as session, session.begin() as transaction:
         synced = await _sync(session, course, now=now, new_id=new_id)
@@ -58,7 +58,7 @@ async def sync_course(
     *,
     now: datetime,
     new_id: Callable[[], UUID],
-) -> Synced:
+) -> CourseSync:
     """Atomic; the same state again changes nothing."""
     async with sessions() as session, session.begin():
         synced = await _sync(session, course, now=now, new_id=new_id)
@@ -82,7 +82,7 @@ async def sync_course(
 
 async def _sync(
     session: Session, course: CoursePayload, *, now: datetime, new_id: Callable[[], UUID]
-) -> Synced:
+) -> CourseSync:
     course_id, quest_id = await _lock_course(session, course, now=now)
     is_new = quest_id is None
     quest_id = quest_id or new_id()
@@ -98,7 +98,7 @@ async def _sync(
     retired = await _retire_others(session, list(tasks), course_id=course_id, now=now)
     await follow_templates(session, quest_id, now=now)
     created = len(tasks.keys() - known.keys())
-    return Synced(quest_id, course.course_title, is_new, created, len(tasks) - created, retired)
+    return CourseSync(quest_id, course.course_title, is_new, created, len(tasks) - created, retired)
 
 
 _NEW = insert(SparkCourse)
