@@ -1,13 +1,12 @@
-"""Accounts for many students at once, as a roster names them.
+"""Accounts for students: for one who signs in, and for many at once as a roster names them.
 
-Students who are known keep what they have, but a synthesised address gives way to a real one.
+On a roster known students keep what they have, but a synthesised address gives way to a real one.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Text, any_, bindparam
@@ -16,16 +15,17 @@ from app.accounts.students import (
     ALL_LINKED,
     INSERT_LINK,
     INSERT_USER,
-    Account,
     AccountRules,
-    Known,
+    LinkedStudent,
     Owner,
     Student,
+    StudentAccount,
     active_account,
     find_owners,
     link_row,
     lock_students,
     plan_account,
+    refresh_student,
     take_address,
     unroutable_email,
     user_row,
@@ -33,35 +33,52 @@ from app.accounts.students import (
 from app.accounts.tombstones import find_erased
 from app.database import Session
 from app.errors import AccountErasedError, AccountInactiveError, AccountLinkForbiddenError
-from app.models import LmsIntegration, User
+from app.models import LmsIntegration
 
 MAX_STUDENTS = 200  # in one transaction: each holds up to two of the database's few locks
 Refused = AccountInactiveError | AccountLinkForbiddenError
 REFUSALS = (AccountInactiveError, AccountLinkForbiddenError)
 
 
-class Listed(NamedTuple):
-    known: Known
-    email: str | None
-
-
-_LISTED = ALL_LINKED.add_columns(LmsIntegration.lms_user_id, User.email).where(
+_LINKED = ALL_LINKED.add_columns(LmsIntegration.lms_user_id).where(
     LmsIntegration.lms_user_id == any_(bindparam("ids", type_=ARRAY(Text)))
 )
 
 
-async def find_students(session: Session, spark_user_ids: Sequence[str]) -> dict[str, Listed]:
+async def find_students(
+    session: Session, spark_user_ids: Sequence[str]
+) -> dict[str, LinkedStudent]:
     """Those who are linked, active or not, by Spark id."""
-    found = await session.execute(_LISTED, {"ids": list(spark_user_ids)})
-    split = len(Known._fields)
-    return {row.lms_user_id: Listed(Known(*row[:split]), row.email) for row in found}
+    found = await session.execute(_LINKED, {"ids": list(spark_user_ids)})
+    return {row.lms_user_id: LinkedStudent(*row[:-1]) for row in found}
 
 
-def active_or_refused(known: Known) -> Account | Refused:
+def active_or_refused(known: LinkedStudent) -> StudentAccount | Refused:
     try:
         return active_account(known)
     except REFUSALS as refused:
         return refused
+
+
+async def find_or_create_account(
+    session: Session,
+    student: Student,
+    *,
+    now: datetime,
+    new_id: Callable[[], UUID],
+    rules: AccountRules,
+) -> StudentAccount:
+    """Raises AccountInactiveError, AccountErasedError or AccountLinkForbiddenError; then nothing
+    may be committed.
+    """
+    if account := await refresh_student(session, student, now=now):
+        return account
+    [made] = (await enlist(session, [student], now=now, new_id=new_id, rules=rules)).values()
+    if isinstance(made, REFUSALS):
+        raise made
+    if made.created or made.linked:
+        return made
+    return await refresh_student(session, student, now=now) or made  # a twin has made it
 
 
 async def enlist(
@@ -71,7 +88,7 @@ async def enlist(
     now: datetime,
     new_id: Callable[[], UUID],
     rules: AccountRules,
-) -> Mapping[str, Account | Refused]:
+) -> Mapping[str, StudentAccount | Refused]:
     """Everyone's account, or why there is none, by Spark id. MAX_STUDENTS at once, each named once.
 
     Nothing is written for who is refused.
@@ -82,20 +99,27 @@ async def enlist(
     if unknown or movable:
         await lock_students(session, [*unknown, *movable])
         listed |= await find_students(session, [student.spark_user_id for student in unknown])
-    accounts = {name: active_or_refused(found.known) for name, found in listed.items()}
+    accounts = {name: active_or_refused(linked) for name, linked in listed.items()}
     for student in movable:
         account = accounts[student.spark_user_id]
-        if isinstance(account, Account):
+        if isinstance(account, StudentAccount):
             await take_address(session, account.user_id, student.email)
     missing = [student for student in unknown if student.spark_user_id not in listed]
     erased = await find_erased(session, rules.tombstones, [each.spark_user_id for each in missing])
-    accounts |= {name: AccountErasedError() for name in erased}
-    missing = [student for student in missing if student.spark_user_id not in erased]
+    barred = [student for student in missing if _is_barred(student, erased)]
+    accounts |= {student.spark_user_id: AccountErasedError() for student in barred}
+    missing = [student for student in missing if student not in barred]
     made = await _make(session, missing, now=now, new_id=new_id, link_by_email=rules.link_by_email)
     return accounts | made
 
 
-def _has_better(listed: Mapping[str, Listed], student: Student) -> bool:
+def _is_barred(student: Student, erased: Mapping[str, datetime]) -> bool:
+    """Who was erased comes back by a later click alone."""
+    erased_at = erased.get(student.spark_user_id)
+    return bool(erased_at and not (student.clicked_at and student.clicked_at > erased_at))
+
+
+def _has_better(listed: Mapping[str, LinkedStudent], student: Student) -> bool:
     """Whether a synthesised address has to give way to a real one."""
     found = listed.get(student.spark_user_id)
     synthesised = found is not None and found.email == unroutable_email(student.spark_user_id)
@@ -109,13 +133,13 @@ async def _make(
     now: datetime,
     new_id: Callable[[], UUID],
     link_by_email: bool,
-) -> dict[str, Account | Refused]:
+) -> dict[str, StudentAccount | Refused]:
     """For students who are locked and have no link."""
     owners = defaultdict[str | None, list[Owner]](list)
     emails = {student.email for student in students if student.email}
     for owner in await find_owners(session, list(emails)):
         owners[owner.email].append(owner)
-    accounts: dict[str, Account | Refused] = {}
+    accounts: dict[str, StudentAccount | Refused] = {}
     new = _NewRows()
     for student in map(new.without_used, students):
         here = owners[student.email]
@@ -142,7 +166,9 @@ class _NewRows:
         """A sibling's address is not this student's."""
         return replace(student, email=None) if student.email in self._used else student
 
-    def add(self, student: Student, account: Account, *, is_taken: bool, now: datetime) -> None:
+    def add(
+        self, student: Student, account: StudentAccount, *, is_taken: bool, now: datetime
+    ) -> None:
         if account.created:
             self._users.append(user_row(student, account.user_id, is_taken=is_taken))
         self._links.append(link_row(student, account, now=now))

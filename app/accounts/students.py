@@ -14,20 +14,15 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, Row, Text, any_, bindparam, func, insert, select, update
 
-from app.accounts.tombstones import Tombstones, find_erasure
+from app.accounts.tombstones import Tombstones
 from app.database import Session
-from app.errors import (
-    AccountErasedError,
-    AccountInactiveError,
-    AccountLinkForbiddenError,
-    StudentNotFoundError,
-)
+from app.errors import AccountInactiveError, AccountLinkForbiddenError, StudentNotFoundError
 from app.models import PLATFORM, LmsIntegration, User
 
 Owner = Row[UUID, str | None, str, str, str]  # the last, a Spark id, is None where there is no link
 
 
-class Known(NamedTuple):
+class LinkedStudent(NamedTuple):
     """A user who is linked to Spark, in the columns of LINKED."""
 
     user_id: UUID
@@ -35,6 +30,7 @@ class Known(NamedTuple):
     deletion_status: str
     sync_enabled: bool
     sync_status: str
+    email: str | None
 
 
 @dataclass(frozen=True)
@@ -64,52 +60,21 @@ class AccountRules:
 
 
 @dataclass(frozen=True)
-class Account:
+class StudentAccount:
     user_id: UUID
     created: bool = False
     linked: bool = False
 
 
-async def find_or_create_account(
-    session: Session,
-    student: Student,
-    *,
-    now: datetime,
-    new_user_id: UUID,
-    rules: AccountRules,
-) -> Account:
-    """Raises AccountInactiveError, AccountErasedError or AccountLinkForbiddenError; then nothing
-    may be committed.
-    """
-    account = await _refresh(session, student, now=now)
-    if account is None:
-        await _lock(session, f"student:{student.spark_user_id}")
-        account = await _refresh(session, student, now=now)  # a twin may have made it
-    if account is not None:
-        return account
-    if known := await find_linked(session, student.spark_user_id):
-        return active_account(known)  # made active again just now
-    erased_at = await find_erasure(session, rules.tombstones, student.spark_user_id)
-    if erased_at and not (student.clicked_at and student.clicked_at > erased_at):
-        raise AccountErasedError
-    owners = await _owners(session, student.email)
-    account = plan_account(owners, new_user_id=new_user_id, link_by_email=rules.link_by_email)
-    if account.created:
-        row = user_row(student, new_user_id, is_taken=bool(owners))
-        await session.execute(INSERT_USER, row)
-    await session.execute(INSERT_LINK, link_row(student, account, now=now))
-    return account
-
-
-def active_account(known: Known) -> Account:
+def active_account(known: LinkedStudent) -> StudentAccount:
     """Raises AccountInactiveError or AccountLinkForbiddenError."""
     if known.role != "student":
         raise AccountLinkForbiddenError
     _refuse_inactive(known)
-    return Account(known.user_id)
+    return StudentAccount(known.user_id)
 
 
-def check_student(known: Known | None, *, spark_user_id: str) -> UUID:
+def check_student(known: LinkedStudent | None, *, spark_user_id: str) -> UUID:
     """The user in a row of LINKED. Raises StudentNotFoundError or AccountInactiveError."""
     if known is None:
         raise StudentNotFoundError(spark_user_id=spark_user_id)
@@ -123,13 +88,15 @@ def unroutable_email(spark_user_id: str) -> str:
     return f"spark-{digest}@students.invalid"
 
 
-async def find_linked(session: Session, spark_user_id: str) -> Known | None:
+async def find_linked(session: Session, spark_user_id: str) -> LinkedStudent | None:
     found = await session.execute(LINKED, {"spark_user_id": spark_user_id})
     known = found.one_or_none()
-    return Known(*known) if known else None
+    return LinkedStudent(*known) if known else None
 
 
-def why_inactive(known: Known) -> Literal["deletion_pending", "not_a_student", "paused"] | None:
+def why_inactive(
+    known: LinkedStudent,
+) -> Literal["deletion_pending", "not_a_student", "paused"] | None:
     """An account that was linked as a student's and is somebody else's now is not active here."""
     if known.deletion_status != "none":
         return "deletion_pending"
@@ -139,12 +106,11 @@ def why_inactive(known: Known) -> Literal["deletion_pending", "not_a_student", "
     return "paused" if is_paused else None
 
 
-def _refuse_inactive(known: Known) -> None:
+def _refuse_inactive(known: LinkedStudent) -> None:
     if why_inactive(known):
         raise AccountInactiveError
 
 
-# Built once: building a statement costs more than running it.
 ALL_LINKED = (
     select(
         User.id.label("user_id"),
@@ -152,6 +118,7 @@ ALL_LINKED = (
         User.deletion_status,
         LmsIntegration.sync_enabled,
         LmsIntegration.sync_status,
+        User.email,
     )
     .join(LmsIntegration, LmsIntegration.user_id == User.id)
     .where(LmsIntegration.lms_platform == PLATFORM)
@@ -189,7 +156,9 @@ _REFRESH = (
 )
 
 
-async def _refresh(session: Session, student: Student, *, now: datetime) -> Account | None:
+async def refresh_student(
+    session: Session, student: Student, *, now: datetime
+) -> StudentAccount | None:
     """Sign in a student we know, in one statement; None if there is no active one.
 
     Names follow Spark at every sign-in; the address only when it is nobody else's.
@@ -209,7 +178,7 @@ async def _refresh(session: Session, student: Student, *, now: datetime) -> Acco
         return None
     if student.email not in (None, user.email):
         await take_address(session, user.id, student.email)
-    return Account(user.id)
+    return StudentAccount(user.id)
 
 
 async def take_address(session: Session, user_id: UUID, email: str | None) -> None:
@@ -218,7 +187,9 @@ async def take_address(session: Session, user_id: UUID, email: str | None) -> No
         await session.execute(update(User).where(User.id == user_id).values(email=email))
 
 
-def plan_account(owners: Sequence[Owner], *, new_user_id: UUID, link_by_email: bool) -> Account:
+def plan_account(
+    owners: Sequence[Owner], *, new_user_id: UUID, link_by_email: bool
+) -> StudentAccount:
     """The plain, unlinked student account among the owners of an address; else a new one.
 
     An address of a student who has a Spark link is no obstacle: siblings share a parent's. Raises
@@ -228,12 +199,12 @@ def plan_account(owners: Sequence[Owner], *, new_user_id: UUID, link_by_email: b
         raise AccountLinkForbiddenError
     unlinked = [owner for owner in owners if owner.spark_user_id is None]
     if not unlinked:
-        return Account(new_user_id, created=True)
+        return StudentAccount(new_user_id, created=True)
     if not link_by_email or len(unlinked) > 1:
         raise AccountLinkForbiddenError
     if unlinked[0].deletion_status != "none":
         raise AccountInactiveError
-    return Account(unlinked[0].id, linked=True)
+    return StudentAccount(unlinked[0].id, linked=True)
 
 
 async def _owners(session: Session, email: str | None) -> Sequence[Owner]:
@@ -279,7 +250,7 @@ def user_row(student: Student, user_id: UUID, *, is_taken: bool) -> dict[str, ob
     }
 
 
-def link_row(student: Student, account: Account, *, now: datetime) -> dict[str, object]:
+def link_row(student: Student, account: StudentAccount, *, now: datetime) -> dict[str, object]:
     """For INSERT_LINK."""
     return {
         "user_id": account.user_id,

@@ -50,7 +50,11 @@ ERASED_AT = (
     .scalar_subquery()
 )
 _ERASED_AT = select(ERASED_AT)
-_ERASED = select(Erasure.subject_hash).where(Erasure.subject_hash == any_(_HASHES))
+_ERASED = (
+    select(Erasure.subject_hash, Erasure.requested_at)
+    .where(Erasure.subject_hash == any_(_HASHES))
+    .order_by(Erasure.requested_at)
+)
 
 
 async def find_erasure(
@@ -66,12 +70,12 @@ async def find_erasure(
 
 async def find_erased(
     session: Session, tombstones: Tombstones, spark_user_ids: Sequence[str]
-) -> set[str]:
-    """Those among these students who were ever erased."""
+) -> dict[str, datetime]:
+    """Those among these students who were ever erased, and when last."""
     students = {
         subject_hash: spark_user_id
         for spark_user_id in spark_user_ids
         for subject_hash in tombstones.of_student(spark_user_id)
     }
     found = await session.execute(_ERASED, {"subject_hashes": list(students)})
-    return {students[subject_hash] for subject_hash in found.scalars() if subject_hash}
+    return {students[row.subject_hash]: row.requested_at for row in found}

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Row, bindparam, func, select, update
 
 from app.accounts.enlist import MAX_STUDENTS, active_or_refused, enlist, find_students
-from app.accounts.students import Account, Student
+from app.accounts.students import Student, StudentAccount
 from app.courses.change_roster import Change
 from app.database import Session, Sessions, retried
 from app.errors import ServiceError
@@ -99,8 +99,8 @@ async def _apply_enrolments(
         groups = defaultdict[tuple[UUID, str], list[UUID]](list)
         for row in rows:
             known = found.get(row.spark_user_id)
-            account = active_or_refused(known.known) if known else None
-            if isinstance(account, Account):
+            account = active_or_refused(known) if known else None
+            if isinstance(account, StudentAccount):
                 groups[row.quest_id, row.outcome].append(account.user_id)
                 became.append((row, row.outcome, None))
             else:  # its account could not be made, or was closed since the file was compared
@@ -135,7 +135,7 @@ def _student(row: Row[Any]) -> Student:
     return Student(row.spark_user_id, row.email, row.given_name, row.family_name)
 
 
-def _outcome(account: Account | ServiceError) -> tuple[str, str | None]:
+def _outcome(account: StudentAccount | ServiceError) -> tuple[str, str | None]:
     if isinstance(account, ServiceError):
         return "error", account.code
     if account.created:

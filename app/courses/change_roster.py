@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, or_, select
 
 from app.accounts.enlist import MAX_STUDENTS, Refused, active_or_refused, enlist, find_students
-from app.accounts.students import Account, AccountRules
+from app.accounts.students import AccountRules, StudentAccount
 from app.activity.record_event import record_event
 from app.courses.roster import Roster, RosterEntry
 from app.database import Session, Sessions, retried
@@ -115,7 +115,7 @@ async def _change(session: Session, quest_id: UUID, part: Numbered, change: Chan
         rules=change.rules,
     )
     left = {
-        name: active_or_refused(found.known)
+        name: active_or_refused(found)
         for name, found in (await find_students(session, leaving)).items()
     }
     return Changed(
@@ -127,15 +127,17 @@ async def _change(session: Session, quest_id: UUID, part: Numbered, change: Chan
     )
 
 
-def _ids(accounts: Mapping[str, Account | Refused]) -> list[UUID]:
-    return [account.user_id for account in accounts.values() if isinstance(account, Account)]
+def _ids(accounts: Mapping[str, StudentAccount | Refused]) -> list[UUID]:
+    return [account.user_id for account in accounts.values() if isinstance(account, StudentAccount)]
 
 
-def _is_new(account: Account | Refused) -> bool:
-    return isinstance(account, Account) and account.created
+def _is_new(account: StudentAccount | Refused) -> bool:
+    return isinstance(account, StudentAccount) and account.created
 
 
-def _faults(part: Numbered, accounts: Mapping[str, Account | Refused]) -> Iterator[EntryFault]:
+def _faults(
+    part: Numbered, accounts: Mapping[str, StudentAccount | Refused]
+) -> Iterator[EntryFault]:
     """A student who was never here need not be dropped: that is no fault."""
     for index, entry in part:
         account = accounts.get(entry.spark_user_id)

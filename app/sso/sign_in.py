@@ -5,7 +5,8 @@ from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
-from app.accounts.students import AccountRules, Student, find_or_create_account
+from app.accounts.enlist import find_or_create_account
+from app.accounts.students import AccountRules, Student
 from app.activity.record_event import record_event
 from app.database import FAILURES, Sessions
 from app.learning.course_enrolment import enrol_in_courses
@@ -36,7 +37,7 @@ async def sign_in(
     )
     async with sessions() as session, session.begin():
         account = await find_or_create_account(
-            session, student, now=now, new_user_id=new_id(), rules=rules
+            session, student, now=now, new_id=new_id, rules=rules
         )
         await issue_code(
             session,

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import select, true
 
-from app.accounts.students import LINKED, Known, check_student
+from app.accounts.students import LINKED, LinkedStudent, check_student
 from app.accounts.tombstones import ERASED_AT
 from app.database import Session, read_as, retried
 from app.deliveries.inbox import was_seen_in_time
@@ -57,7 +57,7 @@ async def admit(session: Session, intake: Intake, work: Work) -> tuple[UUID, Mat
         },
     )
     rows = found.all()
-    known = read_as(Known, rows[0]) if rows[0].user_id else None
+    known = read_as(LinkedStudent, rows[0]) if rows[0].user_id else None
     refuse_erased(message, known, erased_at=rows[0].erased_at)
     user_id = check_student(known, spark_user_id=payload.spark_user_id)
     matches = [read_as(Match, row) for row in rows if row.quest_id is not None]
@@ -67,7 +67,9 @@ async def admit(session: Session, intake: Intake, work: Work) -> tuple[UUID, Mat
     return user_id, match
 
 
-def refuse_erased(message: Message, known: Known | None, *, erased_at: datetime | None) -> None:
+def refuse_erased(
+    message: Message, known: LinkedStudent | None, *, erased_at: datetime | None
+) -> None:
     """Raises StudentErasedError unless the student has come back and did this afterwards."""
     payload = message.payload
     if erased_at is None:
