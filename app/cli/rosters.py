@@ -1,7 +1,7 @@
 """The command that imports roster files."""
 
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -13,12 +13,15 @@ from app.accounts.students import AccountRules
 from app.accounts.tombstones import Tombstones
 from app.cli.servers import CALLER, LOCAL, on_database, refuse, servers
 from app.clock import new_id, utc_now
-from app.courses.change_roster import Change
-from app.courses.import_roster import RosterReport, Tell, confirm_roster, import_roster
+from app.courses.change_roster import RosterRun
+from app.courses.import_roster import (
+    RosterImportAnswer,
+    Tell,
+    confirm_roster,
+    import_roster,
+    say_nothing,
+)
 from app.database import Sessions
-from app.settings import Settings
-
-Act = Callable[[Sessions, Settings, Tell], Awaitable[RosterReport]]
 
 commands = typer.Typer()
 
@@ -38,42 +41,26 @@ def import_file(
     ] = None,
 ) -> None:
     """Compare a roster file with what is here, and say for each row what becomes of it."""
-    if file is not None and confirm is None:
-        act = _reading(file, apply=apply)
-    elif confirm is not None and file is None:
-        act = _confirming(confirm)
-    else:
+    if (file is None) == (confirm is None):
         refuse("Give either a file or --confirm with the id of an import.")
     with servers(LOCAL, s3=False) as settings, _progress() as tell:
-        report = on_database(settings, lambda sessions: act(sessions, settings, tell))
+        rules = AccountRules(settings.sso_link_by_email, Tombstones.of(settings))
+        run = RosterRun(utc_now(), new_id, rules)
+
+        async def act(sessions: Sessions) -> RosterImportAnswer:
+            if confirm is not None:
+                return await confirm_roster(sessions, confirm, run, caller=CALLER, tell=tell)
+            return await import_roster(
+                sessions,
+                file or Path(),
+                run,
+                apply_for=CALLER if apply else None,
+                max_bytes=settings.max_roster_bytes,
+                tell=tell,
+            )
+
+        report = on_database(settings, act)
     _print(report)
-
-
-def _reading(file: Path, *, apply: bool) -> Act:
-    async def act(sessions: Sessions, settings: Settings, tell: Tell) -> RosterReport:
-        return await import_roster(
-            sessions,
-            file,
-            _change(settings),
-            apply_for=CALLER if apply else None,
-            max_bytes=settings.max_roster_bytes,
-            tell=tell,
-        )
-
-    return act
-
-
-def _confirming(import_id: UUID) -> Act:
-    async def act(sessions: Sessions, settings: Settings, tell: Tell) -> RosterReport:
-        change = _change(settings)
-        return await confirm_roster(sessions, import_id, change, caller=CALLER, tell=tell)
-
-    return act
-
-
-def _change(settings: Settings) -> Change:
-    rules = AccountRules(settings.sso_link_by_email, Tombstones.of(settings))
-    return Change(utc_now(), new_id, rules)
 
 
 @contextmanager
@@ -88,17 +75,13 @@ def _progress() -> Iterator[Tell]:
         sys.stderr.flush()
 
     try:
-        yield tell if shown else _say_nothing
+        yield tell if shown else say_nothing
     finally:
         if shown:
             sys.stderr.write("\r\033[K")
 
 
-def _say_nothing(stage: str, done: int, total: int) -> None:
-    pass
-
-
-def _print(report: RosterReport) -> None:
+def _print(report: RosterImportAnswer) -> None:
     for row in report.examples:
         place = f"{row.source}:{row.line}" if row.line else row.source
         typer.echo(f"{place} {row.spark_user_id or '-'} {row.code or row.outcome}")

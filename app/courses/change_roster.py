@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, or_, select
 
 from app.accounts.enlist import MAX_STUDENTS, Refused, active_or_refused, enlist, find_students
-from app.accounts.students import AccountRules, StudentAccount
+from app.accounts.students import AccountRules, Student, StudentAccount
 from app.activity.record_event import record_event
 from app.courses.roster import Roster, RosterEntry
 from app.database import Session, Sessions, retried
@@ -23,40 +23,37 @@ from app.errors import CourseNotFoundError, ServiceError
 from app.learning.course_enrolment import drop_students, enrol_students
 from app.models import PLATFORM, SparkCourse
 
+Accounts = Mapping[str, StudentAccount | Refused]  # by Spark id
+Move = tuple[str, UUID, bool]  # a Spark id, a quest, and whether the student leaves it
+
 
 @dataclass(frozen=True)
-class Change:
-    """When and for whom a roster is changed."""
+class RosterRun:
+    """When, and by which rules, a roster is carried out."""
 
     now: datetime
     new_id: Callable[[], UUID]
     rules: AccountRules
 
 
-@dataclass(frozen=True)
-class EntryFault:
-    """Why one entry had no effect; the others had theirs."""
-
-    index: int
-    spark_user_id: str
-    fault: ServiceError
-
-
 @dataclass
-class Changed:
-    """What became of the entries; the counts and the faults add up to them."""
+class RosterChange:
+    """What became of the entries; the counts and the faults add up to them.
+
+    A fault is an entry's place, the entry, and why it had no effect; the others had theirs.
+    """
 
     entries: int = 0
     enrolled: int = 0
     dropped: int = 0
     users_created: int = 0
-    faults: list[EntryFault] = field(default_factory=list)
+    faults: list[tuple[int, RosterEntry, ServiceError]] = field(default_factory=list)
 
     @property
     def unchanged(self) -> int:
         return self.entries - self.enrolled - self.dropped - len(self.faults)
 
-    def add(self, part: "Changed") -> None:
+    def add(self, part: "RosterChange") -> None:
         self.entries += part.entries
         self.enrolled += part.enrolled
         self.dropped += part.dropped
@@ -68,26 +65,26 @@ Numbered = Sequence[tuple[int, RosterEntry]]
 
 
 async def change_roster(
-    sessions: Sessions, roster: Roster, entry: Entry, change: Change
-) -> Changed:
+    sessions: Sessions, roster: Roster, entry: Entry, run: RosterRun
+) -> RosterChange:
     """Raises CourseNotFoundError before anything is changed."""
     quest_id = await _find_course(sessions, roster)
-    changed = Changed()
+    change = RosterChange()
     for part in _parts(roster):
-        changed.add(await _change_part(sessions, quest_id, part, change))
-    await _record(sessions, roster, changed, entry)
-    return changed
+        change.add(await _change_part(sessions, quest_id, part, run))
+    await _record(sessions, roster, change, entry)
+    return change
 
 
-async def rehearse_roster(sessions: Sessions, roster: Roster, change: Change) -> Changed:
+async def rehearse_roster(sessions: Sessions, roster: Roster, run: RosterRun) -> RosterChange:
     """What `change_roster` would do, and raises; everything is undone."""
     quest_id = await _find_course(sessions, roster)
-    changed = Changed()
+    change = RosterChange()
     for part in _parts(roster):
         async with sessions() as session, session.begin() as transaction:
-            changed.add(await _change(session, quest_id, part, change))
+            change.add(await _change(session, quest_id, part, run))
             await transaction.rollback()
-    return changed
+    return change
 
 
 def _parts(roster: Roster) -> Iterator[Numbered]:
@@ -98,51 +95,64 @@ def _parts(roster: Roster) -> Iterator[Numbered]:
 
 @retried
 async def _change_part(
-    sessions: Sessions, quest_id: UUID, part: Numbered, change: Change
-) -> Changed:
+    sessions: Sessions, quest_id: UUID, part: Numbered, run: RosterRun
+) -> RosterChange:
     async with sessions() as session, session.begin():
-        return await _change(session, quest_id, part, change)
+        return await _change(session, quest_id, part, run)
 
 
-async def _change(session: Session, quest_id: UUID, part: Numbered, change: Change) -> Changed:
+async def _change(session: Session, quest_id: UUID, part: Numbered, run: RosterRun) -> RosterChange:
     joining = [entry.student for _, entry in part if entry.action == "enroll"]
-    leaving = [entry.spark_user_id for _, entry in part if entry.action == "drop"]
-    joined = await enlist(
-        session,
-        joining,
-        now=change.now,
-        new_id=change.new_id,
-        rules=change.rules,
-    )
-    left = {
-        name: active_or_refused(found)
-        for name, found in (await find_students(session, leaving)).items()
-    }
-    return Changed(
+    moves = [(entry.spark_user_id, quest_id, entry.action == "drop") for _, entry in part]
+    enlisted, linked, moved = await change_students(session, joining, moves, run)
+    accounts = {**linked, **enlisted}
+    return RosterChange(
         entries=len(part),
-        enrolled=await enrol_students(session, _ids(joined), quest_id=quest_id, now=change.now),
-        dropped=await drop_students(session, _ids(left), quest_id=quest_id, now=change.now),
-        users_created=sum(_is_new(account) for account in joined.values()),
-        faults=list(_faults(part, {**joined, **left})),
+        enrolled=sum(not leaves for _, _, leaves in moved),
+        dropped=sum(leaves for _, _, leaves in moved),
+        users_created=sum(_is_new(account) for account in enlisted.values()),
+        faults=list(_faults(part, accounts)),
     )
 
 
-def _ids(accounts: Mapping[str, StudentAccount | Refused]) -> list[UUID]:
-    return [account.user_id for account in accounts.values() if isinstance(account, StudentAccount)]
+async def change_students(
+    session: Session, joining: Sequence[Student], moves: Sequence[Move], run: RosterRun
+) -> tuple[Accounts, Accounts, set[Move]]:
+    """Make accounts for MAX_STUDENTS at most, each named once, and carry out the moves.
+
+    What became of those who join, the accounts of whoever moves and is linked, and the moves that
+    had an effect.
+    """
+    enlisted = await enlist(session, joining, now=run.now, new_id=run.new_id, rules=run.rules)
+    linked = {name: each for name, each in enlisted.items() if isinstance(each, StudentAccount)}
+    others = sorted({name for name, _, _ in moves} - linked.keys())
+    accounts: dict[str, StudentAccount | Refused] = {
+        name: active_or_refused(student)
+        for name, student in (await find_students(session, others)).items()
+    } | linked
+    pairs = {
+        move: (account.user_id, move[1])
+        for move in moves
+        if isinstance(account := accounts.get(move[0]), StudentAccount)
+    }
+    joined = [pair for (_, _, leaves), pair in pairs.items() if not leaves]
+    left = [pair for (_, _, leaves), pair in pairs.items() if leaves]
+    enrolled = await enrol_students(session, joined, now=run.now)
+    dropped = await drop_students(session, left, now=run.now)
+    moved = {move for move, pair in pairs.items() if pair in (dropped if move[2] else enrolled)}
+    return enlisted, accounts, moved
 
 
 def _is_new(account: StudentAccount | Refused) -> bool:
     return isinstance(account, StudentAccount) and account.created
 
 
-def _faults(
-    part: Numbered, accounts: Mapping[str, StudentAccount | Refused]
-) -> Iterator[EntryFault]:
+def _faults(part: Numbered, accounts: Accounts) -> Iterator[tuple[int, RosterEntry, ServiceError]]:
     """A student who was never here need not be dropped: that is no fault."""
     for index, entry in part:
         account = accounts.get(entry.spark_user_id)
         if isinstance(account, ServiceError):
-            yield EntryFault(index, entry.spark_user_id, account)
+            yield index, entry, account
 
 
 _ORG = bindparam("org_id", type_=SparkCourse.spark_org_id.type)
@@ -166,7 +176,7 @@ async def _find_course(sessions: Sessions, roster: Roster) -> UUID:
 
 
 @retried
-async def _record(sessions: Sessions, roster: Roster, changed: Changed, entry: Entry) -> None:
+async def _record(sessions: Sessions, roster: Roster, change: RosterChange, entry: Entry) -> None:
     async with sessions() as session, session.begin():
         await record_event(
             session,
@@ -175,11 +185,11 @@ async def _record(sessions: Sessions, roster: Roster, changed: Changed, entry: E
             session_id=entry.id,
             data={
                 "spark_course_id": roster.spark_course_id,
-                "enrolled": changed.enrolled,
-                "dropped": changed.dropped,
-                "users_created": changed.users_created,
-                "unchanged": changed.unchanged,
-                "errors": len(changed.faults),
+                "enrolled": change.enrolled,
+                "dropped": change.dropped,
+                "users_created": change.users_created,
+                "unchanged": change.unchanged,
+                "errors": len(change.faults),
             },
             page_url=entry.route,
         )

@@ -5,123 +5,171 @@ Students only: a row of anybody else is skipped, and staff is never made or chan
 id. Where more than a fifth of a course would leave, those students stay until that is confirmed.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import case, func, select, update
+from pydantic import BaseModel, Field
+from sqlalchemy import case, delete, func, insert, select, text, update
 
 from app.activity.audit import record_audit
 from app.activity.record_event import record_event
-from app.courses.apply_roster import apply_roster, release_held
-from app.courses.change_roster import Change
-from app.courses.compare_roster import compare_roster
-from app.courses.roster_file import open_roster
-from app.courses.stage_roster import set_state, stage_roster
+from app.courses.apply_roster import apply_roster, compare_roster, release_held
+from app.courses.change_roster import RosterRun
+from app.courses.roster_file import RosterFile, open_roster
 from app.database import Session, Sessions
 from app.errors import NotFoundError
+from app.fields import Id
 from app.models import RosterImport, RosterRow
 
+BATCH_ROWS = 2000  # of a file are held at once
 MAX_EXAMPLES = 1000
 OUTCOMES = ("create", "link", "enrol", "drop", "held", "unchanged", "skipped", "error")
 Tell = Callable[[str, int, int], None]  # what is done, how much of it, and of how much
 
-
-@dataclass(frozen=True)
-class RowReport:
-    """A row that is not plain: held, skipped or wrong."""
-
-    source: str
-    line: int | None
-    spark_user_id: str | None
-    outcome: str | None
-    code: str | None
-
-
-@dataclass(frozen=True)
-class RosterReport:
-    """`rows` were read; the counts of `users` and `enrollments` add up to them. `absent` counts
-    students who are in no row any more.
+_INSERT = insert(RosterRow)
+_FIND_COURSES = text(
     """
+    update spark.roster_rows r set quest_id = (
+      select (array_agg(c.quest_id))[1] from spark.courses c
+      where c.lms_platform = 'spark' and c.spark_course_id = r.spark_course_id
+        and c.quest_id is not null
+        and (r.spark_org_id = '' or c.spark_org_id = r.spark_org_id)
+      having count(*) = 1)
+    where r.source = 'enrollments' and r.outcome is null
+      and r.import_id = :import_id and r.number >= :first
+    """
+)
 
-    id: UUID
-    state: str
-    rows: int
-    counts: Mapping[str, Mapping[str, int]]
-    examples: list[RowReport] = field(default_factory=list)
+
+class RosterRowAnswer(BaseModel):
+    """A row that is held, skipped or wrong."""
+
+    source: Literal["users", "roles", "enrollments", "absent"] = Field(
+        description="Its file; `absent`: in none any more.", examples=["users"]
+    )
+    line: int | None = Field(description="The line it ends on.", examples=[7])
+    spark_user_id: str | None = Field(
+        description="Null where the row cannot be read.", examples=["student_42"]
+    )
+    outcome: str = Field(description="As in `counts`.", examples=["error"])
+    code: str | None = Field(description="What is wrong.", examples=["account_inactive"])
+
+
+class RosterImportAnswer(BaseModel):
+    """What an import does, or would do."""
+
+    id: Id = Field(description="The import.")
+    state: Literal["checked", "applying", "held", "applied"] = Field(
+        description="`checked` has changed nothing.", examples=["checked"]
+    )
+    rows: int = Field(description="Rows that were read.", examples=[60])
+    counts: dict[str, dict[str, int]] = Field(
+        description=(
+            "By file and outcome; `users` and `enrollments` add up to `rows`, and `absent` are"
+            " students in no row any more."
+        ),
+        examples=[{"users": {"create": 28, "skipped": 2}, "enrollments": {"enrol": 30}}],
+    )
+    examples: list[RosterRowAnswer] = Field(description="The first 1,000 that are not plain.")
+
+
+def say_nothing(stage: str, done: int, total: int) -> None:
+    """The Tell of an import that nobody watches."""
 
 
 async def import_roster(
     sessions: Sessions,
     path: Path,
-    change: Change,
+    run: RosterRun,
     *,
     apply_for: str | None,
     max_bytes: int,
     tell: Tell,
-) -> RosterReport:
+) -> RosterImportAnswer:
     """Without a caller to apply it for, which is audited, nothing changes.
 
     Raises RosterFileInvalidError or BodyTooLargeError; then nothing of it is kept.
     """
-    import_id = change.new_id()
+    import_id = run.new_id()
     with open_roster(path) as file:
-        await stage_roster(
-            sessions,
-            file,
-            import_id,
-            max_bytes=max_bytes,
-            tell=lambda read: tell("read", min(read, file.size), file.size),
-        )
-    await compare_roster(
-        sessions,
-        import_id,
-        rules=change.rules,
-        tell=lambda done, rows: tell("compare", done, rows),
-    )
-    await set_state(sessions, import_id, "checked")
+        await _stage(sessions, file, import_id, max_bytes=max_bytes, tell=tell)
+    await compare_roster(sessions, import_id, run, tell=partial(tell, "compare"))
+    await _set_state(sessions, import_id, "checked")
     if apply_for is not None:
-        await _apply(sessions, import_id, change, apply_for, tell)
-    return await report_roster(sessions, import_id)
+        await _apply(sessions, import_id, run, apply_for, tell)
+    return await _report(sessions, import_id)
 
 
 async def confirm_roster(
-    sessions: Sessions, import_id: UUID, change: Change, *, caller: str, tell: Tell
-) -> RosterReport:
+    sessions: Sessions, import_id: UUID, run: RosterRun, *, caller: str, tell: Tell
+) -> RosterImportAnswer:
     """Apply an import that was compared, held or cut off, with what is held. May be repeated.
 
     Audited. Raises NotFoundError.
     """
     await _get_state(sessions, import_id)
     await release_held(sessions, import_id)
-    await _apply(sessions, import_id, change, caller, tell)
-    return await report_roster(sessions, import_id)
+    await _apply(sessions, import_id, run, caller, tell)
+    return await _report(sessions, import_id)
+
+
+async def _stage(
+    sessions: Sessions, file: RosterFile, import_id: UUID, *, max_bytes: int, tell: Tell
+) -> None:
+    """Rows into the database, in batches; nothing of them is kept if reading the file raises."""
+    async with sessions() as session, session.begin():
+        await session.execute(insert(RosterImport).values(id=import_id, is_whole=file.is_whole))
+    rows = file.rows(
+        max_bytes=max_bytes, tell=lambda read: tell("read", min(read, file.size), file.size)
+    )
+    number = 0
+    try:
+        # In a thread: reading takes the processor, and other requests want it as well.
+        while batch := await asyncio.to_thread(lambda: list(islice(rows, BATCH_ROWS))):
+            for place, row in enumerate(batch):
+                row |= {"import_id": import_id, "number": number + place}
+            async with sessions() as session, session.begin():
+                await session.execute(_INSERT, batch)
+                await session.execute(_FIND_COURSES, {"import_id": import_id, "first": number})
+            number += len(batch)
+    except Exception:
+        async with sessions() as session, session.begin():
+            await session.execute(delete(RosterImport).where(RosterImport.id == import_id))
+        raise
+
+
+async def _set_state(sessions: Sessions, import_id: UUID, state: str) -> None:
+    async with sessions() as session, session.begin():
+        await session.execute(
+            update(RosterImport).where(RosterImport.id == import_id).values(state=state)
+        )
 
 
 async def _apply(
-    sessions: Sessions, import_id: UUID, change: Change, caller: str, tell: Tell
+    sessions: Sessions, import_id: UUID, run: RosterRun, caller: str, tell: Tell
 ) -> None:
     async with sessions() as session, session.begin():
         await record_audit(
             session, caller, "sensitive_update", user_id=None, import_id=str(import_id)
         )
-    await set_state(sessions, import_id, "applying")
-    await apply_roster(
-        sessions, import_id, change, tell=lambda done, rows: tell("apply", done, rows)
-    )
-    await _finish(sessions, import_id, change)
+    await _set_state(sessions, import_id, "applying")
+    await apply_roster(sessions, import_id, run, tell=partial(tell, "apply"))
+    await _finish(sessions, import_id, run)
 
 
-async def _finish(sessions: Sessions, import_id: UUID, change: Change) -> None:
+async def _finish(sessions: Sessions, import_id: UUID, run: RosterRun) -> None:
     async with sessions() as session, session.begin():
         counts = await _count(session, import_id)
         held = sum(by_outcome["held"] for by_outcome in counts.values())
         await session.execute(
             update(RosterImport)
             .where(RosterImport.id == import_id)
-            .values(state="held" if held else "applied", applied_at=change.now)
+            .values(state="held" if held else "applied", applied_at=run.now)
         )
         await record_event(
             session,
@@ -145,14 +193,15 @@ async def _get_state(sessions: Sessions, import_id: UUID) -> str:
     return state
 
 
-async def report_roster(sessions: Sessions, import_id: UUID) -> RosterReport:
+async def _report(sessions: Sessions, import_id: UUID) -> RosterImportAnswer:
     """Raises NotFoundError."""
     state = await _get_state(sessions, import_id)
     async with sessions() as session, session.begin():
         counts = await _count(session, import_id)
         examples = await _list_examples(session, import_id)
     rows = sum(sum(by.values()) for source, by in counts.items() if source != "absent")
-    return RosterReport(import_id, state, rows, counts, examples)
+    report = {"id": import_id, "state": state, "rows": rows, "counts": counts}
+    return RosterImportAnswer.model_validate(report | {"examples": examples})
 
 
 async def _count(session: Session, import_id: UUID) -> dict[str, dict[str, int]]:
@@ -167,17 +216,11 @@ async def _count(session: Session, import_id: UUID) -> dict[str, dict[str, int]]
     return counts
 
 
-async def _list_examples(session: Session, import_id: UUID) -> list[RowReport]:
+async def _list_examples(session: Session, import_id: UUID) -> list[dict[str, Any]]:
     """The first MAX_EXAMPLES, what is wrong before what is held and what is skipped."""
     rank: Any = case({"error": 0, "held": 1}, value=RosterRow.outcome, else_=2)
     found = await session.execute(
-        select(
-            RosterRow.source,
-            RosterRow.line,
-            RosterRow.spark_user_id,
-            RosterRow.outcome,
-            RosterRow.code,
-        )
+        select(*(getattr(RosterRow, name) for name in RosterRowAnswer.model_fields))
         .where(
             RosterRow.import_id == import_id,
             RosterRow.outcome.in_(("error", "held", "skipped")),
@@ -185,4 +228,4 @@ async def _list_examples(session: Session, import_id: UUID) -> list[RowReport]:
         .order_by(rank, RosterRow.number)
         .limit(MAX_EXAMPLES)
     )
-    return [RowReport(*row) for row in found]
+    return [dict(row) for row in found.mappings()]

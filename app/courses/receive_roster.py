@@ -1,7 +1,7 @@
 """A roster from Spark, from its first byte to its answer (CONTRACT 8.6)."""
 
 from app.accounts.students import AccountRules
-from app.courses.change_roster import Change, Changed, EntryFault, change_roster, rehearse_roster
+from app.courses.change_roster import RosterChange, RosterRun, change_roster, rehearse_roster
 from app.courses.roster import Roster, RosterPayload, StudentPayload
 from app.database import Sessions
 from app.deliveries.inbox import remember_refusal
@@ -14,7 +14,7 @@ from app.settings import Settings
 
 async def receive_roster(
     settings: Settings, sessions: Sessions, delivery: Delivery, rules: AccountRules
-) -> Changed:
+) -> RosterChange:
     """Raises what `open_json` and `read_roster` raise, TimestampTooOldError,
     TimestampInFutureError or CourseNotFoundError; then nothing has changed.
     """
@@ -22,9 +22,8 @@ async def receive_roster(
     async with remember_refusal(sessions, entry, rules.tombstones.of_student):
         entry.authentic.check_fresh(now=delivery.now)
         roster = await beside_if_large(read_roster, entry.text)
-        return await change_roster(
-            sessions, roster, entry, Change(delivery.now, delivery.new_id, rules)
-        )
+        run = RosterRun(delivery.now, delivery.new_id, rules)
+        return await change_roster(sessions, roster, entry, run)
 
 
 async def rehearse_receipt(
@@ -39,11 +38,10 @@ async def rehearse_receipt(
         return rehearsal
     with rehearsal.going_on():
         roster = await beside_if_large(read_roster, entry.text)
-        changed = await rehearse_roster(
-            sessions, roster, Change(delivery.now, delivery.new_id, rules)
-        )
+        run = RosterRun(delivery.now, delivery.new_id, rules)
+        change = await rehearse_roster(sessions, roster, run)
         rehearsal.foresee("revise")
-        rehearsal.add(*(_placed(found) for found in changed.faults))
+        rehearsal.add(*(_placed(fault, index) for index, _, fault in change.faults))
     return rehearsal
 
 
@@ -68,6 +66,5 @@ def _list_faults(raw: bytes) -> list[BadRequestError]:
         return [fault]
 
 
-def _placed(found: EntryFault) -> ServiceError:
-    fault = found.fault
-    return type(fault)(hint=f"entries.{found.index}: {fault.hint_text or fault.title}")
+def _placed(fault: ServiceError, index: int) -> ServiceError:
+    return type(fault)(hint=f"entries.{index}: {fault.hint_text or fault.title}")

@@ -5,11 +5,13 @@ A row that cannot be read is a row with a code, and the next one is read. Nothin
 row at hand, and no more bytes are read than the limit, packed or unpacked.
 """
 
+import asyncio
 import csv
 import io
+import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -17,7 +19,7 @@ from typing import IO
 from typing_extensions import override
 
 from app.accounts.personal import usable_email, usable_name
-from app.errors import BodyTooLargeError, RosterFileInvalidError
+from app.errors import BodyTooLargeError, OverloadedError, RosterFileInvalidError
 from app.text import is_clean
 
 MAX_LINE_CHARACTERS = 256 * 1024
@@ -33,19 +35,17 @@ NEEDED = {
 Row = dict[str, object]  # the columns of RosterRow that a file fills
 
 
-@dataclass(frozen=True)
-class RosterTable:
-    """One CSV file, still to be read. `source` is what RosterRow calls it."""
-
-    source: str
-    open: Callable[[], IO[bytes]]
+Opener = Callable[[], IO[bytes]]
 
 
 @dataclass(frozen=True)
 class RosterFile:
-    """`is_whole` is false for a delta: it says what changed and not who takes part."""
+    """CSV files, still to be read in this order, by what RosterRow calls them as a source.
 
-    tables: Sequence[RosterTable]
+    `is_whole` is false for a delta: it says what changed and not who takes part.
+    """
+
+    tables: Mapping[str, Opener]
     is_whole: bool
     size: int
 
@@ -55,13 +55,17 @@ class RosterFile:
         Raises BodyTooLargeError or RosterFileInvalidError.
         """
         meter = _Meter(max_bytes, tell)
-        has_roles = any(table.source == "roles" for table in self.tables)
-        for table in self.tables:
-            needed = NEEDED[table.source]
-            if table.source == "users" and not has_roles:
+        has_roles = False
+        for source, open_table in self.tables.items():
+            needed = NEEDED[source]
+            if source == "users" and "roles" not in self.tables:
                 needed = needed | {"role"}
-            with _unpacking(), table.open() as file:
-                yield from _read_table(table.source, _Metered(file, meter), needed)
+            with _unpacking(), open_table() as file:
+                for row in _read_table(source, _Metered(file, meter), needed):
+                    has_roles = has_roles or source == "roles"
+                    if source == "users" and has_roles:
+                        row["is_student"] = False  # unless a row of roles.csv says so
+                    yield row
 
 
 @contextmanager
@@ -79,17 +83,35 @@ def open_roster(path: Path) -> Iterator[RosterFile]:
                 sum(item.file_size for item in members.values()),
             )
     else:
-        yield RosterFile(
-            [RosterTable("users", _opener(path))], is_whole=False, size=path.stat().st_size
-        )
+        yield RosterFile({"users": _opener(path)}, is_whole=False, size=path.stat().st_size)
 
 
-def _opener(path: Path) -> Callable[[], IO[bytes]]:
+def _opener(path: Path) -> Opener:
     return lambda: path.open("rb")
 
 
-def _member_opener(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
+def _member_opener(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> Opener:
     return lambda: archive.open(item)
+
+
+@asynccontextmanager
+async def spool_roster(body: AsyncIterable[bytes], *, max_bytes: int) -> AsyncIterator[Path]:
+    """Where a request's file is on the disk until the end: a zip has to be read from its end.
+
+    Raises BodyTooLargeError or OverloadedError.
+    """
+    with tempfile.NamedTemporaryFile(prefix="spark-roster-") as file:
+        size = 0
+        async for chunk in body:
+            size += len(chunk)
+            if size > max_bytes:
+                raise BodyTooLargeError
+            try:
+                await asyncio.to_thread(file.write, chunk)
+            except OSError as full:
+                raise OverloadedError from full
+        file.flush()
+        yield Path(file.name)
 
 
 @contextmanager
@@ -101,18 +123,18 @@ def _unpacking() -> Iterator[None]:
         raise RosterFileInvalidError from broken
 
 
-def _bundle(files: Mapping[str, Callable[[], IO[bytes]]], size: int) -> RosterFile:
+def _bundle(files: Mapping[str, Opener], size: int) -> RosterFile:
     if "users.csv" not in files or "enrollments.csv" not in files:
         raise RosterFileInvalidError(hint="A bundle needs users.csv and enrollments.csv.")
-    tables = [
-        RosterTable(source, files[f"{source}.csv"])
-        for source in ("users", "roles", "enrollments")
+    tables = {
+        source: files[f"{source}.csv"]
+        for source in ("roles", "users", "enrollments")
         if f"{source}.csv" in files
-    ]
+    }
     return RosterFile(tables, _is_whole(files.get("manifest.csv")), size)
 
 
-def _is_whole(manifest: Callable[[], IO[bytes]] | None) -> bool:
+def _is_whole(manifest: Opener | None) -> bool:
     """A manifest says `file.enrollments` is `bulk` or `delta`; without one it is bulk."""
     if manifest is None:
         return True
@@ -177,7 +199,7 @@ def _row(source: str, line: int, fields: Mapping[str, str], code: str | None) ->
     ids = [user_id, course_id] if source == "enrollments" else [user_id]
     if code is None and not all(0 < len(name) <= MAX_ID_CHARACTERS for name in ids):
         code = "id_invalid"
-    # Of a row that is nobody's nobody could have the name erased.
+    # Keep no name with a row that has no valid id: erasure could not find it.
     person = fields if code is None else {}
     email = person.get("email", "")
     return {

@@ -8,13 +8,29 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Select, Text, Uuid, any_, bindparam, func, or_, select, true, update
+from sqlalchemy import (
+    ARRAY,
+    Select,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    func,
+    or_,
+    select,
+    true,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from app.database import Session
 from app.learning.organisations import is_own
 from app.learning.task_copies import copies_for
 from app.models import PLATFORM, LmsSession, Quest, SparkCourse, UserQuest
+
+Enrolment = tuple[UUID, UUID]  # a user and a quest
+PAIRS_AT_ONCE = 1000  # each copies its course's tasks, so that no statement meets its time limit
 
 _NOW = bindparam("now", type_=UserQuest.completed_at.type)
 
@@ -39,7 +55,9 @@ def _enrol(pairs: Select[Any]) -> Select[Any]:
         .returning(UserQuest.id, UserQuest.user_id, UserQuest.quest_id)
         .cte("enrolled")
     )
-    return select(func.count(enrolled.c.id)).add_cte(copies_for(enrolled).cte("copied"))
+    return select(enrolled.c.user_id, enrolled.c.quest_id).add_cte(
+        copies_for(enrolled).cte("copied")
+    )
 
 
 _USER = bindparam("user_id", type_=Uuid)
@@ -70,15 +88,16 @@ _ENROL_CLAIMED = _enrol(
     )
 )
 _USERS = bindparam("user_ids", type_=ARRAY(Uuid))
-_QUEST = bindparam("of_quest", type_=Uuid)
-_ENROL_STUDENTS = _enrol(
-    select(func.unnest(_USERS).label("user_id"), _QUEST.label("quest_id")).distinct()
-)
+_PAIRS = select(
+    func.unnest(_USERS).label("user_id"),
+    func.unnest(bindparam("quest_ids", type_=ARRAY(Uuid))).label("quest_id"),
+).distinct()
+_ENROL_STUDENTS = _enrol(_PAIRS)
 _DROP = (
     update(UserQuest)
-    .where(UserQuest.quest_id == _QUEST, UserQuest.user_id == any_(_USERS), UserQuest.is_active)
+    .where(tuple_(UserQuest.user_id, UserQuest.quest_id).in_(_PAIRS), UserQuest.is_active)
     .values(is_active=False)
-    .returning(UserQuest.user_id)
+    .returning(UserQuest.user_id, UserQuest.quest_id)
 )
 _IN_A_COURSE = (
     select(UserQuest.id)
@@ -124,26 +143,36 @@ async def enrol_in_courses(
     enrolled = await session.execute(
         _ENROL_CLAIMED, {"user_id": user_id, "quests": quests, "now": now}
     )
-    count: int = enrolled.scalar_one()
-    return count
+    return len(enrolled.all())
 
 
 async def enrol_students(
-    session: Session, user_ids: Sequence[UUID], *, quest_id: UUID, now: datetime
-) -> int:
-    """How many enrolments are new or active again."""
-    enrolled = await session.execute(
-        _ENROL_STUDENTS, {"user_ids": list(user_ids), "of_quest": quest_id, "now": now}
-    )
-    count: int = enrolled.scalar_one()
-    return count
+    session: Session, pairs: Sequence[Enrolment], *, now: datetime
+) -> set[Enrolment]:
+    """Those that are new or active again."""
+    enrolled: set[Enrolment] = set()
+    ordered = sorted(pairs)  # as each statement does, so that no two acts wait for each other
+    for first in range(0, len(ordered), PAIRS_AT_ONCE):
+        part = ordered[first : first + PAIRS_AT_ONCE]
+        found = await session.execute(_ENROL_STUDENTS, _columns(part) | {"now": now})
+        enrolled |= {(row.user_id, row.quest_id) for row in found}
+    return enrolled
 
 
 async def drop_students(
-    session: Session, user_ids: Sequence[UUID], *, quest_id: UUID, now: datetime
-) -> int:
-    """How many were enrolled. Sessions of those without any other course are revoked."""
-    dropped = await session.execute(_DROP, {"user_ids": list(user_ids), "of_quest": quest_id})
-    gone = list(dropped.scalars())
-    await session.execute(_REVOKE, {"user_ids": gone, "now": now})
-    return len(gone)
+    session: Session, pairs: Sequence[Enrolment], *, now: datetime
+) -> set[Enrolment]:
+    """Those that were active. Sessions of students without any other course are revoked."""
+    if not pairs:
+        return set()
+    found = await session.execute(_DROP, _columns(pairs))
+    dropped = {(row.user_id, row.quest_id) for row in found}
+    await session.execute(_REVOKE, {"user_ids": [user_id for user_id, _ in dropped], "now": now})
+    return dropped
+
+
+def _columns(pairs: Sequence[Enrolment]) -> dict[str, Any]:
+    return {
+        "user_ids": [user_id for user_id, _ in pairs],
+        "quest_ids": [quest_id for _, quest_id in pairs],
+    }

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import func, insert, select, update
 
+from app.accounts.enlist import MAX_STUDENTS
 from app.accounts.students import unroutable_email
 from app.api.dependencies import Resources
 from app.database import Sessions
@@ -288,6 +289,36 @@ async def test_odd_rows_are_told_and_the_others_are_imported(
         }
 
 
+async def test_one_student_may_fill_the_file(importer: Importer, sessions: Sessions) -> None:
+    student = new_student()
+    for report in (
+        await importer.check(flat(*[student] * 20_000)),
+        await importer.apply(flat(*[student] * 20_000)),
+    ):
+        assert counted(report) == {"create": 1, "error": 19_999}
+        assert set(codes(report)) == {"repeated"}
+    assert list(await linked(sessions, student)) == [student]
+
+
+async def test_siblings_of_one_address_are_compared_as_they_are_applied(
+    importer: Importer, sessions: Sessions
+) -> None:
+    """More of them than one transaction takes: the first is linked, and the others are not."""
+    siblings = sorted(new_student() for _ in range(MAX_STUDENTS + 1))
+    email = f"{siblings[0]}@example.com"
+    async with sessions() as session, session.begin():
+        await session.execute(insert(User).values(id=uuid4(), email=email, role="student"))
+    content = table(FLAT, *((name, email, "Ada", "Example", "student") for name in siblings))
+    report = await importer.check(content)
+    assert counted(report) == {"link": 1, "create": MAX_STUDENTS}
+    assert await linked(sessions, *siblings) == {}
+    confirmed = await importer.confirm(report["id"])
+    assert counted(confirmed) == {"link": 1, "create": MAX_STUDENTS}
+    assert await linked(sessions, *siblings) == {siblings[0]: email} | {
+        name: unroutable_email(name) for name in siblings[1:]
+    }
+
+
 @pytest.mark.parametrize("row", ["P093"])
 async def test_paused_links_and_accounts_under_deletion_are_not_touched(
     importer: Importer, spark: Spark, course: Course, sessions: Sessions, row: str
@@ -402,6 +433,39 @@ async def test_roles_of_version_1_2_say_who_is_a_student(
     assert counted(report) == {"create": 1, "skipped": 3}
     assert counted(report, "enrollments") == {"enrol": 1, "skipped": 3}
     assert list(await linked(sessions, *people)) == [student]
+
+
+async def test_with_roles_the_role_of_a_user_says_nothing(importer: Importer) -> None:
+    listed, alone = new_student(), new_student()
+    content = bundle(
+        users=table(USERS, user(listed, "teacher"), user(alone)),
+        roles=table(ROLES, ("1", listed, "primary", "student", "24")),
+        enrollments=table(ENROLLMENTS),
+    )
+    report = await importer.check(content)
+    assert counted(report) == {"create": 1, "skipped": 1}
+    assert [row["spark_user_id"] for row in report["examples"]] == [alone]
+    assert counted(await importer.confirm(report["id"])) == {"create": 1, "skipped": 1}
+
+
+async def test_a_new_student_of_two_courses_is_compared_as_applied(
+    importer: Importer, spark: Spark, course: Course, sessions: Sessions
+) -> None:
+    other, student = await sync_course(spark), new_student()
+    content = bundle(
+        users=table(USERS, user(student)),
+        enrollments=table(
+            ENROLLMENTS,
+            *(takes_part(each, student) for each in (course, other, course)),
+            takes_part(other, student, status="tobedeleted"),
+        ),
+    )
+    report = await importer.check(content)
+    assert await active_in(sessions, course) == await active_in(sessions, other) == set()
+    for each in (report, await importer.confirm(report["id"])):
+        assert counted(each) == {"create": 1}
+        assert counted(each, "enrollments") == {"enrol": 2, "unchanged": 2}
+    assert await active_in(sessions, course) == await active_in(sessions, other) == {student}
 
 
 async def test_who_is_unknown_and_which_course_is_unknown_is_told(

@@ -9,7 +9,7 @@ from app.api.dependencies import Now, Opened, RequestId
 from app.api.problems import inline_schema, problems
 from app.api.spark.delivery import SIGNATURE_HEADERS, WEBHOOK_PARAMETERS, DryRun, read_delivery
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
-from app.courses.change_roster import Changed
+from app.courses.change_roster import RosterChange
 from app.courses.receive_roster import receive_roster, rehearse_receipt
 from app.courses.roster import RosterPayload, StudentPayload
 from app.errors import WEBHOOK_PROBLEMS, CourseNotFoundError, RosterFailedError
@@ -76,25 +76,25 @@ async def change(
     if dry_run:
         rehearsal = await rehearse_receipt(settings, sessions, delivery, rules)
         return describe_rehearsal(rehearsal, request_id)
-    changed = await receive_roster(settings, sessions, delivery, rules)
-    return JSONResponse(_answer(changed, request_id).model_dump())
+    change = await receive_roster(settings, sessions, delivery, rules)
+    return JSONResponse(_answer(change, request_id).model_dump())
 
 
-def _answer(changed: Changed, request_id: str) -> RosterAnswer:
+def _answer(change: RosterChange, request_id: str) -> RosterAnswer:
     return RosterAnswer(
         success=True,
-        enrolled=changed.enrolled,
-        dropped=changed.dropped,
-        users_created=changed.users_created,
-        unchanged=changed.unchanged,
+        enrolled=change.enrolled,
+        dropped=change.dropped,
+        users_created=change.users_created,
+        unchanged=change.unchanged,
         errors=[
             RosterEntryFault(
-                index=found.index,
-                spark_user_id=found.spark_user_id,
-                code=found.fault.code,
-                error=found.fault.error_text,
+                index=index,
+                spark_user_id=entry.spark_user_id,
+                code=fault.code,
+                error=fault.error_text,
             )
-            for found in changed.faults
+            for index, entry, fault in change.faults
         ],
         request_id=request_id,
     )

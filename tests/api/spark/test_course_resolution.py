@@ -262,8 +262,7 @@ async def test_who_was_dropped_is_enrolled_no_more(spark: Spark, sessions: Sessi
     async with sessions() as session, session.begin():
         await drop_students(
             session,
-            [UUID(student.user_id)],
-            quest_id=UUID(quests[1]),
+            [(UUID(student.user_id), UUID(quests[1]))],
             now=datetime.now(tz=UTC),
         )
     assert_ambiguous(await spark.submit(hand_in(student, first, name, spark_course_id=...)), name)

@@ -109,9 +109,7 @@ async def on_a_roster(spark: Spark, sessions: Sessions, quest_id: str) -> Signed
                 user_id=user_id, lms_platform="spark", lms_user_id=claims["sub"]
             )
         )
-        await enrol_students(
-            session, [user_id, user_id], quest_id=UUID(quest_id), now=datetime.now(tz=UTC)
-        )
+        await enrol_students(session, [(user_id, UUID(quest_id))] * 2, now=datetime.now(tz=UTC))
     return SignedIn(str(claims["sub"]), str(user_id), "", "")
 
 
