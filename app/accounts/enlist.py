@@ -11,12 +11,11 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, Text, any_, bindparam
 
+from app.accounts.linked_students import ALL_LINKED, LinkedStudent
 from app.accounts.students import (
-    ALL_LINKED,
     INSERT_LINK,
     INSERT_USER,
     AccountRules,
-    LinkedStudent,
     Owner,
     Student,
     StudentAccount,

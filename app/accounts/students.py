@@ -9,28 +9,17 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Row, Text, any_, bindparam, func, insert, select, update
 
+from app.accounts.linked_students import LinkedStudent, refuse_inactive
 from app.accounts.tombstones import Tombstones
 from app.database import Session
-from app.errors import AccountInactiveError, AccountLinkForbiddenError, StudentNotFoundError
+from app.errors import AccountInactiveError, AccountLinkForbiddenError
 from app.models import PLATFORM, LmsIntegration, User
 
 Owner = Row[UUID, str | None, str, str, str]  # the last, a Spark id, is None where there is no link
-
-
-class LinkedStudent(NamedTuple):
-    """A user who is linked to Spark, in the columns of LINKED."""
-
-    user_id: UUID
-    role: str
-    deletion_status: str
-    sync_enabled: bool
-    sync_status: str
-    email: str | None
 
 
 @dataclass(frozen=True)
@@ -70,16 +59,8 @@ def active_account(known: LinkedStudent) -> StudentAccount:
     """Raises AccountInactiveError or AccountLinkForbiddenError."""
     if known.role != "student":
         raise AccountLinkForbiddenError
-    _refuse_inactive(known)
+    refuse_inactive(known)
     return StudentAccount(known.user_id)
-
-
-def check_student(known: LinkedStudent | None, *, spark_user_id: str) -> UUID:
-    """The user in a row of LINKED. Raises StudentNotFoundError or AccountInactiveError."""
-    if known is None:
-        raise StudentNotFoundError(spark_user_id=spark_user_id)
-    _refuse_inactive(known)
-    return known.user_id
 
 
 def unroutable_email(spark_user_id: str) -> str:
@@ -88,42 +69,6 @@ def unroutable_email(spark_user_id: str) -> str:
     return f"spark-{digest}@students.invalid"
 
 
-async def find_linked(session: Session, spark_user_id: str) -> LinkedStudent | None:
-    found = await session.execute(LINKED, {"spark_user_id": spark_user_id})
-    known = found.one_or_none()
-    return LinkedStudent(*known) if known else None
-
-
-def why_inactive(
-    known: LinkedStudent,
-) -> Literal["deletion_pending", "not_a_student", "paused"] | None:
-    """An account that was linked as a student's and is somebody else's now is not active here."""
-    if known.deletion_status != "none":
-        return "deletion_pending"
-    if known.role != "student":
-        return "not_a_student"
-    is_paused = not known.sync_enabled or known.sync_status == "paused"
-    return "paused" if is_paused else None
-
-
-def _refuse_inactive(known: LinkedStudent) -> None:
-    if why_inactive(known):
-        raise AccountInactiveError
-
-
-ALL_LINKED = (
-    select(
-        User.id.label("user_id"),
-        User.role,
-        User.deletion_status,
-        LmsIntegration.sync_enabled,
-        LmsIntegration.sync_status,
-        User.email,
-    )
-    .join(LmsIntegration, LmsIntegration.user_id == User.id)
-    .where(LmsIntegration.lms_platform == PLATFORM)
-)
-LINKED = ALL_LINKED.where(LmsIntegration.lms_user_id == bindparam("spark_user_id"))
 _NAMES = func.unnest(bindparam("names", type_=ARRAY(Text)))
 _KEYS = select(func.hashtextextended(_NAMES, 0).label("key")).distinct().order_by("key").subquery()
 _LOCK = select(func.pg_advisory_xact_lock(_KEYS.c.key))

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import select, true
 
-from app.accounts.students import LINKED, LinkedStudent, check_student
+from app.accounts.linked_students import LINKED, LinkedStudent, check_student
 from app.accounts.tombstones import ERASED_AT
 from app.database import Session, read_as, retried
 from app.deliveries.inbox import was_seen_in_time

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Text, Uuid, any_, bindparam, false, func, or_, select, true
 
-from app.accounts.students import find_linked, why_inactive
+from app.accounts.linked_students import find_linked, why_inactive
 from app.accounts.tombstones import Tombstones, find_erasure
 from app.database import Session, Sessions
 from app.deliveries.read_inbox import DeliveryAnswer, DeliveryFilter, newest_deliveries

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterable, AsyncIterator
 from uuid import UUID
 
-from app.accounts.students import check_student, find_linked
+from app.accounts.linked_students import check_student, find_linked
 from app.accounts.tombstones import Tombstones, find_erasure
 from app.database import Session
 from app.deliveries.inbox import Entry

@@ -1,0 +1,68 @@
+"""Who is linked to Spark, and whether the account may be used here."""
+
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import bindparam, select
+
+from app.database import Session
+from app.errors import AccountInactiveError, StudentNotFoundError
+from app.models import PLATFORM, LmsIntegration, User
+
+
+class LinkedStudent(NamedTuple):
+    """A user who is linked to Spark, in the columns of LINKED."""
+
+    user_id: UUID
+    role: str
+    deletion_status: str
+    sync_enabled: bool
+    sync_status: str
+    email: str | None
+
+
+ALL_LINKED = (
+    select(
+        User.id.label("user_id"),
+        User.role,
+        User.deletion_status,
+        LmsIntegration.sync_enabled,
+        LmsIntegration.sync_status,
+        User.email,
+    )
+    .join(LmsIntegration, LmsIntegration.user_id == User.id)
+    .where(LmsIntegration.lms_platform == PLATFORM)
+)
+LINKED = ALL_LINKED.where(LmsIntegration.lms_user_id == bindparam("spark_user_id"))
+
+
+async def find_linked(session: Session, spark_user_id: str) -> LinkedStudent | None:
+    found = await session.execute(LINKED, {"spark_user_id": spark_user_id})
+    known = found.one_or_none()
+    return LinkedStudent(*known) if known else None
+
+
+def check_student(known: LinkedStudent | None, *, spark_user_id: str) -> UUID:
+    """The user in a row of LINKED. Raises StudentNotFoundError or AccountInactiveError."""
+    if known is None:
+        raise StudentNotFoundError(spark_user_id=spark_user_id)
+    refuse_inactive(known)
+    return known.user_id
+
+
+def why_inactive(
+    known: LinkedStudent,
+) -> Literal["deletion_pending", "not_a_student", "paused"] | None:
+    """An account that was linked as a student's and is somebody else's now is not active here."""
+    if known.deletion_status != "none":
+        return "deletion_pending"
+    if known.role != "student":
+        return "not_a_student"
+    is_paused = not known.sync_enabled or known.sync_status == "paused"
+    return "paused" if is_paused else None
+
+
+def refuse_inactive(known: LinkedStudent) -> None:
+    """Raises AccountInactiveError."""
+    if why_inactive(known):
+        raise AccountInactiveError
