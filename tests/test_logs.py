@@ -57,4 +57,5 @@ async def test_a_request_is_one_line_with_its_id_and_its_route_but_not_its_query
     (line,) = [line for line in lines if line["event"] == "request"]
     assert line["request_id"] == answer.headers["x-request-id"]
     assert (line["method"], line["route"], line["status"]) == ("GET", "/spark/sso", 401)
+    assert line["code"] == "token_invalid"
     assert not canaries.found()

@@ -146,6 +146,7 @@ class _Exchange:
             method=method,
             route=route,
             status=self._status,
+            code=self._scope["state"].get("problem"),
             ms=round(seconds * 1000, 1),
             client=_pseudonym(self._scope["state"]["client_address"]),
         )

@@ -110,6 +110,7 @@ class Problem(BaseModel):
 
 def render(error: ServiceError, request: Request) -> Response:
     """The response for a failure. Holds nothing of the exception but what `errors` wrote."""
+    request.state.problem = error.code
     problem = Problem(
         type=f"/problems/{error.code}",
         title=error.title,
@@ -154,6 +155,7 @@ async def on_service_error(request: Request, error: ServiceError) -> Response:
     """The answer to any failure: a page for a student's browser, else the problem document."""
     answered = note_failure(request, error)
     if wants_page(request):
+        request.state.problem = answered.code
         portal_url = request.app.state.resources.settings.spark_portal_url
         return render_page(answered, request_id_of(request), portal_url=portal_url)
     return render(answered, request)
