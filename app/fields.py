@@ -12,6 +12,7 @@ UUID_EXAMPLE = "0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"
 MOMENT_EXAMPLE = "2026-11-23T14:30:00Z"
 LINK_EXAMPLE = "https://files.example.org/evidence-files/0193b5a2/7f3c.png?X-Amz-Signature=…"
 FIRST_YEAR, LAST_YEAR = 1970, 9998  # moments near the ends of the calendar overflow
+REQUEST_ID_PATTERN = "^[A-Za-z0-9_-]{8,64}$"
 
 
 class ContractModel(BaseModel):
@@ -47,6 +48,14 @@ OfSparkUser = Annotated[
 ]
 OfSparkAssignment = Annotated[
     SparkId | None, Field(description="For this assignment.", examples=["test_assignment_001"])
+]
+OfRequest = Annotated[
+    str | None,
+    Field(
+        pattern=REQUEST_ID_PATTERN,
+        description="Of the request whose answer had this `request_id`.",
+        examples=[UUID_EXAMPLE],
+    ),
 ]
 
 

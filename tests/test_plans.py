@@ -14,7 +14,7 @@ from sqlalchemy.sql import ClauseElement
 from app.activity.follow import AFTER, PLACE
 from app.activity.hours import COUNT, COUNTED_UNTIL
 from app.activity.log_page import AppliedFilters, Status
-from app.activity.search import NEWEST, select_counts
+from app.activity.search import NEWEST, NEWEST_OF_REQUEST, select_counts
 from app.database import Sessions, create_engine, migrate, open_sessions
 from app.deliveries.read_inbox import DeliveryFilter, newest_deliveries
 from app.learning.read_experience import newest_awards
@@ -72,6 +72,8 @@ def _deliveries(**filters: Any) -> Select[*tuple[Any, ...]]:
         ({"code": "field_invalid", "status": "refused"}, "ix_deliveries_code_id"),
         ({"spark_user_id": "student_42"}, "ix_deliveries_spark_user_id_id"),
         ({"spark_assignment_id": "essay_1"}, "ix_deliveries_spark_assignment_id_id"),
+        ({"request_id": "trace-0123456789"}, "ix_deliveries_request_id_id"),
+        ({"webhook_id": "msg_1"}, "ix_deliveries_webhook_id_id"),
     ],
     ids=str,
 )
@@ -143,6 +145,11 @@ async def test_events_that_wait_are_found_without_those_that_do_not(sessions: Se
     assert "Sort" not in planned, planned
 
 
+def _filters(**filters: Any) -> AppliedFilters:
+    every = {"event_type": None, "status": None, "request_id": None}
+    return AppliedFilters(start_date=NOW, end_date=NOW, limit=100, **(every | filters))
+
+
 BOUNDED = re.compile(r"Index Cond: .*\(created_at >= .*\) AND \(created_at < ")
 
 
@@ -151,9 +158,7 @@ BOUNDED = re.compile(r"Index Cond: .*\(created_at >= .*\) AND \(created_at < ")
 async def test_counts_read_the_hours_and_what_lies_around_them(
     sessions: Sessions, event_type: str | None, status: Status | None
 ) -> None:
-    wanted = AppliedFilters(
-        start_date=NOW, end_date=NOW, event_type=event_type, status=status, limit=100
-    )
+    wanted = _filters(event_type=event_type, status=status)
     planned, indexes = await _indexes(sessions, select_counts(wanted), HOURS)
     assert "pk_activity_hours" in indexes, planned
     assert len(BOUNDED.findall(planned)) == 2, planned
@@ -174,6 +179,17 @@ async def test_a_page_of_the_log_reads_the_newest_of_each_type(sessions: Session
     assert len(conditions) == 2, planned  # both ends of the range
     sorted_before = re.findall(r"Presorted Key: .*event_type.*created_at", planned)
     assert len(sorted_before) == 1, planned  # what is left to sort are equal moments
+
+
+async def test_the_failures_of_a_request_are_read_and_counted_by_it(sessions: Sessions) -> None:
+    asked = {"request_id": "trace-0123456789"}
+    statements = (
+        (select_counts(_filters(**asked)), HOURS | asked),
+        (NEWEST_OF_REQUEST, PAGE | asked),
+    )
+    for statement, params in statements:
+        planned, indexes = await _indexes(sessions, statement, params)
+        assert indexes == ["ix_user_activity_events_request_id"], planned
 
 
 @pytest.mark.parametrize("name", ["activity", "activity_personal", "audit_log", "deliveries"])

@@ -21,24 +21,13 @@ class FailureEvents:
         self._sessions = sessions
         self._queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(QUEUE_EVENTS + 1)
 
-    def put(
-        self,
-        event_type: str,
-        *,
-        error_type: str,
-        error_message: str,
-        address_hash: str,
-        page_url: str,
-    ) -> None:
-        """A failed request, of nobody in particular; `address_hash` tells its senders apart."""
+    def put(self, event_type: str, *, page_url: str, **data: str) -> None:
+        """A failed request, of nobody in particular: `request_id`, why (`error_type`,
+        `error_message`), and `address_hash`, which tells its senders apart.
+        """
         if self.waiting >= QUEUE_EVENTS:
             metrics.DROPPED_EVENTS.inc()
             return
-        data = {
-            "error_type": error_type,
-            "error_message": error_message,
-            "address_hash": address_hash,
-        }
         row = event_row(event_type, user_id=None, session_id=uuid4(), data=data, page_url=page_url)
         self._queue.put_nowait(row)
 

@@ -18,7 +18,7 @@ _HOMEWORK = (
     *("submission_id", "completion_id", "quest_id", "task_id"),
     *("spark_assignment_id", "spark_course_id", "file_count"),
 )
-_REFUSAL = ("error_type", "error_message", "user_id")
+_REFUSAL = ("error_type", "error_message", "request_id", "user_id")
 
 KINDS = {
     "spark_sso_success": Kind("Signed in from Spark", _SIGN_IN),

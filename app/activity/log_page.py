@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from app.fields import ContractModel, Id, Moment, NullableId
+from app.fields import UUID_EXAMPLE, ContractModel, Id, Moment, NullableId
 
 Status = Literal["success", "failed"]
 EventType = Annotated[str, Field(max_length=100)]  # as the column
@@ -28,7 +28,8 @@ class Event(ContractModel):
         examples=[412],
     )
     event_data: dict[str, Any] = Field(
-        description="Depends on the type; failures have `error_type` and `error_message`.",
+        description="Depends on the type; failures have `error_type` and `error_message`,"
+        " and those of a request that was refused its `request_id`.",
         examples=[{"spark_assignment_id": "test_assignment_001", "file_count": 1}],
     )
     description: str = Field(description="For people.", examples=["Submission recorded"])
@@ -67,6 +68,7 @@ class AppliedFilters(ContractModel):
         description="Null: all.", examples=["spark_webhook_failed"]
     )
     status: Status | None = Field(description="Null: both.", examples=["failed"])
+    request_id: str | None = Field(description="Null: of any request.", examples=[UUID_EXAMPLE])
     limit: Limit
 
 

@@ -15,11 +15,14 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     ColumnElement,
+    FromClause,
     Integer,
     RowMapping,
     Select,
     SQLColumnExpression,
     String,
+    Text,
+    any_,
     bindparam,
     case,
     desc,
@@ -36,7 +39,7 @@ from app.activity.hours import COUNTED_UNTIL, HOUR
 from app.activity.kinds import SUCCEEDED
 from app.activity.log_page import ActivityData, ActivitySummary, AppliedFilters, Event, Status
 from app.database import Session, Sessions
-from app.models import LMS_EVENTS, ActivityEvent, ActivityHour, User
+from app.models import LMS_EVENTS, REQUEST_ID, ActivityEvent, ActivityHour, User
 
 SMALLEST = timedelta(microseconds=1)  # between two moments of the database
 
@@ -66,12 +69,19 @@ _PARTS = union_all(
     ),
     _counted("last_hour", "end"),
 ).subquery("parts")
-_SUM = func.sum(_PARTS.c.events).cast(BigInteger)
-_COUNTS = (
-    select(_PARTS.c.event_type, _status(_PARTS.c.event_type), _SUM)
-    .group_by(_PARTS.c.event_type)
-    .having(_SUM > 0)
-    .order_by(_PARTS.c.event_type)
+# Failures alone say of which request they are: few, so they are found by that and nothing else.
+_OF_REQUEST = (
+    select(ActivityEvent)
+    .where(LMS_EVENTS, bindparam("request_id", type_=Text) == REQUEST_ID)
+    .cte("of_request")
+    .prefix_with("MATERIALIZED")
+)
+_PARTS_OF_REQUEST = (
+    select(_OF_REQUEST.c.event_type, func.count().label("events"))
+    .where(_OF_REQUEST.c.created_at >= bindparam("start"))
+    .where(_OF_REQUEST.c.created_at < bindparam("end"))
+    .group_by(_OF_REQUEST.c.event_type)
+    .subquery("parts")
 )
 
 
@@ -119,22 +129,32 @@ _FOUND = _of_type(
     order=(*_INDEXED, ActivityEvent.id),
     since=func.coalesce(_FIRST_ON_PAGE, _START),
 )
-_USER_NAME = select(User.display_name).where(User.id == _FOUND.c.user_id).scalar_subquery()
-NEWEST = (
-    select(
-        _FOUND.c.id,
-        _FOUND.c.created_at.label("timestamp"),
-        _FOUND.c.event_type,
-        _FOUND.c.event_category,
-        _FOUND.c.user_id,
-        _USER_NAME.label("user_name"),
-        _FOUND.c.duration_ms,
-        _FOUND.c.event_data,
-        _status(_FOUND.c.event_type).label("status"),
+
+
+def _page_of(events: FromClause) -> Select[*tuple[Any, ...]]:
+    user_name = select(User.display_name).where(User.id == events.c.user_id).scalar_subquery()
+    return (
+        select(
+            events.c.id,
+            events.c.created_at.label("timestamp"),
+            events.c.event_type,
+            events.c.event_category,
+            events.c.user_id,
+            user_name.label("user_name"),
+            events.c.duration_ms,
+            events.c.event_data,
+            _status(events.c.event_type).label("status"),
+        )
+        .order_by(desc(events.c.created_at), desc(events.c.id))
+        .limit(bindparam("at_most"))
     )
-    .select_from(_TYPES.join(_FOUND, true()))
-    .order_by(desc(_FOUND.c.created_at), desc(_FOUND.c.id))
-    .limit(bindparam("at_most"))
+
+
+NEWEST = _page_of(_FOUND).select_from(_TYPES.join(_FOUND, true()))
+_FAILURES = _page_of(_OF_REQUEST)
+NEWEST_OF_REQUEST = _FAILURES.where(
+    _OF_REQUEST.c.created_at.between(_START, bindparam("end_date")),
+    _OF_REQUEST.c.event_type == any_(bindparam("event_types", type_=ARRAY(String))),
 )
 
 
@@ -142,7 +162,7 @@ async def search_activity(sessions: Sessions, filters: AppliedFilters) -> Activi
     """The counts are exact; what they cost does not grow with the range."""
     async with sessions() as session, session.begin():
         counted_until = (await session.execute(COUNTED_UNTIL)).scalar_one()
-        parts = _parts(filters, counted_until)
+        parts = _parts(filters, counted_until) | {"request_id": filters.request_id}
         counted = (await session.execute(select_counts(filters), parts)).all()
         counts = {event_type: events for event_type, _, events in counted}
         success_count = sum(events for _, status, events in counted if status == "success")
@@ -164,7 +184,7 @@ def _summary(counts: dict[str, int], success_count: int) -> ActivitySummary:
     )
 
 
-def _parts(filters: AppliedFilters, counted_until: datetime | None) -> dict[str, datetime]:
+def _parts(filters: AppliedFilters, counted_until: datetime | None) -> dict[str, Any]:
     """Where the whole hours that were counted begin and end, and what lies around them."""
     start, end = filters.start_date, filters.end_date + SMALLEST
     first = _hour(start + HOUR - SMALLEST)
@@ -179,20 +199,24 @@ def _hour(moment: datetime) -> datetime:
 
 
 def select_counts(filters: AppliedFilters) -> Select[str, Status, int]:
-    statement = _COUNTS
+    parts = _PARTS if filters.request_id is None else _PARTS_OF_REQUEST
+    event_type, status = parts.c.event_type, _status(parts.c.event_type)
+    total = func.sum(parts.c.events).cast(BigInteger)
+    counts = select(event_type, status, total).group_by(event_type).having(total > 0)
     if filters.event_type is not None:
-        statement = statement.where(_PARTS.c.event_type == filters.event_type)
+        counts = counts.where(event_type == filters.event_type)
     if filters.status is not None:
-        statement = statement.where(_status(_PARTS.c.event_type) == filters.status)
-    return statement
+        counts = counts.where(status == filters.status)
+    return counts.order_by(event_type)
 
 
 async def _newest(
     session: Session, filters: AppliedFilters, event_types: Sequence[str]
 ) -> list[Event]:
     found = await session.execute(
-        NEWEST,
+        NEWEST if filters.request_id is None else NEWEST_OF_REQUEST,
         {
+            "request_id": filters.request_id,
             "event_types": event_types,
             "start_date": filters.start_date,
             "end_date": filters.end_date,
@@ -200,6 +224,13 @@ async def _newest(
         },
     )
     return [_event(row) for row in found.mappings()]
+
+
+async def find_failure(session: Session, request_id: str) -> Event | None:
+    """The last one of a request that failed."""
+    found = await session.execute(_FAILURES, {"request_id": request_id, "at_most": 1})
+    row = found.mappings().one_or_none()
+    return _event(row) if row else None
 
 
 def _event(row: RowMapping) -> Event:

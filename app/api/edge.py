@@ -21,12 +21,13 @@ from app import metrics
 from app.api.problems import on_service_error, on_unexpected
 from app.clock import new_id
 from app.errors import HeaderTooLargeError, RequestInvalidError, ServiceError
+from app.fields import REQUEST_ID_PATTERN
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1024
 HEALTH_PATHS = ("/healthz", "/readyz")  # asked by address, not by name
 HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")  # name or address, and port
-REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+REQUEST_ID = re.compile(REQUEST_ID_PATTERN)
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 SECURITY_HEADERS = {
     "cache-control": "no-store",

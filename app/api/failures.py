@@ -124,6 +124,7 @@ def _enqueue(request: Request, path: str, error: ServiceError) -> None:
         event_type,
         error_type=error_type,
         error_message=error.title,
+        request_id=request.state.request_id,
         address_hash=_hash(request.state.client_address, resources.address_key),
         page_url=path,
     )

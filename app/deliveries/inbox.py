@@ -59,13 +59,15 @@ class Tally:
 class Entry:
     """A delivery whose signed `text` is the sender's, as the inbox keeps it.
 
-    Keeping an entry again, under its id, gives it the outcome of a replay.
+    Keeping an entry again, under its id, gives it the outcome of a replay; its `request_id` stays
+    that of the request in which it came.
     """
 
     id: UUID
     route: str
     media_type: str
     received_at: datetime
+    request_id: str | None
     text: bytes
     authentic: Authentic
     tally: Tally = field(default_factory=Tally)
@@ -87,6 +89,7 @@ _COLUMNS = (
     "status",
     "code",
     "digest",
+    "request_id",
     "webhook_id",
     "message",
     "body_bytes",
@@ -186,6 +189,7 @@ _GET = select(
     InboxDelivery.route,
     InboxDelivery.media_type,
     InboxDelivery.received_at,
+    InboxDelivery.request_id,
     func.coalesce(KEPT_TEXTS.limit(1).scalar_subquery(), b"").label("text"),
     InboxDelivery.webhook_id,
 ).where(InboxDelivery.id == bindparam("delivery_id"))
@@ -216,6 +220,7 @@ def _row(entry: Entry, subject: Subject, *, keeps_text: bool = True) -> dict[str
         "delivery_status": 200,
         "delivery_code": None,
         "delivery_digest": entry.digest,
+        "delivery_request_id": entry.request_id,
         "delivery_webhook_id": entry.authentic.webhook_id,
         "delivery_message": entry.text if keeps_text and entry.route != ROSTER_ROUTE else None,
         "delivery_body_bytes": len(entry.text) + entry.tally.file_bytes,
@@ -286,14 +291,8 @@ async def get_delivery(sessions: Sessions, delivery_id: UUID) -> Entry:
     """As it arrived; `text` is empty once it is not kept any more. Raises NotFoundError."""
     async with sessions() as session, session.begin():
         found = await session.execute(_GET, {"delivery_id": delivery_id})
-        row = found.one_or_none()
+        row = found.mappings().one_or_none()
     if row is None:
         raise NotFoundError
-    return Entry(
-        id=row.id,
-        route=row.route,
-        media_type=row.media_type,
-        received_at=row.received_at,
-        text=row.text,
-        authentic=Authentic(row.webhook_id),
-    )
+    kept = dict(row)
+    return Entry(authentic=Authentic(kept.pop("webhook_id")), **kept)

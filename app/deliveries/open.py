@@ -34,6 +34,7 @@ class Delivery:
     signatures: SignatureHeaders
     idempotency_key: str | None
     now: datetime
+    request_id: str
     elapsed: Callable[[], float]
     new_id: Callable[[], UUID]
     count_message: Callable[[], Awaitable[None]]
@@ -101,6 +102,7 @@ async def open_delivery(
         route=delivery.route,
         media_type=delivery.media_type,
         received_at=delivery.now,
+        request_id=delivery.request_id,
         text=text,
         authentic=authentic,
     )

@@ -33,6 +33,13 @@ class DeliveryFilter(fields.ContractModel):
     status: Literal["success", "refused"] | None = Field(
         None, description="Its outcome.", examples=["refused"]
     )
+    request_id: fields.OfRequest = None
+    webhook_id: fields.SparkId | None = Field(
+        None,
+        title="Webhook id",
+        description="Signed by Standard Webhooks under this `webhook-id`.",
+        examples=["msg_2Lh9KRb0pzN4LePd3XiA4v12Axj"],
+    )
 
 
 class DeliveryAnswer(fields.ContractModel):
@@ -53,6 +60,10 @@ class DeliveryAnswer(fields.ContractModel):
         max_length=64,
         description="Why it was refused; null for a success.",
         examples=["assignment_not_found"],
+    )
+    request_id: str | None = Field(
+        description="As its own answer said; null where that was not kept yet. A replay keeps it.",
+        examples=[fields.UUID_EXAMPLE],
     )
     webhook_id: str | None = Field(
         description="Its `webhook-id`, if it was signed by Standard Webhooks.",
@@ -139,5 +150,9 @@ def _conditions(filters: DeliveryFilter, before: UUID | None) -> Iterator[Column
     if filters.status is not None:
         is_success = InboxDelivery.code.is_(None)
         yield is_success if filters.status == "success" else ~is_success
+    if filters.request_id is not None:
+        yield InboxDelivery.request_id == filters.request_id
+    if filters.webhook_id is not None:
+        yield InboxDelivery.webhook_id == filters.webhook_id
     if before is not None:
         yield InboxDelivery.id < before

@@ -4,7 +4,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, String, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    ForeignKey,
+    Identity,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    literal_column,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.columns import SPARK, Id, Moment, No, QuestId, Table, UserId, one_of
@@ -17,6 +28,9 @@ PERSONAL_KEYS = (
 )
 # The main app anonymises as well, and leaves some of these keys.
 PERSONAL_EVENTS = text(f"(user_id is not null or event_data ?| array{list(PERSONAL_KEYS)})")
+
+# As text, and without a parameter, for the index.
+REQUEST_ID: ColumnElement[str] = literal_column("(event_data ->> 'request_id')", Text)
 
 
 class EvidenceDocument(Table):
@@ -76,6 +90,12 @@ class ActivityEvent(Table):
             "ix_user_activity_events_personal",
             "created_at",
             postgresql_where=text(f"{LMS_EVENTS} and {PERSONAL_EVENTS}"),
+        ),
+        # What is kept of a request that failed.
+        Index(
+            "ix_user_activity_events_request_id",
+            REQUEST_ID,
+            postgresql_where=text(f"{LMS_EVENTS} and {REQUEST_ID} is not null"),
         ),
     )
 

@@ -37,6 +37,8 @@ class InboxDelivery(Table):
         # Lists are newest first, and ids are in the order of time.
         Index(None, "spark_user_id", "id"),
         Index(None, "spark_assignment_id", "id"),
+        Index(None, "request_id", "id"),
+        Index(None, "webhook_id", "id", postgresql_where=text("webhook_id is not null")),
         Index(
             "ix_deliveries_refused",
             *("id", "spark_assignment_id"),
@@ -56,6 +58,7 @@ class InboxDelivery(Table):
     status: Mapped[int]
     code: Mapped[str | None]
     digest: Mapped[bytes] = mapped_column(comment="SHA-256 of the signed text")
+    request_id: Mapped[str | None] = mapped_column(comment="as the sender was told it")
     webhook_id: Mapped[str | None]
     message: Mapped[bytes | None]
     body_bytes: Mapped[int] = mapped_column(BigInteger)

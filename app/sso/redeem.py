@@ -50,9 +50,12 @@ async def redeem_code(
 
 
 async def refuse_code(
-    sessions: Sessions, secret: str, *, revoke_on_reuse: bool, request_id: UUID
+    sessions: Sessions, secret: str, *, revoke_on_reuse: bool, visit: UUID, request_id: str
 ) -> ServiceError:
-    """Why the code gave nothing. A reused code may have been stolen: its session ends."""
+    """Why the code gave nothing. A reused code may have been stolen: its session ends.
+
+    `visit` groups what happens where there is no session.
+    """
     async with sessions() as session, session.begin():
         refusal = await find_refusal(session, hash_code(secret))
         if refusal.session_id is not None and revoke_on_reuse:
@@ -62,10 +65,11 @@ async def refuse_code(
                 session,
                 refusal.event_type,
                 user_id=refusal.user_id,
-                session_id=refusal.session_id or request_id,
+                session_id=refusal.session_id or visit,
                 data={
                     "error_type": refusal.event_type.removeprefix("spark_token_"),
                     "error_message": refusal.error.title,
+                    "request_id": request_id,
                     "user_id": str(refusal.user_id),
                 },
                 page_url="/spark/token",

@@ -89,7 +89,12 @@ def _filters(
     start: datetime, end: datetime, event_type: str | None = None, status: Status | None = None
 ) -> AppliedFilters:
     return AppliedFilters(
-        start_date=start, end_date=end, event_type=event_type, status=status, limit=500
+        start_date=start,
+        end_date=end,
+        event_type=event_type,
+        status=status,
+        request_id=None,
+        limit=500,
     )
 
 

@@ -67,7 +67,9 @@ async def hashes_left_by(settings: Settings, *addresses: str, **changes: object)
 
 async def test_a_refusal_leaves_a_hashed_address_and_no_other_trace_of_it(own: Settings) -> None:
     [left] = await left_by(own, ADDRESS)
-    assert left["event_data"].keys() == {"error_type", "error_message", "address_hash"}
+    assert left["event_data"].keys() == {
+        *("error_type", "error_message", "address_hash", "request_id")
+    }
     assert re.fullmatch("[0-9a-f]{16}", left["event_data"]["address_hash"])
     assert left["page_url"] == SUBMISSION
     assert left["created_at"]

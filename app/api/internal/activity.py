@@ -11,8 +11,9 @@ from app.activity.search import search_activity
 from app.api.callers import READ
 from app.api.dependencies import Now, Opened
 from app.api.problems import problems
+from app.clock import EPOCH
 from app.errors import INTERNAL_PROBLEMS, FieldInvalidError
-from app.fields import ContractModel, FirstMoment, LastMoment, Success
+from app.fields import ContractModel, FirstMoment, LastMoment, OfRequest, Success
 
 router = APIRouter(prefix="/internal/v1", tags=["activity"], dependencies=[READ])
 
@@ -27,7 +28,10 @@ class ActivityQuery(ContractModel):
     start_date: FirstMoment = Field(
         None,
         title="Start",
-        description="ISO 8601 date or moment, UTC unless it says; default 7 days before the end.",
+        description=(
+            "ISO 8601 date or moment, UTC unless it says; default 7 days before the end, and with"
+            " `request_id` the oldest event."
+        ),
     )
     end_date: LastMoment = Field(
         None, title="End", description="As `start_date`, a date with its whole day; default now."
@@ -42,6 +46,7 @@ class ActivityQuery(ContractModel):
     status: Status | None = Field(
         None, description="Only events of this status.", examples=["failed"]
     )
+    request_id: OfRequest = None
     limit: Limit = 100
 
 
@@ -68,10 +73,11 @@ async def read_activity(
 ) -> ActivityAnswer:
     end = query.end_date or now
     filters = AppliedFilters(
-        start_date=query.start_date or end - DEFAULT_SPAN,
+        start_date=query.start_date or (EPOCH if query.request_id else end - DEFAULT_SPAN),
         end_date=end,
         event_type=query.event_type,
         status=query.status,
+        request_id=query.request_id,
         limit=query.limit,
     )
     if filters.start_date > filters.end_date:

@@ -88,6 +88,7 @@ def read_delivery(
         ),
         idempotency_key=_idempotency_key(request),
         now=now,
+        request_id=request.state.request_id,
         elapsed=stopwatch(),
         new_id=new_id,
         count_message=partial(

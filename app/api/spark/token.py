@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from app.api.dependencies import Now, Opened, parse_json, read_body
+from app.api.dependencies import Now, Opened, RequestId, parse_json, read_body
 from app.api.problems import json_body, problems
 from app.api.spark.schemas import CodeExchange, TokenAnswer
 from app.clock import new_id
@@ -32,7 +32,9 @@ MAX_CODE_CHARACTERS = 512
     responses=problems(*TOKEN_PROBLEMS),
     openapi_extra=json_body(CodeExchange),
 )
-async def exchange_code(request: Request, opened: Opened, now: Now) -> Response:
+async def exchange_code(
+    request: Request, opened: Opened, now: Now, request_id: RequestId
+) -> Response:
     body = await read_body(request, max_bytes=MAX_BODY_BYTES)
     secret = _parse_code(request, body)
     if opened.issuer is None:
@@ -45,7 +47,8 @@ async def exchange_code(request: Request, opened: Opened, now: Now) -> Response:
             opened.sessions,
             secret,
             revoke_on_reuse=opened.settings.code_reuse_revokes_session,
-            request_id=new_id(),
+            visit=new_id(),
+            request_id=request_id,
         )
     return _answer(opened.settings, tokens)
 

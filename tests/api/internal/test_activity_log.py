@@ -143,6 +143,7 @@ async def test_what_was_applied_is_said(read: Read) -> None:
         "end_date": "2003-05-06T23:59:59.999999Z",
         "event_type": None,
         "status": "failed",
+        "request_id": None,
         "limit": 6,
     }
 

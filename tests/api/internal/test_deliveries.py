@@ -21,7 +21,15 @@ DELIVERIES = "/internal/v1/deliveries"
 REPORT = Part("f", samples.pdf(), filename="report.pdf")
 MEMBERS = {
     *("id", "route", "media_type", "received_at", "answered_at", "replayed_at", "status", "code"),
-    *("webhook_id", "body_bytes", "file_count", "user_id", "spark_user_id", "spark_course_id"),
+    *(
+        "request_id",
+        "webhook_id",
+        "body_bytes",
+        "file_count",
+        "user_id",
+        "spark_user_id",
+        "spark_course_id",
+    ),
     *("spark_assignment_id", "submission_id", "replayable"),
 }
 
