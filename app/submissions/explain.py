@@ -31,7 +31,7 @@ from app.submissions.explain_facts import (
     AssignmentAnswer,
     EnrolmentAnswer,
     ExplainAnswer,
-    ExplainQuery,
+    Homework,
     HomeworkFacts,
     LinkAnswer,
     ShownAnswer,
@@ -125,28 +125,34 @@ _SHOWN = FACTS.add_columns(
 
 
 async def explain_homework(
-    sessions: Sessions, tombstones: Tombstones, asked: ExplainQuery
+    sessions: Sessions, tombstones: Tombstones, asked: Homework
 ) -> ExplainAnswer:
     """An unknown student or assignment is an answer, too."""
     async with sessions() as session, session.begin():
-        link = await _find_link(session, tombstones, asked)
-        user_id = link.user_id or NOBODY
-        assignment = await _find_assignment(session, asked, user_id)
-        user_quest_id, enrolment = await _find_enrolment(session, user_id, assignment)
-        task = await _find_task(session, user_quest_id, assignment)
-        facts = HomeworkFacts(
-            link=link,
-            assignment=assignment,
-            enrolment=enrolment,
-            task=task,
-            deliveries=await _list_deliveries(session, asked),
-            submission=await _find_shown(session, asked, user_id, task),
-        )
+        facts = await look_at(session, tombstones, asked)
     summary, step = judge(facts)
-    return ExplainAnswer(**dict(asked), **dict(facts), summary=summary, next=step)
+    return ExplainAnswer(
+        **dict(asked), **dict(facts), delivery=None, event=None, summary=summary, next=step
+    )
 
 
-async def _find_link(session: Session, tombstones: Tombstones, asked: ExplainQuery) -> LinkAnswer:
+async def look_at(session: Session, tombstones: Tombstones, asked: Homework) -> HomeworkFacts:
+    link = await _find_link(session, tombstones, asked)
+    user_id = link.user_id or NOBODY
+    assignment = await _find_assignment(session, asked, user_id)
+    user_quest_id, enrolment = await _find_enrolment(session, user_id, assignment)
+    task = await _find_task(session, user_quest_id, assignment)
+    return HomeworkFacts(
+        link=link,
+        assignment=assignment,
+        enrolment=enrolment,
+        task=task,
+        deliveries=await _list_deliveries(session, asked),
+        submission=await _find_shown(session, asked, user_id, task),
+    )
+
+
+async def _find_link(session: Session, tombstones: Tombstones, asked: Homework) -> LinkAnswer:
     known = await find_linked(session, asked.spark_user_id)
     erased = await find_erasure(session, tombstones, asked.spark_user_id) is not None
     unknown: Literal["erased", "user_not_found"] = "erased" if erased else "user_not_found"
@@ -160,9 +166,7 @@ async def _find_link(session: Session, tombstones: Tombstones, asked: ExplainQue
     )
 
 
-async def _find_assignment(
-    session: Session, asked: ExplainQuery, user_id: UUID
-) -> AssignmentAnswer:
+async def _find_assignment(session: Session, asked: Homework, user_id: UUID) -> AssignmentAnswer:
     try:
         match = await resolve_assignment(
             session, asked.spark_assignment_id, course_id=asked.spark_course_id, user_id=user_id
@@ -201,7 +205,7 @@ async def _find_task(
     return TaskAnswer(**task) if task else NO_TASK
 
 
-async def _list_deliveries(session: Session, asked: ExplainQuery) -> list[DeliveryAnswer]:
+async def _list_deliveries(session: Session, asked: Homework) -> list[DeliveryAnswer]:
     """Of the course that is asked for, or that name none."""
     filters = DeliveryFilter(
         spark_user_id=asked.spark_user_id, spark_assignment_id=asked.spark_assignment_id
@@ -215,7 +219,7 @@ async def _list_deliveries(session: Session, asked: ExplainQuery) -> list[Delive
 
 
 async def _find_shown(
-    session: Session, asked: ExplainQuery, user_id: UUID, task: TaskAnswer
+    session: Session, asked: Homework, user_id: UUID, task: TaskAnswer
 ) -> ShownAnswer | None:
     """Of the completed task; if that is not known, of the last handing-in for the assignment."""
     found = await session.execute(

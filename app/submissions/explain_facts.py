@@ -5,24 +5,38 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from app import fields
+from app.activity.log_page import Event
 from app.deliveries.read_inbox import DeliveryAnswer
 from app.submissions.list_submissions import SubmissionFacts
 
 
+class Homework(fields.ContractModel):
+    """Whose homework, for what."""
+
+    spark_user_id: str
+    spark_assignment_id: str
+    spark_course_id: str | None
+
+
 class ExplainQuery(fields.ContractModel):
-    """Whose homework, for what. Unknown parameters are refused."""
+    """Whose homework, for what; or what became of a request. Unknown parameters are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
-    spark_user_id: fields.SparkId = Field(description="The student.", examples=["student_42"])
-    spark_assignment_id: fields.SparkId = Field(
-        description="The assignment.", examples=["test_assignment_001"]
+    spark_user_id: fields.SparkId | None = Field(
+        None, description="The student. Needed without `request_id`.", examples=["student_42"]
+    )
+    spark_assignment_id: fields.SparkId | None = Field(
+        None,
+        description="The assignment. Needed without `request_id`.",
+        examples=["test_assignment_001"],
     )
     spark_course_id: fields.SparkId | None = Field(
         None,
         description="Where several courses use the assignment id.",
         examples=["test_course_001"],
     )
+    request_id: fields.OfRequest = None
 
 
 class LinkAnswer(fields.ContractModel):
@@ -83,32 +97,47 @@ class ShownAnswer(SubmissionFacts):
 class HomeworkFacts(fields.ContractModel):
     """What is looked at, before anything is said of it."""
 
-    link: LinkAnswer = Field(description="The student's account.")
-    assignment: AssignmentAnswer = Field(description="What it means here.")
-    enrolment: EnrolmentAnswer = Field(description="In its quest.")
-    task: TaskAnswer = Field(description="What is to be done.")
-    deliveries: list[DeliveryAnswer] = Field(
-        max_length=20, description="The newest of this student and assignment, newest first."
+    link: LinkAnswer
+    assignment: AssignmentAnswer
+    enrolment: EnrolmentAnswer
+    task: TaskAnswer
+    deliveries: list[DeliveryAnswer]
+    submission: ShownAnswer | None
+
+
+class ExplainAnswer(fields.ContractModel):
+    """What is known of this homework, without its text. Of a request that names no student and
+    assignment, or was not kept, nothing is known but the request itself.
+    """
+
+    spark_user_id: fields.SparkUserId[str | None] = Field(
+        description="As asked, or as the request says."
     )
-    submission: ShownAnswer | None = Field(
-        description="What evidence shows; null if nothing was handed in."
+    spark_assignment_id: fields.SparkAssignmentId[str | None] = Field(
+        description="As asked, or as the request says."
     )
-
-
-class Verdict(fields.ContractModel):
-    """What is said of it."""
-
-    spark_user_id: fields.SparkUserId[str] = Field(description="As asked.")
-    spark_assignment_id: fields.SparkAssignmentId[str] = Field(description="As asked.")
     summary: list[str] = Field(
-        description="What was found, in order: student, assignment, deliveries, evidence.",
+        description="What was found, in order: request, student, assignment, deliveries, evidence.",
         examples=[["The student is known.", "The assignment is known."]],
     )
     next: str = Field(
         description="What to do.",
         examples=["Let Spark sync the course, then let Spark send it again."],
     )
-
-
-class ExplainAnswer(HomeworkFacts, Verdict):
-    """What is known of this homework, without its text."""
+    delivery: DeliveryAnswer | None = Field(description="The one with this `request_id`.")
+    event: Event | None = Field(
+        description=(
+            "Where there is no such delivery, the failure with this `request_id`; `user_name` is"
+            " left out."
+        )
+    )
+    link: LinkAnswer | None = Field(description="The student's account.")
+    assignment: AssignmentAnswer | None = Field(description="What it means here.")
+    enrolment: EnrolmentAnswer | None = Field(description="In its quest.")
+    task: TaskAnswer | None = Field(description="What is to be done.")
+    deliveries: list[DeliveryAnswer] = Field(
+        max_length=20, description="The newest of this student and assignment, newest first."
+    )
+    submission: ShownAnswer | None = Field(
+        description="What evidence shows; null if nothing was handed in."
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from app import errors
 from app.deliveries.read_inbox import DeliveryAnswer
@@ -162,13 +163,16 @@ def _arrived(facts: HomeworkFacts) -> Finding:
 
 
 def _refusal(delivery: DeliveryAnswer) -> Finding:
-    code = delivery.code or ""
-    because = _CAUSED.get(code) or _TITLES.get(code, code.replace("_", " "))
-    may_pass = code in _CAUSED or delivery.status >= _OURS
+    may_pass = delivery.code in _CAUSED or delivery.status >= _OURS
     return Finding(
-        f"The newest delivery, of {{received_at}}, was refused: {because}.",
+        f"The newest delivery, of {{received_at}}, was refused: {_because(delivery)}.",
         _REPLAY if may_pass else _SPARK,
     )
+
+
+def _because(delivery: DeliveryAnswer) -> str:
+    code = delivery.code or ""
+    return _CAUSED.get(code) or _TITLES.get(code, code.replace("_", " "))
 
 
 def _shown(facts: HomeworkFacts, submission: ShownAnswer) -> list[Finding]:
@@ -182,18 +186,37 @@ def _shown(facts: HomeworkFacts, submission: ShownAnswer) -> list[Finding]:
     return [seen] if is_here else [seen, FINDINGS["elsewhere"]]
 
 
+def judge_delivery(delivery: DeliveryAnswer) -> tuple[str, str]:
+    """What became of one, and what to do next if nothing else is known."""
+    came = f"The request, of {said_moment(delivery.received_at)},"
+    if delivery.replayed_at:
+        came += f" was processed again at {said_moment(delivery.replayed_at)}, and"
+    if delivery.code is None:
+        return f"{came} was taken.", "Nothing is missing."
+    step = _refusal(delivery).do or ""
+    return f"{came} was refused: {_because(delivery)}.", step.format(**_repetition([delivery]))
+
+
+def said_moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
 def _words(facts: HomeworkFacts) -> dict[str, object]:
     words: dict[str, object] = {}
     if facts.submission:
         words |= vars(facts.submission)
-        words["submitted_at"] = f"{facts.submission.submitted_at:%Y-%m-%d %H:%M} UTC"
-    again = _again(facts.deliveries)
-    words |= {"again": again, "Again": again[0].upper() + again[1:]}
+        words["submitted_at"] = said_moment(facts.submission.submitted_at)
+    words |= _repetition(facts.deliveries)
     if facts.deliveries:
         newest = facts.deliveries[0]
-        words["received_at"] = f"{newest.received_at:%Y-%m-%d %H:%M} UTC"
+        words["received_at"] = said_moment(newest.received_at)
         words["submission_id"] = newest.submission_id
     return words
+
+
+def _repetition(deliveries: Sequence[DeliveryAnswer]) -> dict[str, str]:
+    again = _again(deliveries)
+    return {"again": again, "Again": again[0].upper() + again[1:]}
 
 
 def _again(deliveries: Sequence[DeliveryAnswer]) -> str:

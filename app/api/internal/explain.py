@@ -1,4 +1,4 @@
-"""Why is this homework missing?"""
+"""Why is this homework missing? What became of this request?"""
 
 from typing import Annotated
 
@@ -7,11 +7,14 @@ from fastapi import APIRouter, Query
 from app.api.callers import READ
 from app.api.dependencies import Opened
 from app.api.problems import problems
-from app.errors import INTERNAL_PROBLEMS
+from app.errors import INTERNAL_PROBLEMS, FieldInvalidError
 from app.submissions.explain import explain_homework
-from app.submissions.explain_facts import ExplainAnswer, ExplainQuery
+from app.submissions.explain_facts import ExplainAnswer, ExplainQuery, Homework
+from app.submissions.explain_request import explain_request
 
 router = APIRouter(prefix="/internal/v1", tags=["submissions"], dependencies=[READ])
+
+EITHER = "Send request_id alone, or spark_user_id and spark_assignment_id."
 
 
 @router.get(
@@ -20,9 +23,24 @@ router = APIRouter(prefix="/internal/v1", tags=["submissions"], dependencies=[RE
     summary="Explain why a homework is missing",
     description=(
         "Whether the student and the assignment are known, what arrived and what became of it, what"
-        " readers see, and in one sentence what to do next. No text, name or address is in it."
+        " readers see, and in one sentence what to do next. With `request_id` alone it says this of"
+        " the delivery whose answer named that id; without such a delivery, what is kept of its"
+        " failure. No text, name or address is in it."
     ),
     responses=problems(*INTERNAL_PROBLEMS),
 )
 async def explain(query: Annotated[ExplainQuery, Query()], opened: Opened) -> ExplainAnswer:
-    return await explain_homework(opened.sessions, opened.account_rules.tombstones, query)
+    tombstones = opened.account_rules.tombstones
+    if query.request_id is None:
+        return await explain_homework(opened.sessions, tombstones, _homework(query))
+    if query.model_fields_set != {"request_id"}:
+        raise FieldInvalidError(name="request_id", hint=EITHER)
+    return await explain_request(opened.sessions, tombstones, query.request_id)
+
+
+def _homework(query: ExplainQuery) -> Homework:
+    """Raises FieldInvalidError for the first id that is missing."""
+    for name in ("spark_user_id", "spark_assignment_id"):
+        if getattr(query, name) is None:
+            raise FieldInvalidError(name=name, hint=EITHER)
+    return Homework.model_validate(query.model_dump(exclude={"request_id"}))

@@ -464,7 +464,7 @@ async def test_a_recorded_homework_is_told_in_fields_without_what_it_says(scene:
     explained = await scene.explain()
     assert explained.keys() == {
         *("spark_user_id", "spark_assignment_id", "summary", "next", "link", "assignment"),
-        *("enrolment", "task", "deliveries", "submission"),
+        *("enrolment", "task", "deliveries", "submission", "delivery", "event"),
     }
     link, task = explained["link"], explained["task"]
     assert link.keys() == LINK

@@ -1,0 +1,76 @@
+"""What became of a request that somebody names by its `request_id` (DESIGN R37)."""
+
+from typing import Any
+
+from app.accounts.tombstones import Tombstones
+from app.activity.log_page import Event
+from app.activity.search import find_failure
+from app.database import Session, Sessions
+from app.deliveries.read_inbox import DeliveryAnswer, DeliveryFilter, newest_deliveries
+from app.submissions.explain import look_at
+from app.submissions.explain_facts import ExplainAnswer, Homework, HomeworkFacts
+from app.submissions.findings import judge, judge_delivery, said_moment
+
+NOT_KEPT = "Nothing is kept of a request with this id."
+LOOK_AT_THE_LOG = "Look for the id in the log: the line of the request has its code."
+HINT = "Its answer said in `hint` what is wrong: let the sender do that, and send it again."
+# By how the type of a failure begins.
+STEPS = {
+    "spark_sso": "Let the student click in Spark again.",
+    "spark_token": "Let the student click in Spark again: a code lives briefly, and once.",
+}
+NOTHING: dict[str, Any] = dict.fromkeys(HomeworkFacts.model_fields) | {"deliveries": []}
+
+
+async def explain_request(
+    sessions: Sessions, tombstones: Tombstones, request_id: str
+) -> ExplainAnswer:
+    """An id that nobody knows is an answer, too."""
+    async with sessions() as session, session.begin():
+        delivery = await _find_delivery(session, request_id)
+        event = None if delivery else await find_failure(session, request_id)
+        homework = _homework(delivery) if delivery else None
+        facts = await look_at(session, tombstones, homework) if homework else None
+    summary, step = _judge(delivery, event, facts)
+    return ExplainAnswer(
+        spark_user_id=delivery.spark_user_id if delivery else None,
+        spark_assignment_id=delivery.spark_assignment_id if delivery else None,
+        delivery=delivery,
+        event=event.model_copy(update={"user_name": None}) if event else None,  # no name is in it
+        summary=summary,
+        next=step,
+        **(dict(facts) if facts else NOTHING),
+    )
+
+
+async def _find_delivery(session: Session, request_id: str) -> DeliveryAnswer | None:
+    """The newest, should a sender have used one id for several requests."""
+    newest = newest_deliveries(DeliveryFilter(request_id=request_id), None, 1)
+    found = (await session.execute(newest)).mappings().one_or_none()
+    return DeliveryAnswer(**found) if found else None
+
+
+def _homework(delivery: DeliveryAnswer) -> Homework | None:
+    student, assignment = delivery.spark_user_id, delivery.spark_assignment_id
+    if student is None or assignment is None:
+        return None
+    return Homework(
+        spark_user_id=student,
+        spark_assignment_id=assignment,
+        spark_course_id=delivery.spark_course_id,
+    )
+
+
+def _judge(
+    delivery: DeliveryAnswer | None, event: Event | None, facts: HomeworkFacts | None
+) -> tuple[list[str], str]:
+    if delivery:
+        request, step = judge_delivery(delivery)
+        sentences, step = judge(facts) if facts else ([], step)
+        return [request, *sentences], step
+    if event:
+        because = str(event.event_data.get("error_message")).lower()
+        request = f"The request, of {said_moment(event.timestamp)}, failed: {because}."
+        steps = (step for begin, step in STEPS.items() if event.event_type.startswith(begin))
+        return [request], next(steps, HINT)
+    return [NOT_KEPT], LOOK_AT_THE_LOG
