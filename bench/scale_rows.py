@@ -149,20 +149,21 @@ SELECT user_id, pillar, count(*) * 100 FROM ({handed_in}) AS h GROUP BY user_id,
 """,
     "deliveries": """
 INSERT INTO spark.deliveries (id, route, media_type, received_at, answered_at, status, code, digest,
-  message, body_bytes, user_id, spark_user_id, spark_assignment_id, spark_course_id, submission_id)
+  request_id, webhook_id, message, body_bytes, user_id, spark_user_id, spark_assignment_id,
+  spark_course_id, submission_id)
 SELECT pg_temp.id('delivery', i * 2 + r, at), {submission}, at, at, 400 - 200 * r,
   CASE WHEN r = 1 THEN NULL WHEN i % 1000 = 0 THEN 'field_invalid' ELSE 'assignment_not_found' END,
-  decode(md5(i::text || r) || md5(i::text), 'hex'), convert_to('message ' || i, 'UTF8'), 214,
-  user_id, 'student_' || s, spark_assignment_id, spark_course_id,
-  CASE WHEN r = 1 THEN first_id END
+  decode(md5(i::text || r) || md5(i::text), 'hex'), 'request-' || i * 2 + r, 'msg_' || i,
+  convert_to('message ' || i, 'UTF8'), 214, user_id, 'student_' || s, spark_assignment_id,
+  spark_course_id, CASE WHEN r = 1 THEN first_id END
 FROM ({handed_in}) AS h, generate_series(CASE WHEN i % 8 = 0 THEN 0 ELSE 1 END, 1) AS r
 """,
     "refusals": """
 INSERT INTO spark.deliveries (id, route, media_type, received_at, answered_at, status, code, digest,
-  message, body_bytes, spark_user_id, spark_assignment_id)
+  request_id, webhook_id, message, body_bytes, spark_user_id, spark_assignment_id)
 SELECT pg_temp.id('refusal', i, now()), {submission}, now(), now(), 400, 'user_not_found',
-  decode(md5('r' || i), 'hex'), convert_to('message ' || i, 'UTF8'), 214, 'stranger_' || i % 100,
-  'unknown_' || i % 100
+  decode(md5('r' || i), 'hex'), 'refusal-' || i, 'stray_' || i, convert_to('message ' || i, 'UTF8'),
+  214, 'stranger_' || i % 100, 'unknown_' || i % 100
 FROM generate_series(1, {refused}) AS i
 """,
     "answers": """
@@ -181,7 +182,8 @@ SELECT pg_temp.id('event', i, at), CASE WHEN type NOT LIKE '%fail%' THEN pg_temp
       'completion_id', pg_temp.id('completion', i), 'submission_id', pg_temp.id('revision', i),
       'file_count', 1, 'processing_time_ms', 40)
     WHEN type LIKE '%fail%' THEN jsonb_build_object('error_type', 'missing_field',
-      'error_message', 'Missing required field', 'address_hash', '0123456789abcdef')
+      'error_message', 'Missing required field', 'address_hash', '0123456789abcdef',
+      'request_id', 'request-' || i)
     ELSE jsonb_build_object('spark_user_id', 'student_' || s) END,
   '/spark/webhook/submission', at
 FROM generate_series(0, {events} - 1) AS i, LATERAL (
