@@ -49,12 +49,12 @@ NextCursor = Annotated[
 ]
 
 
-class Identified(Protocol):
+class ListItem(Protocol):
     @property
     def id(self) -> UUID: ...
 
 
-Item = TypeVar("Item", bound=Identified)
+Item = TypeVar("Item", bound=ListItem)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from app import fields
-from app.submissions.record import Recorded
+from app.submissions.record import SubmissionOutcome
 
 
 class SubmittedFile(fields.ContractModel):
@@ -47,7 +47,7 @@ class SubmissionAnswer(fields.ContractModel):
     request_id: fields.RequestId
 
 
-def answer_submission(recorded: Recorded, request_id: str) -> Response:
+def answer_submission(recorded: SubmissionOutcome, request_id: str) -> Response:
     """A SubmissionAnswer; a header says whether it is the one that was given before."""
     return JSONResponse(
         recorded.body | {"request_id": request_id},

@@ -14,7 +14,7 @@ from app.database import migrate as migrate_database
 from app.files.reconcile import Report
 from app.files.reconcile import reconcile as reconcile_files
 from app.learning.sample_course import seed_sample_course
-from app.submissions.record import Recorded
+from app.submissions.record import SubmissionOutcome
 from app.submissions.replay import replay_delivery
 from app.worker import sweep as sweep_once
 
@@ -85,7 +85,7 @@ async def _reconcile(resources: Resources, *, delete: bool) -> Report:
     )
 
 
-async def _replay(delivery_id: UUID, resources: Resources) -> Recorded:
+async def _replay(delivery_id: UUID, resources: Resources) -> SubmissionOutcome:
     return await replay_delivery(
         resources.intake,
         delivery_id,

@@ -11,7 +11,7 @@ import typer
 from app.api.dependencies import Resources
 from app.cli.servers import CALLER, ask_service, refuse
 from app.clock import new_id, utc_now
-from app.privacy.erase import ErasureAnswer, Order, erase_student
+from app.privacy.erase import ErasureAnswer, ErasureOrder, erase_student
 from app.privacy.export import begin_export
 from app.privacy.retention import RetentionCount, report_retention
 
@@ -59,7 +59,7 @@ def erase(
             resources.sessions,
             resources.bucket,
             resources.account_rules.tombstones,
-            Order(new_id(), who, CALLER, utc_now()),
+            ErasureOrder(new_id(), who, CALLER, utc_now()),
         )
 
     erased = ask_service(erase)

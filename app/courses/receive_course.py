@@ -4,7 +4,7 @@ from app.accounts.tombstones import Tombstones
 from app.courses.course import CoursePayload
 from app.courses.sync import CourseSync, rehearse_sync, sync_course
 from app.database import Sessions
-from app.deliveries.inbox import remember_refusal
+from app.deliveries.keep_refusal import remember_refusal
 from app.deliveries.open import Delivery, open_json
 from app.deliveries.payload import beside_if_large, list_faults, read_payload
 from app.deliveries.rehearsal import Rehearsal, rehearse_json
@@ -25,7 +25,7 @@ async def receive_course(
     """
     entry = await open_json(settings, delivery)
     async with remember_refusal(sessions, entry, tombstones.of_student):
-        entry.authentic.check_fresh(now=delivery.now)
+        entry.attempt.check_fresh(now=delivery.now)
         course = await beside_if_large(read_course, entry.text)
         return await sync_course(sessions, course, entry, now=delivery.now, new_id=delivery.new_id)
 

@@ -4,7 +4,7 @@ from app.accounts.students import AccountRules
 from app.courses.change_roster import RosterChange, RosterRun, change_roster, rehearse_roster
 from app.courses.roster import Roster, RosterPayload, StudentPayload
 from app.database import Sessions
-from app.deliveries.inbox import remember_refusal
+from app.deliveries.keep_refusal import remember_refusal
 from app.deliveries.open import Delivery, open_json
 from app.deliveries.payload import beside_if_large, has_member, list_faults, read_payload
 from app.deliveries.rehearsal import Rehearsal, rehearse_json
@@ -20,7 +20,7 @@ async def receive_roster(
     """
     entry = await open_json(settings, delivery)
     async with remember_refusal(sessions, entry, rules.tombstones.of_student):
-        entry.authentic.check_fresh(now=delivery.now)
+        entry.attempt.check_fresh(now=delivery.now)
         roster = await beside_if_large(read_roster, entry.text)
         run = RosterRun(delivery.now, delivery.new_id, rules)
         return await change_roster(sessions, roster, entry, run)

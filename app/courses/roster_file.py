@@ -61,7 +61,7 @@ class RosterFile:
             if source == "users" and "roles" not in self.tables:
                 needed = needed | {"role"}
             with _unpacking(), open_table() as file:
-                for row in _read_table(source, _Metered(file, meter), needed):
+                for row in _read_table(source, _MeteredFile(file, meter), needed):
                     has_roles = has_roles or source == "roles"
                     if source == "users" and has_roles:
                         row["is_student"] = False  # unless a row of roles.csv says so
@@ -231,7 +231,7 @@ class _Meter:
         self._tell(self._read)
 
 
-class _Metered(io.RawIOBase):
+class _MeteredFile(io.RawIOBase):
     """What is read through it counts."""
 
     def __init__(self, file: IO[bytes], meter: _Meter) -> None:

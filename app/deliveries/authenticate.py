@@ -66,7 +66,7 @@ class SignatureHeaders:
 
 
 @dataclass(frozen=True)
-class Authentic:
+class Attempt:
     """The content is the sender's. Under v1 the attempt has an id and a time of its own; the inbox
     keeps the id alone.
 
@@ -122,7 +122,7 @@ def authenticate(
     *,
     secrets: Sequence[SecretStr],
     require_v1: bool,
-) -> Authentic:
+) -> Attempt:
     """Compares in constant time. Per MiB some 1.5 ms for each signature sent, so mind the loop.
 
     Raises the errors of `check_headers`, and SignatureMismatchError if a signature that was sent
@@ -133,7 +133,7 @@ def authenticate(
     if not headers.is_v1:
         if not v0_fits:
             raise SignatureMismatchError
-        return Authentic()
+        return Attempt()
     (webhook_id,), (timestamp,) = headers.webhook_id, headers.webhook_timestamp
     signed = frame(webhook_id, timestamp) + content
     if not _v1_fits(signed, headers.webhook_signature, secrets):
@@ -142,7 +142,7 @@ def authenticate(
         raise SignatureMismatchError(
             hint="webhook-signature is right, but X-Spark-Signature is not: leave it out."
         )
-    return Authentic(webhook_id, int(timestamp))
+    return Attempt(webhook_id, int(timestamp))
 
 
 def frame(webhook_id: str, timestamp: str) -> bytes:

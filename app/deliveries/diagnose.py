@@ -30,7 +30,7 @@ _MILLISECONDS = re.compile(r"([0-9]{10})[0-9]{3}")
 
 
 @dataclass(frozen=True)
-class _Shown:
+class _DigestSpelling:
     """A digest that the sender shows, and what is wrong with how it is written ("" if nothing)."""
 
     digest: bytes
@@ -73,7 +73,7 @@ def diagnose(
     return None
 
 
-def _read_shown(headers: SignatureHeaders) -> Iterator[_Shown]:
+def _read_shown(headers: SignatureHeaders) -> Iterator[_DigestSpelling]:
     """Every digest in the deciding header, however it is written."""
     if headers.is_v1:
         values, right = headers.webhook_signature[0].split(" "), "v1,<base64>"
@@ -84,7 +84,7 @@ def _read_shown(headers: SignatureHeaders) -> Iterator[_Shown]:
         digest, form = _read_digest(value.removeprefix(prefix))
         written = f"{prefix}<{form}>"
         if digest:
-            yield _Shown(
+            yield _DigestSpelling(
                 digest, "" if written == right else f"Send {right} as signature, not {written}."
             )
 

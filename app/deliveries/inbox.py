@@ -7,8 +7,6 @@ many children and is never needed again: it is not kept.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -16,27 +14,19 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    LargeBinary,
-    any_,
     bindparam,
-    case,
     func,
-    null,
-    or_,
     select,
 )
 from sqlalchemy.dialects.postgresql import Insert, insert
 
-from app.database import FAILURES, OUTAGES, Session, Sessions
-from app.deliveries.authenticate import FRESH, Authentic
-from app.deliveries.payload import Subject, beside_if_large, read_subject
-from app.errors import NotFoundError, OverloadedError, ServiceError
-from app.models import PLATFORM, Erasure, InboxDelivery, LmsIntegration
+from app.database import Session, Sessions
+from app.deliveries.authenticate import FRESH, Attempt
+from app.deliveries.payload import Subject
+from app.errors import NotFoundError
+from app.models import InboxDelivery
 
 JSON = "application/json"
-DATABASE_FAILURES: tuple[type[Exception], ...] = (OverloadedError, *OUTAGES)
 SUBMISSION_ROUTE = "/spark/webhook/submission"
 ROSTER_ROUTE = "/spark/webhook/roster"
 
@@ -69,7 +59,7 @@ class Entry:
     received_at: datetime
     request_id: str | None
     text: bytes
-    authentic: Authentic
+    attempt: Attempt
     tally: Tally = field(default_factory=Tally)
 
     @cached_property
@@ -81,7 +71,7 @@ class Entry:
         return self.media_type == JSON
 
 
-_COLUMNS = (
+COLUMNS = (
     "id",
     "route",
     "media_type",
@@ -101,13 +91,13 @@ _COLUMNS = (
     "submission_id",
 )
 
-_ROW = {
+ROW = {
     name: bindparam(f"delivery_{name}", type_=InboxDelivery.__table__.c[name].type)
-    for name in _COLUMNS
+    for name in COLUMNS
 }
 
 
-def _upsert(new: Insert) -> Insert:
+def upsert(new: Insert) -> Insert:
     return new.on_conflict_do_update(
         index_elements=[InboxDelivery.id],
         set_={
@@ -121,54 +111,8 @@ def _upsert(new: Insert) -> Insert:
     )
 
 
-_KEEP = _upsert(insert(InboxDelivery).values(_ROW))
+_KEEP = upsert(insert(InboxDelivery).values(ROW))
 
-# The personal columns of a refusal are blank when its student is erased: of what was done before
-# the erasure was finished, and of anything until a click makes a new link. Refusals share the
-# student's turn, and an erasure takes it alone, so that it sees every refusal that was written.
-_PERSONAL = (
-    "webhook_id",
-    "message",
-    "user_id",
-    "spark_user_id",
-    "spark_assignment_id",
-    "spark_course_id",
-)
-_LINKED = select(LmsIntegration.user_id).where(
-    LmsIntegration.lms_platform == PLATFORM,
-    LmsIntegration.lms_user_id == _ROW["spark_user_id"],
-)
-_IS_ERASED = (
-    select(Erasure.id)
-    .where(
-        Erasure.subject_hash == any_(bindparam("subject_hashes", type_=ARRAY(LargeBinary))),
-        or_(
-            Erasure.requested_at
-            >= func.least(
-                bindparam("said_at", type_=InboxDelivery.received_at.type), _ROW["received_at"]
-            ),
-            Erasure.completed_at.is_(None),
-            ~_LINKED.exists(),
-        ),
-    )
-    .exists()
-)
-_GUARD = (
-    select(_IS_ERASED.label("forgets"))
-    .select_from(func.pg_advisory_xact_lock_shared(bindparam("turn", type_=BigInteger)))
-    .cte("guard")
-)
-_KEEP_REFUSAL = _upsert(
-    insert(InboxDelivery).from_select(
-        _COLUMNS,
-        select(
-            *(
-                case((_GUARD.c.forgets, null()), else_=value) if name in _PERSONAL else value
-                for name, value in (_ROW | {"user_id": _LINKED.scalar_subquery()}).items()
-            )
-        ),
-    )
-)
 _SEEN_IN_TIME = select(
     select(InboxDelivery.id)
     .where(
@@ -205,12 +149,12 @@ async def keep_delivery(
     keeps_text: bool = True,
 ) -> None:
     """Write a delivery that succeeded. A text that was handled before need not be kept twice."""
-    row = _row(entry, subject, keeps_text=keeps_text)
+    row = row_of(entry, subject, keeps_text=keeps_text)
     outcome = {"delivery_user_id": user_id, "delivery_submission_id": submission_id}
     await session.execute(_KEEP, row | outcome)
 
 
-def _row(entry: Entry, subject: Subject, *, keeps_text: bool = True) -> dict[str, Any]:
+def row_of(entry: Entry, subject: Subject, *, keeps_text: bool = True) -> dict[str, Any]:
     """A success of nobody in particular."""
     return {
         "delivery_id": entry.id,
@@ -221,7 +165,7 @@ def _row(entry: Entry, subject: Subject, *, keeps_text: bool = True) -> dict[str
         "delivery_code": None,
         "delivery_digest": entry.digest,
         "delivery_request_id": entry.request_id,
-        "delivery_webhook_id": entry.authentic.webhook_id,
+        "delivery_webhook_id": entry.attempt.webhook_id,
         "delivery_message": entry.text if keeps_text and entry.route != ROSTER_ROUTE else None,
         "delivery_body_bytes": len(entry.text) + entry.tally.file_bytes,
         "delivery_file_count": entry.tally.file_count,
@@ -231,52 +175,6 @@ def _row(entry: Entry, subject: Subject, *, keeps_text: bool = True) -> dict[str
         "delivery_spark_course_id": subject.spark_course_id,
         "delivery_submission_id": None,
     }
-
-
-@asynccontextmanager
-async def remember_refusal(
-    sessions: Sessions, entry: Entry, hashes_of: Callable[[str], Sequence[bytes]]
-) -> AsyncIterator[None]:
-    """Keep a delivery whose handling fails, with why; not where it may be the database.
-
-    `hashes_of` gives the hashes under which a student's tombstone would be, the current key's
-    first.
-    """
-    try:
-        yield
-    except DATABASE_FAILURES:
-        raise
-    except Exception as failure:
-        subject = await beside_if_large(read_subject, entry.text)
-        student = subject.spark_user_id
-        with suppress(*FAILURES):
-            await _keep_refusal(
-                sessions, entry, subject, hashes_of(student) if student else (), failure
-            )
-        raise
-
-
-async def _keep_refusal(
-    sessions: Sessions,
-    entry: Entry,
-    subject: Subject,
-    subject_hashes: Sequence[bytes],
-    failure: Exception,
-) -> None:
-    kind = type(failure) if isinstance(failure, ServiceError) else ServiceError
-    row = _row(entry, subject) | {"delivery_status": kind.status, "delivery_code": kind.code}
-    erasure = {
-        "subject_hashes": list(subject_hashes),
-        "said_at": subject.submitted_at,
-        "turn": turn_of(subject_hashes),
-    }
-    async with sessions() as session, session.begin():
-        await session.execute(_KEEP_REFUSAL, row | erasure)
-
-
-def turn_of(subject_hashes: Sequence[bytes]) -> int:
-    """The advisory lock of a student: refusals share it, an erasure has it alone."""
-    return int.from_bytes(subject_hashes[0][:8], signed=True) if subject_hashes else 0
 
 
 async def was_seen_in_time(session: Session, digest: bytes, *, said_at: datetime) -> bool:
@@ -295,4 +193,4 @@ async def get_delivery(sessions: Sessions, delivery_id: UUID) -> Entry:
     if row is None:
         raise NotFoundError
     kept = dict(row)
-    return Entry(authentic=Authentic(kept.pop("webhook_id")), **kept)
+    return Entry(attempt=Attempt(kept.pop("webhook_id")), **kept)

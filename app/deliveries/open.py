@@ -86,7 +86,7 @@ async def open_delivery(
     `body` around the text may be read, or RateLimitedError.
     """
     try:
-        authentic = await beside_if_large(
+        attempt = await beside_if_large(
             authenticate,
             text,
             delivery.signatures,
@@ -104,7 +104,7 @@ async def open_delivery(
         received_at=delivery.now,
         request_id=delivery.request_id,
         text=text,
-        authentic=authentic,
+        attempt=attempt,
     )
 
 

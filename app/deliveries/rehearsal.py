@@ -47,6 +47,6 @@ async def rehearse_json(
     entry = await open_json(settings, delivery)
     rehearsal = Rehearsal()
     with rehearsal.going_on():
-        entry.authentic.check_fresh(now=delivery.now)
+        entry.attempt.check_fresh(now=delivery.now)
     rehearsal.add(*await beside_if_large(list_faults, entry.text))
     return entry, rehearsal

@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Order:
+class ErasureOrder:
     """An order to erase a student, named by the user id or (text) by the Spark id, which needs no
     account.
     """
@@ -68,7 +68,7 @@ _UNFINISHED = select(Erasure.id).where(Erasure.completed_at.is_(None)).order_by(
 
 
 async def erase_student(
-    sessions: Sessions, bucket: Bucket, tombstones: Tombstones, order: Order
+    sessions: Sessions, bucket: Bucket, tombstones: Tombstones, order: ErasureOrder
 ) -> ErasureAnswer:
     """Repeatable; the answer to a repetition is the tombstone.
 
@@ -119,7 +119,7 @@ _WRITE = _NEW.on_conflict_do_update(
 
 
 @retried
-async def _begin(sessions: Sessions, tombstones: Tombstones, order: Order) -> ErasureAnswer:
+async def _begin(sessions: Sessions, tombstones: Tombstones, order: ErasureOrder) -> ErasureAnswer:
     """The order is written and the account closed, or both are so already."""
     async with sessions() as session, session.begin():
         if isinstance(order.who, UUID):
@@ -153,7 +153,7 @@ async def _begin(sessions: Sessions, tombstones: Tombstones, order: Order) -> Er
 
 
 async def _begin_without_account(
-    session: Session, tombstones: Tombstones, order: Order, spark_user_id: str
+    session: Session, tombstones: Tombstones, order: ErasureOrder, spark_user_id: str
 ) -> ErasureAnswer:
     """Rosters and refused homework may name who never signed in, or has no link any more."""
     subject = tombstones.of_student(spark_user_id)
@@ -178,7 +178,7 @@ async def _close(session: Session, user_id: UUID) -> int:
     return await release_all_files(session, user_id)
 
 
-async def _write(session: Session, order: Order, row: dict[str, object]) -> ErasureAnswer:
+async def _write(session: Session, order: ErasureOrder, row: dict[str, object]) -> ErasureAnswer:
     await record_audit(
         session, order.caller, "sensitive_delete", user_id=None, erasure_id=str(order.id)
     )

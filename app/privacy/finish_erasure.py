@@ -17,7 +17,8 @@ from sqlalchemy import (
 
 from app.activity.hours import forget_hours
 from app.database import Session, Sessions, retried
-from app.deliveries.inbox import SUBMISSION_ROUTE, turn_of
+from app.deliveries.inbox import SUBMISSION_ROUTE
+from app.deliveries.keep_refusal import turn_of
 from app.deliveries.payload import beside_if_large
 from app.files.uploads import remove_files
 from app.models import (

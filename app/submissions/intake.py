@@ -57,14 +57,14 @@ async def read_entry(intake: Intake, entry: Entry) -> Message:
         read_message,
         entry.text,
         digest=entry.digest,
-        has_own_time=entry.authentic.has_own_time,
+        has_own_time=entry.attempt.has_own_time,
         max_text_bytes=intake.settings.max_text_bytes,
     )
 
 
 def claim_of(intake: Intake, entry: Entry, owner: UUID, *, idempotency_key: str | None) -> Claim:
     keys = keys_of(
-        entry.digest, webhook_id=entry.authentic.webhook_id, idempotency_key=idempotency_key
+        entry.digest, webhook_id=entry.attempt.webhook_id, idempotency_key=idempotency_key
     )
     return Claim(keys, owner, timedelta(seconds=intake.settings.delivery_lease_seconds))
 

@@ -13,7 +13,8 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
-from app.deliveries.inbox import Entry, remember_refusal
+from app.deliveries.inbox import Entry
+from app.deliveries.keep_refusal import remember_refusal
 from app.deliveries.open import Delivery, open_json
 from app.errors import (
     ContentMissingError,
@@ -27,7 +28,7 @@ from app.submissions.admit import claim_submission
 from app.submissions.file_intake import FileIntake
 from app.submissions.idempotency import Answer, AnsweredError, Claim, RunningError
 from app.submissions.intake import claim_of, declared_files, open_form, read_entry
-from app.submissions.record import Recorded, record_replay, record_submission
+from app.submissions.record import SubmissionOutcome, record_replay, record_submission
 from app.submissions.work import Intake, Work
 
 TWIN_WAIT_SECONDS = 25
@@ -36,7 +37,7 @@ TWIN_POLL_SECONDS = 0.2
 T = TypeVar("T")
 
 
-async def receive_submission(intake: Intake, delivery: Delivery) -> Recorded:
+async def receive_submission(intake: Intake, delivery: Delivery) -> SubmissionOutcome:
     """Raises the errors of section "submission" in `errors`; then nothing has changed."""
     if delivery.is_json:
         entry = await open_json(intake.settings, delivery)
@@ -50,11 +51,11 @@ async def _handle(
     delivery: Delivery,
     entry: Entry,
     files: AsyncIterable[NamedPart] | None = None,
-) -> Recorded:
+) -> SubmissionOutcome:
     """Whatever goes wrong with an authentic delivery is kept in the inbox."""
     async with remember_refusal(intake.sessions, entry, intake.tombstones.of_student):
         message = await read_entry(intake, entry)
-        entry.authentic.check_fresh(now=delivery.now)
+        entry.attempt.check_fresh(now=delivery.now)
         owner, key = delivery.new_id(), delivery.idempotency_key
         work = Work(
             message=message,
@@ -69,7 +70,9 @@ async def _handle(
         return await _record_form(intake, work, files)
 
 
-async def _record_form(intake: Intake, work: Work, files: AsyncIterable[NamedPart]) -> Recorded:
+async def _record_form(
+    intake: Intake, work: Work, files: AsyncIterable[NamedPart]
+) -> SubmissionOutcome:
     try:
         user_id = await _in_turn(partial(claim_submission, intake, work), work.claim)
     except AnsweredError as answered:
@@ -99,7 +102,7 @@ async def _fingerprint(answer: Answer, work: Work, files: AsyncIterable[NamedPar
 
 async def _take_in(
     intake: Intake, work: Work, files: AsyncIterable[NamedPart], *, user_id: UUID
-) -> Recorded:
+) -> SubmissionOutcome:
     """Store the files, then record. On any exit but success nothing of it stays."""
     lease = timedelta(seconds=intake.settings.upload_lease_seconds)
     destination = Destination(intake.sessions, intake.bucket, user_id, lease)
@@ -117,7 +120,7 @@ async def _take_in(
     return recorded
 
 
-async def record_text(intake: Intake, work: Work) -> Recorded:
+async def record_text(intake: Intake, work: Work) -> SubmissionOutcome:
     """Record a message that comes alone. Raises ContentMissingError, FileMissingError, and what
     recording raises.
     """
@@ -128,7 +131,7 @@ async def record_text(intake: Intake, work: Work) -> Recorded:
     return await _record_once(intake, work, ())
 
 
-async def _record_once(intake: Intake, work: Work, files: Sequence[KeptFile]) -> Recorded:
+async def _record_once(intake: Intake, work: Work, files: Sequence[KeptFile]) -> SubmissionOutcome:
     """Record, or give the answer that the message was given before."""
     try:
         return await _in_turn(partial(record_submission, intake, work, files), work.claim)

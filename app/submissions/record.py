@@ -30,7 +30,7 @@ from app.submissions.write import Content, Draft, write_revision
 
 
 @dataclass(frozen=True)
-class Recorded:
+class SubmissionOutcome:
     """The answer's body; `keeps_files` is false when the files belong to nobody and must go."""
 
     body: dict[str, Any]
@@ -39,7 +39,9 @@ class Recorded:
 
 
 @retried
-async def record_submission(intake: Intake, work: Work, files: Sequence[KeptFile]) -> Recorded:
+async def record_submission(
+    intake: Intake, work: Work, files: Sequence[KeptFile]
+) -> SubmissionOutcome:
     """Atomic; any number of repetitions, at once or later, gives one completion and one award.
 
     Raises RunningError or AnsweredError when the message is another handler's, and what `admit`
@@ -59,7 +61,7 @@ async def record_submission(intake: Intake, work: Work, files: Sequence[KeptFile
 @retried
 async def record_replay(
     sessions: Sessions, answer: Answer, entry: Entry, subject: Subject, *, fingerprint: bytes
-) -> Recorded:
+) -> SubmissionOutcome:
     """The stored answer of a message that was handled; it pays nothing again.
 
     Raises IdempotencyConflictError if the same bytes or the same key came with other content.
@@ -76,7 +78,7 @@ async def record_replay(
             submission_id=UUID(body["submission_id"]),
             keeps_text=not answer.has_same_text,
         )
-    return Recorded(body, is_replay=True)
+    return SubmissionOutcome(body, is_replay=True)
 
 
 async def _stand(session: Session, work: Work, match: Match, *, user_id: UUID) -> Standing:
@@ -118,11 +120,13 @@ async def repeat_body(session: Session, standing: Standing, current: Revision) -
     return current.answer(standing.task, files) | {"duplicate": True}
 
 
-async def _repeat(session: Session, standing: Standing, current: Revision, work: Work) -> Recorded:
+async def _repeat(
+    session: Session, standing: Standing, current: Revision, work: Work
+) -> SubmissionOutcome:
     """The content is there already, and nothing changes."""
     body = await repeat_body(session, standing, current)
     await _close(session, work, standing, current, body)
-    return Recorded(body)
+    return SubmissionOutcome(body)
 
 
 async def _add(
@@ -132,7 +136,7 @@ async def _add(
     standing: Standing,
     content: Content,
     files: Sequence[KeptFile],
-) -> Recorded:
+) -> SubmissionOutcome:
     """A new revision with its text and files, the completion, and XP if it is the first.
 
     Evidence shows the latest revision instead of the one before; what the student wrote stays.
@@ -164,7 +168,7 @@ async def _add(
     await settle(session, standing.user_quest_id, now=work.now)
     body = revision.answer(standing.task, files, xp_awarded=xp_awarded)
     await _close(session, work, standing, revision, body)
-    return Recorded(body, keeps_files=True)
+    return SubmissionOutcome(body, keeps_files=True)
 
 
 async def _close(

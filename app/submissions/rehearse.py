@@ -46,7 +46,7 @@ async def _rehearse(
 ) -> Rehearsal:
     rehearsal = Rehearsal()
     with rehearsal.going_on():
-        entry.authentic.check_fresh(now=delivery.now)
+        entry.attempt.check_fresh(now=delivery.now)
     limit = intake.settings.max_text_bytes
     faults = await beside_if_large(list_message_faults, entry.text, max_text_bytes=limit)
     rehearsal.add(*faults)

@@ -5,14 +5,15 @@ from datetime import datetime
 from uuid import UUID
 
 from app.activity.audit import record_audit
-from app.deliveries.inbox import SUBMISSION_ROUTE, Entry, get_delivery, remember_refusal
+from app.deliveries.inbox import SUBMISSION_ROUTE, Entry, get_delivery
+from app.deliveries.keep_refusal import remember_refusal
 from app.deliveries.payload import beside_if_large, read_subject
 from app.deliveries.read_inbox import describe_delivery
 from app.errors import NotReplayableError
 from app.submissions.idempotency import Claim, find_answer
 from app.submissions.intake import claim_of, read_entry
 from app.submissions.receive import record_text
-from app.submissions.record import Recorded, record_replay
+from app.submissions.record import SubmissionOutcome, record_replay
 from app.submissions.work import Intake, Work
 
 
@@ -24,7 +25,7 @@ async def replay_delivery(
     now: datetime,
     new_id: Callable[[], UUID],
     elapsed: Callable[[], float],
-) -> Recorded:
+) -> SubmissionOutcome:
     """The inbox keeps the new outcome in place of the old one. What was recorded already stays.
     Audited, whatever comes of it.
 
@@ -54,7 +55,7 @@ async def replay_delivery(
 
 async def _answer_again(
     intake: Intake, entry: Entry, claim: Claim, *, was_recorded: bool
-) -> Recorded:
+) -> SubmissionOutcome:
     async with intake.sessions() as session, session.begin():
         answer = await find_answer(session, claim)
     if answer is None or not was_recorded:

@@ -14,7 +14,7 @@ from app.errors import AccountInactiveError, NotFoundError
 from app.evidence.revision_files import FILES_OF, list_files
 from app.learning.enrolment import enrol
 from app.models import QuestTaskCompletion, SubmissionRevision, User
-from app.submissions.record import Recorded, repeat_body
+from app.submissions.record import SubmissionOutcome, repeat_body
 from app.submissions.revisions import Revision, Standing, find_standing_with, retire
 from app.submissions.work import Intake
 from app.submissions.write import Content, Draft, write_revision
@@ -60,7 +60,7 @@ async def restore_revision(
     caller: str,
     now: datetime,
     new_id: Callable[[], UUID],
-) -> Recorded:
+) -> SubmissionOutcome:
     """Show revision `number` beside a submission again. Atomic, and audited. What is shown already
     stays as it is, so it may be repeated.
 
@@ -73,7 +73,7 @@ async def restore_revision(
         if current is None:
             raise NotFoundError
         if current.fingerprint == earlier.fingerprint:
-            return Recorded(await repeat_body(session, standing, current))
+            return SubmissionOutcome(await repeat_body(session, standing, current))
         files = (await list_files(session, [earlier.restored_from]))[earlier.restored_from]
         is_hidden = await retire(session, current, now=now)
         content = _content(earlier, submitted_at=max(now, current.submitted_at))
@@ -90,7 +90,7 @@ async def restore_revision(
         revision, _ = await write_revision(session, draft, standing, now=now)
         event = revision.event(standing.task, content.spark_assignment_id, content.spark_course_id)
         await _write_down(session, revision, event | {"file_count": len(files)}, standing, caller)
-        return Recorded(revision.answer(standing.task, files))
+        return SubmissionOutcome(revision.answer(standing.task, files))
 
 
 async def _get_earlier(session: Session, submission_id: UUID, number: int) -> Earlier:

@@ -21,7 +21,7 @@ from app.errors import (
     StudentNotFoundError,
 )
 from app.models import InboxDelivery, LmsIntegration, QuestTaskCompletion
-from app.submissions.record import Recorded
+from app.submissions.record import SubmissionOutcome
 from app.submissions.replay import replay_delivery
 from tests.support.bodies import Part, form
 from tests.support.problems import assert_problem
@@ -41,12 +41,12 @@ from tests.support.stored import NOTHING, ONCE, deliveries_of, kept, total_xp
 PICTURE = Part("file1", png(), filename="gauge.png", content_type="image/png")
 REPORT = Part("file2", pdf(), filename="report.pdf", content_type="application/pdf")
 
-Replay = Callable[[UUID], Awaitable[Recorded]]
+Replay = Callable[[UUID], Awaitable[SubmissionOutcome]]
 
 
 @pytest.fixture
 def replay(server: Running) -> Replay:
-    async def process_again(delivery_id: UUID) -> Recorded:
+    async def process_again(delivery_id: UUID) -> SubmissionOutcome:
         intake = server.app.state.resources.intake
         return await replay_delivery(
             intake,

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, event
 from app.api.dependencies import Resources
 from app.clock import utc_now
 from app.main import open_resources
-from app.privacy.erase import Order, erase_student
+from app.privacy.erase import ErasureOrder, erase_student
 from app.settings import Settings
 from tests.support.bodies import Part
 from tests.support.elsewhere import Elsewhere, run_elsewhere
@@ -243,7 +243,7 @@ async def _erase(settings: Settings, user_id: str, kill_before: int | None) -> b
 
     event.listen(Engine, "before_cursor_execute", count)
     async with open_resources(settings) as opened:
-        order = Order(uuid4(), UUID(user_id), "test", utc_now())
+        order = ErasureOrder(uuid4(), UUID(user_id), "test", utc_now())
         tombstones = opened.account_rules.tombstones
         await erase_student(opened.sessions, opened.bucket, tombstones, order)
     return str(statements).encode()

@@ -11,7 +11,7 @@ from app.api.dependencies import Now, Opened
 from app.api.problems import problems
 from app.clock import new_id
 from app.errors import INTERNAL_PROBLEMS, NotAStudentError, NotFoundError, StorageUnavailableError
-from app.privacy.erase import ErasureAnswer, Order, erase_student
+from app.privacy.erase import ErasureAnswer, ErasureOrder, erase_student
 from app.privacy.export import begin_export
 
 router = APIRouter(prefix="/internal/v1/students", tags=["students"])
@@ -66,6 +66,6 @@ async def export(
 async def erase(
     user_id: UUID, opened: Opened, now: Now, caller: Annotated[Caller, ADMIN]
 ) -> ErasureAnswer:
-    order = Order(new_id(), user_id, caller.name, now)
+    order = ErasureOrder(new_id(), user_id, caller.name, now)
     tombstones = opened.account_rules.tombstones
     return await erase_student(opened.sessions, opened.bucket, tombstones, order)
