@@ -436,7 +436,9 @@ class EvidenceEmptyError(BadRequestError):
 class EvidenceChangedError(BadRequestError):
     status, code, title = 409, "evidence_changed", "Evidence has changed"
     error = "Evidence was changed meanwhile"
-    hint = "Nothing was saved. Read the document again, put the changes in, and save it."
+    hint = (
+        "Nothing was saved. Read it again, put the changes in, and save it with its new `version`."
+    )
 
 
 class EvidenceFileTooLargeError(FileTooLargeError):
@@ -491,7 +493,7 @@ _MESSAGE = (JsonInvalidError, FieldMissingError, ContentMissingError, FileMissin
 _REPLAY = (NotFoundError, NotReplayableError, *_MESSAGE, UrlNotAllowedError)
 REPLAY_PROBLEMS = (*_REPLAY, *_ADMISSION, *_CLAIM, *INTERNAL_PROBLEMS)
 EVIDENCE_PROBLEMS = (NotFoundError, FieldMissingError, *INTERNAL_PROBLEMS)
-WRITING_PROBLEMS = (AccountInactiveError, *EVIDENCE_PROBLEMS)
+WRITING_PROBLEMS = (EvidenceChangedError, AccountInactiveError, *EVIDENCE_PROBLEMS)
 _EVIDENCE_FORM = (FileTypeNotAllowedError, TooManyFilesError, *_MULTIPART, *BODY_PROBLEMS)
 _STORING = (FileExpandsTooLargeError, RateLimitedError, StorageUnavailableError)
 EVIDENCE_FILE_PROBLEMS = (*_EVIDENCE_FORM, EvidenceFileTooLargeError, *_STORING, *WRITING_PROBLEMS)

@@ -1,15 +1,33 @@
 """An evidence document as its editor reads it (CONTRACT 11)."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from app.fields import ContractModel, DocumentId, Id, Moment, NullableId, NullableMoment, UserId
 
-VERSION_EXAMPLE = "2026-11-23T14:30:00.123456Z"
+UPDATED_EXAMPLE = "2026-11-23T14:30:00.123456Z"
+VERSION_EXAMPLE = "v660f26dc32c40"
 Status = Literal["draft", "completed"]
 Role = Literal["student", "advisor", "parent"]
-Version = Annotated[Moment, Field(title="Updated at", examples=[VERSION_EXAMPLE])]
+UpdatedAt = Annotated[
+    Moment, Field(description="When it was written last.", examples=[UPDATED_EXAMPLE])
+]
+Version = Annotated[
+    str,
+    Field(
+        description="The document's version, opaque: send it with what is saved.",
+        examples=[VERSION_EXAMPLE],
+    ),
+]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def version_of(updated_at: datetime) -> str:
+    """What clients compare, in a form that none of them takes for a moment or a number and cuts."""
+    return f"v{(updated_at - _EPOCH) // timedelta(microseconds=1):x}"
 
 
 class EvidenceDocumentAnswer(ContractModel):
@@ -24,9 +42,8 @@ class EvidenceDocumentAnswer(ContractModel):
     )
     is_confidential: bool = Field(description="Hidden from portfolio readers.", examples=[False])
     created_at: Moment = Field(description="When it was made.")
-    updated_at: Version = Field(
-        description="Its version: send it, as it is written, with what is saved."
-    )
+    updated_at: UpdatedAt
+    version: Version
     completed_at: NullableMoment = Field(description="Null for a draft.")
 
 

@@ -18,6 +18,7 @@ from app.evidence.editor_document import (
     EvidenceDocumentAnswer,
     WrittenBySpark,
     WrittenHere,
+    version_of,
 )
 from app.models import (
     EvidenceBlock,
@@ -137,9 +138,8 @@ def _evidence(rows: Sequence[RowMapping]) -> Evidence:
     if not rows:
         raise NotFoundError
     first = rows[0]
-    has_document = first["document_id"] is not None
     return Evidence(
-        document=EvidenceDocumentAnswer(**_part(first, "document_")) if has_document else None,
+        document=_document(first) if first["document_id"] else None,
         blocks=[
             EvidenceBlockAnswer(
                 **_part(row, "block_"), uploaded_by_name=row["name"], provenance=_provenance(row)
@@ -150,6 +150,11 @@ def _evidence(rows: Sequence[RowMapping]) -> Evidence:
         completion_id=first["completion_id"],
         revision_id=first["revision_id"],
     )
+
+
+def _document(row: RowMapping) -> EvidenceDocumentAnswer:
+    facts = _part(row, "document_")
+    return EvidenceDocumentAnswer(**facts, version=version_of(facts["updated_at"]))
 
 
 def _provenance(row: RowMapping) -> WrittenBySpark | WrittenHere:

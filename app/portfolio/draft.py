@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.deliveries.payload import MomentText, read_payload
 from app.errors import FieldInvalidError
+from app.evidence.editor_document import UPDATED_EXAMPLE, VERSION_EXAMPLE
 from app.evidence.links import json_objects
 from app.storage.bucket import Bucket
 from app.text import clean_text
@@ -98,14 +99,20 @@ class EvidenceDraft(BaseModel):
         description="`completed` completes the task. A completed document stays completed.",
         examples=["draft"],
     )
+    version: str | None = Field(
+        None,
+        title="Version",
+        description=(
+            "The one that was read: saved only if nobody saved meanwhile. Without it neither a"
+            " block nor its file may be left out. `If-Match` says the same."
+        ),
+        examples=[VERSION_EXAMPLE],
+    )
     updated_at: MomentText | None = Field(
         None,
         title="Updated at",
-        description=(
-            "The version that was read, as it was written: saved only if nobody saved meanwhile."
-            " Without it neither a block nor its file may be left out."
-        ),
-        examples=["2026-11-23T14:30:00.123456Z"],
+        description="In place of `version`, as it was read or cut to milliseconds.",
+        examples=[UPDATED_EXAMPLE],
     )
 
 
