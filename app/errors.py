@@ -436,9 +436,7 @@ class EvidenceEmptyError(BadRequestError):
 class EvidenceChangedError(BadRequestError):
     status, code, title = 409, "evidence_changed", "Evidence has changed"
     error = "Evidence was changed meanwhile"
-    hint = (
-        "Nothing was saved. Read it again, put the changes in, and save it with its new `version`."
-    )
+    hint = "Nothing was saved. Read it again, put the changes in, and send its new `version`."
 
 
 class EvidenceFileTooLargeError(FileTooLargeError):

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from app.api.dependencies import Now, Opened, Resources, media_type, read_body
+from app.api.dependencies import FORM, Now, Opened, Resources, media_type, read_body
 from app.api.problems import problems
 from app.clock import new_id
 from app.errors import (
@@ -102,7 +102,7 @@ async def sign_in_by_query(
         "requestBody": {
             "required": True,
             "content": {
-                "application/x-www-form-urlencoded": {
+                FORM: {
                     "schema": {
                         "type": "object",
                         "required": ["token"],
@@ -122,8 +122,8 @@ async def sign_in_by_query(
 )
 async def sign_in_by_form(request: Request, opened: Opened, now: Now) -> Response:
     body = await read_body(request, max_bytes=MAX_FORM_BYTES)
-    if media_type(request) != "application/x-www-form-urlencoded":
-        raise MediaTypeUnsupportedError(hint="Send application/x-www-form-urlencoded.")
+    if media_type(request) != FORM:
+        raise MediaTypeUnsupportedError(hint=f"Send {FORM}.")
     tokens = parse_qs(body.decode("latin-1"), keep_blank_values=True).get("token", [])
     if len(tokens) > 1:
         raise RequestInvalidError(hint="Send one token field.")
