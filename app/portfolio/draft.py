@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.deliveries.payload import MomentText, read_payload
 from app.errors import FieldInvalidError
@@ -40,10 +40,24 @@ def _user_id(value: object) -> UUID | None:
     return _block_id(value)
 
 
-class BlockDraft(BaseModel):
-    """A block to be saved. Unknown fields are ignored; so is `order`."""
+def _as_read(schema: dict[str, Any]) -> None:
+    """In the contract: what was read says `block_type`, what editors send `type`."""
+    kind = schema["properties"]["type"]
+    schema["properties"]["block_type"] = kind | {
+        "title": "Block type",
+        "description": "In place of `type`, as it was read.",
+    }
+    schema["required"].remove("type")
 
-    model_config = ConfigDict(strict=True, hide_input_in_errors=True, title="Block")
+
+class BlockDraft(BaseModel):
+    """A block to be saved, as it was read or with `type`. Unknown fields are ignored; so is
+    `order`.
+    """
+
+    model_config = ConfigDict(
+        strict=True, hide_input_in_errors=True, title="Block", json_schema_extra=_as_read
+    )
 
     id: Annotated[UUID | None, BeforeValidator(_block_id, json_schema_input_type=Any)] = Field(
         None,
@@ -52,7 +66,10 @@ class BlockDraft(BaseModel):
         examples=["temp-1", "0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"],
     )
     type: Literal["text", "image", "video", "link", "document"] = Field(
-        title="Type", description="Decides the members of `content`.", examples=["text"]
+        validation_alias=AliasChoices("type", "block_type"),
+        title="Type",
+        description="Decides the members of `content`. It or `block_type` is required.",
+        examples=["text"],
     )
     content: dict[str, Any] = Field(
         title="Content",
@@ -85,7 +102,7 @@ class BlockDraft(BaseModel):
 
 
 class EvidenceDraft(BaseModel):
-    """The document as it shall be. Unknown fields are ignored."""
+    """The document as it shall be; what was read may be sent back. Unknown fields are ignored."""
 
     model_config = ConfigDict(strict=True, hide_input_in_errors=True, title="Evidence to save")
 
@@ -94,9 +111,13 @@ class EvidenceDraft(BaseModel):
         description="All of them; the place in the list is the order.",
         max_length=MAX_BLOCKS,
     )
-    status: Literal["draft", "completed"] = Field(
+    status: Literal["draft", "completed"] | None = Field(
+        None,
         title="Status",
-        description="`completed` completes the task. A completed document stays completed.",
+        description=(
+            "`completed` completes the task. A completed document stays completed. Absent: as it"
+            " was, and a draft if it is new."
+        ),
         examples=["draft"],
     )
     version: str | None = Field(

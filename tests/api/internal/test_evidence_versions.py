@@ -69,6 +69,32 @@ async def save(
     return await desk.ask("PUT", desk.path, json=body, headers=headers)
 
 
+async def test_what_was_read_may_be_sent_back_as_it_is(
+    browser: httpx.AsyncClient, spark: Spark, student: SignedIn, assignment: Assignment
+) -> None:
+    handed_in = body_of(await spark.submit_form(submission(student, assignment), PICTURE))
+    desk = desk_of(browser, student, handed_in["task_id"])
+    before = await desk.read()
+    saved = body_of(await desk.ask("PUT", desk.path, json=before))
+    assert (saved["status"], saved["xp_awarded"]) == ("completed", 0)
+    after = await desk.read()
+    for block in (*before["blocks"], *after["blocks"]):
+        block["content"].pop("url", None)  # a new link each time
+    assert after["blocks"] == before["blocks"]
+    assert_problem(await desk.ask("PUT", desk.path, json=before), 409, "evidence_changed")
+
+
+async def test_without_a_status_a_new_document_is_a_draft(desk: Desk) -> None:
+    """Reading a task without evidence gives what makes it: no version, and no blocks yet."""
+    before = await desk.read()
+    blocks = [{"block_type": "text", "content": {"text": "mine"}}]
+    saved = body_of(await desk.ask("PUT", desk.path, json=before | {"blocks": blocks}))
+    assert saved["status"] == "draft"
+    nameless = {"blocks": [{"content": {"text": "mine"}}]}
+    problem = assert_problem(await desk.ask("PUT", desk.path, json=nameless), 400, "field_invalid")
+    assert problem["error"] == "Invalid field: blocks.0.type"
+
+
 async def add_picture_block(desk: Desk) -> str:
     block_id: str = (await desk.saved({"type": "image", "content": {"alt": "mine"}}))["blocks"][0][
         "id"
