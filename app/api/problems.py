@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from app.api.failures import note_failure
 from app.api.sign_in_page import render_page, wants_page
@@ -48,6 +49,9 @@ UNEXPECTED: dict[str, type[ServiceError]] = {
     "/spark/webhook/course": CourseSyncFailedError,
     "/spark/webhook/roster": RosterFailedError,
 }
+
+# A HEAD here would spend a launch token, and nobody would get the code (DESIGN R32).
+WITHOUT_HEAD = ("/spark/sso",)
 
 # Routes whose old clients read `success` (CONTRACT 9.2, 11), by how their paths begin.
 SAY_SUCCESS = ("/internal/v1/activity", "/internal/v1/evidence/")
@@ -170,7 +174,23 @@ async def on_outage(request: Request, error: Exception) -> Response:
 async def on_http_exception(request: Request, error: HTTPException) -> Response:
     """What the router itself says: unknown path or method."""
     kinds: dict[int, type[ServiceError]] = {404: NotFoundError, 405: MethodNotAllowedError}
-    return render(kinds.get(error.status_code, RequestInvalidError)(), request)
+    response = render(kinds.get(error.status_code, RequestInvalidError)(), request)
+    if error.headers and "Allow" in error.headers:
+        methods = _routed_methods(request).union(error.headers["Allow"].split(", "))
+        response.headers["Allow"] = ", ".join(sorted(methods))
+    return response
+
+
+def _routed_methods(request: Request) -> set[str]:
+    """Of all routes of this path: the router names those of the first alone."""
+    methods = {
+        method
+        for method in ("GET", "POST", "PUT", "DELETE")
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    }
+    has_head = "GET" in methods and request.url.path not in WITHOUT_HEAD
+    return methods | {"HEAD"} if has_head else methods
 
 
 async def on_validation_error(request: Request, error: RequestValidationError) -> Response:
