@@ -34,7 +34,13 @@ from sqlalchemy.sql.selectable import LateralFromClause
 from app.activity.describe import describe_event
 from app.activity.hours import COUNTED_UNTIL, HOUR
 from app.activity.kinds import SUCCEEDED
-from app.activity.log_page import ActivityData, ActivitySummary, AppliedFilters, Event, Status
+from app.activity.log_page import (
+    ActivityData,
+    ActivityLogEvent,
+    ActivitySummary,
+    AppliedFilters,
+    Status,
+)
 from app.database import Session, Sessions
 from app.models import LMS_EVENTS, ActivityEvent, ActivityHour, User
 
@@ -189,7 +195,7 @@ def select_counts(filters: AppliedFilters) -> Select[str, Status, int]:
 
 async def _newest(
     session: Session, filters: AppliedFilters, event_types: Sequence[str]
-) -> list[Event]:
+) -> list[ActivityLogEvent]:
     found = await session.execute(
         NEWEST,
         {
@@ -202,10 +208,10 @@ async def _newest(
     return [_event(row) for row in found.mappings()]
 
 
-def _event(row: RowMapping) -> Event:
+def _event(row: RowMapping) -> ActivityLogEvent:
     data = row["event_data"] or {}
     duration_ms = row["duration_ms"]
     if duration_ms is None and isinstance(data.get("processing_time_ms"), int):
         duration_ms = data["processing_time_ms"]  # where a webhook says it
     said = {"description": describe_event(row["event_type"], data)}
-    return Event(**{**row, "event_data": data, "duration_ms": duration_ms, **said})
+    return ActivityLogEvent(**{**row, "event_data": data, "duration_ms": duration_ms, **said})

@@ -5,7 +5,7 @@ classes document each operation, so the contract names exactly what is raised.
 """
 
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 from fastapi import Request
@@ -82,7 +82,7 @@ class Problem(BaseModel):
         description="The text that older clients show; always a string.",
         examples=["Invalid signature"],
     )
-    success: Literal[False] | None = Field(
+    success: bool | None = Field(
         None,
         description="Always false, on the internal routes whose older clients read it.",
         examples=[False],

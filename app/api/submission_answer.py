@@ -1,7 +1,5 @@
 """The answer to a submission that is kept: to Spark, and to an operator who replays it."""
 
-from typing import Literal
-
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
@@ -30,7 +28,7 @@ class SubmittedFile(fields.ContractModel):
 class SubmissionAnswer(fields.ContractModel):
     """The submission is kept. `completion_id` is the same for every revision and repetition."""
 
-    status: Literal["success"] = Field(description="Always `success`.", examples=["success"])
+    status: fields.HandedIn = Field(description="Always `success`.", examples=["success"])
     completion_id: fields.Id = Field(description="The student's completion of this task.")
     submission_id: fields.Id = Field(description="This handing-in.")
     revision: int = Field(description="1 for the first handing-in, then counted up.", examples=[1])

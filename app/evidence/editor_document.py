@@ -11,6 +11,7 @@ UPDATED_EXAMPLE = "2026-11-23T14:30:00.123456Z"
 VERSION_EXAMPLE = "v660f26dc32c40"
 Status = Literal["draft", "completed"]
 Role = Literal["student", "advisor", "parent"]
+Writer = Literal["spark", Role]  # one enumeration in both provenances
 UpdatedAt = Annotated[
     Moment, Field(description="When it was written last.", examples=[UPDATED_EXAMPLE])
 ]
@@ -47,7 +48,7 @@ class EvidenceDocumentAnswer(ContractModel):
     completed_at: NullableMoment = Field(description="Null for a draft.")
 
 
-class Block(BaseModel):
+class EditorBlock(BaseModel):
     """One evidence block, in the shape of the front end's editor."""
 
     id: Id = Field(description="The block.")
@@ -73,7 +74,7 @@ class Block(BaseModel):
 class WrittenBySpark(ContractModel):
     """The block shows the current revision, and the next one replaces it."""
 
-    written_by: Literal["spark"] = Field(description="Always `spark`.", examples=["spark"])
+    written_by: Writer = Field(description="Always `spark`.", examples=["spark"])
     submission_id: Id = Field(description="The handing-in.")
     revision: int = Field(ge=1, description="Its number.", examples=[1])
     sha256: str | None = Field(
@@ -86,10 +87,10 @@ class WrittenBySpark(ContractModel):
 class WrittenHere(ContractModel):
     """The block was written or edited here, and no revision replaces it."""
 
-    written_by: Role = Field(description="In which role.", examples=["student"])
+    written_by: Writer = Field(description="In which role.", examples=["student"])
 
 
-class EvidenceBlockAnswer(Block):
+class EvidenceBlockAnswer(EditorBlock):
     """One evidence block, and where it came from."""
 
     uploaded_by_name: str | None = Field(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,29 @@ def test_no_route_lets_the_framework_read_a_body(contract: dict[str, Any]) -> No
     for name, operation in _operations(contract):
         for media in operation.get("requestBody", {}).get("content", {}).values():
             assert "$ref" not in media["schema"], name
+
+
+def _parts(value: Any) -> Iterator[dict[str, Any]]:
+    """Every JSON object in it."""
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    for item in value if isinstance(value, list) else []:
+        yield from _parts(item)
+
+
+def test_no_value_is_a_constant(contract: dict[str, Any]) -> None:
+    """Of two models that may be answered, PHP's generator reads one with the other's constant."""
+    assert [part for part in _parts(contract) if "const" in part] == []
+
+
+# Classes of generators' languages and runtimes: a model of this name hides them, or is renamed.
+TAKEN = {"Block", "Blob", "Document", "Error", "Event", "Exception", "File", "Object", "Request"}
+TAKEN |= {"Response", "String", "Date", "Map", "Set", "List", "Record", "Warning", "FormData"}
+
+
+def test_no_model_has_the_name_of_a_generators_own_class(contract: dict[str, Any]) -> None:
+    assert contract["components"]["schemas"].keys().isdisjoint(TAKEN)
 
 
 def test_every_reference_leads_somewhere(contract: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """What an editor of evidence is answered (CONTRACT 11)."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -44,7 +44,7 @@ class SavedAnswer(ContractModel):
     document_id: DocumentId
     status: Status = Field(description="What holds now, whatever was sent.", examples=["completed"])
     xp_awarded: Experience = Field(description="The task's XP if it was completed by this; else 0.")
-    has_collaboration_bonus: Literal[False] = Field(description="Always false.", examples=[False])
+    has_collaboration_bonus: bool = Field(description="Always false.", examples=[False])
     quest_completed: bool = Field(
         description="Whether the student's quest is completed.", examples=[False]
     )

@@ -30,7 +30,7 @@ class DryRunProblem(fields.ContractModel):
 class DryRunAnswer(fields.ContractModel):
     """What handing in would do. Nothing was kept, and no key was taken."""
 
-    status: Literal["dry_run"] = Field(description="Always `dry_run`.", examples=["dry_run"])
+    status: fields.HandedIn = Field(description="Always `dry_run`.", examples=["dry_run"])
     would: Literal["create", "revise", "duplicate", "refuse"] = Field(
         description="`refuse`: it would not be answered 200.", examples=["create"]
     )
