@@ -17,11 +17,10 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 
-from app.api.problems import Problem
+from app.api.problems import REFERENCE, Problem
 
 STATIC = Path(__file__).parent / "static"
-REFERENCE = "#/components/schemas/"
-MENTION = re.compile(f'"{REFERENCE}(\\w+)"')
+MENTION = re.compile('"' + REFERENCE.format(model=r"(\w+)") + '"')
 CONTRACT_VERSION = "1.0.0"
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';"
@@ -77,13 +76,25 @@ def _contract(app: FastAPI, title: str, description: str, *, internal: bool) -> 
         for path, operations in document["paths"].items()
         if path.startswith("/internal/") is internal
     }
+    schemas = document["components"]["schemas"]
+    _name(Problem.model_json_schema(ref_template=REFERENCE), schemas)
     for operations in document["paths"].values():
         for operation in operations.values():
             _settle(operation)
-    problem = Problem.model_json_schema(ref_template=REFERENCE + "{model}")
-    document["components"]["schemas"] |= problem.pop("$defs") | {"Problem": problem}
+            for media in operation.get("requestBody", {}).get("content", {}).values():
+                media["schema"] = _name(media["schema"], schemas)
     _drop_unused(document)
     return document
+
+
+def _name(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    """Put a schema and its parts among the components, under its title, and refer to it; one
+    without a title stays where it is.
+    """
+    if "title" not in schema:
+        return schema
+    schemas |= schema.pop("$defs", {}) | {schema["title"]: schema}
+    return {"$ref": REFERENCE.format(model=schema["title"])}
 
 
 def _drop_unused(document: dict[str, Any]) -> None:

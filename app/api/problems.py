@@ -4,13 +4,13 @@ The body is flat and has the old clients' `error` string beside the standard mem
 classes document each operation, so the contract names exactly what is raised.
 """
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 import structlog
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
@@ -37,6 +37,7 @@ from app.errors import (
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
+REFERENCE = "#/components/schemas/{model}"
 
 # What the edge answers on any route.
 EVERYWHERE: tuple[type[ServiceError], ...] = (RequestInvalidError, HeaderTooLargeError)
@@ -222,26 +223,16 @@ def problems(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
     """`openapi_extra` of a route that reads its JSON itself."""
-    content = {"application/json": {"schema": inline_schema(model)}}
+    return request_body({"application/json": model})
+
+
+def request_body(models: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for any body: the type that describes it, by media type."""
+    content = {
+        media: {"schema": TypeAdapter(model).json_schema(ref_template=REFERENCE)}
+        for media, model in models.items()
+    }
     return {"requestBody": {"required": True, "content": content}}
-
-
-def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The model's schema without references, which would point nowhere inside a contract."""
-    schema = model.model_json_schema()
-    parts = schema.pop("$defs", {})
-
-    def inline(value: Any) -> Any:
-        if isinstance(value, list):
-            return [inline(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        if reference := value.get("$ref"):
-            return inline(parts[reference.rpartition("/")[2]])
-        return {name: inline(item) for name, item in value.items()}
-
-    inlined: dict[str, Any] = inline(schema)
-    return inlined
 
 
 def _response(kinds: Iterable[type[ServiceError]]) -> dict[str, Any]:

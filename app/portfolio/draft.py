@@ -56,7 +56,7 @@ class BlockDraft(BaseModel):
     """
 
     model_config = ConfigDict(
-        strict=True, hide_input_in_errors=True, title="Block", json_schema_extra=_as_read
+        strict=True, hide_input_in_errors=True, title="BlockDraft", json_schema_extra=_as_read
     )
 
     id: Annotated[UUID | None, BeforeValidator(_block_id, json_schema_input_type=Any)] = Field(
@@ -104,7 +104,7 @@ class BlockDraft(BaseModel):
 class EvidenceDraft(BaseModel):
     """The document as it shall be; what was read may be sent back. Unknown fields are ignored."""
 
-    model_config = ConfigDict(strict=True, hide_input_in_errors=True, title="Evidence to save")
+    model_config = ConfigDict(strict=True, hide_input_in_errors=True, title="EvidenceToSave")
 
     blocks: list[BlockDraft] = Field(
         title="Blocks",

@@ -5,43 +5,31 @@ from functools import partial
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
+from pydantic import Field
 
 from app import metrics
 from app.api.dependencies import Opened, Resources, paced_body
 from app.api.internal.evidence_editor import PREFIX, TAGGED, Editing, tag
 from app.api.internal.evidence_schemas import DetachedAnswer, UploadedAnswer
-from app.api.problems import problems
+from app.api.problems import problems, request_body
 from app.errors import EVIDENCE_FILE_PROBLEMS, WRITING_PROBLEMS
 from app.evidence.editor_document import version_of
 from app.evidence.links import Links
+from app.fields import ContractModel
 from app.files.store_file import Destination
 from app.portfolio.attach_file import FileForm, attach_file
 from app.portfolio.detach_file import detach_file
 
 router = APIRouter(prefix=f"{PREFIX}/blocks", tags=["evidence"])
 
-FILE_FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "title": "File",
-                            "description": "At most 10 MiB. Its content decides its type.",
-                            "examples": ["the bytes of a picture"],
-                        }
-                    },
-                }
-            }
-        },
-    }
-}
+
+class EvidenceFileForm(ContractModel):
+    """A file for a block."""
+
+    file: bytes = Field(
+        description="At most 10 MiB. Its content decides its type.",
+        examples=["Rain fell on four of seven days.\n"],
+    )
 
 
 @router.post(
@@ -54,7 +42,7 @@ FILE_FORM = {
         " student's. 60 an hour for a student."
     ),
     responses=TAGGED | problems(*EVIDENCE_FILE_PROBLEMS),
-    openapi_extra=FILE_FORM,
+    openapi_extra=request_body({"multipart/form-data": EvidenceFileForm}),
 )
 async def upload(
     block_id: UUID, request: Request, opened: Opened, editor: Editing, response: Response

@@ -10,7 +10,7 @@ from fastapi.security import APIKeyHeader
 
 from app.api.dependencies import Resources
 from app.clock import new_id, stopwatch
-from app.deliveries.authenticate import SignatureHeaders
+from app.deliveries.authenticate import TIMESTAMP, WEBHOOK_ID, SignatureHeaders
 from app.deliveries.open import Delivery
 from app.errors import FieldInvalidError, MediaTypeUnsupportedError
 
@@ -48,21 +48,24 @@ WEBHOOK_PARAMETERS = [
         "in": "header",
         "required": False,
         "description": description,
-        "schema": {"type": "string", "maxLength": 255, "examples": [example]},
+        "schema": {"type": "string", "pattern": pattern, "examples": [example]},
     }
-    for name, description, example in (
+    for name, pattern, description, example in (
         (
             "webhook-id",
+            f"^{WEBHOOK_ID.pattern}$",
             "Standard Webhooks: the message's own id, the same on every retry.",
             "msg_0193b5a27a5c",
         ),
         (
             "webhook-timestamp",
+            f"^{TIMESTAMP.pattern}$",
             "Standard Webhooks: when this attempt was signed, in Unix seconds, at most 300 s away.",
             "1795444200",
         ),
         (
             "Idempotency-Key",
+            f"^{IDEMPOTENCY_KEY.pattern}$",
             "For senders that sign with X-Spark-Signature: the same on every retry.",
             "submission-42-essay-1",
         ),
