@@ -88,13 +88,28 @@ def _contract(app: FastAPI, title: str, description: str, *, internal: bool) -> 
 
 
 def _name(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
-    """Put a schema and its parts among the components, under its title, and refer to it; one
+    """Put a schema and its parts among the components, under their titles, and refer to it; one
     without a title stays where it is.
     """
     if "title" not in schema:
         return schema
-    schemas |= schema.pop("$defs", {}) | {schema["title"]: schema}
+    titles = {name: part["title"] for name, part in schema.get("$defs", {}).items()}
+    named = json.loads(MENTION.sub(lambda found: _reference(titles[found[1]]), json.dumps(schema)))
+    _say_one_of(named)
+    for part in (*named.pop("$defs", {}).values(), named):
+        schemas[part["title"]] = part
     return {"$ref": REFERENCE.format(model=schema["title"])}
+
+
+def _say_one_of(schema: dict[str, Any]) -> None:
+    """Generators make a union of it; what is any of several they merge into one class."""
+    if options := schema.pop("anyOf", None):
+        schema["oneOf"] = options
+
+
+def _reference(name: str) -> str:
+    """As it stands in JSON."""
+    return json.dumps(REFERENCE.format(model=name))
 
 
 def _drop_unused(document: dict[str, Any]) -> None:
@@ -123,6 +138,8 @@ def _settle(operation: dict[str, Any]) -> None:
     if scopes := callers.get("serviceKey"):
         instead = ", or the student's own app token" if "appToken" in callers else ""
         operation["description"] += f"\n\nNeeds a key with the scope `{scopes[0]}`{instead}."
+    answer = operation["responses"].get("200", {}).get("content", {}).get("application/json", {})
+    _say_one_of(answer.get("schema", {}))
     if "HTTPValidationError" in str(operation["responses"].get("422")):
         del operation["responses"]["422"]
 

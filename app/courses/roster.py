@@ -77,7 +77,7 @@ class _Course(BaseModel):
 class RosterPayload(_Course):
     """Changes to who takes part in a course. Unknown fields are ignored."""
 
-    model_config = ConfigDict(title="RosterPayload")
+    model_config = ConfigDict(title="Roster")
 
     entries: list[RosterEntry] = Field(
         title="Entries", description="Each student once.", max_length=MAX_ENTRIES
@@ -94,7 +94,7 @@ class RosterPayload(_Course):
 class StudentPayload(RosterEntry, _Course):
     """The same for one student, without a list."""
 
-    model_config = ConfigDict(title="StudentPayload")
+    model_config = ConfigDict(title="OneStudent")
 
     @property
     def entries(self) -> Sequence[RosterEntry]:

@@ -16,8 +16,7 @@ from app.errors import NotFoundError
 from app.evidence.editor_document import (
     EvidenceBlockAnswer,
     EvidenceDocumentAnswer,
-    WrittenBySpark,
-    WrittenHere,
+    Provenance,
     version_of,
 )
 from app.models import (
@@ -157,13 +156,13 @@ def _document(row: RowMapping) -> EvidenceDocumentAnswer:
     return EvidenceDocumentAnswer(**facts, version=version_of(facts["updated_at"]))
 
 
-def _provenance(row: RowMapping) -> WrittenBySpark | WrittenHere:
+def _provenance(row: RowMapping) -> Provenance:
     if not row["is_by_spark"]:
-        return WrittenHere(written_by=row["block_uploaded_by_role"])
+        return Provenance(written_by=row["block_uploaded_by_role"])
     sha256, content = row["sha256"], row["block_content"]
     if sha256 is None and "text" in content:
         sha256 = hashlib.sha256(content["text"].encode()).digest()
-    return WrittenBySpark(
+    return Provenance(
         written_by="spark",
         submission_id=row["revision_id"],
         revision=row["revision"],

@@ -56,14 +56,16 @@ class BlockDraft(BaseModel):
     """
 
     model_config = ConfigDict(
-        strict=True, hide_input_in_errors=True, title="BlockDraft", json_schema_extra=_as_read
+        strict=True, hide_input_in_errors=True, title="BlockToSave", json_schema_extra=_as_read
     )
 
-    id: Annotated[UUID | None, BeforeValidator(_block_id, json_schema_input_type=Any)] = Field(
-        None,
-        title="Block id",
-        description="The UUID it was read with. Anything else, or nothing, makes a new block.",
-        examples=["temp-1", "0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"],
+    id: Annotated[UUID | None, BeforeValidator(_block_id, json_schema_input_type=str | None)] = (
+        Field(
+            None,
+            title="Block id",
+            description="The UUID it was read with. Anything else, or nothing, makes a new block.",
+            examples=["temp-1", "0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"],
+        )
     )
     type: Literal["text", "image", "video", "link", "document"] = Field(
         validation_alias=AliasChoices("type", "block_type"),

@@ -14,7 +14,6 @@ from app.evidence.documents import FILE_MEMBERS
 from app.evidence.editor_document import (
     EvidenceBlockAnswer,
     EvidenceDocumentAnswer,
-    WrittenBySpark,
 )
 from app.evidence.read_document import Evidence
 from app.portfolio.draft import BlockDraft, EvidenceDraft
@@ -133,7 +132,7 @@ def replace_content(
 
 
 def is_by_spark(block: EvidenceBlockAnswer) -> bool:
-    return isinstance(block.provenance, WrittenBySpark)
+    return block.provenance.written_by == "spark"
 
 
 def _is_same(block: EvidenceBlockAnswer, row: dict[str, Any]) -> bool:
