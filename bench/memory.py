@@ -10,9 +10,9 @@ once with the store at full speed and once behind a throttle. Exits 1 when a tar
 import sys
 
 from tests.support.checkout import Serving, make_checkout, serve_beside
+from tests.support.fault_proxy import throttled
 from tests.support.file_sender import FileSender, Load, film
 from tests.support.memory import Memory, mebibytes
-from tests.support.throttle import throttled
 
 SLOW_STORE = 40_000_000  # bytes a second
 LOADS = (

@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from tests.support.checkout import Serving, make_checkout, serve_beside
+from tests.support.fault_proxy import throttled
 from tests.support.memory import Memory, hand_in, measure_growth, mebibytes
 from tests.support.sender import MEBIBYTE, Sender
-from tests.support.throttle import throttled
 
 SLOW_STORE = 40_000_000  # bytes a second
 

@@ -103,8 +103,7 @@ async def test_a_sample_client_sends_the_same_message_again(
     url = urlsplit(env["OPTIO_URL"])
     async with run_proxy(str(url.hostname), url.port or 80) as network:
         aim = network.aim(Aim(act, b"POST /", retry_after=RETRY_AFTER_SECONDS))
-        through = {"OPTIO_URL": f"http://127.0.0.1:{network.port}"}
-        ended = await client(*homework, *files[:2], env=env | through)
+        ended = await client(*homework, *files[:2], env=env | {"OPTIO_URL": network.url})
     answer = _said(ended)
     assert (answer["revision"], answer["duplicate"]) == (1, was_kept)
     first, second = map(_headers, aim.heads)

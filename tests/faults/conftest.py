@@ -117,7 +117,7 @@ async def run_faulty(
         through = url.set(host="127.0.0.1", port=database.port)
         addresses = {
             "database_url": SecretStr(through.render_as_string(hide_password=False)),
-            "s3_endpoint_url": f"http://127.0.0.1:{store.port}",
+            "s3_endpoint_url": store.url,
         }
         elsewhere = await stack.enter_async_context(run_elsewhere(settings, **addresses | changes))
         yield Faulty(elsewhere.running, elsewhere.spark, stores, database, store)

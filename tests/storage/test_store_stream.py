@@ -15,8 +15,8 @@ from app.storage.bucket import Bucket, open_bucket
 from app.storage.part_buffers import PART_BYTES
 from app.storage.store_stream import store_stream
 from tests.support.bodies import arrive, cut
+from tests.support.fault_proxy import throttled
 from tests.support.stored import object_keys, read_object, unfinished_keys
-from tests.support.throttle import throttled
 
 MEBIBYTE = 1024 * 1024
 PATTERN = bytes(range(251))  # its length divides no part, so that a misplaced part shows
@@ -94,7 +94,7 @@ async def test_no_more_than_10_mb_that_arrived_have_not_left_for_a_slow_store(
 
         async def fast() -> AsyncIterator[bytes]:
             for arrived in range(0, 40 * MEBIBYTE, 65_536):
-                held.append(arrived - door.received_bytes - on_the_way(door.port))
+                held.append(arrived - door.passed_bytes - on_the_way(door.port))
                 yield bytes(65_536)
 
         there = {"s3_endpoint_url": door.url}

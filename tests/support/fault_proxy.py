@@ -1,19 +1,25 @@
 """A TCP proxy that breaks what passes through it: in front of Postgres, the S3 server, or us.
 
-It runs in the test's event loop and forwards bytes as they are, so that signatures over the Host
-header hold. Every fault stays until `restore`; a fault that counts is over when it is used up.
+It runs in the test's event loop, or as `throttled` in a thread, and forwards bytes as they are, so
+that signatures over the Host header hold. Every fault stays until `restore`; a fault that counts
+is over when it is used up.
 """
 
 import asyncio
 import re
 import socket
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import partial
+from queue import Queue
+from threading import Thread
+from urllib.parse import urlsplit
 
 CHUNK_BYTES = 64 * 1024
+BURST_SECONDS = 0.02
 ALWAYS = 1_000_000
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
@@ -90,13 +96,13 @@ class FaultProxy:
         self._port = 0
         self._connections: set[_Connection] = set()
         self._flowing = asyncio.Event()
+        self.passed_bytes = 0
         self._clear()
 
     def _clear(self) -> None:
         self._flowing.set()
         self._aims: list[Aim] = []
-        self._delay_seconds = 0.0
-        self._bytes_per_second = 0
+        self._seconds_for_a_byte = self._free_at = 0.0
         self._cut_asked = self._cut_answered = ALWAYS * CHUNK_BYTES
         self._refused_of = 0
         self._accepted = 0
@@ -105,6 +111,10 @@ class FaultProxy:
     def port(self) -> int:
         """On loopback; the same for its whole life."""
         return self._port
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def ports_to_server(self) -> set[int]:
@@ -135,13 +145,9 @@ class FaultProxy:
         """Connections are accepted and stay open, and nothing passes."""
         self._flowing.clear()
 
-    def delay(self, seconds: float) -> None:
-        """Before each chunk, in both directions."""
-        self._delay_seconds = seconds
-
     def throttle(self, bytes_per_second: int) -> None:
-        """Each connection, in each direction."""
-        self._bytes_per_second = bytes_per_second
+        """Towards the server all connections share this rate; answers pass freely."""
+        self._seconds_for_a_byte = 1 / bytes_per_second
 
     def cut_after(self, *, asked: int | None = None, answered: int | None = None) -> None:
         """Each connection, once so many bytes went to the server or came from it."""
@@ -181,7 +187,7 @@ class FaultProxy:
         """From client to server."""
         with suppress(OSError):
             while chunk := await reader.read(CHUNK_BYTES):
-                await self._pass()
+                await self._flowing.wait()
                 for aim in [aim for aim in self._aims if aim.takes(chunk)]:
                     if aim.act is Act.LOSE_REQUEST:
                         return connection.cut()
@@ -190,7 +196,10 @@ class FaultProxy:
                     connection.loses_answer = True
                 allowed = self._cut_asked - connection.asked
                 connection.asked += len(chunk)
-                await self._forward(chunk[:allowed], connection.server)
+                await self._take_time(len(chunk))
+                self.passed_bytes += len(chunk)
+                connection.server.write(chunk[:allowed])
+                await connection.server.drain()
                 if len(chunk) >= allowed:
                     return connection.cut()
             if connection.server.can_write_eof():
@@ -201,30 +210,24 @@ class FaultProxy:
         """From server to client; its end is the connection's."""
         with suppress(OSError):
             while chunk := await reader.read(CHUNK_BYTES):
-                await self._pass()
+                await self._flowing.wait()
                 if connection.loses_answer:
                     break
                 allowed = self._cut_answered - connection.answered
                 connection.answered += len(chunk)
-                await self._forward(chunk[:allowed], connection.client)
+                connection.client.write(chunk[:allowed])
+                await connection.client.drain()
                 if len(chunk) >= allowed:
                     break
         if not reader.at_eof():
             connection.cut()
         connection.client.close()
 
-    async def _pass(self) -> None:
-        await self._flowing.wait()
-        if self._delay_seconds:
-            await asyncio.sleep(self._delay_seconds)
-
-    async def _forward(self, chunk: bytes, writer: asyncio.StreamWriter) -> None:
-        step = max(1, self._bytes_per_second // 10) if self._bytes_per_second else len(chunk)
-        for start in range(0, len(chunk), step):
-            writer.write(chunk[start : start + step])
-            await writer.drain()
-            if self._bytes_per_second:
-                await asyncio.sleep(0.1)
+    async def _take_time(self, size: int) -> None:
+        now = asyncio.get_running_loop().time()
+        self._free_at = max(self._free_at, now) + size * self._seconds_for_a_byte
+        if self._free_at - now > BURST_SECONDS:
+            await asyncio.sleep(self._free_at - now)
 
     async def close(self) -> None:
         await self.refuse()
@@ -266,3 +269,26 @@ async def run_proxy(host: str, port: int) -> AsyncIterator[FaultProxy]:
         yield proxy
     finally:
         await proxy.close()
+
+
+@contextmanager
+def throttled(server: str, *, bytes_per_second: int) -> Iterator[FaultProxy]:
+    """In a thread of its own, so that whoever measures may block."""
+    target, ready = urlsplit(server), Queue[tuple[FaultProxy, Callable[[], object]]]()
+
+    async def run() -> None:
+        over = asyncio.Event()
+        end = partial(asyncio.get_running_loop().call_soon_threadsafe, over.set)
+        async with run_proxy(str(target.hostname), target.port or 80) as proxy:
+            proxy.throttle(bytes_per_second)
+            ready.put((proxy, end))
+            await over.wait()
+
+    thread = Thread(target=lambda: asyncio.run(run()))
+    thread.start()
+    proxy, end = ready.get()
+    try:
+        yield proxy
+    finally:
+        end()
+        thread.join()
