@@ -31,7 +31,7 @@ quick: static ## format, lint, imports, types, and the tests that need no server
 
 .PHONY: test
 test: $(SYNCED) ## run the tests against real Postgres and S3 servers; most of it is waiting
-	$(call step,tests,$(PYTEST) -n 3 --dist worksteal -m "not alone and not soak")
+	$(call step,tests,$(PYTEST) -n 3 --dist loadfile -m "not alone and not soak")
 	$(call step,tests alone,$(PYTEST) -m "alone and not soak")
 
 .PHONY: servers
@@ -40,7 +40,7 @@ servers: $(SYNCED) ## keep servers for the tests until Ctrl-C; the line it print
 
 .PHONY: slow
 slow: $(SYNCED) ## the tests that make test leaves out, with small numbers
-	$(call step,slow tests,$(PYTEST) -n 2 --dist worksteal -m soak)
+	$(call step,slow tests,$(PYTEST) -n 2 --dist loadfile -m soak)
 
 .PHONY: soak
 soak: $(SYNCED) ## all tests with the full numbers: much longer
