@@ -83,12 +83,10 @@ def settings() -> Iterator[Settings]:
             statement_timeout_seconds=30,  # a machine that stands still for seconds fails no test
         )
         CANARIES.release(*_all_secrets(made))
-        stores = stack.enter_context(own_stores(made))
+        own = stack.enter_context(own_stores(made)).variables
+        os.environ.update(own)
         yield made.model_copy(
-            update={
-                "database_url": SecretStr(stores.variables["DATABASE_URL"]),
-                "s3_bucket": stores.variables["S3_BUCKET"],
-            }
+            update={"database_url": SecretStr(own["DATABASE_URL"]), "s3_bucket": own["S3_BUCKET"]}
         )
 
 

@@ -15,6 +15,7 @@ POINTER = f"evidence-files/{KEY}"
 async def bucket(settings: Settings) -> AsyncIterator[Bucket]:
     """Read from the public under another name than by the service; nobody is called."""
     addresses = {
+        "s3_bucket": "evidence-files",
         "s3_endpoint_url": "http://10.0.0.7:9000",
         "s3_public_endpoint_url": "https://files.example.org/s3",
     }
