@@ -18,8 +18,8 @@ from typing import ClassVar
 class ServiceError(Exception):
     """A failure with a stable code. `error` is the text old clients show; `hint` says what to do.
 
-    `file` is the sender's own name of the file at fault. Where there are several, the first one's
-    error is raised, and all of them are its `files`.
+    `file` is the sender's own name of the file at fault, `values` what fills `error`. Where several
+    files or fields are at fault, the first one's error is raised, and all are its `faults`.
     """
 
     status: ClassVar[int] = 500
@@ -35,7 +35,8 @@ class ServiceError(Exception):
         self.error_text = self.error.format(**values)
         self.hint_text = hint or self.hint
         self.retry_after = retry_after or self.retry_after
-        self.files: list[ServiceError] = []
+        self.values = values
+        self.faults: list[ServiceError] = []
 
 
 class BadRequestError(ServiceError):
@@ -443,11 +444,6 @@ class EvidenceFileTooLargeError(FileTooLargeError):
     """`file_size` is what the sender announced, or what had come when it was too much."""
 
     error = "File exceeds {megabytes}MB limit"
-
-    def __init__(self, *, file_size: int, max_size: int, megabytes: str) -> None:
-        super().__init__(megabytes=megabytes)
-        self.file_size = file_size
-        self.max_size = max_size
 
 
 class NotAStudentError(ForbiddenError):

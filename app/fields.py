@@ -64,10 +64,17 @@ def _moment(value: str, time_of_day: time) -> datetime:
     try:
         moment = datetime.combine(date.fromisoformat(value), time_of_day)
     except ValueError:
-        moment = datetime.fromisoformat(value)
+        moment = _read_moment(value)
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
         raise ValueError("its year is out of range")
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _read_moment(value: str) -> datetime:
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:  # its own text repeats the value
+        raise ValueError("it must be an ISO 8601 date or moment") from None
 
 
 _DATE_OR_MOMENT = WithJsonSchema(

@@ -16,12 +16,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
 from app.api.failures import note_failure
+from app.api.field_hints import refused_fields
 from app.api.sign_in_page import render_page, wants_page
 from app.database import OUTAGES, explain_outage, sqlstate_of
 from app.errors import (
     CourseSyncFailedError,
-    EvidenceFileTooLargeError,
     FieldInvalidError,
+    FieldMissingError,
     HeaderTooLargeError,
     MethodNotAllowedError,
     NotFoundError,
@@ -58,10 +59,17 @@ WITHOUT_HEAD = ("/spark/sso",)
 SAY_SUCCESS = ("/internal/v1/activity", "/internal/v1/evidence/")
 
 
-class FileFault(BaseModel):
-    """What is wrong with one file."""
+class Fault(BaseModel):
+    """What is wrong with one file or field."""
 
-    file: str = Field(description="The sender's name for the file.", examples=["notes.zip"])
+    file: str | None = Field(
+        None, description="The sender's name for the file.", examples=["notes.zip"]
+    )
+    pointer: str | None = Field(
+        None,
+        description="The field: a JSON pointer into the body (RFC 6901), or to a parameter.",
+        examples=["#/blocks/0/type"],
+    )
     code: str = Field(description="A stable code.", examples=["file_type_not_allowed"])
     detail: str = Field(
         description="A sentence for people.", examples=["File type application/zip not allowed"]
@@ -93,8 +101,8 @@ class Problem(BaseModel):
         description="What to do.",
         examples=["Sign the exact bytes that are sent."],
     )
-    errors: list[FileFault] | None = Field(
-        None, description="Every file at fault, when there are several."
+    errors: list[Fault] | None = Field(
+        None, description="Every file at fault, when there are several; or the fields at fault."
     )
     retry_after: int | None = Field(
         None, description="Seconds after which a retry makes sense.", examples=[5]
@@ -124,7 +132,7 @@ def render(error: ServiceError, request: Request) -> Response:
         error=error.error_text,
         success=False if request.url.path.startswith(SAY_SUCCESS) else None,
         hint=error.hint_text,
-        errors=[_file_fault(fault) for fault in error.files] or None,
+        errors=[_fault(fault) for fault in error.faults or _fields(error)] or None,
         retry_after=error.retry_after,
         request_id=request_id_of(request),
         **_sizes(error),
@@ -140,14 +148,21 @@ def render(error: ServiceError, request: Request) -> Response:
     )
 
 
-def _file_fault(fault: ServiceError) -> FileFault:
-    return FileFault(file=fault.file or "", code=fault.code, detail=fault.error_text)
+def _fields(error: ServiceError) -> list[ServiceError]:
+    """The error itself, if it is about a field that it names."""
+    is_of_field = isinstance(error, FieldMissingError | FieldInvalidError)
+    return [error] if is_of_field and "name" in error.values else []
 
 
-def _sizes(error: ServiceError) -> dict[str, int]:
-    if not isinstance(error, EvidenceFileTooLargeError):
-        return {}
-    return {"file_size": error.file_size, "max_size": error.max_size}
+def _fault(fault: ServiceError) -> Fault:
+    if not _fields(fault):
+        return Fault(file=fault.file or "", code=fault.code, detail=fault.error_text)
+    place = str(fault.values["name"]).replace("~", "~0").replace("/", "~1").replace(".", "/")
+    return Fault(pointer=f"#/{place}", code=fault.code, detail=fault.hint_text or fault.error_text)
+
+
+def _sizes(error: ServiceError) -> dict[str, Any]:
+    return {name: size for name, size in error.values.items() if name.endswith("_size")}
 
 
 def request_id_of(request: Request) -> str:
@@ -195,9 +210,9 @@ def _routed_methods(request: Request) -> set[str]:
 
 
 async def on_validation_error(request: Request, error: RequestValidationError) -> Response:
-    """Names the field and never its value."""
-    place = str(error.errors()[0]["loc"][-1])
-    return await on_service_error(request, FieldInvalidError(name=place))
+    faults = [*refused_fields(request, error)]
+    faults[0].faults = [*faults]
+    return await on_service_error(request, faults[0])
 
 
 HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {

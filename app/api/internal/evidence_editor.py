@@ -77,7 +77,8 @@ def student_of(caller: Caller, user_id: UUID | None) -> UUID:
     """Raises FieldMissingError, or NotFoundError for a student who asks for another."""
     if caller.user_id is None:
         if user_id is None:
-            raise FieldMissingError(name="user_id")
+            hint = "A service key names the student: `?user_id=`."
+            raise FieldMissingError(name="user_id", hint=hint)
         return user_id
     if user_id not in (None, caller.user_id):
         raise NotFoundError
