@@ -104,6 +104,11 @@ class NotFoundError(MissingError):
     code, title, error = "not_found", "Not found", "Not found"
 
 
+class RouteNotFoundError(MissingError):
+    code, title, error = "route_not_found", "Route not found", "Not found"
+    hint = "There is no such route. Check the path, also for a slash at its end."
+
+
 class MethodNotAllowedError(BadRequestError):
     status, code = 405, "method_not_allowed"
     title, error = "Method not allowed", "Method not allowed"

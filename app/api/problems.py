@@ -25,9 +25,9 @@ from app.errors import (
     FieldMissingError,
     HeaderTooLargeError,
     MethodNotAllowedError,
-    NotFoundError,
     RequestInvalidError,
     RosterFailedError,
+    RouteNotFoundError,
     ServiceError,
     SignInFailedError,
     SubmissionFailedError,
@@ -189,7 +189,7 @@ async def on_outage(request: Request, error: Exception) -> Response:
 
 async def on_http_exception(request: Request, error: HTTPException) -> Response:
     """What the router itself says: unknown path or method."""
-    kinds: dict[int, type[ServiceError]] = {404: NotFoundError, 405: MethodNotAllowedError}
+    kinds: dict[int, type[ServiceError]] = {404: RouteNotFoundError, 405: MethodNotAllowedError}
     response = render(kinds.get(error.status_code, RequestInvalidError)(), request)
     if error.headers and "Allow" in error.headers:
         methods = _routed_methods(request).union(error.headers["Allow"].split(", "))
