@@ -17,6 +17,7 @@ from app.activity.log_page import AppliedFilters, Status
 from app.activity.search import NEWEST, select_counts
 from app.database import Sessions, create_engine, migrate, open_sessions
 from app.deliveries.read_inbox import DeliveryFilter, newest_deliveries
+from app.evidence.list_completions import CompletionFilter, completions_of
 from app.learning.read_experience import newest_awards
 from app.privacy.retention import BATCH_ROWS, rules
 from app.settings import Settings
@@ -129,6 +130,13 @@ async def test_the_ledger_comes_in_the_order_of_an_index(sessions: Sessions) -> 
     planned, _ = await _indexes(sessions, newest_awards(ANY_ID, ANY_ID, 51))
     assert "Backward using ix_xp_ledger_user_id_id" in planned, planned
     assert "Sort" not in planned, planned
+
+
+async def test_completions_are_those_of_a_student_in_an_index(sessions: Sessions) -> None:
+    """What is sorted then does not grow with the table."""
+    filters = CompletionFilter(user_id=ANY_ID, since=NOW)
+    planned, indexes = await _indexes(sessions, completions_of(filters, ANY_ID, 51))
+    assert "uq_quest_task_completions_user_id_task_id" in indexes, planned
 
 
 async def test_followed_events_come_in_the_order_of_their_positions(sessions: Sessions) -> None:

@@ -1,7 +1,7 @@
 """A completion as the main app shows it: what was paid, the evidence blocks, the files."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -35,8 +35,8 @@ class CompletionDocument(BaseModel):
     )
 
 
-class CompletionAnswer(BaseModel):
-    """A completed task with its evidence."""
+class CompletionFacts(BaseModel):
+    """A completed task."""
 
     id: Id = Field(description="The completion.")
     user_id: UserId
@@ -50,6 +50,11 @@ class CompletionAnswer(BaseModel):
     document: CompletionDocument | None = Field(
         description="Null when there is no evidence document."
     )
+
+
+class CompletionAnswer(CompletionFacts):
+    """A completed task with its evidence."""
+
     blocks: list[EditorBlock] = Field(description="In order.")
     files: list[HandedInFile] = Field(
         description=(
@@ -59,7 +64,7 @@ class CompletionAnswer(BaseModel):
     )
 
 
-_COMPLETION = (
+COMPLETIONS = (
     select(
         QuestTaskCompletion.id,
         QuestTaskCompletion.user_id,
@@ -87,8 +92,8 @@ _COMPLETION = (
         (SubmissionRevision.completion_id == QuestTaskCompletion.id)
         & SubmissionRevision.replaced_at.is_(None),
     )
-    .where(QuestTaskCompletion.id == bindparam("completion_id"))
 )
+_COMPLETION = COMPLETIONS.where(QuestTaskCompletion.id == bindparam("completion_id"))
 _BLOCKS = (
     select(*(EvidenceBlock.__table__.c[name] for name in EditorBlock.model_fields))
     .where(EvidenceBlock.document_id == bindparam("document_id"))
@@ -111,8 +116,7 @@ async def get_completion(
         files = await _files(session, facts)
     links = Links(bucket, facts["user_id"])
     return CompletionAnswer(
-        **facts,
-        document=_document(facts),
+        **completion_facts(facts),
         blocks=[
             EditorBlock.model_validate({**block, "content": await links.show(block["content"])})
             for block in blocks.mappings()
@@ -124,6 +128,11 @@ async def get_completion(
 async def _files(session: Session, facts: RowMapping) -> list[KeptFile]:
     files_of = facts["files_of"]
     return (await list_files(session, [files_of]))[files_of] if files_of else []
+
+
+def completion_facts(facts: RowMapping) -> dict[str, Any]:
+    """A row of COMPLETIONS with its document."""
+    return {**facts, "document": _document(facts)}
 
 
 def _document(facts: RowMapping) -> CompletionDocument | None:
