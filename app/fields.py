@@ -5,7 +5,9 @@ from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from typing_extensions import TypeAliasType
 
+from app.errors import ServiceError
 from app.text import identifier_text
 
 UUID_EXAMPLE = "0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"
@@ -40,6 +42,25 @@ RequestId = Annotated[str, Field(description="Name it when you ask us.", example
 SparkUserId = Annotated[Text, Field(max_length=255, examples=["student_42"])]
 SparkAssignmentId = Annotated[Text, Field(max_length=255, examples=["test_assignment_001"])]
 SparkCourseId = Annotated[Text, Field(max_length=255, examples=["test_course_001"])]
+
+
+def _codes(kind: type[ServiceError]) -> set[str]:
+    return {kind.code}.union(*map(_codes, kind.__subclasses__()))
+
+
+ProblemCode = TypeAliasType(
+    "ProblemCode",
+    Annotated[
+        str,
+        Field(
+            title="ProblemCode",
+            description="What is wrong, to decide by. New codes may come.",
+            examples=["signature_invalid"],
+            json_schema_extra={"x-extensible-enum": [*sorted(_codes(ServiceError))]},
+        ),
+    ],
+)
+
 
 # As they are asked for.
 SparkId = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(identifier_text)]

@@ -17,11 +17,28 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 
-from app.api.problems import REFERENCE, Problem
+from app.api.described import REFERENCE, header_components, headers_of, show_examples
+from app.api.problems import Problem
 
 STATIC = Path(__file__).parent / "static"
 MENTION = re.compile('"' + REFERENCE.format(model=r"(\w+)") + '"')
 CONTRACT_VERSION = "1.0.0"
+TAGS = {
+    "sign-in": "A student's click in Spark becomes a session at Optio.",
+    "submission": "Homework becomes evidence, a completed task and XP.",
+    "courses": "Which courses and assignments there are, and who takes part.",
+    "evidence": "What a student shows for a task: read, edited, completed.",
+    "completions": "Tasks that were completed, with their evidence.",
+    "submissions": "What was handed in, in which revisions, and why something is missing.",
+    "deliveries": "What Spark sent, and what became of it.",
+    "events": "What happens, to follow along.",
+    "activity": "What happened, in counts.",
+    "students": "XP, and a family's rights: everything of a student, and its end.",
+    "rosters": "Files of students and their courses.",
+    "sessions": "Whether a session is alive, and ending it.",
+    "lms": "Which systems are connected.",
+    "health": "What hosts and load balancers ask.",
+}
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';"
     " img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
@@ -69,7 +86,13 @@ def internal_contract(app: FastAPI) -> dict[str, Any]:
 
 def _contract(app: FastAPI, title: str, description: str, *, internal: bool) -> dict[str, Any]:
     document = get_openapi(
-        title=title, version=CONTRACT_VERSION, description=description, routes=app.routes
+        title=title,
+        version=CONTRACT_VERSION,
+        description=description,
+        routes=app.routes,
+        servers=[{"url": "/", "description": "The service that shows this document."}],
+        contact={"name": "Optio, integrations"},
+        license_info={"name": "Proprietary", "identifier": "LicenseRef-Proprietary"},
     )
     document["paths"] = {
         path: operations
@@ -78,11 +101,17 @@ def _contract(app: FastAPI, title: str, description: str, *, internal: bool) -> 
     }
     schemas = document["components"]["schemas"]
     _name(Problem.model_json_schema(ref_template=REFERENCE), schemas)
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            _settle(operation)
-            for media in operation.get("requestBody", {}).get("content", {}).values():
-                media["schema"] = _name(media["schema"], schemas)
+    operations = [each for methods in document["paths"].values() for each in methods.values()]
+    for operation in operations:
+        _settle(operation)
+        for media in operation.get("requestBody", {}).get("content", {}).values():
+            media["schema"] = _name(media["schema"], schemas)
+        show_examples(operation, schemas)
+    used = {tag for operation in operations for tag in operation["tags"]}
+    document["tags"] = [
+        {"name": name, "description": text} for name, text in TAGS.items() if name in used
+    ]
+    document["components"]["headers"] = header_components()
     _drop_unused(document)
     return document
 
@@ -140,6 +169,8 @@ def _settle(operation: dict[str, Any]) -> None:
         operation["description"] += f"\n\nNeeds a key with the scope `{scopes[0]}`{instead}."
     answer = operation["responses"].get("200", {}).get("content", {}).get("application/json", {})
     _say_one_of(answer.get("schema", {}))
+    for response in operation["responses"].values():
+        response.setdefault("headers", {}).update(headers_of([]))
     if "HTTPValidationError" in str(operation["responses"].get("422")):
         del operation["responses"]["422"]
 

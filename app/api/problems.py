@@ -4,17 +4,18 @@ The body is flat and has the old clients' `error` string beside the standard mem
 classes document each operation, so the contract names exactly what is raised.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
+from app.api.described import REFERENCE, headers_of, occurrence
 from app.api.failures import note_failure
 from app.api.field_hints import refused_fields
 from app.api.sign_in_page import render_page, wants_page
@@ -34,14 +35,18 @@ from app.errors import (
     TokenExchangeFailedError,
     UnauthorizedError,
 )
+from app.fields import UUID_EXAMPLE, ProblemCode
 
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
-REFERENCE = "#/components/schemas/{model}"
 
-# What the edge answers on any route.
-EVERYWHERE: tuple[type[ServiceError], ...] = (RequestInvalidError, HeaderTooLargeError)
+# What the edge answers on any route, and the router on any path.
+EVERYWHERE: tuple[type[ServiceError], ...] = (
+    RequestInvalidError,
+    MethodNotAllowedError,
+    HeaderTooLargeError,
+)
 
 # What an unexpected failure of a route says to its old clients.
 UNEXPECTED: dict[str, type[ServiceError]] = {
@@ -70,7 +75,7 @@ class Fault(BaseModel):
         description="The field: a JSON pointer into the body (RFC 6901), or to a parameter.",
         examples=["#/blocks/0/type"],
     )
-    code: str = Field(description="A stable code.", examples=["file_type_not_allowed"])
+    code: ProblemCode = Field(description="A stable code.", examples=["file_type_not_allowed"])
     detail: str = Field(
         description="A sentence for people.", examples=["File type application/zip not allowed"]
     )
@@ -86,7 +91,9 @@ class Problem(BaseModel):
     title: str = Field(description="The kind of problem in words.", examples=["Signature invalid"])
     status: int = Field(description="The HTTP status again.", examples=[401])
     detail: str = Field(description="This occurrence in words.", examples=["Invalid signature"])
-    code: str = Field(description="A stable code to decide by.", examples=["signature_invalid"])
+    code: ProblemCode = Field(
+        description="A stable code to decide by.", examples=["signature_invalid"]
+    )
     error: str = Field(
         description="The text that older clients show; always a string.",
         examples=["Invalid signature"],
@@ -117,26 +124,15 @@ class Problem(BaseModel):
     )
     request_id: str = Field(
         description="Name it when you ask us; also in the X-Request-Id header.",
-        examples=["0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"],
+        examples=[UUID_EXAMPLE],
     )
 
 
 def render(error: ServiceError, request: Request) -> Response:
     """The response for a failure. Holds nothing of the exception but what `errors` wrote."""
-    problem = Problem(
-        type=f"/problems/{error.code}",
-        title=error.title,
-        status=error.status,
-        detail=error.error_text,
-        code=error.code,
-        error=error.error_text,
-        success=False if request.url.path.startswith(SAY_SUCCESS) else None,
-        hint=error.hint_text,
-        errors=[_fault(fault) for fault in error.faults or _fields(error)] or None,
-        retry_after=error.retry_after,
-        request_id=request_id_of(request),
-        **_sizes(error),
-    )
+    problem = _describe(error, request_id_of(request))
+    if request.url.path.startswith(SAY_SUCCESS):
+        problem.success = False
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
     if isinstance(error, UnauthorizedError):
         headers["WWW-Authenticate"] = error.scheme
@@ -145,6 +141,22 @@ def render(error: ServiceError, request: Request) -> Response:
         status_code=error.status,
         headers=headers,
         media_type=MEDIA_TYPE,
+    )
+
+
+def _describe(error: ServiceError, request_id: str) -> Problem:
+    return Problem(
+        type=f"/problems/{error.code}",
+        title=error.title,
+        status=error.status,
+        detail=error.error_text,
+        code=error.code,
+        error=error.error_text,
+        hint=error.hint_text,
+        errors=[_fault(fault) for fault in error.faults or _fields(error)] or None,
+        retry_after=error.retry_after,
+        request_id=request_id,
+        **_sizes(error),
     )
 
 
@@ -233,48 +245,23 @@ def problems(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     by_status: dict[int, list[type[ServiceError]]] = {}
     for error in dict.fromkeys((*errors, *EVERYWHERE)):
         by_status.setdefault(error.status, []).append(error)
-    return {status: _response(kinds) for status, kinds in sorted(by_status.items())}
-
-
-def json_body(model: type[BaseModel]) -> dict[str, Any]:
-    """`openapi_extra` of a route that reads its JSON itself."""
-    return request_body({"application/json": model})
-
-
-def request_body(models: Mapping[str, Any]) -> dict[str, Any]:
-    """The same for any body: the type that describes it, by media type."""
-    content = {
-        media: {"schema": TypeAdapter(model).json_schema(ref_template=REFERENCE)}
-        for media, model in models.items()
-    }
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _response(kinds: Iterable[type[ServiceError]]) -> dict[str, Any]:
-    described = [f"`{kind.code}` {kind.error}" for kind in kinds]
     return {
-        "description": "; ".join(dict.fromkeys(described)),
-        "content": {
-            MEDIA_TYPE: {
-                "schema": {"$ref": "#/components/schemas/Problem"},
-                "examples": {kind.code: _example(kind) for kind in kinds},
-            }
-        },
+        status: {
+            "description": "; ".join(
+                dict.fromkeys(f"`{kind.code}` {kind.error}" for kind in kinds)
+            ),
+            "headers": headers_of(kinds),
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": REFERENCE.format(model="Problem")},
+                    "examples": {kind.code: _example(occurrence(kind)) for kind in kinds},
+                }
+            },
+        }
+        for status, kinds in sorted(by_status.items())
     }
 
 
-def _example(kind: type[ServiceError]) -> dict[str, Any]:
-    value: dict[str, Any] = {
-        "type": f"/problems/{kind.code}",
-        "title": kind.title,
-        "status": kind.status,
-        "detail": kind.error,
-        "code": kind.code,
-        "error": kind.error,
-        "request_id": "0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d",
-    }
-    if kind.hint:
-        value["hint"] = kind.hint
-    if kind.retry_after:
-        value["retry_after"] = kind.retry_after
-    return {"summary": kind.title, "value": value}
+def _example(error: ServiceError) -> dict[str, Any]:
+    problem = _describe(error, UUID_EXAMPLE)
+    return {"summary": error.title, "value": problem.model_dump(exclude_none=True)}

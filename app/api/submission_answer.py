@@ -1,5 +1,7 @@
 """The answer to a submission that is kept: to Spark, and to an operator who replays it."""
 
+from typing import Any
+
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
@@ -43,6 +45,18 @@ class SubmissionAnswer(fields.ContractModel):
     )
     files: list[SubmittedFile] = Field(description="In the order they were received.")
     request_id: fields.RequestId
+
+
+REPLAYED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "headers": {
+            "Idempotent-Replayed": {
+                "description": "`true` on the answer that this message was given before.",
+                "schema": {"type": "string", "examples": ["true"]},
+            }
+        }
+    }
+}
 
 
 def answer_submission(recorded: Recorded, request_id: str) -> Response:

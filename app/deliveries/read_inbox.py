@@ -49,8 +49,7 @@ class DeliveryAnswer(fields.ContractModel):
     status: int = Field(
         ge=200, le=599, description="The HTTP status of its outcome.", examples=[200]
     )
-    code: str | None = Field(
-        max_length=64,
+    code: fields.ProblemCode | None = Field(
         description="Why it was refused; null for a success.",
         examples=["assignment_not_found"],
     )

@@ -20,6 +20,10 @@ from app.evidence.links import json_objects
 from app.storage.bucket import Bucket
 from app.text import clean_text
 
+EXAMPLE: dict[str, Any] = {
+    "blocks": [{"type": "text", "content": {"text": "Rain fell on four of seven days."}}],
+    "status": "draft",
+}
 MAX_BLOCKS = 500
 MAX_CONTENT_BYTES = 64 * 1024  # beside the text
 MAX_VALUES = 20_000  # of all contents together: they are walked through while the lock is held
@@ -106,7 +110,12 @@ class BlockDraft(BaseModel):
 class EvidenceDraft(BaseModel):
     """The document as it shall be; what was read may be sent back. Unknown fields are ignored."""
 
-    model_config = ConfigDict(strict=True, hide_input_in_errors=True, title="EvidenceToSave")
+    model_config = ConfigDict(
+        strict=True,
+        hide_input_in_errors=True,
+        title="EvidenceToSave",
+        json_schema_extra={"examples": [EXAMPLE]},
+    )
 
     blocks: list[BlockDraft] = Field(
         title="Blocks",

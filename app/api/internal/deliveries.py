@@ -12,7 +12,7 @@ from app.api.callers import READ, WRITE, Caller
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.paging import Cursors, NextCursor, PageQuery, read_page
 from app.api.problems import problems
-from app.api.submission_answer import SubmissionAnswer, answer_submission
+from app.api.submission_answer import REPLAYED, SubmissionAnswer, answer_submission
 from app.clock import new_id, stopwatch
 from app.deliveries.read_inbox import (
     DeliveryAnswer,
@@ -80,7 +80,7 @@ async def read_delivery(delivery_id: UUID, opened: Opened) -> DeliveryAnswer:
         " repeating it changes nothing. Files that were never stored cannot be replayed."
     ),
     response_model=SubmissionAnswer,
-    responses=problems(*REPLAY_PROBLEMS),
+    responses=REPLAYED | problems(*REPLAY_PROBLEMS),
 )
 async def replay(
     delivery_id: UUID,

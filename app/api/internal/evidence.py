@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from app.api.dependencies import Opened, Resources, read_body, require_json
+from app.api.described import json_body
 from app.api.internal.evidence_editor import (
     PREFIX,
     TAGGED,
@@ -20,7 +21,7 @@ from app.api.internal.evidence_schemas import (
     EvidenceAnswer,
     SavedAnswer,
 )
-from app.api.problems import json_body, problems
+from app.api.problems import problems
 from app.deliveries.payload import beside_if_large
 from app.errors import (
     EVIDENCE_PROBLEMS,

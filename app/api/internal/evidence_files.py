@@ -9,9 +9,10 @@ from pydantic import Field
 
 from app import metrics
 from app.api.dependencies import Opened, Resources, paced_body
+from app.api.described import request_body
 from app.api.internal.evidence_editor import PREFIX, TAGGED, Editing, tag
 from app.api.internal.evidence_schemas import DetachedAnswer, UploadedAnswer
-from app.api.problems import problems, request_body
+from app.api.problems import problems
 from app.errors import EVIDENCE_FILE_PROBLEMS, WRITING_PROBLEMS
 from app.evidence.editor_document import version_of
 from app.evidence.links import Links

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from app.api.callers import ADMIN, Caller
 from app.api.dependencies import Now, Opened, paced_body
-from app.api.problems import problems, request_body
+from app.api.described import request_body
+from app.api.problems import problems
 from app.clock import new_id
 from app.courses.change_roster import RosterRun
 from app.courses.import_roster import (
@@ -61,7 +62,7 @@ async def import_file(
     now: Now,
     caller: Annotated[Caller, ADMIN],
     *,
-    apply: Annotated[bool, Query(description="Change what differs.")] = False,
+    apply: Annotated[bool, Query(description="Change what differs.", examples=[True])] = False,
 ) -> RosterImportAnswer:
     settings = opened.settings
     async with spool_roster(paced_body(request), max_bytes=settings.max_roster_bytes) as path:

@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from app.api.callers import READ, WRITE, Caller
 from app.api.dependencies import FORM, Now, Opened, media_type, parse_json, read_body
-from app.api.problems import json_body, problems
+from app.api.described import json_body
+from app.api.problems import problems
 from app.errors import INTERNAL_PROBLEMS, JSON_PROBLEMS, FieldInvalidError, NotFoundError
 from app.fields import ContractModel, NullableId
 from app.sso.app_tokens import TokenUse

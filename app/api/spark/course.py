@@ -6,7 +6,8 @@ from starlette.responses import JSONResponse, Response
 
 from app import fields
 from app.api.dependencies import Now, Opened, RequestId
-from app.api.problems import json_body, problems
+from app.api.described import json_body
+from app.api.problems import problems
 from app.api.spark.delivery import SIGNATURE_HEADERS, WEBHOOK_PARAMETERS, DryRun, read_delivery
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
 from app.courses.course import CoursePayload

@@ -15,7 +15,8 @@ from app.deliveries.open import Delivery
 from app.errors import FieldInvalidError, MediaTypeUnsupportedError
 
 DryRun = Annotated[
-    bool, Query(description="Check everything, list every problem, and keep nothing.")
+    bool,
+    Query(description="Check everything, list every problem, and keep nothing.", examples=[True]),
 ]
 
 

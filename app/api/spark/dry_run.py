@@ -12,7 +12,7 @@ from app.deliveries.rehearsal import Rehearsal
 class DryRunProblem(fields.ContractModel):
     """Why the request would be refused."""
 
-    code: str = Field(
+    code: fields.ProblemCode = Field(
         description="As in the answer that refuses it.", examples=["assignment_not_found"]
     )
     error: str = Field(
@@ -34,7 +34,7 @@ class DryRunAnswer(fields.ContractModel):
     would: Literal["create", "revise", "duplicate", "refuse"] = Field(
         description="`refuse`: it would not be answered 200.", examples=["create"]
     )
-    problems: list[DryRunProblem] = Field(description="Every one that was found.")
+    problems: list[DryRunProblem] = Field(description="Every one that was found.", examples=[[]])
     request_id: fields.RequestId
 
 
@@ -46,6 +46,9 @@ def describe_rehearsal(rehearsal: Rehearsal, request_id: str) -> Response:
         for fault in rehearsal.problems
     ]
     answer = DryRunAnswer(
-        status="dry_run", would=rehearsal.would, problems=problems, request_id=request_id
+        status="dry_run",
+        would=rehearsal.would,
+        problems=problems,
+        request_id=request_id,
     )
     return JSONResponse(answer.model_dump(exclude_none=True))

@@ -8,7 +8,8 @@ from starlette.responses import JSONResponse, Response
 
 from app import fields
 from app.api.dependencies import Now, Opened, RequestId
-from app.api.problems import problems, request_body
+from app.api.described import request_body
+from app.api.problems import problems
 from app.api.spark.delivery import SIGNATURE_HEADERS, WEBHOOK_PARAMETERS, DryRun, read_delivery
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
 from app.courses.change_roster import RosterChange
@@ -37,7 +38,7 @@ class RosterEntryFault(fields.ContractModel):
 
     index: int = Field(description="Its place in `entries`, from 0.", examples=[3])
     spark_user_id: str = Field(description="As it was sent.", examples=["student_42"])
-    code: str = Field(
+    code: fields.ProblemCode = Field(
         description="`account_inactive` or `account_link_forbidden`.", examples=["account_inactive"]
     )
     error: str = Field(description="For people.", examples=["Account not active"])
@@ -51,7 +52,7 @@ class RosterAnswer(fields.ContractModel):
     dropped: int = Field(description="Enrolments that ended.", examples=[2])
     users_created: int = Field(description="Students who had no account.", examples=[3])
     unchanged: int = Field(description="Entries that were so already.", examples=[0])
-    errors: list[RosterEntryFault] = Field(description="Entries that had no effect.")
+    errors: list[RosterEntryFault] = Field(description="Entries that had no effect.", examples=[[]])
     request_id: fields.RequestId
 
 

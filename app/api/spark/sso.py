@@ -9,7 +9,8 @@ from pydantic import Field
 from starlette.responses import RedirectResponse, Response
 
 from app.api.dependencies import FORM, Now, Opened, Resources, media_type, read_body
-from app.api.problems import problems, request_body
+from app.api.described import request_body
+from app.api.problems import problems
 from app.clock import new_id
 from app.errors import (
     BODY_PROBLEMS,

@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from app import fields, metrics
 from app.api.dependencies import Now, Opened, RequestId
-from app.api.problems import problems, request_body
+from app.api.described import request_body
+from app.api.problems import problems
 from app.api.spark.delivery import (
     SIGNATURE_HEADERS,
     WEBHOOK_PARAMETERS,
@@ -16,7 +17,7 @@ from app.api.spark.delivery import (
     read_delivery,
 )
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
-from app.api.submission_answer import SubmissionAnswer, answer_submission
+from app.api.submission_answer import REPLAYED, SubmissionAnswer, answer_submission
 from app.errors import SUBMISSION_PROBLEMS
 from app.submissions.message import EXAMPLE, SubmissionPayload
 from app.submissions.receive import receive_submission
@@ -75,7 +76,7 @@ BODIES = {"application/json": SubmissionPayload, "multipart/form-data": Submissi
     response_model=SubmissionAnswer | DryRunAnswer,
     dependencies=[Security(header) for header in SIGNATURE_HEADERS],
     openapi_extra={"parameters": WEBHOOK_PARAMETERS, **request_body(BODIES)},
-    responses=problems(*SUBMISSION_PROBLEMS),
+    responses=REPLAYED | problems(*SUBMISSION_PROBLEMS),
 )
 async def submit(
     request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False
