@@ -62,6 +62,22 @@ ProblemCode = TypeAliasType(
 )
 
 
+class AnswerWarning(ContractModel):
+    """What was noticed, and is no reason to refuse."""
+
+    code: str = Field(description="To decide by. New codes may come.", examples=["member_unknown"])
+    detail: str = Field(
+        description="A sentence for people.", examples=["Unknown member: submision_text"]
+    )
+    field: str = Field(description="What it is about.", examples=["submision_text"])
+
+
+# In every success and every rehearsal of a webhook (DESIGN R34).
+Warnings = Annotated[
+    list[AnswerWarning],
+    Field(description="What was noticed, and is no reason to refuse.", examples=[[]]),
+]
+
 # As they are asked for.
 SparkId = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(identifier_text)]
 OfSparkUser = Annotated[

@@ -44,6 +44,7 @@ class SubmissionAnswer(fields.ContractModel):
         title="XP awarded", description="By this request; a task pays once.", examples=[100]
     )
     files: list[SubmittedFile] = Field(description="In the order they were received.")
+    warnings: fields.Warnings
     request_id: fields.RequestId
 
 

@@ -136,8 +136,10 @@ async def _call_spark(at: Elsewhere) -> None:
             if "/webhook/" in call[1]:
                 rehearsed = await _taken(at, call, media, value, {"dry_run": "true"})
                 assert rehearsed["would"] != "refuse", rehearsed
+                assert rehearsed["warnings"] == []
             known = {"dry_run": "false", "token": at.spark.launch_token()}
-            await _taken(at, call, media, value, known)
+            answer = await _taken(at, call, media, value, known)
+            assert ("/webhook/" in call[1]) == (answer.get("warnings") == [])
 
 
 async def _taken(at: Elsewhere, call: Call, media: str, value: Any, known: dict[str, Any]) -> Any:
@@ -191,3 +193,5 @@ async def test_every_published_example_of_the_main_app_is_taken(
             answer = await _taken(sample, call, media, value, known)
             if call[2]["operationId"] == "importRoster":
                 known["import_id"] = answer["id"]
+            if call[2]["operationId"] in ("replayDelivery", "restoreRevision"):
+                assert answer["warnings"] == []

@@ -36,6 +36,7 @@ class CourseAnswer(fields.ContractModel):
     message: str = Field(
         description="For people.", examples=["Quest 'Weather' synced successfully"]
     )
+    warnings: fields.Warnings
     request_id: fields.RequestId
 
 
@@ -62,6 +63,7 @@ async def sync(
         quest_id=synced.quest_id,
         task_count=synced.task_count,
         message=f"Quest '{synced.title}' synced successfully",
+        warnings=[],
         request_id=request_id,
     )
     return JSONResponse(answer.model_dump(mode="json"))

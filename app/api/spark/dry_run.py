@@ -35,6 +35,7 @@ class DryRunAnswer(fields.ContractModel):
         description="`refuse`: it would not be answered 200.", examples=["create"]
     )
     problems: list[DryRunProblem] = Field(description="Every one that was found.", examples=[[]])
+    warnings: fields.Warnings
     request_id: fields.RequestId
 
 
@@ -49,6 +50,7 @@ def describe_rehearsal(rehearsal: Rehearsal, request_id: str) -> Response:
         status="dry_run",
         would=rehearsal.would,
         problems=problems,
+        warnings=[],
         request_id=request_id,
     )
     return JSONResponse(answer.model_dump(exclude_none=True))

@@ -53,6 +53,7 @@ class RosterAnswer(fields.ContractModel):
     users_created: int = Field(description="Students who had no account.", examples=[3])
     unchanged: int = Field(description="Entries that were so already.", examples=[0])
     errors: list[RosterEntryFault] = Field(description="Entries that had no effect.", examples=[[]])
+    warnings: fields.Warnings
     request_id: fields.RequestId
 
 
@@ -97,5 +98,6 @@ def _answer(change: RosterChange, request_id: str) -> RosterAnswer:
             )
             for index, entry, fault in change.faults
         ],
+        warnings=[],
         request_id=request_id,
     )
