@@ -114,13 +114,13 @@ def _read_moment(value: str) -> datetime:
         raise ValueError("it must be an ISO 8601 date or moment") from None
 
 
-_DATE_OR_MOMENT = WithJsonSchema(
-    {"anyOf": [{"type": "string", "format": kind} for kind in ("date", "date-time")]}
-)
-_DATE = Field(examples=["2026-11-16"])
+# A date alone is read, too; generated clients have no type for either of two.
+_MOMENT = WithJsonSchema({"type": "string", "format": "date-time"})
 FirstMoment = Annotated[
-    Annotated[datetime, BeforeValidator(_first_moment), _DATE_OR_MOMENT] | None, _DATE
+    Annotated[datetime, BeforeValidator(_first_moment), _MOMENT] | None,
+    Field(examples=[MOMENT_EXAMPLE]),
 ]
 LastMoment = Annotated[
-    Annotated[datetime, BeforeValidator(_last_moment), _DATE_OR_MOMENT] | None, _DATE
+    Annotated[datetime, BeforeValidator(_last_moment), _MOMENT] | None,
+    Field(examples=[MOMENT_EXAMPLE]),
 ]

@@ -10,7 +10,7 @@ from fastapi.security import APIKeyHeader
 
 from app.api.dependencies import Resources
 from app.clock import new_id, stopwatch
-from app.deliveries.authenticate import TIMESTAMP, WEBHOOK_ID, SignatureHeaders
+from app.deliveries.authenticate import TIMESTAMP, SignatureHeaders
 from app.deliveries.open import Delivery
 from app.errors import FieldInvalidError, MediaTypeUnsupportedError
 
@@ -41,6 +41,7 @@ SIGNATURE_HEADERS = (
 )
 
 IDEMPOTENCY_KEY = re.compile(r"[ -~]{1,255}")
+KEY_AS_SENT = "^[!-~]([ -~]{0,253}[!-~])?$"  # HTTP takes blanks off the ends of a value
 
 # What a webhook reads besides its signature; documented here, read by `read_delivery`.
 WEBHOOK_PARAMETERS = [
@@ -49,12 +50,12 @@ WEBHOOK_PARAMETERS = [
         "in": "header",
         "required": False,
         "description": description,
-        "schema": {"type": "string", "pattern": pattern, "examples": [example]},
+        "schema": {"type": "string", "minLength": 1, "pattern": pattern, "examples": [example]},
     }
     for name, pattern, description, example in (
         (
             "webhook-id",
-            f"^{WEBHOOK_ID.pattern}$",
+            KEY_AS_SENT,
             "Standard Webhooks: the message's own id, the same on every retry.",
             "msg_0193b5a27a5c",
         ),
@@ -66,7 +67,7 @@ WEBHOOK_PARAMETERS = [
         ),
         (
             "Idempotency-Key",
-            f"^{IDEMPOTENCY_KEY.pattern}$",
+            KEY_AS_SENT,
             "For senders that sign with X-Spark-Signature: the same on every retry.",
             "submission-42-essay-1",
         ),
