@@ -248,7 +248,7 @@ def problems(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "description": "; ".join(
-                dict.fromkeys(f"`{kind.code}` {kind.error}" for kind in kinds)
+                dict.fromkeys(f"`{kind.code}` {kind.title}" for kind in kinds)
             ),
             "headers": headers_of(kinds),
             "content": {
