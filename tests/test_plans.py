@@ -69,6 +69,8 @@ def _deliveries(**filters: Any) -> Select[*tuple[Any, ...]]:
         ({}, "pk_deliveries"),
         ({"status": "success"}, "ix_deliveries_accepted"),
         ({"status": "refused"}, "ix_deliveries_refused"),
+        ({"outcome": "success"}, "ix_deliveries_accepted"),
+        ({"outcome": "refused"}, "ix_deliveries_refused"),
         ({"code": "field_invalid"}, "ix_deliveries_code_id"),
         ({"code": "field_invalid", "status": "refused"}, "ix_deliveries_code_id"),
         ({"spark_user_id": "student_42"}, "ix_deliveries_spark_user_id_id"),
