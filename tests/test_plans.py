@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Insert, Select, Update, literal, select
 from sqlalchemy.sql import ClauseElement
 
-from app.activity.follow import AFTER, PLACE
+from app.activity.follow import AFTER, OF_TYPES, PLACE
 from app.activity.hours import COUNT, COUNTED_UNTIL
 from app.activity.log_page import AppliedFilters, Status
 from app.activity.search import NEWEST, select_counts
@@ -143,6 +143,13 @@ async def test_completions_are_those_of_a_student_in_an_index(sessions: Sessions
 
 async def test_followed_events_come_in_the_order_of_their_positions(sessions: Sessions) -> None:
     planned, indexes = await _indexes(sessions, AFTER, {"after": 5, "at_most": 50})
+    assert indexes == ["uq_events_position", "pk_user_activity_events"], planned
+    assert "Sort" not in planned, planned
+
+
+async def test_followed_events_of_a_type_are_looked_for_in_a_window(sessions: Sessions) -> None:
+    params = {"after": 5, "types": ["spark_webhook_success"], "window": 1000, "at_most": 50}
+    planned, indexes = await _indexes(sessions, OF_TYPES, params)
     assert indexes == ["uq_events_position", "pk_user_activity_events"], planned
     assert "Sort" not in planned, planned
 
