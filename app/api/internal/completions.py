@@ -9,7 +9,7 @@ from pydantic import Field
 
 from app.api.callers import READ, Caller
 from app.api.dependencies import Now, Opened
-from app.api.paging import Cursors, NextCursor, PageQuery, read_page
+from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
 from app.api.problems import problems
 from app.errors import INTERNAL_PROBLEMS, NotFoundError
 from app.evidence.completions import CompletionAnswer, CompletionFacts, get_completion
@@ -39,15 +39,16 @@ class CompletionList(ContractModel):
         "Handed in from Spark, or completed in the main app; without texts and files. Those from"
         " Spark come newest first; native ones have no order of time, as their ids have none."
     ),
-    responses=problems(*INTERNAL_PROBLEMS),
+    responses=LINKED | problems(*INTERNAL_PROBLEMS),
 )
 async def read_completions(
-    query: Annotated[CompletionQuery, Query()], opened: Opened
+    query: Annotated[CompletionQuery, Query()], opened: Opened, link: Link
 ) -> CompletionList:
     items, next_cursor = await read_page(
         query,
         partial(list_completions, opened.sessions, query),
         Cursors(router.prefix, opened.cursor_keys),
+        link,
     )
     return CompletionList(items=items, next_cursor=next_cursor)
 

@@ -9,7 +9,7 @@ from app.activity.follow import BEGINNING, FollowedEvent, read_feed, skip_to_now
 from app.activity.kinds import FOLLOWED, KINDS
 from app.api.callers import READ
 from app.api.dependencies import Opened
-from app.api.paging import CURSOR_EXAMPLE, CURSOR_PATTERN, Cursors, LimitQuery
+from app.api.paging import CURSOR_EXAMPLE, CURSOR_PATTERN, LINKED, Cursors, LimitQuery, Link
 from app.api.problems import problems
 from app.errors import INTERNAL_PROBLEMS, FieldInvalidError
 from app.fields import ContractModel
@@ -87,9 +87,11 @@ def _types() -> str:
         " then lacks the ids of students' own rows. Types, and the keys of their `data`:\n\n"
         + _types()
     ),
-    responses=problems(*INTERNAL_PROBLEMS),
+    responses=LINKED | problems(*INTERNAL_PROBLEMS),
 )
-async def read_events(query: Annotated[EventQuery, Query()], opened: Opened) -> EventPage:
+async def read_events(
+    query: Annotated[EventQuery, Query()], opened: Opened, link: Link
+) -> EventPage:
     cursors = Cursors(router.prefix, opened.cursor_keys)
     after = _place(query, cursors)
     items: list[FollowedEvent] = []
@@ -97,7 +99,10 @@ async def read_events(query: Annotated[EventQuery, Query()], opened: Opened) -> 
         end, has_more = await skip_to_now(opened.sessions)
     else:
         items, end, has_more = await read_feed(opened.sessions, after, query.limit, query.types)
-    return EventPage(items=items, next_cursor=cursors.seal(end), has_more=has_more)
+    next_cursor = cursors.seal(end)
+    if has_more and not query.begin:
+        link(next_cursor)
+    return EventPage(items=items, next_cursor=next_cursor, has_more=has_more)
 
 
 def _place(query: EventQuery, cursors: Cursors) -> int:
