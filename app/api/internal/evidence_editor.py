@@ -28,6 +28,7 @@ StudentId = Annotated[
 IfMatch = Annotated[
     str | None,
     Header(
+        alias="If-Match",
         max_length=1000,
         description="The `ETag` that was read; a document with another is 409 `evidence_changed`.",
         examples=[f'"{VERSION_EXAMPLE}"'],

@@ -172,6 +172,12 @@ async def test_any_version_is_asked_for_with_a_star_and_nothing_is_left_out_by_t
     assert_problem(await save(desk, members={}, headers=any_version), 409, "evidence_changed")
 
 
+async def test_what_is_no_list_of_tags_is_refused_by_its_name(desk: Desk) -> None:
+    many = {"If-Match": '"v1",' * 300}
+    problem = assert_problem(await desk.ask("PUT", desk.path, headers=many), 400, "field_invalid")
+    assert (problem["error"], problem["success"]) == ("Invalid field: If-Match", False)
+
+
 @pytest.mark.parametrize("act", ["complete", "upload", "delete"])
 async def test_no_write_ignores_if_match(desk: Desk, act: str) -> None:
     block_id = await add_picture_block(desk)
