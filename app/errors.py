@@ -18,8 +18,8 @@ from typing import ClassVar
 class ServiceError(Exception):
     """A failure with a stable code. `error` is the text old clients show; `hint` says what to do.
 
-    `file` is the sender's own name of the file at fault. Where there are several, the first one's
-    error is raised, and all of them are its `files`.
+    `file` is the sender's own name of the file at fault, `values` what fills `error`. Where several
+    files or fields are at fault, the first one's error is raised, and all are its `faults`.
     """
 
     status: ClassVar[int] = 500
@@ -35,7 +35,8 @@ class ServiceError(Exception):
         self.error_text = self.error.format(**values)
         self.hint_text = hint or self.hint
         self.retry_after = retry_after or self.retry_after
-        self.files: list[ServiceError] = []
+        self.values = values
+        self.faults: list[ServiceError] = []
 
 
 class BadRequestError(ServiceError):
@@ -101,6 +102,11 @@ class HeaderTooLargeError(BadRequestError):
 
 class NotFoundError(MissingError):
     code, title, error = "not_found", "Not found", "Not found"
+
+
+class RouteNotFoundError(MissingError):
+    code, title, error = "route_not_found", "Route not found", "Not found"
+    hint = "There is no such route. Check the path, also for a slash at its end."
 
 
 class MethodNotAllowedError(BadRequestError):
@@ -436,18 +442,13 @@ class EvidenceEmptyError(BadRequestError):
 class EvidenceChangedError(BadRequestError):
     status, code, title = 409, "evidence_changed", "Evidence has changed"
     error = "Evidence was changed meanwhile"
-    hint = "Nothing was saved. Read the document again, put the changes in, and save it."
+    hint = "Nothing was saved. Read it again, put the changes in, and send its new `version`."
 
 
 class EvidenceFileTooLargeError(FileTooLargeError):
     """`file_size` is what the sender announced, or what had come when it was too much."""
 
     error = "File exceeds {megabytes}MB limit"
-
-    def __init__(self, *, file_size: int, max_size: int, megabytes: str) -> None:
-        super().__init__(megabytes=megabytes)
-        self.file_size = file_size
-        self.max_size = max_size
 
 
 class NotAStudentError(ForbiddenError):
@@ -491,7 +492,7 @@ _MESSAGE = (JsonInvalidError, FieldMissingError, ContentMissingError, FileMissin
 _REPLAY = (NotFoundError, NotReplayableError, *_MESSAGE, UrlNotAllowedError)
 REPLAY_PROBLEMS = (*_REPLAY, *_ADMISSION, *_CLAIM, *INTERNAL_PROBLEMS)
 EVIDENCE_PROBLEMS = (NotFoundError, FieldMissingError, *INTERNAL_PROBLEMS)
-WRITING_PROBLEMS = (AccountInactiveError, *EVIDENCE_PROBLEMS)
+WRITING_PROBLEMS = (EvidenceChangedError, AccountInactiveError, *EVIDENCE_PROBLEMS)
 _EVIDENCE_FORM = (FileTypeNotAllowedError, TooManyFilesError, *_MULTIPART, *BODY_PROBLEMS)
 _STORING = (FileExpandsTooLargeError, RateLimitedError, StorageUnavailableError)
 EVIDENCE_FILE_PROBLEMS = (*_EVIDENCE_FORM, EvidenceFileTooLargeError, *_STORING, *WRITING_PROBLEMS)

@@ -5,7 +5,9 @@ from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from typing_extensions import TypeAliasType
 
+from app.errors import ServiceError
 from app.text import identifier_text
 
 UUID_EXAMPLE = "0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"
@@ -35,11 +37,47 @@ Moment = Annotated[datetime, Field(examples=[MOMENT_EXAMPLE])]
 NullableMoment = Annotated[datetime | None, Field(examples=[MOMENT_EXAMPLE])]
 Revision = Annotated[int, Field(ge=1, examples=[1])]
 Experience = Annotated[int, Field(ge=0, title="XP awarded", examples=[100])]
-Success = Annotated[Literal[True], Field(description="Always true.", examples=[True])]
+Success = Annotated[bool, Field(description="Always true.", examples=[True])]
+HandedIn = Literal["success", "dry_run"]  # one enumeration in both answers to a submission
 RequestId = Annotated[str, Field(description="Name it when you ask us.", examples=[UUID_EXAMPLE])]
 SparkUserId = Annotated[Text, Field(max_length=255, examples=["student_42"])]
 SparkAssignmentId = Annotated[Text, Field(max_length=255, examples=["test_assignment_001"])]
 SparkCourseId = Annotated[Text, Field(max_length=255, examples=["test_course_001"])]
+
+
+def _codes(kind: type[ServiceError]) -> set[str]:
+    return {kind.code}.union(*map(_codes, kind.__subclasses__()))
+
+
+ProblemCode = TypeAliasType(
+    "ProblemCode",
+    Annotated[
+        str,
+        Field(
+            title="ProblemCode",
+            description="What is wrong, to decide by. New codes may come.",
+            examples=["signature_invalid"],
+            json_schema_extra={"x-extensible-enum": [*sorted(_codes(ServiceError))]},
+        ),
+    ],
+)
+
+
+class AnswerWarning(ContractModel):
+    """What was noticed, and is no reason to refuse."""
+
+    code: str = Field(description="To decide by. New codes may come.", examples=["member_unknown"])
+    detail: str = Field(
+        description="A sentence for people.", examples=["Unknown member: submision_text"]
+    )
+    field: str = Field(description="What it is about.", examples=["submision_text"])
+
+
+# In every success and every rehearsal of a webhook (DESIGN R34).
+Warnings = Annotated[
+    list[AnswerWarning],
+    Field(description="What was noticed, and is no reason to refuse.", examples=[[]]),
+]
 
 # As they are asked for.
 SparkId = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(identifier_text)]
@@ -72,19 +110,26 @@ def _moment(value: str, time_of_day: time) -> datetime:
     try:
         moment = datetime.combine(date.fromisoformat(value), time_of_day)
     except ValueError:
-        moment = datetime.fromisoformat(value)
+        moment = _read_moment(value)
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
         raise ValueError("its year is out of range")
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-_DATE_OR_MOMENT = WithJsonSchema(
-    {"anyOf": [{"type": "string", "format": kind} for kind in ("date", "date-time")]}
-)
-_DATE = Field(examples=["2026-11-16"])
+def _read_moment(value: str) -> datetime:
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:  # its own text repeats the value
+        raise ValueError("it must be an ISO 8601 date or moment") from None
+
+
+# A date alone is read, too; generated clients have no type for either of two.
+_MOMENT = WithJsonSchema({"type": "string", "format": "date-time"})
 FirstMoment = Annotated[
-    Annotated[datetime, BeforeValidator(_first_moment), _DATE_OR_MOMENT] | None, _DATE
+    Annotated[datetime, BeforeValidator(_first_moment), _MOMENT] | None,
+    Field(examples=[MOMENT_EXAMPLE]),
 ]
 LastMoment = Annotated[
-    Annotated[datetime, BeforeValidator(_last_moment), _DATE_OR_MOMENT] | None, _DATE
+    Annotated[datetime, BeforeValidator(_last_moment), _MOMENT] | None,
+    Field(examples=[MOMENT_EXAMPLE]),
 ]

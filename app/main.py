@@ -16,7 +16,7 @@ from app.activity.failure_events import FailureEvents
 from app.api.cors import TokenCors
 from app.api.dependencies import Resources
 from app.api.docs import create_docs_router
-from app.api.edge import Edge, LastResort
+from app.api.edge import Edge, HeadAsGet, LastResort
 from app.api.health import router as health
 from app.api.internal.activity import router as internal_activity
 from app.api.internal.completions import router as internal_completions
@@ -102,6 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(create_docs_router(app, with_internal=not settings.in_production))
     # The last one added is the outermost.
     app.add_middleware(LastResort)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Linger)
     app.add_middleware(TokenCors, origins=settings.origins)
     app.add_middleware(

@@ -11,12 +11,13 @@ import pytest
 from sqlalchemy import Insert, Select, Update, literal, select
 from sqlalchemy.sql import ClauseElement
 
-from app.activity.follow import AFTER, PLACE
+from app.activity.follow import AFTER, OF_TYPES, PLACE
 from app.activity.hours import COUNT, COUNTED_UNTIL
 from app.activity.log_page import AppliedFilters, Status
 from app.activity.search import NEWEST, NEWEST_OF_REQUEST, select_counts
 from app.database import Sessions, create_engine, migrate, open_sessions
 from app.deliveries.read_inbox import DeliveryFilter, newest_deliveries
+from app.evidence.list_completions import CompletionFilter, completions_of
 from app.learning.read_experience import newest_awards
 from app.privacy.retention import BATCH_ROWS, rules
 from app.settings import Settings
@@ -68,6 +69,8 @@ def _deliveries(**filters: Any) -> Select[*tuple[Any, ...]]:
         ({}, "pk_deliveries"),
         ({"status": "success"}, "ix_deliveries_accepted"),
         ({"status": "refused"}, "ix_deliveries_refused"),
+        ({"outcome": "success"}, "ix_deliveries_accepted"),
+        ({"outcome": "refused"}, "ix_deliveries_refused"),
         ({"code": "field_invalid"}, "ix_deliveries_code_id"),
         ({"code": "field_invalid", "status": "refused"}, "ix_deliveries_code_id"),
         ({"spark_user_id": "student_42"}, "ix_deliveries_spark_user_id_id"),
@@ -133,8 +136,22 @@ async def test_the_ledger_comes_in_the_order_of_an_index(sessions: Sessions) -> 
     assert "Sort" not in planned, planned
 
 
+async def test_completions_are_those_of_a_student_in_an_index(sessions: Sessions) -> None:
+    """What is sorted then does not grow with the table."""
+    filters = CompletionFilter(user_id=ANY_ID, since=NOW)
+    planned, indexes = await _indexes(sessions, completions_of(filters, ANY_ID, 51))
+    assert "uq_quest_task_completions_user_id_task_id" in indexes, planned
+
+
 async def test_followed_events_come_in_the_order_of_their_positions(sessions: Sessions) -> None:
     planned, indexes = await _indexes(sessions, AFTER, {"after": 5, "at_most": 50})
+    assert indexes == ["uq_events_position", "pk_user_activity_events"], planned
+    assert "Sort" not in planned, planned
+
+
+async def test_followed_events_of_a_type_are_looked_for_in_a_window(sessions: Sessions) -> None:
+    params = {"after": 5, "types": ["spark_webhook_success"], "window": 1000, "at_most": 50}
+    planned, indexes = await _indexes(sessions, OF_TYPES, params)
     assert indexes == ["uq_events_position", "pk_user_activity_events"], planned
     assert "Sort" not in planned, planned
 

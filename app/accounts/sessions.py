@@ -3,13 +3,19 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, true, update
+from sqlalchemy import bindparam, func, insert, select, true, update
 
 from app.database import Session
 from app.models import PLATFORM, LmsSession, SparkAuthCode
 
 _OURS = LmsSession.lms_platform == PLATFORM  # the main app keeps those of others there, too
 _IS_OPEN = _OURS & LmsSession.revoked_at.is_(None) & (LmsSession.expires_at > func.now())
+
+OPEN_SESSIONS = (
+    select(LmsSession.id, LmsSession.created_at, LmsSession.expires_at)
+    .where(LmsSession.user_id == bindparam("user_id"), _IS_OPEN)
+    .order_by(LmsSession.id.desc())
+)
 
 
 async def open_session(

@@ -56,6 +56,8 @@ KINDS = {
     "spark_roster_import_success": Kind("Roster imported", ("counts",)),
 }
 
+FOLLOWED = tuple(event_type for event_type, kind in KINDS.items() if kind.data)
+
 # A type that contains "success" is one (CONTRACT 9.2), and so are these, which only ever succeed:
 # that rule was made for the types before them, and edits would drown the rate of success.
 SUCCEEDED = ("spark_account_linked", "spark_submission_restored", "spark_evidence_updated")

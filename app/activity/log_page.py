@@ -11,7 +11,7 @@ EventType = Annotated[str, Field(max_length=100)]  # as the column
 Limit = Annotated[int, Field(ge=1, le=500, description="Most events.", examples=[100])]
 
 
-class Event(ContractModel):
+class ActivityLogEvent(ContractModel):
     """Something that happened."""
 
     id: Id = Field(title="Event id", description="The event.")
@@ -75,7 +75,9 @@ class AppliedFilters(ContractModel):
 class ActivityData(ContractModel):
     """The newest events, and what they are taken from."""
 
-    events: list[Event] = Field(max_length=500, description="Newest first, at most `limit`.")
+    events: list[ActivityLogEvent] = Field(
+        max_length=500, description="Newest first, at most `limit`."
+    )
     total_count: int = Field(
         ge=0, title="Total", description="All events that the filters let through.", examples=[60]
     )

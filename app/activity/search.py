@@ -37,7 +37,13 @@ from sqlalchemy.sql.selectable import LateralFromClause
 from app.activity.describe import describe_event
 from app.activity.hours import COUNTED_UNTIL, HOUR
 from app.activity.kinds import SUCCEEDED
-from app.activity.log_page import ActivityData, ActivitySummary, AppliedFilters, Event, Status
+from app.activity.log_page import (
+    ActivityData,
+    ActivityLogEvent,
+    ActivitySummary,
+    AppliedFilters,
+    Status,
+)
 from app.database import Session, Sessions
 from app.models import LMS_EVENTS, REQUEST_ID, ActivityEvent, ActivityHour, User
 
@@ -212,7 +218,7 @@ def select_counts(filters: AppliedFilters) -> Select[str, Status, int]:
 
 async def _newest(
     session: Session, filters: AppliedFilters, event_types: Sequence[str]
-) -> list[Event]:
+) -> list[ActivityLogEvent]:
     found = await session.execute(
         NEWEST if filters.request_id is None else NEWEST_OF_REQUEST,
         {
@@ -226,17 +232,17 @@ async def _newest(
     return [_event(row) for row in found.mappings()]
 
 
-async def find_failure(session: Session, request_id: str) -> Event | None:
+async def find_failure(session: Session, request_id: str) -> ActivityLogEvent | None:
     """The last one of a request that failed."""
     found = await session.execute(_FAILURES, {"request_id": request_id, "at_most": 1})
     row = found.mappings().one_or_none()
     return _event(row) if row else None
 
 
-def _event(row: RowMapping) -> Event:
+def _event(row: RowMapping) -> ActivityLogEvent:
     data = row["event_data"] or {}
     duration_ms = row["duration_ms"]
     if duration_ms is None and isinstance(data.get("processing_time_ms"), int):
         duration_ms = data["processing_time_ms"]  # where a webhook says it
     said = {"description": describe_event(row["event_type"], data)}
-    return Event(**{**row, "event_data": data, "duration_ms": duration_ms, **said})
+    return ActivityLogEvent(**{**row, "event_data": data, "duration_ms": duration_ms, **said})

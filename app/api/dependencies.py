@@ -23,6 +23,8 @@ from app.storage.bucket import Bucket
 from app.submissions.work import Intake
 from app.text import StrictJsonError, load_json
 
+FORM = "application/x-www-form-urlencoded"
+
 
 @dataclass(frozen=True)
 class Resources:

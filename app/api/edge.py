@@ -2,8 +2,9 @@
 
 `Edge` gives each request an id, refuses what is no proper request before anybody reads it (SECURITY
 D16), puts the security headers on every response (D17), and writes one log line that holds no
-query, address, name or token. `LastResort`, the innermost, turns the unexpected into a 500 that
-tells nothing; what stands between the two adds its headers to that as well.
+query, address, name or token. `HeadAsGet` gives every GET its HEAD. `LastResort`, the innermost,
+turns the unexpected into a 500 that tells nothing; what stands between the two adds its headers to
+that as well.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import metrics
-from app.api.problems import on_service_error, on_unexpected
+from app.api.problems import WITHOUT_HEAD, on_service_error, on_unexpected
 from app.clock import new_id
 from app.errors import HeaderTooLargeError, RequestInvalidError, ServiceError
 from app.fields import REQUEST_ID_PATTERN
@@ -111,6 +112,26 @@ class LastResort:
             if has_begun or scope["type"] != "http":
                 raise  # only closing the connection can show it
             await (await on_unexpected(Request(scope)))(scope, receive, send)
+
+
+class HeadAsGet:
+    """HEAD is answered as GET is; the server itself keeps the body back."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope.get("method")
+
+        async def send_as_asked(message: Message) -> None:
+            scope["method"] = method
+            await send(message)
+
+        if method == "HEAD" and scope["path"] not in WITHOUT_HEAD:
+            scope["method"] = "GET"  # in place, so that the outer layers learn the route
+            await self._app(scope, receive, send_as_asked)
+        else:
+            await self._app(scope, receive, send)
 
 
 class _Exchange:

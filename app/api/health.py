@@ -15,18 +15,19 @@ router = APIRouter(tags=["health"])
 CHECK_SECONDS = 4
 
 
+Health = Literal["ok", "failed"]
+
+
 class Alive(BaseModel):
     """The process answers."""
 
-    status: Literal["ok"] = Field(description="Always `ok`.", examples=["ok"])
+    status: Health = Field(description="Always `ok`.", examples=["ok"])
 
 
 class Readiness(BaseModel):
     """Whether requests can be served, and what fails if not."""
 
-    status: Literal["ok", "failed"] = Field(
-        description="`ok` when every check holds.", examples=["ok"]
-    )
+    status: Health = Field(description="`ok` when every check holds.", examples=["ok"])
     checks: dict[Literal["database", "schema", "storage"], bool] = Field(
         description="Each dependency by name; `schema` is true when all migrations are applied.",
         examples=[{"database": True, "schema": True, "storage": True}],

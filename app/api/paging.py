@@ -2,14 +2,16 @@
 
 A page begins after the id where the one before it ended, so that pages stay whole while rows are
 added. A cursor is that id, or another number of 128 bits, with our seal; it belongs to one list.
+The header `Link` leads to the next page as well (RFC 8288).
 """
 
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 from uuid import UUID
 
+from fastapi import Depends, Request, Response
 from pydantic import ConfigDict, Field, SecretStr
 
 from app.errors import FieldInvalidError
@@ -49,6 +51,31 @@ NextCursor = Annotated[
 ]
 
 
+LINKED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "headers": {
+            "Link": {
+                "description": "The next page, `rel=next`; absent on the last one.",
+                "schema": {"type": "string"},
+                "example": f'</internal/v1/list?cursor={CURSOR_EXAMPLE}>; rel="next"',
+            }
+        }
+    }
+}
+
+
+async def _link(request: Request, response: Response) -> Callable[[str], None]:
+    def link(cursor: str) -> None:
+        here = request.url.remove_query_params(["after", "from"])
+        query = here.include_query_params(cursor=cursor).query
+        response.headers["Link"] = f'<{here.path}?{query}>; rel="next"'
+
+    return link
+
+
+Link = Annotated[Callable[[str], None], Depends(_link)]
+
+
 class ListItem(Protocol):
     @property
     def id(self) -> UUID: ...
@@ -83,6 +110,7 @@ async def read_page(
     query: PageQuery,
     fetch: Callable[[UUID | None, int], Awaitable[list[Item]]],
     cursors: Cursors,
+    link: Link,
 ) -> tuple[list[Item], str | None]:
     """One page, and the cursor of the next or None; `fetch` gives so many items after an id, in the
     list's order.
@@ -92,5 +120,8 @@ async def read_page(
     after = UUID(int=cursors.open(query.cursor)) if query.cursor else None
     found = await fetch(after, query.limit + 1)
     items = found[: query.limit]
-    is_last = len(found) == len(items)
-    return items, None if is_last else cursors.seal(items[-1].id.int)
+    if len(found) == len(items):
+        return items, None
+    next_cursor = cursors.seal(items[-1].id.int)
+    link(next_cursor)
+    return items, next_cursor

@@ -4,8 +4,8 @@ The body is flat and has the old clients' `error` string beside the standard mem
 classes document each operation, so the contract names exactly what is raised.
 """
 
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Literal
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import structlog
 from fastapi import Request
@@ -13,32 +13,40 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
+from app.api.described import REFERENCE, headers_of, occurrence
 from app.api.failures import note_failure
+from app.api.field_hints import refused_fields
 from app.api.sign_in_page import render_page, wants_page
 from app.database import OUTAGES, explain_outage, sqlstate_of
 from app.errors import (
     CourseSyncFailedError,
-    EvidenceFileTooLargeError,
     FieldInvalidError,
+    FieldMissingError,
     HeaderTooLargeError,
     MethodNotAllowedError,
-    NotFoundError,
     RequestInvalidError,
     RosterFailedError,
+    RouteNotFoundError,
     ServiceError,
     SignInFailedError,
     SubmissionFailedError,
     TokenExchangeFailedError,
     UnauthorizedError,
 )
+from app.fields import UUID_EXAMPLE, ProblemCode
 
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 
-# What the edge answers on any route.
-EVERYWHERE: tuple[type[ServiceError], ...] = (RequestInvalidError, HeaderTooLargeError)
+# What the edge answers on any route, and the router on any path.
+EVERYWHERE: tuple[type[ServiceError], ...] = (
+    RequestInvalidError,
+    MethodNotAllowedError,
+    HeaderTooLargeError,
+)
 
 # What an unexpected failure of a route says to its old clients.
 UNEXPECTED: dict[str, type[ServiceError]] = {
@@ -49,15 +57,25 @@ UNEXPECTED: dict[str, type[ServiceError]] = {
     "/spark/webhook/roster": RosterFailedError,
 }
 
+# A HEAD here would spend a launch token, and nobody would get the code (DESIGN R32).
+WITHOUT_HEAD = ("/spark/sso",)
+
 # Routes whose old clients read `success` (CONTRACT 9.2, 11), by how their paths begin.
 SAY_SUCCESS = ("/internal/v1/activity", "/internal/v1/evidence/")
 
 
-class FileFault(BaseModel):
-    """What is wrong with one file."""
+class Fault(BaseModel):
+    """What is wrong with one file or field."""
 
-    file: str = Field(description="The sender's name for the file.", examples=["notes.zip"])
-    code: str = Field(description="A stable code.", examples=["file_type_not_allowed"])
+    file: str | None = Field(
+        None, description="The sender's name for the file.", examples=["notes.zip"]
+    )
+    pointer: str | None = Field(
+        None,
+        description="The field: a JSON pointer into the body (RFC 6901), or to a parameter.",
+        examples=["#/blocks/0/type"],
+    )
+    code: ProblemCode = Field(description="A stable code.", examples=["file_type_not_allowed"])
     detail: str = Field(
         description="A sentence for people.", examples=["File type application/zip not allowed"]
     )
@@ -73,12 +91,14 @@ class Problem(BaseModel):
     title: str = Field(description="The kind of problem in words.", examples=["Signature invalid"])
     status: int = Field(description="The HTTP status again.", examples=[401])
     detail: str = Field(description="This occurrence in words.", examples=["Invalid signature"])
-    code: str = Field(description="A stable code to decide by.", examples=["signature_invalid"])
+    code: ProblemCode = Field(
+        description="A stable code to decide by.", examples=["signature_invalid"]
+    )
     error: str = Field(
         description="The text that older clients show; always a string.",
         examples=["Invalid signature"],
     )
-    success: Literal[False] | None = Field(
+    success: bool | None = Field(
         None,
         description="Always false, on the internal routes whose older clients read it.",
         examples=[False],
@@ -88,8 +108,8 @@ class Problem(BaseModel):
         description="What to do.",
         examples=["Sign the exact bytes that are sent."],
     )
-    errors: list[FileFault] | None = Field(
-        None, description="Every file at fault, when there are several."
+    errors: list[Fault] | None = Field(
+        None, description="Every file at fault, when there are several; or the fields at fault."
     )
     retry_after: int | None = Field(
         None, description="Seconds after which a retry makes sense.", examples=[5]
@@ -104,27 +124,16 @@ class Problem(BaseModel):
     )
     request_id: str = Field(
         description="Name it when you ask us; also in the X-Request-Id header.",
-        examples=["0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"],
+        examples=[UUID_EXAMPLE],
     )
 
 
 def render(error: ServiceError, request: Request) -> Response:
     """The response for a failure. Holds nothing of the exception but what `errors` wrote."""
     request.state.problem = error.code
-    problem = Problem(
-        type=f"/problems/{error.code}",
-        title=error.title,
-        status=error.status,
-        detail=error.error_text,
-        code=error.code,
-        error=error.error_text,
-        success=False if request.url.path.startswith(SAY_SUCCESS) else None,
-        hint=error.hint_text,
-        errors=[_file_fault(fault) for fault in error.files] or None,
-        retry_after=error.retry_after,
-        request_id=request_id_of(request),
-        **_sizes(error),
-    )
+    problem = _describe(error, request_id_of(request))
+    if request.url.path.startswith(SAY_SUCCESS):
+        problem.success = False
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
     if isinstance(error, UnauthorizedError):
         headers["WWW-Authenticate"] = error.scheme
@@ -136,14 +145,37 @@ def render(error: ServiceError, request: Request) -> Response:
     )
 
 
-def _file_fault(fault: ServiceError) -> FileFault:
-    return FileFault(file=fault.file or "", code=fault.code, detail=fault.error_text)
+def _describe(error: ServiceError, request_id: str) -> Problem:
+    return Problem(
+        type=f"/problems/{error.code}",
+        title=error.title,
+        status=error.status,
+        detail=error.error_text,
+        code=error.code,
+        error=error.error_text,
+        hint=error.hint_text,
+        errors=[_fault(fault) for fault in error.faults or _fields(error)] or None,
+        retry_after=error.retry_after,
+        request_id=request_id,
+        **_sizes(error),
+    )
 
 
-def _sizes(error: ServiceError) -> dict[str, int]:
-    if not isinstance(error, EvidenceFileTooLargeError):
-        return {}
-    return {"file_size": error.file_size, "max_size": error.max_size}
+def _fields(error: ServiceError) -> list[ServiceError]:
+    """The error itself, if it is about a field that it names."""
+    is_of_field = isinstance(error, FieldMissingError | FieldInvalidError)
+    return [error] if is_of_field and "name" in error.values else []
+
+
+def _fault(fault: ServiceError) -> Fault:
+    if not _fields(fault):
+        return Fault(file=fault.file or "", code=fault.code, detail=fault.error_text)
+    place = str(fault.values["name"]).replace("~", "~0").replace("/", "~1").replace(".", "/")
+    return Fault(pointer=f"#/{place}", code=fault.code, detail=fault.hint_text or fault.error_text)
+
+
+def _sizes(error: ServiceError) -> dict[str, Any]:
+    return {name: size for name, size in error.values.items() if name.endswith("_size")}
 
 
 def request_id_of(request: Request) -> str:
@@ -171,14 +203,30 @@ async def on_outage(request: Request, error: Exception) -> Response:
 
 async def on_http_exception(request: Request, error: HTTPException) -> Response:
     """What the router itself says: unknown path or method."""
-    kinds: dict[int, type[ServiceError]] = {404: NotFoundError, 405: MethodNotAllowedError}
-    return render(kinds.get(error.status_code, RequestInvalidError)(), request)
+    kinds: dict[int, type[ServiceError]] = {404: RouteNotFoundError, 405: MethodNotAllowedError}
+    response = render(kinds.get(error.status_code, RequestInvalidError)(), request)
+    if error.headers and "Allow" in error.headers:
+        methods = _routed_methods(request).union(error.headers["Allow"].split(", "))
+        response.headers["Allow"] = ", ".join(sorted(methods))
+    return response
+
+
+def _routed_methods(request: Request) -> set[str]:
+    """Of all routes of this path: the router names those of the first alone."""
+    methods = {
+        method
+        for method in ("GET", "POST", "PUT", "DELETE")
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    }
+    has_head = "GET" in methods and request.url.path not in WITHOUT_HEAD
+    return methods | {"HEAD"} if has_head else methods
 
 
 async def on_validation_error(request: Request, error: RequestValidationError) -> Response:
-    """Names the field and never its value."""
-    place = str(error.errors()[0]["loc"][-1])
-    return await on_service_error(request, FieldInvalidError(name=place))
+    faults = [*refused_fields(request, error)]
+    faults[0].faults = [*faults]
+    return await on_service_error(request, faults[0])
 
 
 HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
@@ -199,58 +247,23 @@ def problems(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     by_status: dict[int, list[type[ServiceError]]] = {}
     for error in dict.fromkeys((*errors, *EVERYWHERE)):
         by_status.setdefault(error.status, []).append(error)
-    return {status: _response(kinds) for status, kinds in sorted(by_status.items())}
-
-
-def json_body(model: type[BaseModel]) -> dict[str, Any]:
-    """`openapi_extra` of a route that reads its JSON itself."""
-    content = {"application/json": {"schema": inline_schema(model)}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The model's schema without references, which would point nowhere inside a contract."""
-    schema = model.model_json_schema()
-    parts = schema.pop("$defs", {})
-
-    def inline(value: Any) -> Any:
-        if isinstance(value, list):
-            return [inline(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        if reference := value.get("$ref"):
-            return inline(parts[reference.rpartition("/")[2]])
-        return {name: inline(item) for name, item in value.items()}
-
-    inlined: dict[str, Any] = inline(schema)
-    return inlined
-
-
-def _response(kinds: Iterable[type[ServiceError]]) -> dict[str, Any]:
-    described = [f"`{kind.code}` {kind.error}" for kind in kinds]
     return {
-        "description": "; ".join(dict.fromkeys(described)),
-        "content": {
-            MEDIA_TYPE: {
-                "schema": {"$ref": "#/components/schemas/Problem"},
-                "examples": {kind.code: _example(kind) for kind in kinds},
-            }
-        },
+        status: {
+            "description": "; ".join(
+                dict.fromkeys(f"`{kind.code}` {kind.title}" for kind in kinds)
+            ),
+            "headers": headers_of(kinds),
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": REFERENCE.format(model="Problem")},
+                    "examples": {kind.code: _example(occurrence(kind)) for kind in kinds},
+                }
+            },
+        }
+        for status, kinds in sorted(by_status.items())
     }
 
 
-def _example(kind: type[ServiceError]) -> dict[str, Any]:
-    value: dict[str, Any] = {
-        "type": f"/problems/{kind.code}",
-        "title": kind.title,
-        "status": kind.status,
-        "detail": kind.error,
-        "code": kind.code,
-        "error": kind.error,
-        "request_id": "0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d",
-    }
-    if kind.hint:
-        value["hint"] = kind.hint
-    if kind.retry_after:
-        value["retry_after"] = kind.retry_after
-    return {"summary": kind.title, "value": value}
+def _example(error: ServiceError) -> dict[str, Any]:
+    problem = _describe(error, UUID_EXAMPLE)
+    return {"summary": error.title, "value": problem.model_dump(exclude_none=True)}

@@ -1,6 +1,6 @@
 """The answer to a submission that is kept: to Spark, and to an operator who replays it."""
 
-from typing import Literal
+from typing import Any
 
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
@@ -30,7 +30,7 @@ class SubmittedFile(fields.ContractModel):
 class SubmissionAnswer(fields.ContractModel):
     """The submission is kept. `completion_id` is the same for every revision and repetition."""
 
-    status: Literal["success"] = Field(description="Always `success`.", examples=["success"])
+    status: fields.HandedIn = Field(description="Always `success`.", examples=["success"])
     completion_id: fields.Id = Field(description="The student's completion of this task.")
     submission_id: fields.Id = Field(description="This handing-in.")
     revision: int = Field(description="1 for the first handing-in, then counted up.", examples=[1])
@@ -44,7 +44,20 @@ class SubmissionAnswer(fields.ContractModel):
         title="XP awarded", description="By this request; a task pays once.", examples=[100]
     )
     files: list[SubmittedFile] = Field(description="In the order they were received.")
+    warnings: fields.Warnings
     request_id: fields.RequestId
+
+
+REPLAYED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "headers": {
+            "Idempotent-Replayed": {
+                "description": "`true` on the answer that this message was given before.",
+                "schema": {"type": "string", "examples": ["true"]},
+            }
+        }
+    }
+}
 
 
 def answer_submission(recorded: SubmissionOutcome, request_id: str) -> Response:

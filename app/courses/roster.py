@@ -94,7 +94,7 @@ class RosterPayload(_Course):
 class StudentPayload(RosterEntry, _Course):
     """The same for one student, without a list."""
 
-    model_config = ConfigDict(title="One student")
+    model_config = ConfigDict(title="OneStudent")
 
     @property
     def entries(self) -> Sequence[RosterEntry]:

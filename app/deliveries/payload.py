@@ -56,10 +56,12 @@ def _text(value: object) -> object:
     return clean_text(value) if isinstance(value, str) else value
 
 
+_BOUNDS = Field(min_length=1, max_length=255)
+# An integer is read, too; generated clients have no type for either of two.
 Identifier = Annotated[
     str,
-    Field(min_length=1, max_length=255),
-    BeforeValidator(identifier_text, json_schema_input_type=str | int),
+    _BOUNDS,
+    BeforeValidator(identifier_text, json_schema_input_type=Annotated[str, _BOUNDS]),
 ]
 FreeText = Annotated[str, BeforeValidator(_text)]
 MomentText = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str)]

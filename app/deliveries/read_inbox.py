@@ -8,13 +8,15 @@ from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, Select, bindparam, literal, select
+from sqlalchemy import ColumnElement, Select, bindparam, case, literal, select
 
 from app import fields
 from app.database import Sessions
 from app.deliveries.inbox import JSON, KEPT_TEXTS, SUBMISSION_ROUTE
 from app.errors import NotFoundError
 from app.models import IdempotencyKey, InboxDelivery
+
+Outcome = Literal["success", "refused"]
 
 
 class DeliveryFilter(fields.ContractModel):
@@ -30,8 +32,14 @@ class DeliveryFilter(fields.ContractModel):
         description="Refused with this code.",
         examples=["assignment_not_found"],
     )
-    status: Literal["success", "refused"] | None = Field(
-        None, description="Its outcome.", examples=["refused"]
+    outcome: Outcome | None = Field(
+        None, description="Only deliveries with this outcome.", examples=["refused"]
+    )
+    status: Outcome | None = Field(
+        None,
+        description="The old name of `outcome`.",
+        examples=["refused"],
+        json_schema_extra={"deprecated": True},
     )
     request_id: fields.OfRequest = None
     webhook_id: fields.SparkId | None = Field(
@@ -53,11 +61,18 @@ class DeliveryAnswer(fields.ContractModel):
     replayed_at: fields.NullableMoment = Field(
         description="When it was last processed again; then the outcome is that of the replay."
     )
-    status: int = Field(
-        ge=200, le=599, description="The HTTP status of its outcome.", examples=[200]
+    outcome: Outcome = Field(description="Whether it was answered 200.", examples=["success"])
+    http_status: int = Field(
+        ge=200, le=599, title="HTTP status", description="Of its outcome.", examples=[200]
     )
-    code: str | None = Field(
-        max_length=64,
+    status: int = Field(
+        ge=200,
+        le=599,
+        description="The old name of `http_status`.",
+        examples=[200],
+        json_schema_extra={"deprecated": True},
+    )
+    code: fields.ProblemCode | None = Field(
         description="Why it was refused; null for a success.",
         examples=["assignment_not_found"],
     )
@@ -105,11 +120,14 @@ _REPLAYABLE = (
     & _IS_KEPT
     & ((InboxDelivery.media_type == JSON) | _IS_ANSWERED)
 )
-_COLUMNS = InboxDelivery.__table__.c
-_DELIVERIES = select(
-    *(_COLUMNS[name] for name in DeliveryAnswer.model_fields if name != "replayable"),
-    _REPLAYABLE.label("replayable"),
-)
+_IS_SUCCESS = InboxDelivery.code.is_(None)
+_FOUND: dict[str, ColumnElement[Any]] = {
+    **InboxDelivery.__table__.c,
+    "replayable": _REPLAYABLE,
+    "outcome": case((_IS_SUCCESS, "success"), else_="refused"),
+    "http_status": InboxDelivery.__table__.c.status,
+}
+_DELIVERIES = select(*(_FOUND[name].label(name) for name in DeliveryAnswer.model_fields))
 _ONE = _DELIVERIES.where(InboxDelivery.id == bindparam("delivery_id"))
 
 
@@ -147,9 +165,8 @@ def _conditions(filters: DeliveryFilter, before: UUID | None) -> Iterator[Column
         yield InboxDelivery.spark_assignment_id == filters.spark_assignment_id
     if filters.code is not None:
         yield InboxDelivery.code == filters.code
-    if filters.status is not None:
-        is_success = InboxDelivery.code.is_(None)
-        yield is_success if filters.status == "success" else ~is_success
+    for outcome in {filters.outcome, filters.status} - {None}:
+        yield _IS_SUCCESS if outcome == "success" else ~_IS_SUCCESS
     if filters.request_id is not None:
         yield InboxDelivery.request_id == filters.request_id
     if filters.webhook_id is not None:

@@ -1,7 +1,7 @@
 """A completion as the main app shows it: what was paid, the evidence blocks, the files."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -10,8 +10,8 @@ from sqlalchemy import RowMapping, bindparam, func, select
 from app.activity.audit import record_audit
 from app.database import Session, Sessions
 from app.errors import NotFoundError
-from app.evidence.editor_document import Block
-from app.evidence.link_file import File, link_file
+from app.evidence.editor_document import EditorBlock
+from app.evidence.link_file import HandedInFile, link_file
 from app.evidence.links import Links
 from app.evidence.revision_files import FILES_OF, list_files
 from app.fields import DocumentId, Id, Moment, QuestId, UserId
@@ -26,7 +26,7 @@ from app.storage.bucket import Bucket
 from app.storage.kept_file import KeptFile
 
 
-class Document(BaseModel):
+class CompletionDocument(BaseModel):
     """The student's evidence document for the task."""
 
     id: DocumentId
@@ -35,8 +35,8 @@ class Document(BaseModel):
     )
 
 
-class CompletionAnswer(BaseModel):
-    """A completed task with its evidence."""
+class CompletionFacts(BaseModel):
+    """A completed task."""
 
     id: Id = Field(description="The completion.")
     user_id: UserId
@@ -47,9 +47,16 @@ class CompletionAnswer(BaseModel):
     revision: int | None = Field(
         description="The current revision; null if it did not come from Spark.", examples=[1]
     )
-    document: Document | None = Field(description="Null when there is no evidence document.")
-    blocks: list[Block] = Field(description="In order.")
-    files: list[File] = Field(
+    document: CompletionDocument | None = Field(
+        description="Null when there is no evidence document."
+    )
+
+
+class CompletionAnswer(CompletionFacts):
+    """A completed task with its evidence."""
+
+    blocks: list[EditorBlock] = Field(description="In order.")
+    files: list[HandedInFile] = Field(
         description=(
             "As handed in with the current revision, in the order received, also what the student"
             " has hidden or removed since: show others `blocks` that are not private."
@@ -57,7 +64,7 @@ class CompletionAnswer(BaseModel):
     )
 
 
-_COMPLETION = (
+COMPLETIONS = (
     select(
         QuestTaskCompletion.id,
         QuestTaskCompletion.user_id,
@@ -85,10 +92,10 @@ _COMPLETION = (
         (SubmissionRevision.completion_id == QuestTaskCompletion.id)
         & SubmissionRevision.replaced_at.is_(None),
     )
-    .where(QuestTaskCompletion.id == bindparam("completion_id"))
 )
+_COMPLETION = COMPLETIONS.where(QuestTaskCompletion.id == bindparam("completion_id"))
 _BLOCKS = (
-    select(*(EvidenceBlock.__table__.c[name] for name in Block.model_fields))
+    select(*(EvidenceBlock.__table__.c[name] for name in EditorBlock.model_fields))
     .where(EvidenceBlock.document_id == bindparam("document_id"))
     .order_by(EvidenceBlock.order_index)
 )
@@ -109,10 +116,9 @@ async def get_completion(
         files = await _files(session, facts)
     links = Links(bucket, facts["user_id"])
     return CompletionAnswer(
-        **facts,
-        document=_document(facts),
+        **completion_facts(facts),
         blocks=[
-            Block.model_validate({**block, "content": await links.show(block["content"])})
+            EditorBlock.model_validate({**block, "content": await links.show(block["content"])})
             for block in blocks.mappings()
         ],
         files=[await link_file(bucket, file, now) for file in files],
@@ -124,7 +130,14 @@ async def _files(session: Session, facts: RowMapping) -> list[KeptFile]:
     return (await list_files(session, [files_of]))[files_of] if files_of else []
 
 
-def _document(facts: RowMapping) -> Document | None:
+def completion_facts(facts: RowMapping) -> dict[str, Any]:
+    """A row of COMPLETIONS with its document."""
+    return {**facts, "document": _document(facts)}
+
+
+def _document(facts: RowMapping) -> CompletionDocument | None:
     if facts["document_id"] is None:
         return None
-    return Document.model_validate({"id": facts["document_id"], "status": facts["document_status"]})
+    return CompletionDocument.model_validate(
+        {"id": facts["document_id"], "status": facts["document_status"]}
+    )

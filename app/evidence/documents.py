@@ -69,8 +69,10 @@ def evidence_text(document_id: ColumnElement[UUID]) -> ColumnElement[str]:
 
 
 def next_version(now: ColumnElement[datetime]) -> ColumnElement[datetime]:
-    """Of a document that is written: its `updated_at` strictly grows, whatever the clock says."""
-    return func.greatest(now, EvidenceDocument.updated_at + timedelta(microseconds=1))
+    """Of a document that is written: its `updated_at` strictly grows, whatever the clock says, and
+    also if cut to milliseconds (DESIGN R38).
+    """
+    return func.greatest(now, EvidenceDocument.updated_at + timedelta(milliseconds=1))
 
 
 # Pieces of a statement that completes a task. The one document of `:user_id` and `:task_id` is

@@ -1,15 +1,43 @@
 """An evidence document as its editor reads it (CONTRACT 11)."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app.fields import ContractModel, DocumentId, Id, Moment, NullableId, NullableMoment, UserId
+from app.fields import (
+    ContractModel,
+    DocumentId,
+    Id,
+    Moment,
+    NullableId,
+    NullableMoment,
+    Revision,
+    UserId,
+)
 
-VERSION_EXAMPLE = "2026-11-23T14:30:00.123456Z"
+UPDATED_EXAMPLE = "2026-11-23T14:30:00.123456Z"
+VERSION_EXAMPLE = "v660f26dc32c40"
 Status = Literal["draft", "completed"]
 Role = Literal["student", "advisor", "parent"]
-Version = Annotated[Moment, Field(title="Updated at", examples=[VERSION_EXAMPLE])]
+Writer = Literal["spark", Role]
+UpdatedAt = Annotated[
+    Moment, Field(description="When it was written last.", examples=[UPDATED_EXAMPLE])
+]
+Version = Annotated[
+    str,
+    Field(
+        description="The document's version, opaque: send it with what is saved.",
+        examples=[VERSION_EXAMPLE],
+    ),
+]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def version_of(updated_at: datetime) -> str:
+    """What clients compare, in a form that none of them takes for a moment or a number and cuts."""
+    return f"v{(updated_at - _EPOCH) // timedelta(microseconds=1):x}"
 
 
 class EvidenceDocumentAnswer(ContractModel):
@@ -24,13 +52,12 @@ class EvidenceDocumentAnswer(ContractModel):
     )
     is_confidential: bool = Field(description="Hidden from portfolio readers.", examples=[False])
     created_at: Moment = Field(description="When it was made.")
-    updated_at: Version = Field(
-        description="Its version: send it, as it is written, with what is saved."
-    )
+    updated_at: UpdatedAt
+    version: Version
     completed_at: NullableMoment = Field(description="Null for a draft.")
 
 
-class Block(BaseModel):
+class EditorBlock(BaseModel):
     """One evidence block, in the shape of the front end's editor."""
 
     id: Id = Field(description="The block.")
@@ -53,31 +80,34 @@ class Block(BaseModel):
     uploaded_by_role: Role = Field(description="In which role.", examples=["student"])
 
 
-class WrittenBySpark(ContractModel):
-    """The block shows the current revision, and the next one replaces it."""
+def _is_none(value: object) -> bool:
+    return value is None
 
-    written_by: Literal["spark"] = Field(description="Always `spark`.", examples=["spark"])
-    submission_id: Id = Field(description="The handing-in.")
-    revision: int = Field(ge=1, description="Its number.", examples=[1])
+
+class Provenance(ContractModel):
+    """Who wrote the block. Spark's shows the current revision, and the next one replaces it; no
+    revision replaces what was written or edited here.
+    """
+
+    written_by: Writer = Field(
+        description="Spark, or in which role. The other members are of Spark's.",
+        examples=["spark"],
+    )
+    submission_id: NullableId = Field(None, exclude_if=_is_none, description="The handing-in.")
+    revision: Revision | None = Field(None, exclude_if=_is_none, description="Its number.")
     sha256: str | None = Field(
+        None,
+        exclude_if=_is_none,
         title="SHA-256",
         description="Of the file, or of the text, as it was handed in; hexadecimal.",
         examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
     )
 
 
-class WrittenHere(ContractModel):
-    """The block was written or edited here, and no revision replaces it."""
-
-    written_by: Role = Field(description="In which role.", examples=["student"])
-
-
-class EvidenceBlockAnswer(Block):
+class EvidenceBlockAnswer(EditorBlock):
     """One evidence block, and where it came from."""
 
     uploaded_by_name: str | None = Field(
         title="Uploaded by name", description="The name of who added it.", examples=["Ada Example"]
     )
-    provenance: WrittenBySpark | WrittenHere = Field(
-        title="Provenance", description="Whose the block is."
-    )
+    provenance: Provenance = Field(description="Whose the block is.")

@@ -9,7 +9,7 @@ from app.storage.bucket import LINK_SECONDS, Bucket
 from app.storage.kept_file import KeptFile
 
 
-class File(BaseModel):
+class HandedInFile(BaseModel):
     """A file of a revision."""
 
     id: Id = Field(description="The file.")
@@ -23,8 +23,8 @@ class File(BaseModel):
     url_expires_at: Moment = Field(description="Until then the link works.")
 
 
-async def link_file(bucket: Bucket, file: KeptFile, now: datetime) -> File:
-    return File(
+async def link_file(bucket: Bucket, file: KeptFile, now: datetime) -> HandedInFile:
+    return HandedInFile(
         id=file.id,
         filename=file.filename,
         content_type=file.content_type,

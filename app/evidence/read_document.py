@@ -16,8 +16,8 @@ from app.errors import NotFoundError
 from app.evidence.editor_document import (
     EvidenceBlockAnswer,
     EvidenceDocumentAnswer,
-    WrittenBySpark,
-    WrittenHere,
+    Provenance,
+    version_of,
 )
 from app.models import (
     EvidenceBlock,
@@ -137,9 +137,8 @@ def _evidence(rows: Sequence[RowMapping]) -> Evidence:
     if not rows:
         raise NotFoundError
     first = rows[0]
-    has_document = first["document_id"] is not None
     return Evidence(
-        document=EvidenceDocumentAnswer(**_part(first, "document_")) if has_document else None,
+        document=_document(first) if first["document_id"] else None,
         blocks=[
             EvidenceBlockAnswer(
                 **_part(row, "block_"), uploaded_by_name=row["name"], provenance=_provenance(row)
@@ -152,13 +151,18 @@ def _evidence(rows: Sequence[RowMapping]) -> Evidence:
     )
 
 
-def _provenance(row: RowMapping) -> WrittenBySpark | WrittenHere:
+def _document(row: RowMapping) -> EvidenceDocumentAnswer:
+    facts = _part(row, "document_")
+    return EvidenceDocumentAnswer(**facts, version=version_of(facts["updated_at"]))
+
+
+def _provenance(row: RowMapping) -> Provenance:
     if not row["is_by_spark"]:
-        return WrittenHere(written_by=row["block_uploaded_by_role"])
+        return Provenance(written_by=row["block_uploaded_by_role"])
     sha256, content = row["sha256"], row["block_content"]
     if sha256 is None and "text" in content:
         sha256 = hashlib.sha256(content["text"].encode()).digest()
-    return WrittenBySpark(
+    return Provenance(
         written_by="spark",
         submission_id=row["revision_id"],
         revision=row["revision"],

@@ -69,8 +69,9 @@ async def attach_file(
 ) -> tuple[dict[str, Any], datetime]:
     """What the block has of the file, and the document's version.
 
-    Raises NotFoundError, FieldInvalidError for a block that takes no file, RateLimitedError,
-    OverloadedError, and what is wrong with the form or the file; then nothing has changed.
+    Raises NotFoundError, FieldInvalidError for a block that takes no file, EvidenceChangedError,
+    RateLimitedError, OverloadedError, and what is wrong with the form or the file; then nothing has
+    changed.
     """
     sessions, bucket = destination.sessions, destination.bucket
     kind = await _find_kind(sessions, block_id, user_id=editor.user_id)

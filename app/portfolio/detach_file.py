@@ -19,8 +19,8 @@ FILE_BLOCKS = ("image", "video", "document")
 async def detach_file(
     sessions: Sessions, bucket: Bucket, block_id: UUID, editor: Editor
 ) -> datetime:
-    """The document's version. Repeatable. Raises NotFoundError, or FieldInvalidError for a block
-    that holds no file.
+    """The document's version. Repeatable. Raises NotFoundError, EvidenceChangedError, or
+    FieldInvalidError for a block that holds no file.
     """
     async with sessions() as session, session.begin():
         opened, block = await open_block(session, bucket, block_id, editor)

@@ -11,14 +11,19 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.deliveries.payload import MomentText, read_payload
 from app.errors import FieldInvalidError
+from app.evidence.editor_document import UPDATED_EXAMPLE, VERSION_EXAMPLE
 from app.evidence.links import json_objects
 from app.storage.bucket import Bucket
 from app.text import clean_text
 
+EXAMPLE: dict[str, Any] = {
+    "blocks": [{"type": "text", "content": {"text": "Rain fell on four of seven days."}}],
+    "status": "draft",
+}
 MAX_BLOCKS = 500
 MAX_CONTENT_BYTES = 64 * 1024  # beside the text
 MAX_VALUES = 20_000  # of all contents together: they are walked through while the lock is held
@@ -39,19 +44,38 @@ def _user_id(value: object) -> UUID | None:
     return _block_id(value)
 
 
+def _as_read(schema: dict[str, Any]) -> None:
+    """In the contract: what was read says `block_type`, what editors send `type`."""
+    kind = schema["properties"]["type"]
+    schema["properties"]["block_type"] = kind | {
+        "title": "Block type",
+        "description": "In place of `type`, as it was read.",
+    }
+    schema["required"].remove("type")
+
+
 class BlockDraft(BaseModel):
-    """A block to be saved. Unknown fields are ignored; so is `order`."""
+    """A block to be saved, as it was read or with `type`. Unknown fields are ignored; so is
+    `order`.
+    """
 
-    model_config = ConfigDict(strict=True, hide_input_in_errors=True, title="Block")
+    model_config = ConfigDict(
+        strict=True, hide_input_in_errors=True, title="BlockToSave", json_schema_extra=_as_read
+    )
 
-    id: Annotated[UUID | None, BeforeValidator(_block_id, json_schema_input_type=Any)] = Field(
-        None,
-        title="Block id",
-        description="The UUID it was read with. Anything else, or nothing, makes a new block.",
-        examples=["temp-1", "0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"],
+    id: Annotated[UUID | None, BeforeValidator(_block_id, json_schema_input_type=str | None)] = (
+        Field(
+            None,
+            title="Block id",
+            description="The UUID it was read with. Anything else, or nothing, makes a new block.",
+            examples=["temp-1", "0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"],
+        )
     )
     type: Literal["text", "image", "video", "link", "document"] = Field(
-        title="Type", description="Decides the members of `content`.", examples=["text"]
+        validation_alias=AliasChoices("type", "block_type"),
+        title="Type",
+        description="Decides the members of `content`. It or `block_type` is required.",
+        examples=["text"],
     )
     content: dict[str, Any] = Field(
         title="Content",
@@ -84,28 +108,43 @@ class BlockDraft(BaseModel):
 
 
 class EvidenceDraft(BaseModel):
-    """The document as it shall be. Unknown fields are ignored."""
+    """The document as it shall be; what was read may be sent back. Unknown fields are ignored."""
 
-    model_config = ConfigDict(strict=True, hide_input_in_errors=True, title="Evidence to save")
+    model_config = ConfigDict(
+        strict=True,
+        hide_input_in_errors=True,
+        title="EvidenceToSave",
+        json_schema_extra={"examples": [EXAMPLE]},
+    )
 
     blocks: list[BlockDraft] = Field(
         title="Blocks",
         description="All of them; the place in the list is the order.",
         max_length=MAX_BLOCKS,
     )
-    status: Literal["draft", "completed"] = Field(
+    status: Literal["draft", "completed"] | None = Field(
+        None,
         title="Status",
-        description="`completed` completes the task. A completed document stays completed.",
+        description=(
+            "`completed` completes the task. A completed document stays completed. Absent: as it"
+            " was, and a draft if it is new."
+        ),
         examples=["draft"],
+    )
+    version: str | None = Field(
+        None,
+        title="Version",
+        description=(
+            "The one that was read: saved only if nobody saved meanwhile. Without it neither a"
+            " block nor its file may be left out. `If-Match` says the same."
+        ),
+        examples=[VERSION_EXAMPLE],
     )
     updated_at: MomentText | None = Field(
         None,
         title="Updated at",
-        description=(
-            "The version that was read, as it was written: saved only if nobody saved meanwhile."
-            " Without it neither a block nor its file may be left out."
-        ),
-        examples=["2026-11-23T14:30:00.123456Z"],
+        description="In place of `version`, as it was read or cut to milliseconds.",
+        examples=[UPDATED_EXAMPLE],
     )
 
 

@@ -11,15 +11,18 @@ from uuid import UUID
 
 from app.errors import EvidenceChangedError
 from app.evidence.documents import FILE_MEMBERS
-from app.evidence.editor_document import EvidenceBlockAnswer, WrittenBySpark
+from app.evidence.editor_document import (
+    EvidenceBlockAnswer,
+    EvidenceDocumentAnswer,
+)
 from app.evidence.read_document import Evidence
 from app.portfolio.draft import BlockDraft, EvidenceDraft
-from app.portfolio.open_evidence import Editor
+from app.portfolio.open_evidence import Editor, OpenEvidence
 from app.storage.bucket import Bucket
 
 LEFT_OUT_HINT = (
     "There is a block, or a file of one, that the list does not name. Read the document again and"
-    " send its `updated_at`: then what is left out is deleted."
+    " send its `version` or `updated_at`: then what is left out is deleted."
 )
 
 
@@ -39,15 +42,31 @@ class DocumentChange:
     by_spark: Sequence[UUID] = ()
 
 
-def check_version(before: Evidence, draft: EvidenceDraft, bucket: Bucket) -> None:
+def check_version(opened: OpenEvidence, draft: EvidenceDraft, bucket: Bucket) -> None:
     """Raises EvidenceChangedError."""
-    version = before.document.updated_at if before.document else None
+    before = opened.before
     known = {block.id for block in before.blocks}
     named = {block.id for block in draft.blocks if block.id}
-    if draft.updated_at not in (None, version) or not named <= known:
+    if not _fits(before.document, draft) or not named <= known:
         raise EvidenceChangedError
-    if draft.updated_at is None and (known - named or _takes_a_file(before, draft, bucket)):
+    if not _names_version(draft, opened.editor) and (
+        known - named or _takes_a_file(before, draft, bucket)
+    ):
         raise EvidenceChangedError(hint=LEFT_OUT_HINT)
+
+
+def _fits(document: EvidenceDocumentAnswer | None, draft: EvidenceDraft) -> bool:
+    """Clients in JavaScript cut moments to milliseconds; no two versions are the same then."""
+    if document is None:
+        return draft.version is None and draft.updated_at is None
+    exact = document.updated_at
+    cut = exact.replace(microsecond=exact.microsecond // 1000 * 1000)
+    return draft.version in (None, document.version) and draft.updated_at in (None, exact, cut)
+
+
+def _names_version(draft: EvidenceDraft, editor: Editor) -> bool:
+    """Whether the editor has seen what is there."""
+    return any((draft.version, draft.updated_at, set(editor.versions) - {"*"}))
 
 
 def _takes_a_file(before: Evidence, draft: EvidenceDraft, bucket: Bucket) -> bool:
@@ -64,8 +83,9 @@ def _takes_a_file(before: Evidence, draft: EvidenceDraft, bucket: Bucket) -> boo
 def merge(before: Evidence, draft: EvidenceDraft, editor: Editor) -> DocumentChange:
     """The version was checked."""
     known = {block.id: block for block in before.blocks}
+    seen = _names_version(draft, editor)
     rows = [
-        _kept_row(known[block.id], block, place, seen=draft.updated_at is not None)
+        _kept_row(known[block.id], block, place, seen=seen)
         if block.id
         else _new_row(block, place, editor)
         for place, block in enumerate(draft.blocks)
@@ -112,7 +132,7 @@ def replace_content(
 
 
 def is_by_spark(block: EvidenceBlockAnswer) -> bool:
-    return isinstance(block.provenance, WrittenBySpark)
+    return block.provenance.written_by == "spark"
 
 
 def _is_same(block: EvidenceBlockAnswer, row: dict[str, Any]) -> bool:

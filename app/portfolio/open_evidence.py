@@ -2,7 +2,7 @@
 student and quest takes turns. The enrolment may be active or not, the quest finished or not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Executable, Uuid, bindparam, select
 
 from app.database import Session
-from app.errors import AccountInactiveError, NotFoundError
+from app.errors import AccountInactiveError, EvidenceChangedError, NotFoundError
 from app.evidence.editor_document import EvidenceBlockAnswer
 from app.evidence.read_document import Evidence, read_evidence
 from app.learning.enrolment import TASK_COLUMNS, Task
@@ -22,12 +22,14 @@ from app.storage.bucket import Bucket
 @dataclass(frozen=True)
 class Editor:
     """Edits the evidence of `user_id`; `caller` is for the audit log. Only a service may say that
-    somebody else wrote a block.
+    somebody else wrote a block. What is edited has one of `versions`, if any are named; `*` is
+    every one that there is.
     """
 
     user_id: UUID
     caller: str
     is_service: bool
+    versions: Collection[str]
     now: datetime
     new_id: Callable[[], UUID]
 
@@ -85,8 +87,8 @@ _BY_BLOCK = _lock(
 async def open_task(
     session: Session, bucket: Bucket, task_id: UUID, editor: Editor
 ) -> OpenEvidence:
-    """Raises NotFoundError, for another student's task as for an unknown one, or
-    AccountInactiveError while the student is being erased.
+    """Raises NotFoundError, for another student's task as for an unknown one,
+    AccountInactiveError while the student is being erased, or EvidenceChangedError.
     """
     return await _open(session, bucket, _BY_TASK, {"task_id": task_id}, editor)
 
@@ -114,4 +116,7 @@ async def _open(
         raise AccountInactiveError
     task = Task(*columns)
     before = await read_evidence(session, bucket, task.task_id, user_id=editor.user_id)
+    there = {"*", before.document.version} if before.document else set[str]()
+    if editor.versions and there.isdisjoint(editor.versions):
+        raise EvidenceChangedError
     return OpenEvidence(task, user_quest_id, is_completed, before, editor)

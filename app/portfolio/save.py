@@ -42,7 +42,7 @@ async def save_evidence(
     """Raises NotFoundError, EvidenceChangedError, EvidenceEmptyError or FieldInvalidError."""
     async with sessions() as session, session.begin():
         opened = await open_task(session, bucket, task_id, editor)
-        check_version(opened.before, draft, bucket)
+        check_version(opened, draft, bucket)
         await _settle_files(session, bucket, opened, draft)
         await _check_uploaders(session, opened, draft.blocks)
         change = merge(opened.before, draft, editor)
@@ -56,7 +56,7 @@ async def save_evidence(
 async def complete_evidence(
     sessions: Sessions, bucket: Bucket, task_id: UUID, editor: Editor
 ) -> SavedEvidence:
-    """Raises NotFoundError or EvidenceEmptyError."""
+    """Raises NotFoundError, EvidenceChangedError or EvidenceEmptyError."""
     async with sessions() as session, session.begin():
         opened = await open_task(session, bucket, task_id, editor)
         change = complete_as_it_is(opened.before)

@@ -17,6 +17,8 @@ from app.errors import SignatureMismatchError
 from app.signing import TokenKey, sign_token, verify_token
 from app.text import StrictJsonError, load_json
 
+TokenUse = Literal["access", "refresh"]
+
 
 @dataclass(frozen=True)
 class AppTokens:
@@ -42,7 +44,7 @@ class TokenIssuer:
     def issue(self, *, user_id: UUID, session_id: UUID, now: datetime) -> AppTokens:
         issued_at = int(now.timestamp())
 
-        def token(kind: Literal["access", "refresh"], seconds: int) -> str:
+        def token(kind: TokenUse, seconds: int) -> str:
             return sign_token(
                 {
                     "sub": str(user_id),
@@ -73,8 +75,9 @@ class AppClaims(BaseModel):
 
     sid: UUID
     user_id: UUID
-    type: Literal["access", "refresh"]
+    type: TokenUse
     exp: int
+    iat: int | None = None
 
 
 class BearerClaims(BaseModel):

@@ -18,11 +18,18 @@ BATCH_SESSIONS = 10_000
 
 
 async def introspect_token(
-    sessions: Sessions, token: str, *, keys: Sequence[TokenKey], now: datetime
+    sessions: Sessions,
+    token: str,
+    *,
+    may_be_refresh: bool,
+    keys: Sequence[TokenKey],
+    now: datetime,
 ) -> AppClaims | None:
-    """What an active token says; None for every other text, without a reason."""
+    """What an active token says; None for every other text, without a reason. A refresh token lets
+    nobody in, so only who expects one learns that it is active (DESIGN R39).
+    """
     claims = read_app_token(token, keys=keys, now=now)
-    if claims is None:
+    if claims is None or (claims.type == "refresh" and not may_be_refresh):
         return None
     async with sessions() as session, session.begin():
         alive = await is_open(session, claims.sid, user_id=claims.user_id)

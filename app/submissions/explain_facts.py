@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from app import fields
-from app.activity.log_page import Event
+from app.activity.log_page import ActivityLogEvent
 from app.deliveries.read_inbox import DeliveryAnswer
 from app.submissions.list_submissions import SubmissionFacts
 
@@ -125,7 +125,7 @@ class ExplainAnswer(fields.ContractModel):
         examples=["Let Spark sync the course, then let Spark send it again."],
     )
     delivery: DeliveryAnswer | None = Field(description="The one with this `request_id`.")
-    event: Event | None = Field(
+    event: ActivityLogEvent | None = Field(
         description=(
             "Where there is no such delivery, the failure with this `request_id`; `user_name` is"
             " left out."

@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.accounts.tombstones import Tombstones
-from app.activity.log_page import Event
+from app.activity.log_page import ActivityLogEvent
 from app.activity.search import find_failure
 from app.database import Session, Sessions
 from app.deliveries.read_inbox import DeliveryAnswer, DeliveryFilter, newest_deliveries
@@ -62,7 +62,7 @@ def _homework(delivery: DeliveryAnswer) -> Homework | None:
 
 
 def _judge(
-    delivery: DeliveryAnswer | None, event: Event | None, facts: HomeworkFacts | None
+    delivery: DeliveryAnswer | None, event: ActivityLogEvent | None, facts: HomeworkFacts | None
 ) -> tuple[list[str], str]:
     if delivery:
         request, step = judge_delivery(delivery)

@@ -133,11 +133,11 @@ class FileIntake:
         """Store each file; once one is refused, only look at the rest.
 
         Raises the first of FILE_FAULTS or FileMissingError, with every file at fault in its
-        `files`, or FileDigestRequiredError at once.
+        `faults`, or FileDigestRequiredError at once.
         """
         await take_files(files, self._declared, self._faults, self._take)
         if self._faults:
-            self._faults[0].files = self._faults
+            self._faults[0].faults = self._faults
             raise self._faults[0]
         return self._stored
 

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 from app.activity.audit import record_audit
 from app.database import Sessions
 from app.errors import NotFoundError
-from app.evidence.link_file import File, link_file
+from app.evidence.link_file import HandedInFile, link_file
 from app.evidence.revision_files import list_files
 from app.fields import ContractModel
 from app.models import SubmissionRevision
@@ -36,7 +36,7 @@ class SubmissionContent(ContractModel):
 class RevisionAnswer(RevisionFacts, SubmissionContent):
     """One revision, with its files."""
 
-    files: list[File] = Field(description="In the order received.")
+    files: list[HandedInFile] = Field(description="In the order received.")
 
 
 class SubmissionDetail(SubmissionFacts, SubmissionContent):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from app.deliveries.authenticate import FRESH
 from app.deliveries.payload import (
@@ -28,6 +28,16 @@ from app.errors import (
 
 LATEST_RETRY = timedelta(days=7)  # a message whose attempt is signed with its own time (D8)
 MAX_GRADE = Decimal("999.99")
+GRADE = Annotated[float, Field(ge=0, le=float(MAX_GRADE))]
+FILE_URL = WithJsonSchema({"type": "string", "format": "uri"})
+EXAMPLE: dict[str, Any] = {
+    "spark_user_id": "student_42",
+    "spark_assignment_id": "test_assignment_001",
+    "spark_course_id": "test_course_001",
+    "submission_text": "Rain fell on four of seven days.",
+    "submitted_at": "2026-11-23T14:30:00Z",
+    "grade": 95.5,
+}
 
 
 def _grade(value: object) -> object:
@@ -68,7 +78,12 @@ class DeclaredFile(BaseModel):
 class SubmissionPayload(BaseModel):
     """One handing-in. Unknown fields are ignored."""
 
-    model_config = ConfigDict(strict=True, hide_input_in_errors=True, title="Submission")
+    model_config = ConfigDict(
+        strict=True,
+        hide_input_in_errors=True,
+        title="Submission",
+        json_schema_extra={"examples": [EXAMPLE]},
+    )
 
     spark_user_id: Identifier = Field(
         title="Spark user id",
@@ -102,11 +117,11 @@ class SubmissionPayload(BaseModel):
         examples=["2026-11-23T14:30:00Z"],
     )
     grade: Annotated[
-        Decimal | None, BeforeValidator(_grade, json_schema_input_type=float | str | None)
+        Decimal | None, BeforeValidator(_grade, json_schema_input_type=GRADE | None)
     ] = Field(
         None,
         title="Grade",
-        description="0 to 999.99, a number or its text. Kept with the submission, never shown.",
+        description="0 to 999.99; its text is read, too. Kept with the submission, never shown.",
         examples=[95.5],
     )
     files: list[DeclaredFile] | None = Field(
@@ -118,7 +133,7 @@ class SubmissionPayload(BaseModel):
         ),
         max_length=1000,
     )
-    submission_files: list[Any] | None = Field(
+    submission_files: list[Annotated[Any, FILE_URL]] | None = Field(
         None,
         title="File URLs",
         description="Not accepted yet unless empty: send files as multipart/form-data.",

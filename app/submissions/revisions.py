@@ -59,6 +59,7 @@ class Revision(NamedTuple):
             "task_id": str(task.task_id),
             "xp_awarded": xp_awarded,
             "files": [file.facts for file in files],
+            "warnings": [],
         }
 
     def event(

@@ -132,7 +132,7 @@ async def test_the_page_and_the_contract_are_published_by_setting(
     ):
         for path in ("/docs", "/openapi.json"):
             assert (await browser.get(path)).status_code == (200 if published else 404)
-        assert_problem(await browser.get("/redoc"), 404, "not_found")
+        assert_problem(await browser.get("/redoc"), 404, "route_not_found")
         assert (await browser.get("/healthz")).json() == {"status": "ok"}
 
 
@@ -144,7 +144,7 @@ async def test_another_spelling_of_a_path_is_another_path(
 ) -> None:
     """P231, P032"""
     answer = await browser.get(f"{path}?token=x")
-    assert_problem(answer, 404, "not_found")
+    assert "slash" in str(assert_problem(answer, 404, "route_not_found")["hint"])
     assert "location" not in answer.headers
 
 
@@ -192,3 +192,47 @@ async def test_the_unexpected_is_a_500_that_tells_nothing(
         assert answer.headers["access-control-allow-origin"] == settings.frontend_url
     assert "unexpected_failure" in caplog.text
     assert "spark_auth_codes" not in caplog.text
+
+
+ALLOWED = {
+    "/spark/sso": "GET, POST",
+    "/spark/token": "POST",
+    "/spark/webhook/submission": "POST",
+    "/healthz": "GET, HEAD",
+    "/docs": "GET, HEAD",
+    "/static/docs.js": "GET, HEAD",
+    "/internal/v1/deliveries": "GET, HEAD",
+    "/internal/v1/evidence/documents/0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d": "GET, HEAD, POST, PUT",
+}
+
+
+@pytest.mark.parametrize("path", ALLOWED)
+async def test_a_405_names_every_method_that_the_path_has(
+    browser: httpx.AsyncClient, path: str
+) -> None:
+    """RFC 9110 section 15.5.6"""
+    answer = await browser.request("PATCH", path)
+    assert_problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == ALLOWED[path]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/static/docs.js"])
+async def test_head_is_answered_as_get_is(browser: httpx.AsyncClient, path: str) -> None:
+    whole, head = await browser.get(path), await browser.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(len(whole.content))
+    assert head.headers["content-type"] == whole.headers["content-type"]
+
+
+async def test_head_of_what_is_refused_has_its_status(browser: httpx.AsyncClient) -> None:
+    assert (await browser.head("/internal/v1/deliveries")).status_code == 401
+    assert (await browser.head("/nowhere")).status_code == 404
+    assert (await browser.head("/spark/token")).headers["allow"] == "POST"
+
+
+async def test_head_of_a_sign_in_spends_no_token(spark: Spark) -> None:
+    token = spark.launch_token()
+    answer = await spark.browser.head("/spark/sso", params={"token": token})
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET, POST"
+    assert (await spark.exchange(await spark.launch_code(token))).status_code == 200

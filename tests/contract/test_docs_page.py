@@ -39,7 +39,7 @@ async def test_production_does_not_serve_the_internal_contract(settings: Setting
     ):
         assert await _options(browser) == [PUBLIC]
         assert (await browser.get(PUBLIC)).status_code == 200
-        assert_problem(await browser.get(INTERNAL), 404, "not_found")
+        assert_problem(await browser.get(INTERNAL), 404, "route_not_found")
 
 
 def _plain(document: dict[str, Any]) -> Any:

@@ -39,7 +39,7 @@ async def test_an_export_holds_every_row_and_every_byte(family: Family) -> None:
     assert (await family.add_file(child, own, "own: notes?.txt")).status_code == 200
     answer = await export(family, child)
     assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-type"] == "application/zip"
     said = f'attachment; filename="student-{child.user_id}.zip"'
     assert answer.headers["content-disposition"] == said
     assert answer.headers["x-content-type-options"] == "nosniff"

@@ -1,21 +1,60 @@
-"""One completion with its evidence, for the main app."""
+"""What a student has completed, and one completion with its evidence, for the main app."""
 
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
+from pydantic import Field
 
 from app.api.callers import READ, Caller
 from app.api.dependencies import Now, Opened
+from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
 from app.api.problems import problems
 from app.errors import INTERNAL_PROBLEMS, NotFoundError
-from app.evidence.completions import CompletionAnswer, get_completion
+from app.evidence.completions import CompletionAnswer, CompletionFacts, get_completion
+from app.evidence.list_completions import CompletionFilter, list_completions
+from app.fields import ContractModel
 
-router = APIRouter(prefix="/internal/v1", tags=["completions"])
+router = APIRouter(prefix="/internal/v1/completions", tags=["completions"])
+
+
+class CompletionQuery(CompletionFilter, PageQuery):
+    """Whose completions; the filters narrow together."""
+
+
+class CompletionList(ContractModel):
+    """A page of completions."""
+
+    items: list[CompletionFacts] = Field(description="At most `limit`.")
+    next_cursor: NextCursor
 
 
 @router.get(
-    "/completions/{completion_id}",
+    "",
+    name="listCompletions",
+    dependencies=[READ],
+    summary="List a student's completions",
+    description=(
+        "Handed in from Spark, or completed in the main app; without texts and files. Those from"
+        " Spark come newest first; native ones have no order of time, as their ids have none."
+    ),
+    responses=LINKED | problems(*INTERNAL_PROBLEMS),
+)
+async def read_completions(
+    query: Annotated[CompletionQuery, Query()], opened: Opened, link: Link
+) -> CompletionList:
+    items, next_cursor = await read_page(
+        query,
+        partial(list_completions, opened.sessions, query),
+        Cursors(router.prefix, opened.cursor_keys),
+        link,
+    )
+    return CompletionList(items=items, next_cursor=next_cursor)
+
+
+@router.get(
+    "/{completion_id}",
     name="getCompletion",
     summary="Read a completion",
     description=(

@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from app.api.callers import READ, WRITE, Caller
 from app.api.dependencies import Now, Opened, RequestId
-from app.api.paging import Cursors, NextCursor, PageQuery, read_page
+from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
 from app.api.problems import problems
-from app.api.submission_answer import SubmissionAnswer, answer_submission
+from app.api.submission_answer import REPLAYED, SubmissionAnswer, answer_submission
 from app.clock import new_id, stopwatch
 from app.deliveries.read_inbox import (
     DeliveryAnswer,
@@ -47,13 +47,16 @@ class DeliveryList(ContractModel):
         "What Spark sent with a right signature and what it was answered, newest first. Filters"
         " narrow it together. Deliveries are kept 30 days by default."
     ),
-    responses=problems(*INTERNAL_PROBLEMS),
+    responses=LINKED | problems(*INTERNAL_PROBLEMS),
 )
-async def read_deliveries(query: Annotated[DeliveryQuery, Query()], opened: Opened) -> DeliveryList:
+async def read_deliveries(
+    query: Annotated[DeliveryQuery, Query()], opened: Opened, link: Link
+) -> DeliveryList:
     items, next_cursor = await read_page(
         query,
         partial(list_deliveries, opened.sessions, query),
         Cursors(router.prefix, opened.cursor_keys),
+        link,
     )
     return DeliveryList(items=items, next_cursor=next_cursor)
 
@@ -80,7 +83,7 @@ async def read_delivery(delivery_id: UUID, opened: Opened) -> DeliveryAnswer:
         " repeating it changes nothing. Files that were never stored cannot be replayed."
     ),
     response_model=SubmissionAnswer,
-    responses=problems(*REPLAY_PROBLEMS),
+    responses=REPLAYED | problems(*REPLAY_PROBLEMS),
 )
 async def replay(
     delivery_id: UUID,

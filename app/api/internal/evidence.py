@@ -3,31 +3,33 @@
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
-from app.api.dependencies import Now, Opened, Resources, read_body, require_json
+from app.api.dependencies import Opened, Resources, read_body, require_json
+from app.api.described import json_body
 from app.api.internal.evidence_editor import (
     PREFIX,
+    TAGGED,
+    Editing,
     Reader,
     StudentId,
-    Writer,
-    editor_of,
     student_of,
+    tag,
 )
 from app.api.internal.evidence_schemas import (
     BlockPlace,
     EvidenceAnswer,
     SavedAnswer,
 )
-from app.api.problems import json_body, problems
+from app.api.problems import problems
 from app.deliveries.payload import beside_if_large
 from app.errors import (
     EVIDENCE_PROBLEMS,
     JSON_PROBLEMS,
     WRITING_PROBLEMS,
-    EvidenceChangedError,
     EvidenceEmptyError,
 )
+from app.evidence.editor_document import version_of
 from app.evidence.links import Links
 from app.evidence.read_document import Evidence, get_document, get_evidence
 from app.portfolio.draft import EvidenceDraft, read_draft
@@ -44,16 +46,16 @@ router = APIRouter(prefix=PREFIX, tags=["evidence"])
         "Files have signed links for 5 minutes. A task without evidence has no document. Who is not"
         " the student is kept in the audit log."
     ),
-    responses=problems(*EVIDENCE_PROBLEMS),
+    responses=TAGGED | problems(*EVIDENCE_PROBLEMS),
 )
 async def read_evidence(
-    task_id: UUID, opened: Opened, caller: Reader, user_id: StudentId = None
+    task_id: UUID, opened: Opened, caller: Reader, response: Response, user_id: StudentId = None
 ) -> EvidenceAnswer:
     student = student_of(caller, user_id)
     evidence = await get_evidence(
         opened.sessions, opened.bucket, task_id, user_id=student, caller=caller.name
     )
-    return await _answer(opened, evidence)
+    return await _answer(opened, evidence, response)
 
 
 @router.get(
@@ -61,30 +63,32 @@ async def read_evidence(
     name="getEvidenceDocument",
     summary="Read an evidence document",
     description="As by its task.",
-    responses=problems(*EVIDENCE_PROBLEMS),
+    responses=TAGGED | problems(*EVIDENCE_PROBLEMS),
 )
 async def read_document(
-    document_id: UUID, opened: Opened, caller: Reader, user_id: StudentId = None
+    document_id: UUID,
+    opened: Opened,
+    caller: Reader,
+    response: Response,
+    user_id: StudentId = None,
 ) -> EvidenceAnswer:
     student = student_of(caller, user_id)
     evidence = await get_document(
         opened.sessions, opened.bucket, document_id, user_id=student, caller=caller.name
     )
-    return await _answer(opened, evidence)
+    return await _answer(opened, evidence, response)
 
 
 SAVE: dict[str, Any] = {
     "summary": "Save a task's evidence",
     "description": (
         "The body is the document as it shall be: blocks in their order, new ones without a UUID."
-        " With `updated_at` as it was read, a block that is left out is deleted, and a document"
-        " that was changed meanwhile is 409. Without it neither a block nor its file may be left"
-        " out. What Spark wrote is the student's once its content is changed. POST and PUT are the"
-        " same."
+        " With the `version` that was read, or `If-Match`, a block that is left out is deleted, and"
+        " a document that was changed meanwhile is 409. Without it neither a block nor its file may"
+        " be left out. What Spark wrote is the student's once its content is changed. POST and PUT"
+        " are the same."
     ),
-    "responses": problems(
-        EvidenceChangedError, EvidenceEmptyError, *WRITING_PROBLEMS, *JSON_PROBLEMS
-    ),
+    "responses": TAGGED | problems(EvidenceEmptyError, *WRITING_PROBLEMS, *JSON_PROBLEMS),
     "openapi_extra": json_body(EvidenceDraft),
 }
 
@@ -92,14 +96,8 @@ SAVE: dict[str, Any] = {
 @router.post("/documents/{task_id}", name="saveEvidence", **SAVE)
 @router.put("/documents/{task_id}", name="putEvidence", **SAVE)
 async def save(
-    task_id: UUID,
-    request: Request,
-    opened: Opened,
-    now: Now,
-    caller: Writer,
-    user_id: StudentId = None,
+    task_id: UUID, request: Request, opened: Opened, editor: Editing, response: Response
 ) -> SavedAnswer:
-    editor = editor_of(caller, user_id, now)
     require_json(request)
     settings = opened.settings
     draft = await beside_if_large(
@@ -109,7 +107,7 @@ async def save(
         max_text_bytes=settings.max_text_bytes,
     )
     saved = await save_evidence(opened.sessions, opened.bucket, task_id, draft, editor)
-    return _saved("Evidence saved", saved)
+    return _saved("Evidence saved", saved, response)
 
 
 @router.post(
@@ -117,34 +115,38 @@ async def save(
     name="completeEvidence",
     summary="Complete a task with its evidence",
     description="As it was saved last. Pays once; repeating it changes nothing but the version.",
-    responses=problems(EvidenceEmptyError, *WRITING_PROBLEMS),
+    responses=TAGGED | problems(EvidenceEmptyError, *WRITING_PROBLEMS),
 )
 async def complete(
-    task_id: UUID, opened: Opened, now: Now, caller: Writer, user_id: StudentId = None
+    task_id: UUID, opened: Opened, editor: Editing, response: Response
 ) -> SavedAnswer:
-    editor = editor_of(caller, user_id, now)
     saved = await complete_evidence(opened.sessions, opened.bucket, task_id, editor)
-    return _saved("Task completed", saved)
+    return _saved("Task completed", saved, response)
 
 
-async def _answer(opened: Resources, evidence: Evidence) -> EvidenceAnswer:
-    if evidence.document is None:
-        return EvidenceAnswer(success=True, document=None, blocks=[])
-    links = Links(opened.bucket, evidence.document.user_id)
+async def _answer(opened: Resources, evidence: Evidence, response: Response) -> EvidenceAnswer:
+    document = evidence.document
+    if document is None:
+        return EvidenceAnswer(success=True, version=None, document=None, blocks=[])
+    links = Links(opened.bucket, document.user_id)
     blocks = [
         block.model_copy(update={"content": await links.show(block.content)})
         for block in evidence.blocks
     ]
-    return EvidenceAnswer(success=True, document=evidence.document, blocks=blocks)
+    tag(response, document.version)
+    return EvidenceAnswer(success=True, version=document.version, document=document, blocks=blocks)
 
 
-def _saved(message: str, saved: SavedEvidence) -> SavedAnswer:
+def _saved(message: str, saved: SavedEvidence, response: Response) -> SavedAnswer:
+    version = version_of(saved.updated_at)
+    tag(response, version)
     return SavedAnswer.model_validate(
         vars(saved)
         | {
             "success": True,
             "message": message,
             "has_collaboration_bonus": False,
+            "version": version,
             "blocks": [
                 BlockPlace(id=block_id, order_index=place) for block_id, place in saved.blocks
             ],

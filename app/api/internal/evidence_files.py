@@ -4,48 +4,33 @@ from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
 
 from app import metrics
-from app.api.dependencies import Now, Opened, Resources, paced_body
-from app.api.internal.evidence_editor import (
-    PREFIX,
-    StudentId,
-    Writer,
-    editor_of,
-)
+from app.api.dependencies import Opened, Resources, paced_body
+from app.api.described import request_body
+from app.api.internal.evidence_editor import PREFIX, TAGGED, Editing, tag
 from app.api.internal.evidence_schemas import DetachedAnswer, UploadedAnswer
 from app.api.problems import problems
 from app.errors import EVIDENCE_FILE_PROBLEMS, WRITING_PROBLEMS
+from app.evidence.editor_document import version_of
 from app.evidence.links import Links
+from app.fields import ContractModel
 from app.files.store_file import Destination
 from app.portfolio.attach_file import FileForm, attach_file
 from app.portfolio.detach_file import detach_file
 
 router = APIRouter(prefix=f"{PREFIX}/blocks", tags=["evidence"])
 
-FILE_FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "title": "File",
-                            "description": "At most 10 MiB. Its content decides its type.",
-                            "examples": ["the bytes of a picture"],
-                        }
-                    },
-                }
-            }
-        },
-    }
-}
+
+class EvidenceFileForm(ContractModel):
+    """A file for a block."""
+
+    file: bytes = Field(
+        description="At most 10 MiB. Its content decides its type.",
+        examples=["Rain fell on four of seven days.\n"],
+    )
 
 
 @router.post(
@@ -57,24 +42,20 @@ FILE_FORM = {
         " decides the type; an image block takes pictures only. A block of Spark's becomes the"
         " student's. 60 an hour for a student."
     ),
-    responses=problems(*EVIDENCE_FILE_PROBLEMS),
-    openapi_extra=FILE_FORM,
+    responses=TAGGED | problems(*EVIDENCE_FILE_PROBLEMS),
+    openapi_extra=request_body({"multipart/form-data": EvidenceFileForm}),
 )
 async def upload(
-    block_id: UUID,
-    request: Request,
-    opened: Opened,
-    now: Now,
-    caller: Writer,
-    user_id: StudentId = None,
+    block_id: UUID, request: Request, opened: Opened, editor: Editing, response: Response
 ) -> UploadedAnswer:
-    editor = editor_of(caller, user_id, now)
     lease = timedelta(seconds=opened.settings.upload_lease_seconds)
     destination = Destination(opened.sessions, opened.bucket, editor.user_id, lease)
     form = _form(request, opened, editor.user_id)
     content, updated_at = await attach_file(destination, form, block_id, editor)
     file = await Links(opened.bucket, editor.user_id).show(content)
     metrics.UPLOAD_BYTES.inc(file["file_size"])
+    version = version_of(updated_at)
+    tag(response, version)
     return UploadedAnswer(
         success=True,
         message="File uploaded",
@@ -82,6 +63,7 @@ async def upload(
         filename=file["filename"],
         file_size=file["file_size"],
         updated_at=updated_at,
+        version=version,
     )
 
 
@@ -93,14 +75,17 @@ async def upload(
         "The block stays, without `url`, `filename`, `file_size` and `content_type`. A file that"
         " was added here is removed; Spark's stays with its revision. Repeating it changes nothing."
     ),
-    responses=problems(*WRITING_PROBLEMS),
+    responses=TAGGED | problems(*WRITING_PROBLEMS),
 )
 async def detach(
-    block_id: UUID, opened: Opened, now: Now, caller: Writer, user_id: StudentId = None
+    block_id: UUID, opened: Opened, editor: Editing, response: Response
 ) -> DetachedAnswer:
-    editor = editor_of(caller, user_id, now)
     updated_at = await detach_file(opened.sessions, opened.bucket, block_id, editor)
-    return DetachedAnswer(success=True, message="File deleted", updated_at=updated_at)
+    version = version_of(updated_at)
+    tag(response, version)
+    return DetachedAnswer(
+        success=True, message="File deleted", updated_at=updated_at, version=version
+    )
 
 
 def _form(request: Request, opened: Resources, user_id: UUID) -> FileForm:

@@ -1,6 +1,6 @@
 """What an editor of evidence is answered (CONTRACT 11)."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -8,11 +8,11 @@ from app.evidence.editor_document import (
     EvidenceBlockAnswer,
     EvidenceDocumentAnswer,
     Status,
+    UpdatedAt,
     Version,
 )
 from app.fields import LINK_EXAMPLE, ContractModel, DocumentId, Experience, Id, Success
 
-VersionNow = Annotated[Version, Field(description="The document's version now.")]
 Message = Annotated[str, Field(description="A sentence for people.")]
 
 
@@ -20,6 +20,9 @@ class EvidenceAnswer(ContractModel):
     """A task's evidence."""
 
     success: Success
+    version: Version | None = Field(
+        description="As in `document`, so that the answer can be sent back; null without one."
+    )
     document: EvidenceDocumentAnswer | None = Field(
         description="Null while nothing was saved or handed in."
     )
@@ -41,12 +44,13 @@ class SavedAnswer(ContractModel):
     document_id: DocumentId
     status: Status = Field(description="What holds now, whatever was sent.", examples=["completed"])
     xp_awarded: Experience = Field(description="The task's XP if it was completed by this; else 0.")
-    has_collaboration_bonus: Literal[False] = Field(description="Always false.", examples=[False])
+    has_collaboration_bonus: bool = Field(description="Always false.", examples=[False])
     quest_completed: bool = Field(
         description="Whether the student's quest is completed.", examples=[False]
     )
     blocks: list[BlockPlace] = Field(description="In the order they were sent.")
-    updated_at: VersionNow
+    updated_at: UpdatedAt
+    version: Version
 
 
 class UploadedAnswer(ContractModel):
@@ -61,7 +65,8 @@ class UploadedAnswer(ContractModel):
         title="File name", description="Its display name.", examples=["rain-gauge.jpg"]
     )
     file_size: int = Field(ge=0, description="In bytes.", examples=[482113])
-    updated_at: VersionNow
+    updated_at: UpdatedAt
+    version: Version
 
 
 class DetachedAnswer(ContractModel):
@@ -69,4 +74,5 @@ class DetachedAnswer(ContractModel):
 
     success: Success
     message: Message = Field(examples=["File deleted"])
-    updated_at: VersionNow
+    updated_at: UpdatedAt
+    version: Version

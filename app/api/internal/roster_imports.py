@@ -4,9 +4,11 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
+from pydantic import Field
 
 from app.api.callers import ADMIN, Caller
 from app.api.dependencies import Now, Opened, paced_body
+from app.api.described import request_body
 from app.api.problems import problems
 from app.clock import new_id
 from app.courses.change_roster import RosterRun
@@ -35,6 +37,16 @@ Only students are imported: other rows are skipped, and staff is never made or c
 `apply` is true nothing changes. Students leave by `status` `tobedeleted`, or by not being in a
 bundle that is no delta; where more than 20 % of a course would, they stay until it is confirmed."""
 
+RosterFile = Annotated[
+    bytes,
+    Field(
+        description="CSV, or a zip of it.",
+        examples=[
+            "sourcedId,email,givenName,familyName,role\n42,a@example.com,Ada,Example,student\n"
+        ],
+    ),
+]
+
 
 @router.post(
     "",
@@ -42,14 +54,7 @@ bundle that is no delta; where more than 20 % of a course would, they stay until
     summary="Compare or apply a roster file",
     description=DESCRIPTION,
     responses=problems(RosterFileInvalidError, *BODY_PROBLEMS, *INTERNAL_PROBLEMS),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
-            },
-        }
-    },
+    openapi_extra=request_body({"application/octet-stream": RosterFile}),
 )
 async def import_file(
     request: Request,
@@ -57,7 +62,7 @@ async def import_file(
     now: Now,
     caller: Annotated[Caller, ADMIN],
     *,
-    apply: Annotated[bool, Query(description="Change what differs.")] = False,
+    apply: Annotated[bool, Query(description="Change what differs.", examples=[True])] = False,
 ) -> RosterImportAnswer:
     settings = opened.settings
     async with spool_roster(paced_body(request), max_bytes=settings.max_roster_bytes) as path:

@@ -1,6 +1,7 @@
 """Whether a session is alive, and ending one."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any
+from urllib.parse import parse_qs
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -8,64 +9,114 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.responses import Response
 
 from app.api.callers import READ, WRITE, Caller
-from app.api.dependencies import Now, Opened, read_json
-from app.api.problems import json_body, problems
+from app.api.dependencies import FORM, Now, Opened, media_type, parse_json, read_body
+from app.api.described import json_body
+from app.api.problems import problems
 from app.errors import INTERNAL_PROBLEMS, JSON_PROBLEMS, FieldInvalidError, NotFoundError
-from app.fields import Id, UserId
+from app.fields import ContractModel, NullableId
+from app.sso.app_tokens import TokenUse
 from app.sso.sessions import introspect_token, revoke_session
 
 router = APIRouter(prefix="/internal/v1/sessions", tags=["sessions"])
 
 MAX_BODY_BYTES = 64 * 1024
+REFRESH = "refresh_token"
 
 
-class Introspection(BaseModel):
-    """An app token to ask about."""
+class TokenToIntrospect(BaseModel):
+    """An app token to ask about. Unknown fields are ignored."""
 
     token: str = Field(
         min_length=1,
         max_length=4096,
+        title="Token",
         description="An access or refresh token of the main app.",
         examples=["eyJhbGciOiJIUzI1NiJ9.eyJ0eXBlIjoiYWNjZXNzIn0.c2lnbmF0dXJl"],
     )
+    token_type_hint: str | None = Field(
+        None,
+        title="Token type hint",
+        description=(
+            "`refresh_token`: it may be a refresh token, which is inactive otherwise. Anything else"
+            " changes nothing."
+        ),
+        examples=["access_token"],
+    )
 
 
-class Inactive(BaseModel):
-    """Not ours, run out, or revoked; which of them is not said."""
+class Introspection(ContractModel):
+    """Of a token that is not ours, run out or revoked it says `active` alone, and not which."""
 
-    active: Literal[False] = Field(description="Always false.", examples=[False])
-
-
-class Active(BaseModel):
-    """A token whose session is alive."""
-
-    active: Literal[True] = Field(description="Always true.", examples=[True])
-    sid: Id = Field(description="The session.")
-    user_id: UserId
-    exp: int = Field(description="When the token runs out, Unix seconds.", examples=[1795404874])
+    active: bool = Field(description="Whether its session is alive.", examples=[True])
+    token_use: TokenUse | None = Field(
+        None,
+        description="What it is for. Only an access token lets somebody in.",
+        examples=["access"],
+    )
+    sid: NullableId = Field(None, title="Session id", description="The session.")
+    sub: NullableId = Field(None, title="Subject", description="The student.")
+    user_id: NullableId = Field(None, description="The student again.")
+    iat: int | None = Field(
+        None, title="Issued at", description="In Unix seconds.", examples=[1795401274]
+    )
+    exp: int | None = Field(
+        None,
+        title="Expiry",
+        description="When the token runs out, Unix seconds.",
+        examples=[1795404874],
+    )
 
 
 @router.post(
     "/introspect",
     name="introspectSession",
     dependencies=[READ],
+    response_model_exclude_none=True,
     summary="Ask whether an app token is active",
-    description="In the manner of RFC 7662: an inactive token is not explained.",
+    description=(
+        "As RFC 7662 says, and so by a form as well: an inactive token is not explained. A refresh"
+        " token is active only for who asks with `token_type_hint` `refresh_token`."
+    ),
     responses=problems(*INTERNAL_PROBLEMS, *JSON_PROBLEMS),
-    openapi_extra=json_body(Introspection),
+    openapi_extra=json_body(TokenToIntrospect),  # of two bodies generators make bad types
 )
-async def introspect(request: Request, opened: Opened, now: Now) -> Active | Inactive:
-    # Not a parameter: FastAPI would read a body of any size before it asks for the key.
-    try:
-        asked = Introspection.model_validate(await read_json(request, max_bytes=MAX_BODY_BYTES))
-    except ValidationError:
-        raise FieldInvalidError(name="token") from None
+async def introspect(request: Request, opened: Opened, now: Now) -> Introspection:
+    asked = await _read_question(request)
     claims = await introspect_token(
-        opened.sessions, asked.token, keys=opened.app_token_keys, now=now
+        opened.sessions,
+        asked.token,
+        may_be_refresh=asked.token_type_hint == REFRESH,
+        keys=opened.app_token_keys,
+        now=now,
     )
     if claims is None:
-        return Inactive(active=False)
-    return Active(active=True, sid=claims.sid, user_id=claims.user_id, exp=claims.exp)
+        return Introspection(active=False)
+    return Introspection(
+        active=True,
+        token_use=claims.type,
+        sid=claims.sid,
+        sub=claims.user_id,
+        user_id=claims.user_id,
+        iat=claims.iat,
+        exp=claims.exp,
+    )
+
+
+async def _read_question(request: Request) -> TokenToIntrospect:
+    """Not a parameter: FastAPI would read a body of any size before it asks for the key."""
+    body = await read_body(request, max_bytes=MAX_BODY_BYTES)
+    content = _form(body) if media_type(request) == FORM else parse_json(request, body)
+    try:
+        return TokenToIntrospect.model_validate(content)
+    except ValidationError as error:
+        place = error.errors(include_input=False)[0]["loc"]
+        raise FieldInvalidError(name=str(*place[:1]) or "token") from None
+
+
+def _form(body: bytes) -> dict[str, Any]:
+    """A field that comes twice is a list, and so no text."""
+    fields = parse_qs(body.decode("latin-1"), keep_blank_values=True)
+    return {name: values if len(values) > 1 else values[0] for name, values in fields.items()}
 
 
 @router.post(

@@ -1,28 +1,74 @@
-"""A family's rights: everything that is kept of a student, and its end."""
+"""A student: who it is to Spark and here; everything that is kept of them, and its end."""
 
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
+from pydantic import ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
-from app.api.callers import ADMIN, Caller
+from app.accounts.describe_student import StudentAnswer, describe_student, find_students
+from app.api.callers import ADMIN, READ, Caller
 from app.api.dependencies import Now, Opened
 from app.api.problems import problems
 from app.clock import new_id
 from app.errors import INTERNAL_PROBLEMS, NotAStudentError, NotFoundError, StorageUnavailableError
+from app.fields import ContractModel, SparkId
 from app.privacy.erase import ErasureAnswer, ErasureOrder, erase_student
 from app.privacy.export import begin_export
 
 router = APIRouter(prefix="/internal/v1/students", tags=["students"])
 
-BYTES = "application/octet-stream"  # generated clients know no application/zip
+ZIP = "application/zip"
+BYTES = "application/octet-stream"  # as which clients may take it that know no zip
 A_ZIP: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A zip. If it does not end properly, it does not open: ask again.",
-        "content": {BYTES: {"schema": {"type": "string", "format": "binary"}}},
+        "content": {
+            media: {"schema": {"type": "string", "format": "binary"}} for media in (ZIP, BYTES)
+        },
     }
 }
+
+
+class StudentQuery(ContractModel):
+    """Which student. Unknown parameters are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    spark_user_id: SparkId = Field(
+        description="As Spark names the student.", examples=["student_42"]
+    )
+
+
+class StudentList(ContractModel):
+    """The students of this Spark id: one, or none."""
+
+    items: list[StudentAnswer] = Field(max_length=1, description="Who is linked to it.")
+
+
+@router.get(
+    "",
+    name="findStudents",
+    dependencies=[READ],
+    summary="Find a student by the Spark id",
+    description="Whose homework Spark's id means here. Nobody is no failure, but an empty list.",
+    responses=problems(*INTERNAL_PROBLEMS),
+)
+async def find(query: Annotated[StudentQuery, Query()], opened: Opened) -> StudentList:
+    return StudentList(items=await find_students(opened.sessions, query.spark_user_id))
+
+
+@router.get(
+    "/{user_id}",
+    name="getStudent",
+    dependencies=[READ],
+    summary="Read a student",
+    description="The link to Spark, the courses, and the sessions that are alive; no name.",
+    responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
+)
+async def read_student(user_id: UUID, opened: Opened) -> StudentAnswer:
+    return await describe_student(opened.sessions, user_id)
 
 
 @router.get(
@@ -45,7 +91,7 @@ async def export(
     name = f"student-{user_id}.zip"
     return StreamingResponse(
         stream,
-        media_type=BYTES,
+        media_type=ZIP,
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from app.api.callers import READ, WRITE, Caller
 from app.api.dependencies import Now, Opened, RequestId
-from app.api.paging import Cursors, NextCursor, PageQuery, read_page
+from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
 from app.api.problems import problems
 from app.api.submission_answer import SubmissionAnswer, answer_submission
 from app.clock import new_id
@@ -45,15 +45,16 @@ class SubmissionList(ContractModel):
         "Every handing-in, newest first, without texts. Filters narrow it together; several"
         " revisions of one completion are several items."
     ),
-    responses=problems(*INTERNAL_PROBLEMS),
+    responses=LINKED | problems(*INTERNAL_PROBLEMS),
 )
 async def read_submissions(
-    query: Annotated[SubmissionQuery, Query()], opened: Opened
+    query: Annotated[SubmissionQuery, Query()], opened: Opened, link: Link
 ) -> SubmissionList:
     items, next_cursor = await read_page(
         query,
         partial(list_submissions, opened.sessions, query),
         Cursors(router.prefix, opened.cursor_keys),
+        link,
     )
     return SubmissionList(items=items, next_cursor=next_cursor)
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from app.api.callers import READ
 from app.api.dependencies import Opened
-from app.api.paging import Cursors, NextCursor, PageQuery, read_page
+from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
 from app.api.problems import problems
 from app.errors import INTERNAL_PROBLEMS, NotFoundError
 from app.fields import ContractModel, UserId
@@ -44,16 +44,17 @@ class ExperienceAnswer(ContractModel):
         "Totals by pillar and by school subject, and the ledger behind them, newest first. A total"
         " may be more than its ledger: the main app awards natively as well."
     ),
-    responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
+    responses=LINKED | problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
 async def read_experience(
-    user_id: UUID, query: Annotated[PageQuery, Query()], opened: Opened
+    user_id: UUID, query: Annotated[PageQuery, Query()], opened: Opened, link: Link
 ) -> ExperienceAnswer:
     pillars, subjects = await get_totals(opened.sessions, user_id)
     items, next_cursor = await read_page(
         query,
         partial(list_awards, opened.sessions, user_id),
         Cursors(f"{router.prefix}/{user_id}/xp", opened.cursor_keys),
+        link,
     )
     return ExperienceAnswer(
         user_id=user_id,

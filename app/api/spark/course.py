@@ -6,7 +6,8 @@ from starlette.responses import JSONResponse, Response
 
 from app import fields
 from app.api.dependencies import Now, Opened, RequestId
-from app.api.problems import json_body, problems
+from app.api.described import json_body
+from app.api.problems import problems
 from app.api.spark.delivery import SIGNATURE_HEADERS, WEBHOOK_PARAMETERS, DryRun, read_delivery
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
 from app.courses.course import CoursePayload
@@ -35,6 +36,7 @@ class CourseAnswer(fields.ContractModel):
     message: str = Field(
         description="For people.", examples=["Quest 'Weather' synced successfully"]
     )
+    warnings: fields.Warnings
     request_id: fields.RequestId
 
 
@@ -61,6 +63,7 @@ async def sync(
         quest_id=synced.quest_id,
         task_count=synced.task_count,
         message=f"Quest '{synced.title}' synced successfully",
+        warnings=[],
         request_id=request_id,
     )
     return JSONResponse(answer.model_dump(mode="json"))

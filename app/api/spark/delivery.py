@@ -10,12 +10,13 @@ from fastapi.security import APIKeyHeader
 
 from app.api.dependencies import Resources
 from app.clock import new_id, stopwatch
-from app.deliveries.authenticate import SignatureHeaders
+from app.deliveries.authenticate import TIMESTAMP, SignatureHeaders
 from app.deliveries.open import Delivery
 from app.errors import FieldInvalidError, MediaTypeUnsupportedError
 
 DryRun = Annotated[
-    bool, Query(description="Check everything, list every problem, and keep nothing.")
+    bool,
+    Query(description="Check everything, list every problem, and keep nothing.", examples=[True]),
 ]
 
 
@@ -40,6 +41,7 @@ SIGNATURE_HEADERS = (
 )
 
 IDEMPOTENCY_KEY = re.compile(r"[ -~]{1,255}")
+KEY_AS_SENT = "^[!-~]([ -~]{0,253}[!-~])?$"  # HTTP takes blanks off the ends of a value
 
 # What a webhook reads besides its signature; documented here, read by `read_delivery`.
 WEBHOOK_PARAMETERS = [
@@ -48,21 +50,24 @@ WEBHOOK_PARAMETERS = [
         "in": "header",
         "required": False,
         "description": description,
-        "schema": {"type": "string", "maxLength": 255, "examples": [example]},
+        "schema": {"type": "string", "minLength": 1, "pattern": pattern, "examples": [example]},
     }
-    for name, description, example in (
+    for name, pattern, description, example in (
         (
             "webhook-id",
+            KEY_AS_SENT,
             "Standard Webhooks: the message's own id, the same on every retry.",
             "msg_0193b5a27a5c",
         ),
         (
             "webhook-timestamp",
+            f"^{TIMESTAMP.pattern}$",
             "Standard Webhooks: when this attempt was signed, in Unix seconds, at most 300 s away.",
             "1795444200",
         ),
         (
             "Idempotency-Key",
+            KEY_AS_SENT,
             "For senders that sign with X-Spark-Signature: the same on every retry.",
             "submission-42-essay-1",
         ),

@@ -12,7 +12,7 @@ from app.deliveries.rehearsal import Rehearsal
 class DryRunProblem(fields.ContractModel):
     """Why the request would be refused."""
 
-    code: str = Field(
+    code: fields.ProblemCode = Field(
         description="As in the answer that refuses it.", examples=["assignment_not_found"]
     )
     error: str = Field(
@@ -30,11 +30,12 @@ class DryRunProblem(fields.ContractModel):
 class DryRunAnswer(fields.ContractModel):
     """What handing in would do. Nothing was kept, and no key was taken."""
 
-    status: Literal["dry_run"] = Field(description="Always `dry_run`.", examples=["dry_run"])
+    status: fields.HandedIn = Field(description="Always `dry_run`.", examples=["dry_run"])
     would: Literal["create", "revise", "duplicate", "refuse"] = Field(
         description="`refuse`: it would not be answered 200.", examples=["create"]
     )
-    problems: list[DryRunProblem] = Field(description="Every one that was found.")
+    problems: list[DryRunProblem] = Field(description="Every one that was found.", examples=[[]])
+    warnings: fields.Warnings
     request_id: fields.RequestId
 
 
@@ -46,6 +47,10 @@ def describe_rehearsal(rehearsal: Rehearsal, request_id: str) -> Response:
         for fault in rehearsal.problems
     ]
     answer = DryRunAnswer(
-        status="dry_run", would=rehearsal.would, problems=problems, request_id=request_id
+        status="dry_run",
+        would=rehearsal.would,
+        problems=problems,
+        warnings=[],
+        request_id=request_id,
     )
     return JSONResponse(answer.model_dump(exclude_none=True))

@@ -1,17 +1,20 @@
 """The roster webhook: hand the request to `courses`, answer what it did."""
 
+from typing import Annotated
+
 from fastapi import APIRouter, Request, Security
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from app import fields
 from app.api.dependencies import Now, Opened, RequestId
-from app.api.problems import inline_schema, problems
+from app.api.described import request_body
+from app.api.problems import problems
 from app.api.spark.delivery import SIGNATURE_HEADERS, WEBHOOK_PARAMETERS, DryRun, read_delivery
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
 from app.courses.change_roster import RosterChange
 from app.courses.receive_roster import receive_roster, rehearse_receipt
-from app.courses.roster import RosterPayload, StudentPayload
+from app.courses.roster import Roster
 from app.errors import WEBHOOK_PROBLEMS, CourseNotFoundError, RosterFailedError
 
 router = APIRouter(tags=["courses"])
@@ -25,14 +28,9 @@ Signed like a submission. Sending the same again changes nothing. A message with
 or one that names a student twice, is refused as a whole; an entry whose account may not be used is
 listed in `errors`, and the others take effect. After 5xx send it again: part of it may be done."""
 
-REQUEST_BODY = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": {"oneOf": [inline_schema(RosterPayload), inline_schema(StudentPayload)]}
-        }
-    },
-}
+RosterBody = Annotated[
+    Roster, Field(title="RosterChange", description="A list of students, or one without a list.")
+]
 
 
 class RosterEntryFault(fields.ContractModel):
@@ -40,7 +38,7 @@ class RosterEntryFault(fields.ContractModel):
 
     index: int = Field(description="Its place in `entries`, from 0.", examples=[3])
     spark_user_id: str = Field(description="As it was sent.", examples=["student_42"])
-    code: str = Field(
+    code: fields.ProblemCode = Field(
         description="`account_inactive` or `account_link_forbidden`.", examples=["account_inactive"]
     )
     error: str = Field(description="For people.", examples=["Account not active"])
@@ -54,7 +52,8 @@ class RosterAnswer(fields.ContractModel):
     dropped: int = Field(description="Enrolments that ended.", examples=[2])
     users_created: int = Field(description="Students who had no account.", examples=[3])
     unchanged: int = Field(description="Entries that were so already.", examples=[0])
-    errors: list[RosterEntryFault] = Field(description="Entries that had no effect.")
+    errors: list[RosterEntryFault] = Field(description="Entries that had no effect.", examples=[[]])
+    warnings: fields.Warnings
     request_id: fields.RequestId
 
 
@@ -65,7 +64,10 @@ class RosterAnswer(fields.ContractModel):
     description=DESCRIPTION,
     response_model=RosterAnswer | DryRunAnswer,
     dependencies=[Security(header) for header in SIGNATURE_HEADERS],
-    openapi_extra={"parameters": WEBHOOK_PARAMETERS, "requestBody": REQUEST_BODY},
+    openapi_extra={
+        "parameters": WEBHOOK_PARAMETERS,
+        **request_body({"application/json": RosterBody}),
+    },
     responses=problems(*WEBHOOK_PROBLEMS, CourseNotFoundError, RosterFailedError),
 )
 async def change(
@@ -96,5 +98,6 @@ def _answer(change: RosterChange, request_id: str) -> RosterAnswer:
             )
             for index, entry, fault in change.faults
         ],
+        warnings=[],
         request_id=request_id,
     )

@@ -1,13 +1,15 @@
 """The student's browser arrives from Spark with a launch token and leaves with a one-time code."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
+from pydantic import Field
 from starlette.responses import RedirectResponse, Response
 
-from app.api.dependencies import Now, Opened, Resources, media_type, read_body
+from app.api.dependencies import FORM, Now, Opened, Resources, media_type, read_body
+from app.api.described import request_body
 from app.api.problems import problems
 from app.clock import new_id
 from app.errors import (
@@ -19,6 +21,7 @@ from app.errors import (
     RequestInvalidError,
     SsoNotConfiguredError,
 )
+from app.fields import ContractModel
 from app.sso.authorization_codes import new_code
 from app.sso.launch_token import verify_launch_token
 from app.sso.sign_in import enrol_claimed, sign_in
@@ -44,6 +47,35 @@ for each click.
 
 A token may be used again until its code was redeemed; each use replaces the code."""
 
+LAUNCH_EXAMPLE = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0MiJ9.c2lnbmF0dXJl"
+
+# Read by the route itself: a missing one is answered with a page of ours, not by the framework.
+TOKEN_PARAMETER = {
+    "name": "token",
+    "in": "query",
+    "required": True,
+    "description": "At most 16 KiB; send a longer one by POST.",
+    "schema": {
+        "type": "string",
+        "title": "Launch token",
+        "minLength": 1,
+        "maxLength": MAX_QUERY_TOKEN,
+        "examples": [LAUNCH_EXAMPLE],
+    },
+}
+
+
+class LaunchForm(ContractModel):
+    """What the student's browser posts."""
+
+    token: str = Field(
+        min_length=1,
+        title="Launch token",
+        description="The body may have 64 KiB.",
+        examples=[LAUNCH_EXAMPLE],
+    )
+
+
 REDIRECT: dict[int | str, dict[str, Any]] = {
     302: {
         "description": "To `{FRONTEND_URL}/auth/callback?code=…`; the code lives 60 s, once.",
@@ -66,25 +98,15 @@ REDIRECT: dict[int | str, dict[str, Any]] = {
     status_code=302,
     response_class=RedirectResponse,
     responses={**REDIRECT, **problems(*SSO_PROBLEMS)},
+    openapi_extra={"parameters": [TOKEN_PARAMETER]},
 )
-async def sign_in_by_query(
-    request: Request,
-    opened: Opened,
-    now: Now,
-    token: Annotated[
-        str | None,
-        Query(
-            title="Launch token",
-            description="At most 16 KiB; send a longer one by POST.",
-            examples=["eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0MiJ9.c2lnbmF0dXJl"],
-        ),
-    ] = None,
-) -> Response:
-    if len(request.query_params.getlist("token")) > 1:
+async def sign_in_by_query(request: Request, opened: Opened, now: Now) -> Response:
+    tokens = request.query_params.getlist("token")
+    if len(tokens) > 1:
         raise RequestInvalidError(hint="Send one token parameter.")
-    if token and len(token) > MAX_QUERY_TOKEN:
+    if tokens and len(tokens[0]) > MAX_QUERY_TOKEN:
         raise LaunchTokenInvalidError(hint="The token is longer than 16 KiB: send it by POST.")
-    return await _redirect(opened, token, now)
+    return await _redirect(opened, tokens[0] if tokens else None, now)
 
 
 @router.post(
@@ -98,32 +120,12 @@ async def sign_in_by_query(
         **REDIRECT,
         **problems(*SSO_PROBLEMS, *BODY_PROBLEMS, MediaTypeUnsupportedError),
     },
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/x-www-form-urlencoded": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["token"],
-                        "properties": {
-                            "token": {
-                                "type": "string",
-                                "title": "Launch token",
-                                "description": "The body may have 64 KiB.",
-                                "examples": ["eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0MiJ9.c2lnbmF0dXJl"],
-                            }
-                        },
-                    }
-                }
-            },
-        }
-    },
+    openapi_extra=request_body({FORM: LaunchForm}),
 )
 async def sign_in_by_form(request: Request, opened: Opened, now: Now) -> Response:
     body = await read_body(request, max_bytes=MAX_FORM_BYTES)
-    if media_type(request) != "application/x-www-form-urlencoded":
-        raise MediaTypeUnsupportedError(hint="Send application/x-www-form-urlencoded.")
+    if media_type(request) != FORM:
+        raise MediaTypeUnsupportedError(hint=f"Send {FORM}.")
     tokens = parse_qs(body.decode("latin-1"), keep_blank_values=True).get("token", [])
     if len(tokens) > 1:
         raise RequestInvalidError(hint="Send one token field.")

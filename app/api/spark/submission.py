@@ -1,13 +1,15 @@
 """The submission webhook: hand the request to `submissions.receive`, answer what it recorded."""
 
-from typing import Any
+import json
 
 from fastapi import APIRouter, Request, Security
+from pydantic import Field
 from starlette.responses import Response
 
-from app import metrics
+from app import fields, metrics
 from app.api.dependencies import Now, Opened, RequestId
-from app.api.problems import inline_schema, problems
+from app.api.described import request_body
+from app.api.problems import problems
 from app.api.spark.delivery import (
     SIGNATURE_HEADERS,
     WEBHOOK_PARAMETERS,
@@ -15,9 +17,9 @@ from app.api.spark.delivery import (
     read_delivery,
 )
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
-from app.api.submission_answer import SubmissionAnswer, answer_submission
+from app.api.submission_answer import REPLAYED, SubmissionAnswer, answer_submission
 from app.errors import SUBMISSION_PROBLEMS
-from app.submissions.message import SubmissionPayload
+from app.submissions.message import EXAMPLE, SubmissionPayload
 from app.submissions.receive import receive_submission
 from app.submissions.rehearse import rehearse_submission
 
@@ -42,39 +44,28 @@ after 408, 409, 429 and 5xx send it again, after another 4xx change the request 
 With `?dry_run=true` everything is checked, every problem is listed, and nothing is kept."""
 
 
-def _form_schema() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": ["metadata"],
-        "properties": {
-            "metadata": inline_schema(SubmissionPayload)
-            | {"description": "The signed JSON object, as a text field without a file name."},
-            "file": {
-                "type": "array",
-                "title": "Files",
-                "description": (
-                    "At most 20 of at most 50 MiB, 200 MiB together, under any field names:"
-                    " JPEG, PNG, GIF, WebP, HEIC, MP4, QuickTime, AVI, PDF, DOC, DOCX, plain text."
-                ),
-                "items": {"type": "string", "format": "binary"},
-            },
-        },
-    }
+class SubmissionForm(fields.ContractModel):
+    """A submission with its files."""
+
+    metadata: str = Field(
+        description=(
+            "The signed JSON text of a `Submission`, as a text field without a file name. Its bytes"
+            " are what is signed."
+        ),
+        examples=[json.dumps(EXAMPLE)],
+    )
+    file: list[bytes] = Field(
+        [],
+        title="Files",
+        description=(
+            "At most 20 of at most 50 MiB, 200 MiB together, under any field names:"
+            " JPEG, PNG, GIF, WebP, HEIC, MP4, QuickTime, AVI, PDF, DOC, DOCX, plain text."
+        ),
+        examples=[["Rain fell on four of seven days.\n"]],
+    )
 
 
-REQUEST_BODY = {
-    "required": True,
-    "content": {
-        "application/json": {"schema": inline_schema(SubmissionPayload)},
-        "multipart/form-data": {
-            "schema": _form_schema(),
-            "encoding": {
-                "metadata": {"contentType": "application/json"},
-                "file": {"contentType": "application/octet-stream"},
-            },
-        },
-    },
-}
+BODIES = {"application/json": SubmissionPayload, "multipart/form-data": SubmissionForm}
 
 
 @router.post(
@@ -84,8 +75,8 @@ REQUEST_BODY = {
     description=DESCRIPTION,
     response_model=SubmissionAnswer | DryRunAnswer,
     dependencies=[Security(header) for header in SIGNATURE_HEADERS],
-    openapi_extra={"parameters": WEBHOOK_PARAMETERS, "requestBody": REQUEST_BODY},
-    responses=problems(*SUBMISSION_PROBLEMS),
+    openapi_extra={"parameters": WEBHOOK_PARAMETERS, **request_body(BODIES)},
+    responses=REPLAYED | problems(*SUBMISSION_PROBLEMS),
 )
 async def submit(
     request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False

@@ -1,10 +1,13 @@
 """The front end redeems the one-time code for app tokens (CONTRACT 4)."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from app.api.dependencies import Now, Opened, RequestId, parse_json, read_body
-from app.api.problems import json_body, problems
+from app.api.described import json_body
+from app.api.problems import problems
 from app.api.spark.schemas import CodeExchange, TokenAnswer
 from app.clock import new_id
 from app.errors import TOKEN_PROBLEMS, CodeMissingError, FieldInvalidError, SsoNotConfiguredError
@@ -16,6 +19,17 @@ router = APIRouter(tags=["sign-in"])
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_CODE_CHARACTERS = 512
+
+COOKIES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "headers": {
+            "Set-Cookie": {
+                "description": "Twice: `access_token` and `refresh_token`, HttpOnly.",
+                "schema": {"type": "string", "examples": ["access_token=eyJ…; HttpOnly; Path=/"]},
+            }
+        }
+    }
+}
 
 
 @router.post(
@@ -29,7 +43,7 @@ MAX_CODE_CHARACTERS = 512
         " also revokes the session of the first."
     ),
     response_model=TokenAnswer,
-    responses=problems(*TOKEN_PROBLEMS),
+    responses=COOKIES | problems(*TOKEN_PROBLEMS),
     openapi_extra=json_body(CodeExchange),
 )
 async def exchange_code(

@@ -30,7 +30,7 @@ MEMBERS = {
         "spark_user_id",
         "spark_course_id",
     ),
-    *("spark_assignment_id", "submission_id", "replayable"),
+    *("spark_assignment_id", "submission_id", "replayable", "outcome", "http_status"),
 }
 
 
@@ -87,6 +87,7 @@ async def test_a_success_is_told_without_what_it_says(
     [listed] = await operator.items(spark_user_id=student.spark_user_id)
     assert listed.keys() == MEMBERS
     assert (listed["status"], listed["code"], listed["replayed_at"]) == (200, None, None)
+    assert (listed["outcome"], listed["http_status"]) == ("success", 200)
     assert (listed["route"], listed["media_type"]) == (
         "/spark/webhook/submission",
         "application/json",
@@ -136,6 +137,9 @@ async def test_filters_narrow_together(
     assert await count(**mine, spark_assignment_id=other.spark_assignment_id) == 1
     assert await count(**mine, status="success") == 1
     assert await count(**mine, status="refused") == 1
+    assert await count(**mine, outcome="success") == 1
+    assert await count(**mine, outcome="refused") == 1
+    assert await count(**mine, outcome="success", status="refused") == 0
     assert await count(**mine, code="content_missing") == 1
     assert await count(**mine, code="content_missing", status="success") == 0
     assert await count(**mine, code="user_not_found") == 0
@@ -220,6 +224,7 @@ async def test_a_refused_homework_is_kept_once_its_course_is_there(
     refused = assert_problem(await spark.submit(early), 400, "assignment_not_found")
     [item] = await operator.items(spark_user_id=student.spark_user_id, status="refused")
     assert (item["status"], item["code"]) == (refused["status"], refused["code"])
+    assert (item["outcome"], item["http_status"]) == ("refused", refused["status"])
     assert item["replayable"] is True
     assert_problem(await operator.replay(item["id"]), 400, "assignment_not_found")
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import delete
 
 from app.activity.failure_events import FailureEvents
-from app.activity.follow import BEGINNING, follow_events
+from app.activity.follow import BATCHES, BEGINNING, follow_events, read_feed, skip_to_now
 from app.activity.kinds import KINDS
 from app.activity.record_event import record_event
 from app.database import Session, Sessions, create_engine, open_sessions
@@ -44,7 +44,7 @@ class Follower:
         answer = await self.ask(**query)
         assert answer.status_code == 200, answer.text
         page: dict[str, Any] = answer.json()
-        assert page.keys() == {"items", "next_cursor"}
+        assert page.keys() == {"items", "next_cursor", "has_more"}
         return page
 
     async def catch_up(self, limit: int = 200) -> Items:
@@ -54,7 +54,8 @@ class Follower:
             page = await self.page(after=self.cursor, limit=limit)
             self.cursor = page["next_cursor"]
             items += page["items"]
-            if len(page["items"]) < limit:
+            assert page["has_more"] or len(page["items"]) <= limit
+            if not page["has_more"]:
                 return items
 
 
@@ -124,13 +125,17 @@ async def test_every_page_has_a_cursor_and_a_repeated_cursor_its_events(
     follower: Follower, sessions: Sessions
 ) -> None:
     before = follower.cursor
-    assert await follower.page(after=before) == {"items": [], "next_cursor": before}
+    page = await follower.page(after=before)
+    assert page == {"items": [], "next_cursor": before, "has_more": False}
     names = [f"course_{number}" for number in range(7)]
     for name in names:
         async with sessions() as session, session.begin():
             await _record(session, name=name)
     items = await follower.catch_up(limit=3)
     assert _names(items) == names
+    exactly = await follower.page(cursor=before, limit=len(names))
+    assert (exactly["next_cursor"], exactly["has_more"]) == (follower.cursor, False)
+    assert (await follower.page(after=before, limit=len(names) - 1))["has_more"] is True
     again = await follower.page(after=before)
     assert (again["items"], again["next_cursor"]) == (items, follower.cursor)
     assert len({item["id"] for item in items}) == len(items)
@@ -147,7 +152,8 @@ async def test_a_cursor_outlives_the_secret_it_was_made_with(
         same = Follower(later.spark.browser, main_app)
         cursor = (await same.page(after=follower.cursor))["next_cursor"]
         assert cursor != follower.cursor
-        assert await same.page(after=cursor) == {"items": [], "next_cursor": cursor}
+        page = await same.page(after=cursor)
+        assert page == {"items": [], "next_cursor": cursor, "has_more": False}
     assert_problem(await follower.ask(after=cursor), 400, "field_invalid")
 
 
@@ -187,7 +193,10 @@ async def test_what_was_refused_is_not_followed(follower: Follower, sessions: Se
         pytest.param("after", "", id="P238 empty cursor"),
         pytest.param("after", "0" * 48, id="P238 forged cursor"),
         pytest.param("after", "f" * 32 + "0" * 16, id="P238 forged cursor beyond any"),
-        pytest.param("cursor", "0" * 48, id="what other lists have"),
+        pytest.param("cursor", "0" * 48, id="P238 forged cursor as other lists have it"),
+        pytest.param("from", "yesterday", id="from another time than now"),
+        pytest.param("types", "spark_sso_failed", id="a type that nobody can follow"),
+        pytest.param("types", "spark_webhook_success,", id="a type without a name"),
     ],
 )
 async def test_what_no_feed_is_asked_is_invalid(follower: Follower, name: str, value: str) -> None:
@@ -211,6 +220,80 @@ async def test_the_cursor_of_a_list_is_none_of_the_feed(
     list_cursor = {"cursor": follower.cursor or ""}
     answer = await browser.get("/internal/v1/deliveries", params=list_cursor, headers=main_app)
     assert_problem(answer, 400, "field_invalid")
+
+
+async def test_who_begins_now_is_told_only_what_happens_from_then_on(
+    browser: httpx.AsyncClient, main_app: dict[str, str], sessions: Sessions
+) -> None:
+    newcomer = Follower(browser, main_app)
+    async with sessions() as late, late.begin() as transaction:
+        await _record(late, name="late")
+        async with sessions() as session, session.begin():
+            await _record(session, name="before")
+        page = await newcomer.page(**{"from": "now"})
+        assert (page["items"], page["has_more"]) == ([], False)
+        newcomer.cursor = page["next_cursor"]
+        async with sessions() as session, session.begin():
+            await _record(session, name="after")
+        assert _names(await newcomer.catch_up()) == ["after"]
+        await transaction.commit()
+    assert _names(await newcomer.catch_up()) == ["late"]
+    both = await newcomer.ask(**{"from": "now", "after": newcomer.cursor})
+    problem = assert_problem(both, 400, "field_invalid")
+    assert problem["error"] == "Invalid field: from"
+
+
+async def test_however_many_wait_a_newcomer_begins_behind_them(
+    follower: Follower, sessions: Sessions
+) -> None:
+    async with sessions() as session, session.begin():
+        for number in range(BATCHES + 2):
+            await _record(session, name=str(number))
+    place, has_more = await skip_to_now(sessions, batch=1)
+    assert has_more is True
+    events, *_ = await read_feed(sessions, place, 9)
+    assert [event.data["spark_course_id"] for event in events] == ["20", "21"]
+    assert (await skip_to_now(sessions, batch=1))[1] is False
+    assert len(await follower.catch_up()) == BATCHES + 2
+
+
+async def test_only_the_types_that_are_asked_for_are_followed(
+    follower: Follower, sessions: Sessions
+) -> None:
+    course, roster = "spark_course_sync_success", "spark_roster_success"
+    for number in range(6):
+        async with sessions() as session, session.begin():
+            await _record(session, (course, roster)[number % 2], name=str(number))
+            await _record(session, "spark_account_linked", name="other")
+    before = follower.cursor
+    for types, names in ((course, "024"), (f"{course},{roster}", "012345")):
+        page = await follower.page(after=before, types=types)
+        assert (_names(page["items"]), page["has_more"]) == (list(names), False)
+        after = page["next_cursor"]
+        assert (await follower.page(after=after))["items"] == []
+        first = await follower.page(after=before, types=types, limit=2)
+        assert (_names(first["items"]), first["has_more"]) == (list(names[:2]), True)
+        rest = await follower.page(after=first["next_cursor"], types=types)
+        assert _names(rest["items"]) == list(names[2:])
+
+
+async def test_rare_types_are_looked_for_in_windows(follower: Follower, sessions: Sessions) -> None:
+    """And nothing of them is skipped where a window ends."""
+    assert follower.cursor
+    place, has_more = int(follower.cursor[:32], 16), True
+    for number in range(10):
+        rare = number in (3, 8)
+        kind = "spark_roster_success" if rare else "spark_course_sync_success"
+        async with sessions() as session, session.begin():
+            await _record(session, kind, name=str(number))
+    found: list[str] = []
+    pages = 0
+    while has_more:
+        types = ["spark_roster_success"]
+        events, place, has_more = await read_feed(sessions, place, 5, types, window=4)
+        found += [event.data["spark_course_id"] for event in events]
+        pages += 1
+    assert (found, pages) == (["3", "8"], 3)
 
 
 # ---------------------------------------------------------------------------- races

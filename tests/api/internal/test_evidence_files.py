@@ -94,7 +94,7 @@ async def test_an_upload_answers_and_shows_the_file(
     block_id = await add_block(desk, kind, caption="kept")
     uploaded = body_of(await desk.upload(block_id, Part("file", content, filename=name)))
     assert uploaded.keys() == {
-        *("success", "message", "file_url", "filename", "file_size", "updated_at"),
+        *("success", "message", "file_url", "filename", "file_size", "updated_at", "version"),
     }
     assert (uploaded["success"], uploaded["filename"]) == (True, name)
     assert uploaded["file_size"] == len(content)
@@ -466,7 +466,7 @@ async def test_a_file_that_nothing_names_any_more_is_removed(
     match how:
         case "delete":
             deleted = body_of(await desk.delete_file(block_id))
-            assert deleted.keys() == {"success", "message", "updated_at"}
+            assert deleted.keys() == {"success", "message", "updated_at", "version"}
             assert deleted["updated_at"] > version
             assert (await block_of(desk, block_id))["content"] == {"alt": "mine"}
             again = body_of(await desk.delete_file(block_id))

@@ -35,11 +35,11 @@ async def test_evidence_has_exactly_the_promised_members(
     desk: Desk, student: SignedIn, handed_in: dict[str, Any]
 ) -> None:
     evidence = await desk.read()
-    assert evidence.keys() == {"success", "document", "blocks"}
+    assert evidence.keys() == {"success", "version", "document", "blocks"}
     assert evidence["success"] is True
     assert evidence["document"].keys() == {
         *("id", "user_id", "quest_id", "task_id", "status", "is_confidential"),
-        *("created_at", "updated_at", "completed_at"),
+        *("created_at", "updated_at", "version", "completed_at"),
     }
     assert evidence["document"]["user_id"] == student.user_id
     assert evidence["document"]["quest_id"] == handed_in["quest_id"]
@@ -90,7 +90,7 @@ async def test_a_task_without_evidence_has_no_document(
 ) -> None:
     [_, task_id, _] = await tasks_of(sessions, student.user_id)
     evidence = await desk_of(desk.browser, student, task_id).read()
-    assert evidence == {"success": True, "document": None, "blocks": []}
+    assert evidence == {"success": True, "version": None, "document": None, "blocks": []}
 
 
 async def test_a_files_link_downloads_it(desk: Desk, browser: httpx.AsyncClient) -> None:

@@ -69,7 +69,7 @@ async def test_a_save_answers_exactly_the_promised_members(fresh: Desk, method: 
     saved = await fresh.saved(text("one"), text("two"), method=method)
     assert saved.keys() == {
         *("success", "message", "document_id", "status", "xp_awarded", "has_collaboration_bonus"),
-        *("quest_completed", "blocks", "updated_at"),
+        *("quest_completed", "blocks", "updated_at", "version"),
     }
     assert (saved["success"], saved["status"], saved["xp_awarded"]) == (True, "draft", 0)
     assert (saved["has_collaboration_bonus"], saved["quest_completed"]) == (False, False)
@@ -616,7 +616,8 @@ async def test_only_what_is_the_editors_is_taken_from_what_comes_back(desk: Desk
     for block in (*before["blocks"], *after["blocks"]):
         del block["content"]  # is the editor's, and its links are new each time
     assert after["blocks"] == before["blocks"]
-    assert after["document"] == before["document"] | {"updated_at": after["document"]["updated_at"]}
+    written = {name: after["document"][name] for name in ("updated_at", "version")}
+    assert after["document"] == before["document"] | written
 
 
 async def test_a_service_may_say_who_wrote_a_new_block_and_a_student_may_not(

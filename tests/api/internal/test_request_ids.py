@@ -205,7 +205,7 @@ async def test_a_request_that_is_not_kept_has_its_code_in_the_log(
     helpdesk: Helpdesk, browser: httpx.AsyncClient
 ) -> None:
     for path, status, code in (
-        ("/nowhere", 404, "not_found"),
+        ("/nowhere", 404, "route_not_found"),
         (f"{INTERNAL}/deliveries", 401, "unauthorized"),
     ):
         answer = await browser.get(path)

@@ -20,9 +20,9 @@ INTROSPECT = "/internal/v1/sessions/introspect"
 
 
 async def _introspect(
-    browser: httpx.AsyncClient, main_app: dict[str, str], token: str
+    browser: httpx.AsyncClient, main_app: dict[str, str], token: str, **more: str
 ) -> dict[str, object]:
-    answer = await browser.post(INTROSPECT, json={"token": token}, headers=main_app)
+    answer = await browser.post(INTROSPECT, json={"token": token} | more, headers=main_app)
     assert answer.status_code == 200, answer.text
     body: dict[str, object] = answer.json()
     return body
@@ -37,14 +37,55 @@ async def _session_of(sessions: Sessions, student: SignedIn) -> UUID:
         return session_id
 
 
-async def test_both_tokens_of_a_session_are_active(
+async def test_both_tokens_of_a_session_are_active_and_told_apart(
+    browser: httpx.AsyncClient, main_app: dict[str, str], sessions: Sessions, student: SignedIn
+) -> None:
+    hint = {"token_type_hint": "refresh_token"}
+    access = await _introspect(browser, main_app, student.access_token)
+    assert await _introspect(browser, main_app, student.access_token, **hint) == access
+    refresh = await _introspect(browser, main_app, student.refresh_token, **hint)
+    session_id = str(await _session_of(sessions, student))
+    for body, use, seconds in ((access, "access", 3600), (refresh, "refresh", 2592000)):
+        assert body.pop("exp") == int(str(body.pop("iat"))) + seconds
+        assert body == {
+            "active": True,
+            "token_use": use,
+            "sid": session_id,
+            "sub": student.user_id,
+            "user_id": student.user_id,
+        }
+
+
+@pytest.mark.parametrize("hint", [{}, {"token_type_hint": "access_token"}, {"token_type_hint": ""}])
+async def test_a_refresh_token_is_inactive_for_who_does_not_expect_one(
+    browser: httpx.AsyncClient, main_app: dict[str, str], student: SignedIn, hint: dict[str, str]
+) -> None:
+    asked = await _introspect(browser, main_app, student.refresh_token, **hint)
+    assert asked == {"active": False}
+
+
+async def test_a_form_asks_as_json_does(
     browser: httpx.AsyncClient, main_app: dict[str, str], student: SignedIn
 ) -> None:
-    for token in (student.access_token, student.refresh_token):
-        body = await _introspect(browser, main_app, token)
-        assert body["active"] is True
-        assert body["user_id"] == student.user_id
-        assert set(body) == {"active", "sid", "user_id", "exp"}
+    """RFC 7662 section 2.1"""
+    access, refresh = student.access_token, student.refresh_token
+    form = {"token": refresh, "token_type_hint": "refresh_token", "client_id": "any"}
+    for fields in ({"token": access}, form):
+        answer = await browser.post(INTROSPECT, data=fields, headers=main_app)
+        assert answer.json() == await _introspect(browser, main_app, **fields)
+        assert answer.json()["active"] is True
+    twice = f"token={access}&token={access}"
+    for body, field in (
+        (twice, "token"),
+        ("x", "token"),
+        ("token=x" + "&token_type_hint=" * 2, ""),
+    ):
+        headers = {"Content-Type": "application/x-www-form-urlencoded"} | main_app
+        answer = await browser.post(INTROSPECT, content=body, headers=headers)
+        problem = assert_problem(answer, 400, "field_invalid")
+        assert problem["error"] == f"Invalid field: {field or 'token_type_hint'}"
+    answer = await browser.post(INTROSPECT, content="token=x", headers=main_app)
+    assert_problem(answer, 415, "media_type_unsupported")
 
 
 async def test_a_revoked_session_is_inactive_and_revoking_again_is_fine(

@@ -65,7 +65,9 @@ async def test_the_answer_has_exactly_the_promised_members(spark: Spark) -> None
     answer = await sync(spark, course("one", "two", course_title="Weather & wind"))
     body = answer.json()
     assert answer.status_code == 200
-    assert body.keys() == {"success", "quest_id", "task_count", "message", "request_id"}
+    assert body.keys() == {
+        *("success", "quest_id", "task_count", "message", "warnings", "request_id"),
+    }
     assert (body["success"], body["task_count"]) == (True, 2)
     assert body["message"] == "Quest 'Weather & wind' synced successfully"
     assert body["request_id"] == answer.headers["x-request-id"]

@@ -67,7 +67,7 @@ async def test_the_answer_has_exactly_the_promised_members(
     spark: Spark, student: SignedIn, assignment: Assignment
 ) -> None:
     good = await rehearse(spark, submission(student, assignment))
-    assert good.json().keys() == {"status", "would", "problems", "request_id"}
+    assert good.json().keys() == {"status", "would", "problems", "warnings", "request_id"}
     bad = await rehearse(spark, submission(student, assignment), PAGE)
     [problem] = bad.json()["problems"]
     assert problem.keys() >= {"code", "error", "file"}

@@ -234,7 +234,7 @@ async def test_another_spelling_of_the_path_leads_nowhere(lms: Spark) -> None:
     """P032"""
     token = lms.launch_token()
     answer = await lms.browser.get(f"{SSO}/", params={"token": token})
-    assert_problem(answer, 404, "not_found")
+    assert_problem(answer, 404, "route_not_found")
     assert "location" not in answer.headers
     assert token not in answer.text
 

@@ -52,7 +52,7 @@ async def test_the_answer_has_exactly_the_promised_members(
     body = answer.json()
     assert body.keys() == {
         *("status", "completion_id", "submission_id", "revision", "duplicate"),
-        *("quest_id", "task_id", "xp_awarded", "files", "request_id"),
+        *("quest_id", "task_id", "xp_awarded", "files", "warnings", "request_id"),
     }
     assert (body["status"], body["revision"], body["duplicate"]) == ("success", 1, False)
     assert (body["quest_id"], body["xp_awarded"]) == (str(assignment.quest_id), 100)

@@ -67,7 +67,8 @@ async def grow_older(sessions: Sessions, code: str, *, seconds: int) -> None:
 async def is_active(lms: Spark, token: str, main_app: dict[str, str]) -> bool:
     """What the main app is told of the session of this token."""
     route = "/internal/v1/sessions/introspect"
-    answer = await lms.browser.post(route, json={"token": token}, headers=main_app)
+    asked = {"token": token, "token_type_hint": "refresh_token"}  # either kind is told then
+    answer = await lms.browser.post(route, json=asked, headers=main_app)
     assert answer.status_code == 200, answer.text
     active: bool = answer.json()["active"]
     return active

@@ -1,0 +1,62 @@
+"""What a student has completed, whether it came from Spark or not; without texts and files."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+from sqlalchemy import ColumnElement, Select, select
+
+from app import fields
+from app.database import Sessions
+from app.evidence.completions import COMPLETIONS, CompletionFacts, completion_facts
+from app.models import QuestTaskCompletion
+
+
+class CompletionFilter(fields.ContractModel):
+    """Which completions of a student: a list of all students' would need an index of the main
+    app's table.
+    """
+
+    user_id: fields.UserId
+    quest_id: fields.NullableId = Field(None, description="In this quest.")
+    since: fields.FirstMoment = Field(
+        None,
+        description="Completed then or later: ISO 8601 date or moment, UTC unless it says.",
+    )
+
+
+async def list_completions(
+    sessions: Sessions, filters: CompletionFilter, before: UUID | None, limit: int
+) -> list[CompletionFacts]:
+    """By their ids, downwards; less than `before`."""
+    async with sessions() as session, session.begin():
+        found = await session.execute(completions_of(filters, before, limit))
+        return [CompletionFacts(**completion_facts(row)) for row in found.mappings()]
+
+
+def completions_of(
+    filters: CompletionFilter, before: UUID | None, limit: int
+) -> Select[*tuple[Any, ...]]:
+    """The student's are found first, however few the planner believes that all together are."""
+    theirs = (
+        select(QuestTaskCompletion.id)
+        .where(*_conditions(filters, before))
+        .cte("theirs")
+        .prefix_with("MATERIALIZED")
+    )
+    return (
+        COMPLETIONS.join(theirs, theirs.c.id == QuestTaskCompletion.id)
+        .order_by(theirs.c.id.desc())
+        .limit(limit)
+    )
+
+
+def _conditions(filters: CompletionFilter, before: UUID | None) -> Iterator[ColumnElement[bool]]:
+    yield QuestTaskCompletion.user_id == filters.user_id
+    if filters.quest_id is not None:
+        yield QuestTaskCompletion.quest_id == filters.quest_id
+    if filters.since is not None:
+        yield QuestTaskCompletion.completed_at >= filters.since
+    if before is not None:
+        yield QuestTaskCompletion.id < before

@@ -1,0 +1,199 @@
+"""What the contract shows can be sent: signed with a fresh time, each published example is taken
+(DESIGN R40).
+
+Whatever a contract cannot know is put in for the example: the ids of rows, a launch token, and of a
+code that it is a living one. Every operation is called; a new one needs nothing here but its ids.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import update
+
+from app.api.docs import internal_contract, public_contract
+from app.database import migrate
+from app.learning.sample_course import seed_sample_course
+from app.models import SparkAuthCode
+from app.settings import Settings
+from app.sso.authorization_codes import hash_code
+from tests.support.bodies import Part, form
+from tests.support.databases import empty_database
+from tests.support.elsewhere import Elsewhere, run_elsewhere
+from tests.support.evidence import desk_of, tasks_of
+from tests.support.spark import FORM, SignedIn
+
+Call = tuple[str, str, dict[str, Any]]  # method, path, operation
+
+BOUND = {"cursor", "after"}  # to one list of one service: no example of it is anybody's
+ALONE = {"explainHomework.request_id"}  # not beside the other parameters
+INTROSPECT = "/internal/v1/sessions/introspect"
+LAST = ("revokeSession", "eraseStudent")
+
+
+@pytest.fixture
+async def sample(settings: Settings) -> AsyncIterator[Elsewhere]:
+    """A service as it is after its first start, with the sample course and nobody in it."""
+    async with empty_database(settings) as own:
+        await asyncio.to_thread(migrate, own)
+        async with run_elsewhere(own) as elsewhere:
+            await seed_sample_course(elsewhere.running.app.state.resources.sessions)
+            yield elsewhere
+
+
+def _calls(contract: dict[str, Any]) -> list[Call]:
+    calls = [
+        (method, path, operation)
+        for path, methods in contract["paths"].items()
+        for method, operation in methods.items()
+    ]
+    return sorted(calls, key=lambda call: call[2]["operationId"] in LAST)
+
+
+def _examples(operation: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Each with its media type; without a body there is one, empty."""
+    content = operation.get("requestBody", {}).get("content", {})
+    examples = [
+        (media, example["value"])
+        for media, each in content.items()
+        for example in each["examples"].values()
+    ]
+    return examples or [("", None)]
+
+
+async def _send(
+    at: Elsewhere, call: Call, media: str, value: Any, known: dict[str, Any]
+) -> httpx.Response:
+    method, path, operation = call
+    query = {}
+    for name, place, example in _parameters(operation):
+        full_name = f"{operation['operationId']}.{name}"
+        shown = known.get(full_name, known.get(name, example))
+        path = path.replace(f"{{{name}}}", str(shown))
+        if place == "query" and name not in BOUND and full_name not in ALONE:
+            query[name] = shown
+    body, headers = _encode(at, media, value, known)
+    key = at.running.app.state.resources.settings.internal_api_keys[0].get_secret_value()
+    if path.startswith("/internal/"):
+        headers["Authorization"] = f"Bearer {key}"
+    return await at.spark.browser.request(
+        method, path, params=query, content=body, headers=headers, follow_redirects=False
+    )
+
+
+def _parameters(operation: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    for parameter in operation.get("parameters", []):
+        yield parameter["name"], parameter["in"], parameter["schema"]["examples"][0]
+
+
+def _encode(
+    at: Elsewhere, media: str, value: Any, known: dict[str, Any]
+) -> tuple[bytes, dict[str, str]]:
+    """Body and headers, signed as the predecessor's senders do."""
+    if media == "application/octet-stream":
+        return value.encode(), {"Content-Type": media}
+    if media == "application/x-www-form-urlencoded":
+        return str(httpx.QueryParams({"token": known["token"]})).encode(), {"Content-Type": media}
+    if media == "multipart/form-data":
+        signed = _fresh(value.get("metadata", ""))
+        file = value["file"] if isinstance(value["file"], str) else value["file"][0]
+        parts = [Part("metadata", signed)] if signed else []
+        body = form(*parts, Part("file", file.encode(), filename="notes.txt"))
+        return body, {"Content-Type": FORM, "X-Spark-Signature": at.spark.sign(signed)}
+    if not media:
+        return b"", {}
+    signed = _fresh(json.dumps(value))
+    return signed, {"Content-Type": media, "X-Spark-Signature": at.spark.sign(signed)}
+
+
+def _fresh(text: str) -> bytes:
+    """The same JSON, handed in now if it says when."""
+    value = json.loads(text) if text else {}
+    if "submitted_at" in value:
+        text = json.dumps(value | {"submitted_at": datetime.now(tz=UTC).isoformat()})
+    return text.encode()
+
+
+async def _revive_code(at: Elsewhere, code: str) -> None:
+    """The code of a fresh launch is the one that the contract shows."""
+    fresh = await at.spark.launch_code(sub="student_42")
+    sessions = at.running.app.state.resources.sessions
+    async with sessions() as session, session.begin():
+        await session.execute(
+            update(SparkAuthCode)
+            .where(SparkAuthCode.code == hash_code(fresh))
+            .values(code=hash_code(code))
+        )
+
+
+async def _call_spark(at: Elsewhere) -> None:
+    for call in _calls(public_contract(at.running.app)):
+        for media, value in _examples(call[2]):
+            if call[2]["operationId"] == "exchangeCode":
+                await _revive_code(at, value["code"])
+            if "/webhook/" in call[1]:
+                rehearsed = await _taken(at, call, media, value, {"dry_run": "true"})
+                assert rehearsed["would"] != "refuse", rehearsed
+                assert rehearsed["warnings"] == []
+            known = {"dry_run": "false", "token": at.spark.launch_token()}
+            answer = await _taken(at, call, media, value, known)
+            assert ("/webhook/" in call[1]) == (answer.get("warnings") == [])
+
+
+async def _taken(at: Elsewhere, call: Call, media: str, value: Any, known: dict[str, Any]) -> Any:
+    answer = await _send(at, call, media, value, known)
+    is_taken = answer.status_code == 302 if call[1] == "/spark/sso" else answer.is_success
+    assert is_taken, (*call[:2], media, answer.text)
+    is_json = answer.headers.get("content-type") == "application/json"
+    return answer.json() if is_json else {}
+
+
+async def _known(at: Elsewhere, student: SignedIn, key: dict[str, str]) -> dict[str, Any]:
+    """The ids of what Spark's examples left, by the parameters that name them."""
+
+    async def items(path: str) -> list[dict[str, Any]]:
+        answer = await at.spark.browser.get(f"/internal/v1/{path}", headers=key)
+        found: list[dict[str, Any]] = answer.json()["items"]
+        return found
+
+    submission, deliveries = (await items("submissions"))[0], await items("deliveries")
+    tasks = await tasks_of(at.running.app.state.resources.sessions, student.user_id)
+    put, posted, edited = (task for task in tasks if task != submission["task_id"])
+    desk = desk_of(at.spark.browser, student, edited)
+    saved = await desk.saved({"type": "document", "content": {"title": "Notes"}})
+    token = {"token": student.access_token}
+    asked = await at.spark.browser.post(INTROSPECT, headers=key, json=token)
+    return {
+        **{name: submission[name] for name in ("completion_id", "user_id", "task_id")},
+        "submission_id": submission["id"],
+        "delivery_id": next(each["id"] for each in deliveries if each["submission_id"]),
+        "document_id": saved["document_id"],
+        "block_id": saved["blocks"][0]["id"],
+        "session_id": asked.json()["sid"],
+        "putEvidence.task_id": put,
+        "saveEvidence.task_id": posted,
+    }
+
+
+async def test_every_published_example_of_spark_is_taken(sample: Elsewhere) -> None:
+    await sample.spark.sign_in(sub="student_42")
+    await _call_spark(sample)
+
+
+async def test_every_published_example_of_the_main_app_is_taken(
+    sample: Elsewhere, main_app: dict[str, str]
+) -> None:
+    student = await sample.spark.sign_in(sub="student_42")
+    await _call_spark(sample)
+    known = await _known(sample, student, main_app)
+    for call in _calls(internal_contract(sample.running.app)):
+        for media, value in _examples(call[2]):
+            answer = await _taken(sample, call, media, value, known)
+            if call[2]["operationId"] == "importRoster":
+                known["import_id"] = answer["id"]
+            if call[2]["operationId"] in ("replayDelivery", "restoreRevision"):
+                assert answer["warnings"] == []
