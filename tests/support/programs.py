@@ -1,9 +1,13 @@
-"""Runs clients in Node and PHP as black boxes: all they get is their arguments and environment."""
+"""Runs programs in Node, PHP and others as black boxes, and says which of them are here.
+
+All they get is their arguments and environment.
+"""
 
 import asyncio
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +17,9 @@ import pytest
 from tests.support.patience import patient
 
 DEADLINE_SECONDS = patient(60)
+GENERATED_CLIENTS = Path(__file__).parents[1] / "clients" / "generated"
+# Commands of the environment that the tests run in come before those of the system.
+SEARCHED = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 @dataclass(frozen=True)
@@ -24,18 +31,24 @@ class Ended:
     errors: str
 
 
-async def run_program(program: str, script: Path, *words: str, env: Mapping[str, str]) -> Ended:
+async def run_program(
+    program: str,
+    *words: str | Path,
+    env: Mapping[str, str],
+    folder: Path | None = None,
+    seconds: float = DEADLINE_SECONDS,
+) -> Ended:
     process = await asyncio.create_subprocess_exec(
         program,
-        str(script),
         *words,
-        env={"PATH": os.environ["PATH"], **env},  # no proxy of ours between client and server
+        cwd=folder,
+        env={"PATH": SEARCHED, **env},  # no proxy of ours between client and server
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(DEADLINE_SECONDS):
+        async with asyncio.timeout(seconds):
             output, errors = await process.communicate()
     finally:
         if process.returncode is None:
@@ -59,4 +72,16 @@ needs_node = pytest.mark.skipif(
 needs_php = pytest.mark.skipif(
     not _answers("php", "-r", "exit(extension_loaded('curl') ? 0 : 1);"),
     reason="php with its curl extension is not installed",
+)
+needs_guzzle = pytest.mark.skipif(
+    not _answers(
+        "php", "-r", "exit(stream_resolve_include_path('GuzzleHttp/autoload.php') ? 0 : 1);"
+    ),
+    reason="php-guzzlehttp-guzzle is not installed",
+)
+needs_java = pytest.mark.skipif(not _answers("java", "-version"), reason="java is not installed")
+needs_npm = pytest.mark.skipif(
+    not (GENERATED_CLIENTS / "node_modules").is_dir()
+    or not _answers("node", "-e", "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)"),
+    reason="npm ci --ignore-scripts was not run in tests/clients/generated, with node 20 or newer",
 )
