@@ -92,11 +92,15 @@ class Faulty:
             " WHERE state <> 'committed'"
         )
 
-    async def assert_invariants(self) -> None:
-        """After one sweep, when all leases have ended."""
+    async def settle(self) -> None:
+        """One sweep, when all leases have ended."""
         await self.restore()
         await self.expire_uploads()
         await sweep(self.running.app.state.resources)
+
+    async def assert_invariants(self) -> None:
+        """Once it is settled."""
+        await self.settle()
         assert await find_faults(self.stores, self.answered) == NO_FAULTS
 
 
@@ -134,5 +138,5 @@ async def faulty(service: Faulty) -> AsyncIterator[Faulty]:
     """One service for a whole file: each test also shows that it got over the last one's fault."""
     service.answered.clear()
     yield service
-    await service.restore()
+    await service.settle()  # other files use these stores, too
     await service.stores.abort_unfinished()  # what a failed test left
