@@ -92,7 +92,7 @@ def _contract(app: FastAPI, title: str, description: str, *, internal: bool) -> 
         routes=app.routes,
         servers=[{"url": "/", "description": "The service that shows this document."}],
         contact={"name": "Optio, integrations"},
-        license_info={"name": "Proprietary", "identifier": "LicenseRef-Proprietary"},
+        license_info={"name": "All rights reserved", "identifier": "LicenseRef-Proprietary"},
     )
     document["paths"] = {
         path: operations

@@ -78,6 +78,8 @@ with Path(picture).open("rb") as payload:
     )
 assert isinstance(uploaded, UploadedAnswer), uploaded
 
+assert str(completed.completed_at.tzinfo) == "UTC", completed.completed_at
+
 answers = {
     "active": [active.active, str(active.user_id)],
     "unknown": unknown.active,
