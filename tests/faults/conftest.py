@@ -137,6 +137,7 @@ async def service(settings_of_stores: Settings, stores: Stores) -> AsyncIterator
 async def faulty(service: Faulty) -> AsyncIterator[Faulty]:
     """One service for a whole file: each test also shows that it got over the last one's fault."""
     service.answered.clear()
+    await service.settle()  # others use these stores, too, and kill services that hold uploads
     yield service
-    await service.settle()  # other files use these stores, too
+    await service.restore()
     await service.stores.abort_unfinished()  # what a failed test left
