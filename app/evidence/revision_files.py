@@ -8,18 +8,13 @@ from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
 
 from app.database import Session
 from app.models import SubmissionRevision, Upload
-from app.storage.kept_file import KeptFile
+from app.storage.kept_file import FILE_COLUMNS, KeptFile
 
 FILES_OF = func.coalesce(SubmissionRevision.restored_from, SubmissionRevision.id)
 _FILES = (
     select(
         Upload.submission_id,
-        Upload.id,
-        Upload.object_key,
-        Upload.filename,
-        Upload.content_type,
-        Upload.size_bytes,
-        Upload.sha256,
+        *FILE_COLUMNS,
     )
     .where(
         Upload.submission_id == any_(bindparam("revisions", type_=ARRAY(Uuid))),

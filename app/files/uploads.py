@@ -31,7 +31,7 @@ from app.database import FAILURES, Session, Sessions
 from app.errors import AccountInactiveError, StorageUnavailableError
 from app.models import IS_OWNERLESS, EvidenceBlock, EvidenceDocument, Upload, User
 from app.storage.bucket import Bucket
-from app.storage.kept_file import KeptFile
+from app.storage.kept_file import FILE_COLUMNS, KeptFile
 
 SWEEP_BATCH = 100
 DELETE_LEASE = timedelta(minutes=5)
@@ -145,12 +145,7 @@ async def discard_uploads(
 
 
 _FIND = select(
-    Upload.id,
-    Upload.object_key,
-    Upload.filename,
-    Upload.content_type,
-    Upload.size_bytes,
-    Upload.sha256,
+    *FILE_COLUMNS,
 ).where(
     Upload.object_key == any_(bindparam("keys", type_=ARRAY(Text))),
     Upload.user_id == bindparam("user_id"),

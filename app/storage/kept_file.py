@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from app.models import Upload
+
 
 @dataclass(frozen=True)
 class KeptFile:
@@ -24,3 +26,14 @@ class KeptFile:
             "content_type": self.content_type,
             "sha256": self.sha256.hex(),
         }
+
+
+# What a KeptFile is made of, by the same names.
+FILE_COLUMNS = (
+    Upload.id,
+    Upload.object_key,
+    Upload.filename,
+    Upload.content_type,
+    Upload.size_bytes,
+    Upload.sha256,
+)

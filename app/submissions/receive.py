@@ -77,13 +77,7 @@ async def _record_form(
         user_id = await _in_turn(partial(claim_submission, intake, work), work.claim)
     except AnsweredError as answered:
         fingerprint = await _fingerprint(answered.answer, work, files)
-        return await record_replay(
-            intake.sessions,
-            answered.answer,
-            work.entry,
-            work.message.subject,
-            fingerprint=fingerprint,
-        )
+        return await _answer_again(intake, work, answered.answer, fingerprint)
     return await _take_in(intake, work, files, user_id=user_id)
 
 
@@ -136,13 +130,16 @@ async def _record_once(intake: Intake, work: Work, files: Sequence[KeptFile]) ->
     try:
         return await _in_turn(partial(record_submission, intake, work, files), work.claim)
     except AnsweredError as answered:
-        return await record_replay(
-            intake.sessions,
-            answered.answer,
-            work.entry,
-            work.message.subject,
-            fingerprint=work.message.fingerprint([file.sha256 for file in files]),
-        )
+        fingerprint = work.message.fingerprint([file.sha256 for file in files])
+        return await _answer_again(intake, work, answered.answer, fingerprint)
+
+
+async def _answer_again(
+    intake: Intake, work: Work, answer: Answer, fingerprint: bytes
+) -> SubmissionOutcome:
+    return await record_replay(
+        intake.sessions, answer, work.entry, work.message.subject, fingerprint=fingerprint
+    )
 
 
 async def _in_turn(act: Callable[[], Awaitable[T]], claim: Claim) -> T:

@@ -152,7 +152,7 @@ async def _add(
         is_latest=is_latest,
         # What the student hid stays hidden, whatever is handed in instead.
         is_private=before is not None and is_latest and await retire(session, before, now=work.now),
-        is_raw=intake.settings.evidence_text_mode == "raw",
+        is_raw=intake.keeps_raw_text,
     )
     revision, xp_awarded = await write_revision(session, draft, standing, now=work.now)
     await commit_uploads(session, files, submission_id=revision.id)

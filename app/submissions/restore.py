@@ -85,7 +85,7 @@ async def restore_revision(
             blocks=content.blocks(intake.bucket, files, new_id),
             is_latest=True,
             is_private=is_hidden or earlier.was_hidden,
-            is_raw=intake.settings.evidence_text_mode == "raw",
+            is_raw=intake.keeps_raw_text,
         )
         revision, _ = await write_revision(session, draft, standing, now=now)
         event = revision.event(standing.task, content.spark_assignment_id, content.spark_course_id)

@@ -27,6 +27,11 @@ class Intake:
     slots: asyncio.Semaphore
     tombstones: Tombstones
 
+    @property
+    def keeps_raw_text(self) -> bool:
+        """Whether evidence_text holds what the student wrote."""
+        return self.settings.evidence_text_mode == "raw"
+
 
 @dataclass(frozen=True)
 class Work:
