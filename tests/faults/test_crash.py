@@ -155,7 +155,7 @@ def is_readable(serving: Serving, checkout: Checkout, body: dict[str, object]) -
 def is_accepting(serving: Serving) -> bool:
     try:
         httpx.get(f"{serving.url}/healthz", trust_env=False)
-    except httpx.ConnectError:
+    except (httpx.NetworkError, httpx.RemoteProtocolError):  # refused, or closed unanswered
         return False
     return True
 
