@@ -16,7 +16,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, ExceptionContext, Row, event, text
+from sqlalchemy import Connection, Dialect, ExceptionContext, Row, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
@@ -24,6 +24,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from app.errors import DatabaseUnavailableError, OverloadedError, ServiceError
 from app.models import SPARK
 from app.settings import Settings
+from app.settings.addresses import driver_address
 
 CONNECT_SECONDS = 5
 POOL_WAIT_SECONDS = 4
@@ -65,8 +66,10 @@ def create_engine(settings: Settings) -> AsyncEngine:
     """Connects at first use. Raises ValueError when DATABASE_URL is not set."""
     if settings.database_url is None:
         raise ValueError("DATABASE_URL is not set")
+    address, connect_seconds = driver_address(settings.database_url.get_secret_value())
     connect_args: dict[str, Any] = {
-        "timeout": CONNECT_SECONDS,
+        "dsn": address,  # the driver knows what libpq's parameters mean
+        "timeout": connect_seconds or CONNECT_SECONDS,
         # asyncpg cancels the statement in the server when this runs out.
         "command_timeout": settings.statement_timeout_seconds,
     }
@@ -83,14 +86,27 @@ def create_engine(settings: Settings) -> AsyncEngine:
         }
         options = {"poolclass": NullPool}
     engine = create_async_engine(
-        settings.database_url.get_secret_value(),
+        "postgresql+asyncpg://",
         connect_args=connect_args,
         hide_parameters=True,
         **options,
     )
+    event.listen(engine.sync_engine, "do_connect", _connect)
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     event.listen(engine.sync_engine, "handle_error", _leave_standby)
     return engine
+
+
+def _connect(dialect: Dialect, _: object, given: list[Any], named: dict[str, Any]) -> Any:
+    """Without a name service or a route, or when none of several addresses answers, asyncpg raises
+    a plain OSError, which a full disk would be as well.
+    """
+    try:
+        return dialect.connect(*given, **named)
+    except (ConnectionError, TimeoutError):
+        raise
+    except OSError as unreachable:
+        raise ConnectionError from unreachable
 
 
 def _leave_standby(context: ExceptionContext) -> None:

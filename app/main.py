@@ -49,6 +49,8 @@ from app.sso.app_tokens import TokenIssuer
 from app.storage.bucket import open_bucket
 from app.submissions.work import Intake
 
+log = structlog.get_logger()
+
 ROUTERS = (
     spark_sso,
     spark_token,
@@ -75,11 +77,13 @@ ROUTERS = (
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The service without its worker. Connects at start-up; needs no running database for that."""
-    settings = settings or load_settings()
+    settings = settings or _settings_of_a_host()
     if not structlog.is_configured():  # started by uvicorn itself
         configure_logs()
     # uvicorn's access log, whoever starts it, would write the query, and with it launch tokens.
     logging.getLogger("uvicorn.access").disabled = True
+    if settings.in_production and not settings.allowed_hosts:
+        log.warning("any_host_is_answered", hint="Set ALLOWED_HOSTS to this service's names.")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -116,11 +120,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Everything one process holds open. Raises SettingsError when an address is missing."""
-    if settings.database_url is None or settings.s3_endpoint_url is None:
-        raise SettingsError(
-            "DATABASE_URL and S3_ENDPOINT_URL must be set; `python -m app serve` starts its own"
-            " servers without them"
-        )
+    _require_addresses(settings)
     engine = create_engine(settings)
     sessions = open_sessions(engine, at_once=settings.database_pool_size)
     failure_events = FailureEvents(sessions)
@@ -153,6 +153,24 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             address_key=own_keys(settings, "address of a failure")[0],
             cursor_keys=own_keys(settings, "cursor of a list"),
             connections_in_use=partial(connections_in_use, engine),
+        )
+
+
+def _settings_of_a_host() -> Settings:
+    """For `uvicorn --factory`: what is wrong is one sentence, not the trace of an exception."""
+    try:
+        settings = load_settings()
+        _require_addresses(settings)
+    except SettingsError as error:
+        raise SystemExit(str(error)) from None
+    return settings
+
+
+def _require_addresses(settings: Settings) -> None:
+    if settings.database_url is None or settings.s3_endpoint_url is None:
+        raise SettingsError(
+            "DATABASE_URL and S3_ENDPOINT_URL must be set; `python -m app serve` starts its own"
+            " servers without them"
         )
 
 

@@ -232,10 +232,31 @@ def test_production_without_secrets_is_refused_by_name(checkout: Checkout) -> No
     assert "Traceback" not in done.stderr
 
 
-def test_a_database_that_is_not_there_is_named_in_a_sentence(
-    checkout: Checkout, stores: Stores
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({}, "DATABASE_URL and S3_ENDPOINT_URL must be set"),
+        ({"DATABASE_URL": "postgres://db:canary"}, "DATABASE_URL: must be postgresql://"),
+        ({"S3_ENDPOINT_URL": "canary:9000"}, "S3_ENDPOINT_URL: must be http(s)://host"),
+    ],
+    ids=["F04 nothing", "F04 database", "F04 storage"],
+)
+def test_a_host_that_starts_uvicorn_itself_gets_a_sentence_too(
+    checkout: Checkout, variables: dict[str, str], sentence: str
 ) -> None:
-    nowhere = {"DATABASE_URL": "postgresql://user:canary@127.0.0.1:1/nowhere"}
+    done = checkout.run(
+        *("--factory", "app.main:create_app", "--port", "0"), module="uvicorn", **variables
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert sentence in done.stderr
+    assert "canary" not in done.stderr
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "database.invalid"])
+def test_a_database_that_is_not_there_is_named_in_a_sentence(
+    checkout: Checkout, stores: Stores, host: str
+) -> None:
+    nowhere = {"DATABASE_URL": f"postgresql://user:canary@{host}/nowhere"}
     done = checkout.run("migrate", **stores.variables | nowhere)
     assert (done.returncode, done.stdout) == (1, "")
     assert is_one_sentence(done.stderr)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -201,3 +202,24 @@ async def test_who_fails_or_leaves_gives_the_turn_back(one_at_a_time: Sessions) 
         await leaving
     async with one_at_a_time() as session:
         await session.execute(text("select 1"))
+
+
+async def test_parameters_of_the_address_reach_the_server(settings: Settings) -> None:
+    """F04"""
+    assert settings.database_url
+    query = "?application_name=homework&options=-c%20work_mem%3D5MB&sslmode=prefer"
+    address = SecretStr(settings.database_url.get_secret_value() + query)
+    async with own_connection(settings.model_copy(update={"database_url": address})) as connection:
+        for name, value in {"application_name": "homework", "work_mem": "5MB"}.items():
+            assert (await connection.execute(text(f"show {name}"))).scalar_one() == value
+
+
+async def test_a_server_without_encryption_is_refused_where_it_is_required(
+    settings: Settings,
+) -> None:
+    """F04"""
+    assert settings.database_url
+    address = SecretStr(settings.database_url.get_secret_value() + "?sslmode=require")
+    with pytest.raises(ConnectionError):
+        async with own_connection(settings.model_copy(update={"database_url": address})):
+            pass

@@ -16,6 +16,7 @@ from app.settings import (
     SettingsError,
     load_settings,
 )
+from app.settings.addresses import ADVICE, DATABASE_FORM, driver_address
 from app.signing import sign
 from tests.support.checkout import PROJECT
 from tests.support.webhooks import v1_showing
@@ -127,6 +128,99 @@ P268 = {
         {"DATABASE_URL": f"mysql://user:{CANARY}@db.example/optio"},
         "DATABASE_URL: must start with postgresql://",
     ),
+    "a database whose port is none": (
+        {"DATABASE_URL": f"postgresql://user:{CANARY}@db.example:54x2/optio"},
+        f"DATABASE_URL: {DATABASE_FORM}",
+    ),
+    "a database whose port is too high": (
+        {"DATABASE_URL": f"postgresql://user:{CANARY}@db.example:99999/optio"},
+        f"DATABASE_URL: {DATABASE_FORM}",
+    ),
+    "a password with its own at sign": (
+        {"DATABASE_URL": f"postgresql://user:{CANARY}@x@db.example/optio"},
+        f"DATABASE_URL: {DATABASE_FORM}",
+    ),
+    "a password with a hash": (
+        {"DATABASE_URL": f"postgresql://user:{CANARY}#x@db.example/optio"},
+        f"DATABASE_URL: {DATABASE_FORM}",
+    ),
+    "a password with a slash": (
+        {"DATABASE_URL": f"postgresql://user:{CANARY}/x@db.example/optio"},
+        f"DATABASE_URL: {DATABASE_FORM}",
+    ),
+    "a password with a question mark": (
+        {"DATABASE_URL": f"postgresql://user:1?{CANARY}@db.example/optio"},
+        "DATABASE_URL: its parameter (unreadable) is not understood",
+    ),
+    "a database address in quotes": (
+        {"DATABASE_URL": f"'postgresql://user:{CANARY}@db.example/optio'"},
+        "DATABASE_URL: is in quotes: take them off",
+    ),
+    "a mode of encryption that is none": (
+        {"DATABASE_URL": f"postgresql://db.example/optio?sslmode={CANARY}"},
+        f"DATABASE_URL: its parameter sslmode has a value that cannot be used: {ADVICE['sslmode']}",
+    ),
+    "a server to be verified without certificates": (
+        {"DATABASE_URL": f"postgresql://db.example/{CANARY}?sslmode=verify-full"},
+        f"DATABASE_URL: its parameter sslmode has a value that cannot be used: {ADVICE['sslmode']}",
+    ),
+    "a file of certificates that is not there": (
+        {"DATABASE_URL": f"postgresql://db.example/?sslmode=require&sslrootcert=/{CANARY}"},
+        "DATABASE_URL: its parameter sslrootcert has a value that cannot be used",
+    ),
+    "a parameter of Prisma's": (
+        {"DATABASE_URL": f"postgresql://db.example/{CANARY}?sslmode=require&pgbouncer=true"},
+        f"DATABASE_URL: its parameter pgbouncer is not understood: {ADVICE['pgbouncer']}",
+    ),
+    "a channel that would have to be bound": (
+        {"DATABASE_URL": f"postgresql://db.example/{CANARY}?channel_binding=require"},
+        "DATABASE_URL: its parameter channel_binding is not understood: "
+        + ADVICE["channel_binding"],
+    ),
+    "a time to connect that is none": (
+        {"DATABASE_URL": f"postgresql://db.example/optio?connect_timeout={CANARY}"},
+        "DATABASE_URL: its parameter connect_timeout must be 1 to 60",
+    ),
+    "a file storage without a scheme": (
+        {"S3_ENDPOINT_URL": f"{CANARY}.example:9000"},
+        "S3_ENDPOINT_URL: must be http(s)://host without credentials",
+    ),
+    "a file storage whose port is none": (
+        {"S3_ENDPOINT_URL": f"https://{CANARY}.example:9x"},
+        "S3_ENDPOINT_URL: must have no query, no fragment, and a port that is one or none",
+    ),
+    "a file storage in quotes": (
+        {"S3_ENDPOINT_URL": f'"https://{CANARY}.example"'},
+        "S3_ENDPOINT_URL: is in quotes: take them off",
+    ),
+    "a file storage with a name that S3 clients refuse": (
+        {"S3_ENDPOINT_URL": f"https://{CANARY}_x.example"},
+        "S3_ENDPOINT_URL: has a host name that an S3 client refuses",
+    ),
+    "a front end with a query": (
+        {"FRONTEND_URL": f"https://optio.example/?{CANARY}"},
+        "FRONTEND_URL: must have no query, no fragment, and a port that is one or none",
+    ),
+    "a front end with a fragment": (
+        {"FRONTEND_URL": f"https://optio.example/#{CANARY}"},
+        "FRONTEND_URL: must have no query, no fragment, and a port that is one or none",
+    ),
+    "a counter of rates whose port is none": (
+        {"RATE_LIMIT_STORAGE_URI": f"redis://:{CANARY}@redis.example:x"},
+        "RATE_LIMIT_STORAGE_URI: must be redis://:password@host:6379/0",
+    ),
+    "a counter of rates with a parameter that no client has": (
+        {"RATE_LIMIT_STORAGE_URI": f"redis://redis.example?x={CANARY}"},
+        "RATE_LIMIT_STORAGE_URI: must be redis://:password@host:6379/0",
+    ),
+    "a secret with a line end": (
+        {"SPARK_WEBHOOK_SECRET": f"{CANARY}-{'0123456789' * 4}\n"},
+        "SPARK_WEBHOOK_SECRET begins or ends with white space",
+    ),
+    "a secret in quotes": (
+        {"SPARK_SSO_SECRET": f'"{CANARY}-{"0123456789" * 4}"'},
+        "SPARK_SSO_SECRET: is in quotes: take them off",
+    ),
     "a text where a number is wanted": (
         {"MAX_FILES": CANARY},
         "MAX_FILES: Input should be a valid integer, unable to parse string as an integer",
@@ -169,6 +263,28 @@ def test_unsafe_secrets_are_refused_in_development_too(monkeypatch: pytest.Monke
     _use(monkeypatch, {"SPARK_SSO_SECRET": CANARY})
     with pytest.raises(SettingsError, match="SPARK_SSO_SECRET must have at least 32 characters"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("query", "understood", "seconds"),
+    [
+        ("sslmode=require", "sslmode=require", None),
+        ("sslmode=disable&connect_timeout=10", "sslmode=disable", 10),
+        ("application_name=optio%20spark", "application_name=optio%20spark", None),
+        ("options=-c%20search_path%3Dpublic", "options=-c%20search_path%3Dpublic", None),
+        ("channel_binding=prefer&gssencmode=disable&client_encoding=UTF8", "", None),
+        ("target_session_attrs=read-write", "target_session_attrs=read-write", None),
+    ],
+    ids="F04-{}".format,
+)
+def test_parameters_of_libpq_are_honoured(
+    query: str, understood: str, seconds: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _use(monkeypatch, {"DATABASE_URL": f" postgres://user:p%40ss@db.example/optio?{query}\n"})
+    address = load_settings().database_url
+    assert address
+    expected = "postgresql://user:p%40ss@db.example/optio" + (understood and f"?{understood}")
+    assert driver_address(address.get_secret_value()) == (expected, seconds)
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])

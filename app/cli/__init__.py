@@ -45,6 +45,7 @@ def serve(
 ) -> None:
     """Serve web and worker in one process."""
     configure_logs()
+    read_settings()  # a port is not worth looking for with settings that are wrong
     with _listen(host, port) as listener, servers(LOCAL) as settings:
         _AnnouncingServer(settings, host=host, port=port).run([listener])
 

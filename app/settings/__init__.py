@@ -18,13 +18,16 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.settings.addresses import (
+    database_address,
+    rates_address,
+    storage_address,
+    web_address,
+)
 from app.settings.secrets import repeated_secrets, weak_secrets
 
 MEBIBYTE = 1024 * 1024
-SCHEMES = {
-    "database_url": ("postgresql", "postgres", "postgresql+asyncpg"),
-    "rate_limit_storage_uri": ("memory", "redis", "rediss"),
-}
+QUOTES = "\"'"
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
@@ -198,26 +201,40 @@ class Settings(BaseSettings):
             return tuple(item.strip() for item in value.split(",") if item.strip())
         return value
 
-    @field_validator(*SCHEMES)
+    @field_validator("*", mode="before")
     @classmethod
-    def _known_scheme(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        """Hosts hand out postgres:// addresses; SQLAlchemy wants its driver named."""
-        if value is None:
-            return None
-        scheme, _, rest = value.get_secret_value().partition("://")
-        known = SCHEMES[str(info.field_name)]
-        if scheme not in known:
-            raise ValueError(f"must start with {known[0]}://")
-        return SecretStr(f"{known[-1]}://{rest}") if "postgresql" in known else value
+    def _unquoted(cls, value: object, info: ValidationInfo) -> object:
+        """Quotes stay in what no shell has read, as in a host's form or a file of Docker's."""
+        if not isinstance(value, str):
+            return value
+        if len(value) > 1 and value[0] == value[-1] and value[0] in QUOTES:
+            raise ValueError("is in quotes: take them off")
+        return value if info.field_name in _SECRETS else value.strip()
 
-    @field_validator("frontend_url", "spark_portal_url", "allowed_origins")
+    @field_validator("database_url")
     @classmethod
-    def _plain_web_address(cls, value: str | tuple[str, ...] | None) -> object:
-        for address in (value,) if isinstance(value, str) else value or ():
-            parts = urlsplit(address)
-            if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-                raise ValueError("must be http(s)://host without credentials")
-        return value.rstrip("/") if isinstance(value, str) else value
+    def _database_address(cls, value: SecretStr | None) -> SecretStr | None:
+        return value and SecretStr(database_address(value.get_secret_value()))
+
+    @field_validator("rate_limit_storage_uri")
+    @classmethod
+    def _rates_address(cls, value: SecretStr) -> SecretStr:
+        return SecretStr(rates_address(value.get_secret_value()))
+
+    @field_validator("s3_endpoint_url", "s3_public_endpoint_url")
+    @classmethod
+    def _storage_address(cls, value: str | None) -> str | None:
+        return value and storage_address(value)
+
+    @field_validator("frontend_url", "spark_portal_url")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        return value and web_address(value)
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _web_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(web_address, value))
 
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Self:

@@ -9,7 +9,9 @@ EXAMPLE_WORDS = ("change", "example", "secret", "password", "your-", "test-")
 
 def weak_secrets(secrets: Mapping[str, str]) -> Iterable[str]:
     for name, secret in secrets.items():
-        if len(secret) < MIN_CHARACTERS:
+        if secret != secret.strip():
+            yield f"{name} begins or ends with white space"
+        elif len(secret) < MIN_CHARACTERS:
             yield f"{name} must have at least {MIN_CHARACTERS} characters"
         elif len(set(secret)) < MIN_DIFFERENT_CHARACTERS or secret.lower().startswith(
             EXAMPLE_WORDS

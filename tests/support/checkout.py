@@ -36,16 +36,20 @@ class Checkout:
         """Those that the commands make for themselves, made now if they have not yet."""
         return local_secrets(self.local)
 
-    def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        with self.start(*words, **variables) as process:
+    def run(
+        self, *words: str, module: str = "app", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        with self.start(*words, module=module, **variables) as process:
             output, errors = process.communicate(timeout=COMMAND_SECONDS)
         return subprocess.CompletedProcess(words, process.returncode, output, errors)
 
     @contextmanager
-    def start(self, *words: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    def start(
+        self, *words: str, module: str = "app", **variables: str
+    ) -> Iterator[subprocess.Popen[str]]:
         """A command that runs beside the test; killed at the end if it still does."""
         with subprocess.Popen(  # noqa: S603 - our own commands
-            [sys.executable, "-m", "app", *words],
+            [sys.executable, "-m", module, *words],
             cwd=self.folder,
             env=_environment() | variables,
             stdin=subprocess.DEVNULL,

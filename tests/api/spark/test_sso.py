@@ -358,10 +358,14 @@ async def test_a_short_secret_stops_the_process_and_only_its_name_is_said() -> N
 
 
 @pytest.fixture(
-    params=["refuses", pytest.param("hangs", marks=pytest.mark.soak)], ids="P038-{}".format
+    params=["refuses", "has no address", pytest.param("hangs", marks=pytest.mark.soak)],
+    ids="P038-{}".format,
 )
 def dead_database(request: pytest.FixtureRequest) -> Iterator[SecretStr]:
-    """An address where nothing listens, or where something listens and never answers."""
+    """Where nothing listens, or something that never answers, or a name without an address."""
+    if request.param == "has no address":
+        yield SecretStr("postgresql+asyncpg://optio:nobody@database.invalid/postgres")
+        return
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         if request.param == "hangs":

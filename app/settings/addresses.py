@@ -1,0 +1,149 @@
+"""What the address of another server must be, judged by the library that will use it.
+
+A refusal is a ValueError: it names the part that is wrong, and no value.
+"""
+
+from inspect import signature
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from asyncpg import (  # type: ignore[import-untyped]
+    ClientConfigurationError,
+    connect_utils,
+)
+from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
+from redis.asyncio.connection import Connection, parse_url
+
+DATABASE_SCHEMES = ("postgresql", "postgres", "postgresql+asyncpg")
+DATABASE_FORM = (
+    "must be postgresql://user:password@host:5432/database; special characters of the password"
+    " are percent-encoded (@ is %40)"
+)
+MAX_PORT = 65535
+MAX_CONNECT_SECONDS = 60
+
+# What asyncpg takes out of an address, and what it hands on to the server (libpq, 34.1.2).
+PARAMETERS = {
+    *("host", "port", "dbname", "user", "password", "passfile", "target_session_attrs"),
+    *("sslmode", "sslnegotiation", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcrl"),
+    *("ssl_min_protocol_version", "ssl_max_protocol_version"),
+    *("application_name", "options"),
+}
+# Values that ask for nothing but what asyncpg does anyway.
+FULFILLED = {
+    "channel_binding": ("prefer", "disable"),
+    "client_encoding": ("utf8", "utf-8", "auto"),
+    "gssencmode": ("prefer", "disable"),
+}
+ADVICE = {
+    "channel_binding": "the driver has no channel binding: take it out",
+    "sslmode": "verify-ca and verify-full need sslrootcert, the path of a file of certificates",
+    "pgbouncer": "take it out, and set DATABASE_TRANSACTION_POOLER=true instead",
+}
+
+
+def database_address(address: str) -> str:
+    """As SQLAlchemy names its driver; hosts hand out postgres:// and postgresql://."""
+    scheme, _, rest = address.partition("://")
+    if scheme not in DATABASE_SCHEMES:
+        raise ValueError("must start with postgresql://")
+    driver_address(f"postgresql://{rest}")
+    return f"postgresql+asyncpg://{rest}"
+
+
+def driver_address(address: str) -> tuple[str, int | None]:
+    """What asyncpg connects with: its own address, and `connect_timeout` in seconds."""
+    bare, _, query = address.replace("+asyncpg", "", 1).partition("?")
+    if "#" in address or not _is_readable(bare):
+        raise ValueError(DATABASE_FORM)
+    parameters: dict[str, str] = {}
+    seconds = None
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name == "connect_timeout":
+            seconds = _connect_seconds(value)
+        elif name in PARAMETERS:
+            parameters[name] = value
+        elif value.lower() not in FULFILLED.get(name, ()):
+            raise ValueError(_unknown(name))
+    whole = _joined(bare, parameters)
+    if not _is_readable(whole):
+        raise ValueError(_unusable(bare, parameters))
+    return whole, seconds
+
+
+def _joined(bare: str, parameters: dict[str, str]) -> str:
+    return f"{bare}?{urlencode(parameters, quote_via=quote)}" if parameters else bare
+
+
+def _unusable(bare: str, parameters: dict[str, str]) -> str:
+    """Names the one parameter without which the address could be read."""
+    # A file of certificates is wrong by itself, the mode for the lack of one.
+    for name in sorted(parameters, key="sslmode".__eq__):
+        others = {other: value for other, value in parameters.items() if other != name}
+        if _is_readable(_joined(bare, others)):
+            advice = f": {ADVICE[name]}" if name in ADVICE else ""
+            return f"its parameter {name} has a value that cannot be used{advice}"
+    return "its parameters have values that cannot be used"
+
+
+def _is_readable(address: str) -> bool:
+    # asyncpg has no public parser; this is the one that its `connect` calls.
+    parse = connect_utils._parse_connect_dsn_and_args  # noqa: SLF001
+    try:
+        places, _ = parse(**dict.fromkeys(signature(parse).parameters) | {"dsn": address})
+    except (ClientConfigurationError, ValueError, OSError):
+        return False
+    return all(_is_place(*place) for place in places if not isinstance(place, str))
+
+
+def _is_place(host: str, port: int) -> bool:
+    return 0 < port <= MAX_PORT and not any(mark in host for mark in "@ '\"")
+
+
+def _connect_seconds(value: str) -> int:
+    if not value.isascii() or not value.isdigit() or not 0 < int(value) <= MAX_CONNECT_SECONDS:
+        raise ValueError(f"its parameter connect_timeout must be 1 to {MAX_CONNECT_SECONDS}")
+    return int(value)
+
+
+def _unknown(name: str) -> str:
+    advice = f": {ADVICE[name]}" if name in ADVICE else ""
+    shown = name if name.isidentifier() else "(unreadable)"  # it may be a piece of the password
+    return f"its parameter {shown} is not understood{advice}"
+
+
+def web_address(address: str) -> str:
+    """Without a slash at its end."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise ValueError("must be http(s)://host without credentials")
+    if not _has_port(address) or "?" in address or "#" in address:
+        raise ValueError("must have no query, no fragment, and a port that is one or none")
+    return address.rstrip("/")
+
+
+def storage_address(address: str) -> str:
+    address = web_address(address)
+    if not (is_valid_endpoint_url(address) or is_valid_ipv6_endpoint_url(address)):
+        raise ValueError("has a host name that an S3 client refuses")
+    return address
+
+
+def rates_address(address: str) -> str:
+    scheme = address.partition("://")[0]
+    if scheme not in ("memory", "redis", "rediss"):
+        raise ValueError("must start with memory://, redis:// or rediss://")
+    if scheme != "memory":
+        try:
+            arguments: dict[str, Any] = dict(parse_url(address))
+            arguments.pop("connection_class", Connection)(**arguments)
+        except (ValueError, TypeError):
+            raise ValueError("must be redis://:password@host:6379/0") from None
+    return address
+
+
+def _has_port(address: str) -> bool:
+    try:
+        return urlsplit(address).port != 0
+    except ValueError:
+        return False
