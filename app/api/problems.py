@@ -40,6 +40,7 @@ from app.fields import UUID_EXAMPLE, ProblemCode
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
+EXTENSIONS = ("file_size", "max_size", "received")  # members that some problems have
 
 # What the edge answers on any route, and the router on any path.
 EVERYWHERE: tuple[type[ServiceError], ...] = (
@@ -79,6 +80,13 @@ class Fault(BaseModel):
     detail: str = Field(
         description="A sentence for people.", examples=["File type application/zip not allowed"]
     )
+
+
+class ReceivedText(BaseModel):
+    """What the signature was checked over: if it is what you signed, the key is wrong."""
+
+    bytes: int = Field(description="Its length.", examples=[187])
+    sha256: str = Field(description="Its SHA-256, in hexadecimal.", examples=["0" * 64])
 
 
 class Problem(BaseModel):
@@ -122,6 +130,13 @@ class Problem(BaseModel):
     max_size: int | None = Field(
         None, description="What an evidence file may have, in bytes.", examples=[10485760]
     )
+    received: ReceivedText | None = Field(
+        None,
+        description=(
+            "Of a signature that does not fit: the body as it arrived (multipart: the metadata"
+            " field's value)."
+        ),
+    )
     request_id: str = Field(
         description="Name it when you ask us; also in the X-Request-Id header.",
         examples=[UUID_EXAMPLE],
@@ -146,6 +161,7 @@ def render(error: ServiceError, request: Request) -> Response:
 
 
 def _describe(error: ServiceError, request_id: str) -> Problem:
+    more: dict[str, Any] = {name: error.values.get(name) for name in EXTENSIONS}
     return Problem(
         type=f"/problems/{error.code}",
         title=error.title,
@@ -157,7 +173,7 @@ def _describe(error: ServiceError, request_id: str) -> Problem:
         errors=[_fault(fault) for fault in error.faults or _fields(error)] or None,
         retry_after=error.retry_after,
         request_id=request_id,
-        **_sizes(error),
+        **more,
     )
 
 
@@ -172,10 +188,6 @@ def _fault(fault: ServiceError) -> Fault:
         return Fault(file=fault.file or "", code=fault.code, detail=fault.error_text)
     place = str(fault.values["name"]).replace("~", "~0").replace("/", "~1").replace(".", "/")
     return Fault(pointer=f"#/{place}", code=fault.code, detail=fault.hint_text or fault.error_text)
-
-
-def _sizes(error: ServiceError) -> dict[str, Any]:
-    return {name: size for name, size in error.values.items() if name.endswith("_size")}
 
 
 def request_id_of(request: Request) -> str:

@@ -1,7 +1,8 @@
-"""What a sender did wrong whose signature does not fit: known mistakes, tried with the true secret.
+"""What a sender did wrong whose signature does not fit: known mistakes, tried with our secrets.
 
 Never accepts anything and never shows an expected value; who does not know a secret learns
-nothing. It costs at most MAX_HMACS over the content (SECURITY promise 35, DESIGN R8).
+nothing. It costs at most MAX_HASHED_BYTES, a dozen HMACs over 1 MiB (SECURITY promise 35, DESIGN
+R8, R34).
 """
 
 import base64
@@ -9,9 +10,9 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -19,14 +20,39 @@ from app.deliveries.authenticate import SignatureHeaders, check_headers, frame
 from app.errors import SignatureMismatchError, SignatureMissingError
 from app.text import StrictJsonError, load_json
 
-MAX_HMACS = 8
+MAX_HASHED_BYTES = 12 * 1024 * 1024
 MAX_REWRITTEN_BYTES = 64 * 1024
-# Dense JSON costs 0.4 s per MiB to read and write anew, which is no price for a stranger's body.
+# Dense JSON costs 0.4 s per MiB to read and write anew, which is no price for a stranger's body;
+# with line breaks it is written by Python itself, ten times as slowly.
+MAX_INDENTED_BYTES = 8 * 1024
+
+FOR_LIBRARIES = "give a Standard Webhooks library whsec_ and the base64 of the secret's text."
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
-_HEX = re.compile(r"[0-9a-fA-F]{64}")
-_PREFIXES = ("v1,", "v1=", "sha256=")
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2}){16,64}")
+_PREFIXES = ("v1,", "v1=", "sha256=", "sha1=", "sha512=")
+_STRIPE = re.compile(r"t=([0-9]{1,18}),(?:.*,)?v1=([0-9a-fA-F]{64})(?:,.*)?")
 _MILLISECONDS = re.compile(r"([0-9]{10})[0-9]{3}")
+_OTHER_HASHES = {16: "MD5", 20: "SHA-1", 28: "SHA-224", 48: "SHA-384", 64: "SHA-512"}
+_WRITERS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("written anew by JSON.stringify", {}),
+    ("written anew by PHP's json_encode", {"ensure_ascii": True, "slash": rb"\/"}),
+    ("written anew by PHP's json_encode", {"slash": rb"\/"}),
+    ("written anew by Python's json.dumps", {"ensure_ascii": True, "separators": (", ", ": ")}),
+    ("written anew by Python's json.dumps", {"separators": (", ", ": ")}),
+    ("written anew without white space", {"ensure_ascii": True}),
+    ("with sorted keys", {"sort_keys": True}),
+    ("with sorted keys", {"sort_keys": True, "ensure_ascii": True}),
+    (
+        "with sorted keys",
+        {"sort_keys": True, "ensure_ascii": True, "separators": (", ", ": ")},
+    ),
+)
+_INDENTED: tuple[tuple[str, dict[str, Any]], ...] = tuple(
+    ("with line breaks", {"indent": indent, "separators": (",", ": ")} | form)
+    for indent in (2, 4)
+    for form in ({}, {"ensure_ascii": True}, {"ensure_ascii": True, "slash": rb"\/"})
+)
 
 
 @dataclass(frozen=True)
@@ -46,11 +72,16 @@ class _Guess:
     mistake: str
 
 
+def describe_received(content: bytes) -> dict[str, object]:
+    """What the sender compares with its own: equal means that the key is wrong, else the bytes."""
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
 def diagnose(
     content: bytes,
     headers: SignatureHeaders,
     *,
-    secret: SecretStr,
+    secrets: Sequence[SecretStr],
     sso_secret: SecretStr | None,
     whole_body: bytes | None,
 ) -> str | None:
@@ -64,12 +95,24 @@ def diagnose(
     except (SignatureMissingError, SignatureMismatchError):
         return None
     shown = list(_read_shown(headers))
-    guesses = _guess_all(content, headers, secret, sso_secret, whole_body)
-    for guess in islice(guesses, MAX_HMACS if shown else 0):
+    if not any(len(one.digest) == _DIGEST_BYTES for one in shown):
+        return _name_hash(shown)
+    left = MAX_HASHED_BYTES
+    for guess in _guess_all(content, headers, secrets, sso_secret, whole_body):
+        left -= len(guess.signed)
+        if left < 0:
+            break
         digest = hmac.digest(guess.key, guess.signed, "sha256")
         fits = [one for one in shown if hmac.compare_digest(digest, one.digest)]
         if fits:
             return " ".join(filter(None, [guess.mistake, fits[0].mistake])) or None
+    return None
+
+
+def _name_hash(shown: Sequence[_DigestSpelling]) -> str | None:
+    for one in shown:
+        if name := _OTHER_HASHES.get(len(one.digest)):
+            return f"The signature is as long as one of HMAC-{name}: use HMAC-SHA256."
     return None
 
 
@@ -80,6 +123,11 @@ def _read_shown(headers: SignatureHeaders) -> Iterator[_DigestSpelling]:
     else:
         values, right = [headers.spark[0]], "<hexadecimal>"
     for value in values:
+        if stripe := _STRIPE.fullmatch(value):
+            yield _DigestSpelling(
+                bytes.fromhex(stripe[2]), f"Send {right} as signature, without t= and v1=."
+            )
+            continue
         prefix = next((one for one in _PREFIXES if value.startswith(one)), "")
         digest, form = _read_digest(value.removeprefix(prefix))
         written = f"{prefix}<{form}>"
@@ -93,67 +141,54 @@ def _read_digest(text: str) -> tuple[bytes | None, str]:
     if _HEX.fullmatch(text):
         return bytes.fromhex(text), "hexadecimal"
     raw = _from_base64(text) or b""
-    if len(raw) == _DIGEST_BYTES:
-        return raw, "base64"
     if _HEX.fullmatch(raw.decode("latin-1")):
         return bytes.fromhex(raw.decode("ascii")), "base64 of hexadecimal"
+    if len(raw) == _DIGEST_BYTES or len(raw) in _OTHER_HASHES:
+        return raw, "base64"
     return None, ""
 
 
 def _guess_all(
     content: bytes,
     headers: SignatureHeaders,
-    secret: SecretStr,
+    secrets: Sequence[SecretStr],
     sso_secret: SecretStr | None,
     whole_body: bytes | None,
 ) -> Iterator[_Guess]:
-    """The likely and cheap ones first: `diagnose` takes the first MAX_HMACS that apply."""
-    text = secret.get_secret_value()
-    key, before = text.encode(), _before(headers)
-    yield _Guess(key, before + content, "")
-    if headers.is_v1:
-        yield from _guess_v1(content, headers, text)
-    if whole_body is not None:
-        yield _Guess(
-            key,
-            before + whole_body,
-            "The whole multipart body is signed: sign the metadata field's value only.",
-        )
-    for mistake, other in _other_keys(text, sso_secret):
-        yield _Guess(other, before + content, mistake)
-    for mistake, form in _rewritten(content):
-        yield _Guess(key, before + form, mistake)
-    yield _Guess(
-        key,
-        before + b"[object FormData]",
-        "The text [object FormData] is signed: sign the metadata field's value.",
-    )
+    """The likely ones first, and with the current secret before the previous one."""
+    for secret in secrets:
+        text = secret.get_secret_value()
+        key, before = text.encode(), _before(headers)
+        yield _Guess(key, before + content, "")
+        for mistake, signed in _other_frames(content, headers):
+            yield _Guess(key, signed, mistake)
+        for mistake, other in _other_keys(text, sso_secret):
+            yield _Guess(other, before + content, mistake)
+        for mistake, form in _other_contents(content, whole_body):
+            yield _Guess(key, before + form, mistake)
 
 
 def _before(headers: SignatureHeaders) -> bytes:
     return frame(headers.webhook_id[0], headers.webhook_timestamp[0]) if headers.is_v1 else b""
 
 
-def _guess_v1(content: bytes, headers: SignatureHeaders, text: str) -> Iterator[_Guess]:
-    decoded = _from_base64(text.removeprefix("whsec_"))
-    if decoded:
-        yield _Guess(
-            decoded,
-            _before(headers) + content,
-            "The key is the base64-decoded secret: give a Standard Webhooks library whsec_ and the"
-            " base64 of the secret's text.",
-        )
-    yield _Guess(
-        text.encode(),
-        content,
-        "The body alone is signed: sign {webhook-id}.{webhook-timestamp}.{body}.",
-    )
-    milliseconds = _MILLISECONDS.fullmatch(headers.webhook_timestamp[0])
-    if milliseconds:
-        yield _Guess(
-            text.encode(),
-            frame(headers.webhook_id[0], milliseconds[1]) + content,
+def _other_frames(content: bytes, headers: SignatureHeaders) -> Iterator[tuple[str, bytes]]:
+    if not headers.is_v1:
+        if stripe := _STRIPE.fullmatch(headers.spark[0]):
+            yield (
+                "A time is signed before the body: sign the body alone.",
+                (f"{stripe[1]}.".encode() + content),
+            )
+        return
+    whole = "sign {webhook-id}.{webhook-timestamp}.{body}."
+    before, seconds = _before(headers), headers.webhook_timestamp[0]
+    yield f"The body alone is signed: {whole}", content
+    yield f"The id is not signed: {whole}", f"{seconds}.".encode() + content
+    yield f"The full stop before the body is missing: {whole}", before[:-1] + content
+    if milliseconds := _MILLISECONDS.fullmatch(seconds):
+        yield (
             "webhook-timestamp is in milliseconds: send the seconds that are signed.",
+            frame(headers.webhook_id[0], milliseconds[1]) + content,
         )
 
 
@@ -163,11 +198,35 @@ def _other_keys(text: str, sso_secret: SecretStr | None) -> Iterator[tuple[str, 
             "The key is the SSO secret: use the webhook secret.",
             sso_secret.get_secret_value().encode(),
         )
+    if decoded := _from_base64(text.removeprefix("whsec_")):
+        yield f"The key is the base64-decoded secret: {FOR_LIBRARIES}", decoded
+    for end in ("\n", "\r\n"):
+        yield "The key ends with a line break: take it off.", f"{text}{end}".encode()
+    for mark in "\"'":
+        yield "The key is in quotes: take them off.", f"{mark}{text}{mark}".encode()
+    yield "The key begins with whsec_: use the secret's text alone.", f"whsec_{text}".encode()
     try:
-        decoded = bytes.fromhex(text)
+        yield "The key is the hex-decoded secret: use its literal text.", bytes.fromhex(text)
     except ValueError:
         return
-    yield "The key is the hex-decoded secret: use its literal text.", decoded
+
+
+def _other_contents(content: bytes, whole_body: bytes | None) -> Iterator[tuple[str, bytes]]:
+    if whole_body is not None:
+        yield (
+            "The whole multipart body is signed: sign the metadata field's value only.",
+            whole_body,
+        )
+    very = "sign the very bytes that are sent."
+    if bare := content.rstrip(b"\r\n"):
+        for form in {bare, bare + b"\n", bare + b"\r\n"} - {content}:
+            yield f"The text is signed with another line break at its end: {very}", form
+    for mistake, form in _rewritten(content):
+        yield f"The JSON is signed {mistake}: {very}", form
+    yield (
+        "The text [object FormData] is signed: sign the metadata field's value.",
+        b"[object FormData]",
+    )
 
 
 def _rewritten(content: bytes) -> Iterator[tuple[str, bytes]]:
@@ -179,21 +238,17 @@ def _rewritten(content: bytes) -> Iterator[tuple[str, bytes]]:
     except StrictJsonError:
         return
     forms = {content}
-    for name, form in (
-        ("written anew by JSON.stringify", _compact(value)),
-        ("written anew by PHP's json_encode", _compact(value, ascii_only=True, slash=rb"\/")),
-        ("with sorted keys", _compact(value, sorted_keys=True)),
-    ):
+    for mistake, style in _WRITERS + (_INDENTED if len(content) <= MAX_INDENTED_BYTES else ()):
+        form = _write(value, **style)
         if form not in forms:
-            yield f"The JSON is signed {name}: sign the very bytes that are sent.", form
+            yield mistake, form
         forms.add(form)
 
 
-def _compact(
-    value: object, *, ascii_only: bool = False, sorted_keys: bool = False, slash: bytes = b"/"
-) -> bytes:
+def _write(value: object, *, slash: bytes = b"/", **style: Any) -> bytes:
     """A lone surrogate stays escaped, as other writers leave it."""
-    text = json.dumps(value, ensure_ascii=ascii_only, sort_keys=sorted_keys, separators=(",", ":"))
+    compact: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":")}
+    text = json.dumps(value, **compact | style)
     return text.encode("utf-8", "backslashreplace").replace(b"/", slash)
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.deliveries.authenticate import SignatureHeaders, authenticate, check_headers
-from app.deliveries.diagnose import diagnose
+from app.deliveries.diagnose import describe_received, diagnose
 from app.deliveries.inbox import JSON, Entry
 from app.deliveries.pace import PacedBody, read_all
 from app.deliveries.payload import beside_if_large
@@ -94,8 +94,7 @@ async def open_delivery(
             require_v1=settings.webhook_require_v1,
         )
     except SignatureMismatchError as mismatch:
-        hint = await _diagnose(settings, delivery, text, body)
-        raise SignatureMismatchError(hint=hint or mismatch.hint_text) from None
+        raise await _explain(settings, delivery, text, body, mismatch) from None
     await delivery.count_message()
     return Entry(
         id=delivery.new_id(),
@@ -108,14 +107,20 @@ async def open_delivery(
     )
 
 
-async def _diagnose(
-    settings: Settings, delivery: Delivery, text: bytes, body: PacedBody
-) -> str | None:
-    return await asyncio.to_thread(
+async def _explain(
+    settings: Settings,
+    delivery: Delivery,
+    text: bytes,
+    body: PacedBody,
+    mismatch: SignatureMismatchError,
+) -> SignatureMismatchError:
+    hint = await asyncio.to_thread(
         diagnose,
         text,
         delivery.signatures,
-        secret=settings.webhook_secrets[0],
+        secrets=settings.webhook_secrets,
         sso_secret=settings.spark_sso_secret,
         whole_body=await body.read_whole(),
     )
+    received = await beside_if_large(describe_received, text)
+    return SignatureMismatchError(hint=hint or mismatch.hint_text, received=received)

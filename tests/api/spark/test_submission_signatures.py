@@ -255,11 +255,18 @@ async def test_p064_a_bad_standard_signature_does_not_tell_whether_the_student_e
         raw = encoded(submission(student, assignment, spark_user_id=spark_user_id))
         wrong = spark.sign_v1(raw) | {"webhook-signature": f"v1,{'A' * 43}="}
         answer = await spark.post(raw, wrong)
-        bodies.append(assert_problem(answer, 401, "signature_invalid") | {"request_id": ""})
+        problem = assert_problem(answer, 401, "signature_invalid")
+        assert problem.pop("received") == received(raw)
+        bodies.append(problem | {"request_id": ""})
     assert bodies[0] == bodies[1]
 
 
 # ---------------------------------------------------------------------------- diagnosis
+
+
+def received(text: bytes) -> dict[str, object]:
+    """What a sender can tell by itself."""
+    return {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
 
 
 Sign = Callable[[Spark, bytes], str]
@@ -296,7 +303,9 @@ async def test_a_known_mistake_is_named_and_not_accepted(
     headers = {"X-Spark-Signature": mistaken(spark, raw)}
     body, media_type = (form(Part("metadata", raw), PICTURE), FORM) if as_form else (raw, None)
     answer = await spark.post(body, headers, media_type=media_type or "application/json")
-    assert named in str(assert_problem(answer, 401, "signature_invalid")["hint"])
+    problem = assert_problem(answer, 401, "signature_invalid")
+    assert named in str(problem["hint"])
+    assert problem["received"] == received(raw)
     if "sha256=" not in headers["X-Spark-Signature"]:
         assert spark.sign(raw) not in answer.text
     assert await kept(sessions, student.user_id) == NOTHING
