@@ -5,7 +5,6 @@ of names (given here as sent) are left to others. Invariant: only the chunk in h
 the outcome depends on the bytes of the body, not on how they were cut into chunks.
 """
 
-import re
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable
 from dataclasses import dataclass
@@ -15,31 +14,17 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
 
 from app import errors
+from app.files.form_headers import SYNTAX_HINT, read_disposition, read_label
 
 _MEBIBYTE = 1024 * 1024
 # Lines that begin like a boundary are slow to parse; RFC 2046 section 5.1.1 allows none.
 _MAX_BOUNDARIES = 10_000
-
-# RFC 2046 section 5.1.1: 1 to 70 characters, the last one no space.
-_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
-
-# `; key=value` or `; key="value"`. Control characters stand inside quotes only, so that a line
-# ended by LF alone, or a quote that a CRLF broke, is refused.
-_PARAMETER = re.compile(
-    r";[ \t]*+(?:([\w!#$%&'*+.^`|~-]++)="  # key
-    r"(?:\"([^\"\\]*(?:\\.[^\"\\]*)*)\"|([^\0-\x20\";\x7f]*+)))?[ \t]*+",  # quoted or plain value
-    re.ASCII | re.DOTALL,
-)
-_CONTROL = re.compile(rb"[\0-\x08\x0a-\x1f\x7f]")
 
 _OBJECT_HINT = (
     "The body is no form; `[object FormData]` is a form converted to text. With Node's form-data"
     " package send form.getHeaders() and form.pipe(request), or form.getBuffer() as the body."
 )
 _OPENING_HINT = "The body must begin with `--` and the boundary named in the Content-Type header."
-_BOUNDARY_HINT = "Send `Content-Type: multipart/form-data; boundary=…`, at most 70 characters."
-_SYNTAX_HINT = "Lines end in CRLF; a part has at most 8 headers of 4 KB, none folded or repeated."
-_DISPOSITION_HINT = 'Send `Content-Disposition: form-data; name="…"`, files with `filename="…"`.'
 
 
 @dataclass(frozen=True)
@@ -62,8 +47,8 @@ class FormPart:
     """
 
     def __init__(self, reader: "_FormReader", headers: dict[bytes, bytes]) -> None:
-        self.name, self.filename = _parse_disposition(headers.pop(b"content-disposition", b""))
-        self.content_type = _parse_content_type(headers)
+        self.name, self.filename = read_disposition(headers.pop(b"content-disposition", b""))
+        self.content_type = read_label(headers)
         self._reader = reader
         self._has_ended = False
 
@@ -119,7 +104,8 @@ class _FormReader:
         self._headers: dict[bytes, bytes] = {}
         self._field, self._value = bytearray(), bytearray()
         self._filename: str | None = None
-        self._parts = self._files = self._boundaries = 0
+        self._parts = -1  # the preamble is none
+        self._files = self._boundaries = 0
         self._body_bytes = self._part_bytes = self._file_bytes = 0
         self._parser = MultipartParser(
             mark,
@@ -130,10 +116,13 @@ class _FormReader:
                 "on_header_end": self._on_header_end,
                 "on_headers_finished": self._on_headers_finished,
                 "on_part_data": self._on_part_data,
-                "on_part_end": lambda: self._events.append(None),
+                "on_part_end": self._on_part_end,
                 "on_end": lambda: self._events.append(None),
             },
         )
+        # What comes before the first boundary is read as a part: of the boundaries after parts the
+        # parser allows all that RFC 2046 does, as white space behind them.
+        self._parser.write(b"--" + mark + b"\r\n\r\n\r\n")
 
     async def next_part(self) -> FormPart | None:
         while self.current is not None:
@@ -164,7 +153,7 @@ class _FormReader:
         try:
             self._parse(data)
         except MultipartParseError:
-            hint = _SYNTAX_HINT if self._parts else _OPENING_HINT
+            hint = SYNTAX_HINT if self._parts > 0 else _OPENING_HINT
             self._events.append(errors.MultipartInvalidError(hint=hint))
         except errors.ServiceError as fault:
             self._events.append(fault)
@@ -174,9 +163,6 @@ class _FormReader:
             self._events.append(errors.BodyTooLargeError())
 
     def _parse(self, data: bytes) -> None:
-        if self._body_bytes == 0 and data[:1] not in (b"", b"-"):  # the parser skips some texts
-            is_object = data.startswith(b"[")
-            raise errors.MultipartInvalidError(hint=_OBJECT_HINT if is_object else _OPENING_HINT)
         self._body_bytes += len(data)
         self._boundaries += data.count(self._boundary)
         if self._boundaries > _MAX_BOUNDARIES:
@@ -193,19 +179,28 @@ class _FormReader:
     def _on_header_end(self) -> None:
         field = bytes(self._field.lower())
         if field in self._headers:
-            raise errors.MultipartInvalidError(hint=_SYNTAX_HINT)
+            raise errors.MultipartInvalidError(hint=SYNTAX_HINT)
         self._headers[field] = bytes(self._value)
         self._field.clear()
         self._value.clear()
 
     def _on_headers_finished(self) -> None:
+        if self._parts == 0:
+            return
         part = FormPart(self, self._headers)
         self._events.append(part)
         self._filename = part.filename
         if part.filename:
             self._count_file()
 
+    def _on_part_end(self) -> None:
+        if self._parts > 0:
+            self._events.append(None)
+
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._parts == 0:
+            _check_preamble(data[start:end])
+            return
         self._count_bytes(end - start)
         last = self._events[-1] if self._events else None
         if isinstance(last, bytes):  # bytes held back as a possible boundary come on their own
@@ -239,62 +234,8 @@ class _FormReader:
             raise errors.TotalTooLargeError(megabytes=megabytes)
 
 
-def parse_boundary(content_type: str) -> bytes:
-    """The boundary that a Content-Type header announces. Raises MultipartInvalidError."""
-    media_type, parameters = _parse_parameters(content_type, hint=_BOUNDARY_HINT)
-    boundary = parameters.get("boundary", "")
-    if media_type != "multipart/form-data" or not _BOUNDARY.fullmatch(boundary):
-        raise errors.MultipartInvalidError(hint=_BOUNDARY_HINT)
-    return boundary.encode("ascii")
-
-
-def _parse_disposition(header: bytes) -> tuple[str, str | None]:
-    kind, parameters = _parse_parameters(_decode(header), hint=_DISPOSITION_HINT)
-    name, filename = parameters.get("name"), parameters.get("filename")
-    # RFC 7578 section 4.2 forbids `filename*`; alone it would turn a file into a text field.
-    is_extended = filename is None and any(key.startswith("filename*") for key in parameters)
-    if kind != "form-data" or name is None or is_extended:
-        raise errors.MultipartInvalidError(hint=_DISPOSITION_HINT)
-    return name, filename
-
-
-def _parse_content_type(headers: dict[bytes, bytes]) -> str | None:
-    """The part's label, once it is known that its bytes are the content itself."""
-    if any(_CONTROL.search(value) for value in headers.values()):
-        raise errors.MultipartInvalidError(hint=_SYNTAX_HINT)
-    encoding = _decode(headers.get(b"content-transfer-encoding", b"")).lower()
-    if encoding not in ("", "7bit", "8bit", "binary"):  # RFC 7578 section 4.7
-        raise errors.MultipartInvalidError(hint="Send parts without transfer encoding.")
-    content_type = _decode(headers.get(b"content-type", b"")).partition(";")[0].strip().lower()
-    if content_type.startswith("multipart/"):  # RFC 7578 section 4.3
-        raise errors.MultipartInvalidError(hint="Send each file as a part of its own.")
-    return content_type or None
-
-
-def _parse_parameters(header: str, *, hint: str) -> tuple[str, dict[str, str]]:
-    """A header's value and parameters; what two readers might read in two ways is refused."""
-    value = header.partition(";")[0]
-    position = len(value)
-    parameters: dict[str, str] = {}
-    while position < len(header):
-        found = _PARAMETER.match(header, position)
-        if found is None or (key := (found[1] or "").lower()) in parameters:
-            raise errors.MultipartInvalidError(hint=hint)
-        if key:
-            parameters[key] = found[3] if found[2] is None else _unescape(found[2])
-        position = found.end()
-    return value.strip(" \t").lower(), parameters
-
-
-def _unescape(quoted: str) -> str:
-    r"""Undoes `\"` and `\\` (curl) and `%22`, `%0D`, `%0A` (WHATWG); any other `\` is itself."""
-    plain = re.sub(r'\\(["\\])', r"\1", quoted)
-    return re.sub("%(22|0A|0D)", lambda escape: chr(int(escape[1], 16)), plain)
-
-
-def _decode(value: bytes) -> str:
-    """UTF-8; otherwise Latin-1, which keeps every byte of an older sender's name visible."""
-    try:
-        return value.decode("utf-8").strip(" \t")
-    except UnicodeDecodeError:
-        return value.decode("latin-1").strip(" \t")
+def _check_preamble(text: bytes) -> None:
+    """Line breaks may come before the first boundary (RFC 2046 section 5.1.1), and nothing else."""
+    if text := text.strip(b"\r\n"):
+        is_object = text.startswith(b"[")
+        raise errors.MultipartInvalidError(hint=_OBJECT_HINT if is_object else _OPENING_HINT)

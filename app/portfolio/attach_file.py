@@ -26,8 +26,9 @@ from app.errors import (
     NotFoundError,
 )
 from app.evidence.documents import file_members
+from app.files.form_headers import parse_boundary
 from app.files.kept_alive import Renewal, upload_slot
-from app.files.multipart import MultipartLimits, parse_boundary, read_parts
+from app.files.multipart import MultipartLimits, read_parts
 from app.files.store_file import Destination, store_file
 from app.files.uploads import (
     commit_uploads,

@@ -18,6 +18,7 @@ from app.errors import (
     FileNotDeclaredError,
     FileTypeNotAllowedError,
     MetadataDuplicateError,
+    MetadataMissingError,
     ServiceError,
 )
 from app.files.kept_alive import Renewal
@@ -44,6 +45,21 @@ def is_metadata(part: FormPart) -> bool:
     return part.name == METADATA and part.filename is None
 
 
+def take_named_metadata(early: list[SpooledPart]) -> SpooledPart:
+    """The part of that name, of a form whose metadata came as a file: `curl -F metadata=@x.json`,
+    or a Blob. It is taken out of the others.
+
+    Raises MetadataMissingError, or MetadataDuplicateError if there are several.
+    """
+    named = [part for part in early if part.name == METADATA]
+    if not named:
+        raise MetadataMissingError
+    if len(named) > 1:
+        raise MetadataDuplicateError
+    early.remove(named[0])
+    return named[0]
+
+
 async def form_files(
     early: Sequence[SpooledPart], parts: AsyncIterable[FormPart], tally: Tally
 ) -> AsyncIterator[NamedPart]:
@@ -60,37 +76,51 @@ async def form_files(
 
 
 class DeclaredFiles:
-    """What is declared and did not come yet. Without a declaration, `required` forbids any file."""
+    """What is declared and did not come yet. Without a declaration, `required` forbids any file.
+
+    A file whose name is not declared at all may be one that is, in another spelling: on its way a
+    name is escaped, encoded and normalised in many ways (DESIGN R33), content is not.
+    """
 
     def __init__(self, files: Sequence[DeclaredFile] | None, *, required: bool) -> None:
         self._is_declared = files is not None
         self._required = required
-        self._names = Counter(file.name for file in files or ())
-        self._contents = Counter((file.name, file.digest, file.size) for file in files or ())
+        self._left = Counter((file.name, file.digest, file.size) for file in files or ())
+        self._entries = frozenset(self._left)
+        self._names = frozenset(name for name, _, _ in self._entries)
+        self._unfit = Counter[str]()  # names that came, and fit nothing yet
 
     def expect(self, name: str) -> None:
-        """A file begins. Raises FileDigestRequiredError or FileNotDeclaredError."""
-        if not self._is_declared:
-            if self._required:
-                raise FileDigestRequiredError
-        elif self._names[name] == 0:
-            raise FileNotDeclaredError
-        else:
-            self._names[name] -= 1
+        """A file begins. Raises FileDigestRequiredError."""
+        if self._required and not self._is_declared:
+            raise FileDigestRequiredError
+        self._unfit[name] += 1
 
     def check(self, name: str, sha256: bytes, size_bytes: int) -> None:
         """It has come whole. Files of one name may come in any order.
 
-        Raises FileDigestMismatchError.
+        Raises FileDigestMismatchError or FileNotDeclaredError.
         """
-        content = (name, sha256, size_bytes)
-        if self._is_declared and self._contents[content] == 0:
-            raise FileDigestMismatchError
-        self._contents[content] -= 1
+        if not self._is_declared:
+            return
+        entry = (name, sha256, size_bytes)
+        fitting = [entry]
+        if entry in self._entries or name not in self._names:
+            fitting += [other for other in self._left if other[1:] == entry[1:]]
+        for one in fitting:
+            if self._left[one] > 0:
+                self._left[one] -= 1
+                self._unfit[name] -= 1
+                return
+        is_named = self._names_left()[name] >= self._unfit[name]
+        raise FileDigestMismatchError if is_named else FileNotDeclaredError
 
     def missing(self) -> list[str]:
         """Names of the files that were declared and did not come."""
-        return list(self._names.elements())
+        return list((self._names_left() - self._unfit).elements())
+
+    def _names_left(self) -> Counter[str]:
+        return Counter(name for name, _, _ in self._left.elements())
 
 
 async def take_files(

@@ -7,14 +7,20 @@ from uuid import UUID
 
 from app.deliveries.inbox import Entry
 from app.deliveries.open import Delivery, begin_body, open_delivery
+from app.deliveries.pace import read_all
 from app.deliveries.payload import beside_if_large
-from app.errors import MetadataMissingError
+from app.files.form_headers import parse_boundary
 from app.files.kept_alive import upload_slot
-from app.files.multipart import FormPart, MultipartLimits, parse_boundary, read_parts
+from app.files.multipart import FormPart, MultipartLimits, read_parts
 from app.files.spool import SpooledPart, SpoolShare
 from app.files.store_file import NamedPart
 from app.settings import Settings
-from app.submissions.file_intake import DeclaredFiles, form_files, is_metadata
+from app.submissions.file_intake import (
+    DeclaredFiles,
+    form_files,
+    is_metadata,
+    take_named_metadata,
+)
 from app.submissions.idempotency import Claim, keys_of
 from app.submissions.message import Message, read_message
 from app.submissions.work import Intake
@@ -48,7 +54,8 @@ async def _read_metadata(
             return early, await part.read(max_bytes)
         if part.filename:
             early.append(await share.keep(part))
-    raise MetadataMissingError
+    metadata = take_named_metadata(early)
+    return early, await read_all(metadata, max_bytes=max_bytes)
 
 
 async def read_entry(intake: Intake, entry: Entry) -> Message:

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import errors
-from app.files.multipart import FormPart, MultipartLimits, parse_boundary, read_parts
+from app.files.form_headers import parse_boundary
+from app.files.multipart import FormPart, MultipartLimits, read_parts
 from tests.support.bodies import BOUNDARY, Part, arrive, cut, cut_at, form
 
 ROOMY = MultipartLimits(
@@ -210,6 +211,9 @@ def test_a_content_type_without_a_usable_boundary_is_refused(content_type: str) 
         ("multipart/form-data; charset=utf-16; boundary=----WebKitFormBoundary7", None),
         ("multipart/form-data; boundary=----=_Part_1.2; charset=utf-8", b"----=_Part_1.2"),
         ("multipart/form-data; boundary=" + "x" * 70 + ";", b"x" * 70),
+        ("multipart/form-data; boundary=*****", b"*****"),  # F13, older Android code
+        ("multipart/form-data; boundary=__X_PAW_BOUNDARY__#1", b"__X_PAW_BOUNDARY__#1"),
+        ("multipart/form-data; boundary=%$&!~^|{}<>@[]", b"%$&!~^|{}<>@[]"),
     ],
 )
 def test_the_boundary_is_read_from_what_senders_write(
@@ -243,7 +247,6 @@ async def test_an_unfinished_body_is_called_truncated(body: bytes) -> None:
         pytest.param(form(Part("a", b"", headers=[b"X" * 8192 + b": y"])), id="P118 8 KB name"),
         pytest.param(b"text\r\n" + form(METADATA), id="P119"),
         pytest.param(b"\r\ntext\r\n" + form(METADATA), id="P119 behind a line break"),
-        pytest.param(b"\r\n" + form(METADATA), id="P119 line break alone"),
         pytest.param(b"-" + form(METADATA), id="P119 hyphen"),
         pytest.param(form(METADATA, boundary=b"other"), id="P119 other boundary"),
         pytest.param(form(METADATA).replace(b"\r\n", b"\n"), id="P121 LF only"),
@@ -266,7 +269,10 @@ async def test_an_unfinished_body_is_called_truncated(body: bytes) -> None:
         pytest.param(form(b'Content-Disposition: attachment; name="a"\r\n\r\na'), id="P122 other"),
         pytest.param(form(NAMED + b"\r\n" + NAMED + b"\r\n\r\na"), id="P122 two dispositions"),
         pytest.param(form(NAMED + b'; NAME="b"\r\n\r\na'), id="P122 two names"),
-        pytest.param(form(NAMED + b"; filename*=utf-8''a.pdf\r\n\r\na"), id="P124"),
+        pytest.param(form(NAMED + b"; filename*=utf-8''%ff\r\n\r\na"), id="P124 no UTF-8"),
+        pytest.param(form(NAMED + b"; filename*=klingon''a\r\n\r\na"), id="P124 no charset"),
+        pytest.param(form(NAMED + b"; filename*=a.pdf\r\n\r\na"), id="P124 no form"),
+        pytest.param(form(NAMED + b"; filename*0*=utf-8''a\r\n\r\na"), id="P124 extended pieces"),
         pytest.param(form(NAMED + b"; filename*0=a; filename*1=b\r\n\r\na"), id="P124 pieces"),
         pytest.param(b"[object FormData]", id="P126"),
         pytest.param(form(*[Part("a", b"x")] * 1000), id="P127"),
@@ -274,7 +280,7 @@ async def test_an_unfinished_body_is_called_truncated(body: bytes) -> None:
         pytest.param(form(NAMED + b'; filename="a\r\nX: b"\r\n\r\nx'), id="P140 CRLF as header"),
         pytest.param(form(NAMED + b'; filename="a\rb"\r\n\r\nx'), id="P140 CR"),
         pytest.param(form(NAMED + b'; filename="a\r\n\r\nx'), id="P140 open quote"),
-        pytest.param(form(NAMED + b'; filename="a"b"\r\n\r\nx'), id="P140 bare quote"),
+        pytest.param(form(NAMED + b'; filename="a" b\r\n\r\nx'), id="P140 quoted and not"),
         pytest.param(form(NAMED + b"; filename=a\nb\r\n\r\nx"), id="P140 LF outside quotes"),
     ],
 )
@@ -319,9 +325,9 @@ async def test_p123_content_that_looks_like_a_boundary_is_kept_byte_for_byte(siz
     assert received == [as_received(part)]
 
 
-async def test_p124_a_file_name_beside_its_extended_form_is_the_one_taken() -> None:
+async def test_p124_of_a_file_name_and_its_extended_form_the_latter_is_taken() -> None:
     body = form(NAMED + b"; filename=a.pdf; filename*=utf-8''b.pdf\r\n\r\nx")
-    assert await receive([body]) == [("a", "a.pdf", None, b"x")]
+    assert await receive([body]) == [("a", "b.pdf", None, b"x")]
 
 
 async def test_p125_an_empty_file_input_is_a_part_with_an_empty_file_name() -> None:
@@ -347,6 +353,19 @@ async def test_p126_chunks_of_any_size_and_empty_ones_are_read() -> None:
         pytest.param(b'"\xe4.txt"', "ä.txt", id="P141 Latin-1"),
         pytest.param(b"essay.pdf ;", "essay.pdf", id="P141 without quotes"),
         pytest.param(b'"' + b"n" * 300 + b'"', "n" * 300, id="P143"),
+        pytest.param(b'"my "final" draft.txt"', 'my "final" draft.txt', id="F09 older Guzzle"),
+        pytest.param(b'"a"b"; x="y"', 'a"b', id="F09 before another parameter"),
+        pytest.param(b'"my%20notes%281%29.txt"', "my notes(1).txt", id="F07 percent-encoded"),
+        pytest.param(b'"r%C3%A9sum%C3%A9.txt"', "résumé.txt", id="F07 as aiohttp's first half"),
+        pytest.param(b'"100% sure.txt"', "100% sure.txt", id="F07 a percent sign"),
+        pytest.param(b'"my%20notes (1).txt"', "my%20notes (1).txt", id="F07 half encoded"),
+        pytest.param(b'"%ff.txt"', "%ff.txt", id="F07 encoded, but no UTF-8"),
+        pytest.param(b'"=?utf-8?B?csOpc3Vtw6kudHh0?="', "résumé.txt", id="F07 a mailer's word"),
+        pytest.param(
+            b'"=?iso-8859-1?Q?r=E9sum?= =?iso-8859-1?Q?=E9_1.txt?="', "résumé 1.txt", id="F07 words"
+        ),
+        pytest.param(b'"=?klingon?B?csOp?="', "=?klingon?B?csOp?=", id="F07 an unknown word"),
+        pytest.param('"re\u0301sume\u0301.txt"'.encode(), "re\u0301sume\u0301.txt", id="NFD"),
     ],
 )
 async def test_a_file_name_is_given_as_it_was_meant(header: bytes, filename: str) -> None:
@@ -367,6 +386,64 @@ async def test_the_label_of_a_part_is_lower_case_without_parameters(
 ) -> None:
     body = form(NAMED + b"\r\nCONTENT-TYPE:" + label + b"\r\n\r\n\xfe\xff")
     assert await receive([body]) == [("a", None, content_type, b"\xfe\xff")]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "filename"),
+    [
+        pytest.param(
+            b"; filename=\"r%C3%A9.txt\"; filename*=utf-8''r%C3%A9.txt", "ré.txt", id="aiohttp"
+        ),
+        pytest.param(b"; filename*=UTF-8''r%C3%A9.txt", "ré.txt", id="alone"),
+        pytest.param(b"; filename*=iso-8859-1'en'r%E9.txt", "ré.txt", id="Latin-1"),
+        pytest.param(
+            b"; filename*=utf-8''%e2%82%ac.txt; filename=\"euro.txt\"", "\u20ac.txt", id="before"
+        ),
+        pytest.param(b"; filename=\"a.txt\"; filename*=utf-8''%ff", "a.txt", id="unreadable"),
+        pytest.param(b"; filename=\"a.txt\"; filename*=klingon''b", "a.txt", id="unknown"),
+    ],
+)
+async def test_f07_the_extended_file_name_is_the_one_meant(
+    parameters: bytes, filename: str
+) -> None:
+    body = form(NAMED + parameters + b"\r\n\r\nx")
+    assert await receive([body]) == [("a", filename, None, b"x")]
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1 << 20])
+@pytest.mark.parametrize("preamble", [b"\r\n", b"\r\n\r\n"], ids=["one", "two"])
+async def test_f14_line_breaks_before_the_first_boundary_are_no_fault(
+    preamble: bytes, size: int
+) -> None:
+    body = preamble + form(METADATA, ESSAY)
+    assert await receive(cut(body, size)) == [as_received(METADATA), as_received(ESSAY)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1 << 20])
+@pytest.mark.parametrize("padding", [b" ", b"\t  "])
+async def test_white_space_behind_a_boundary_is_no_fault(padding: bytes, size: int) -> None:
+    """RFC 2046 section 5.1.1, transport padding"""
+    body = form(METADATA, ESSAY).replace(BOUNDARY + b"\r\n", BOUNDARY + padding + b"\r\n")
+    assert await receive(cut(body, size)) == [as_received(METADATA), as_received(ESSAY)]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "named"),
+    [
+        ("multipart/form-data; boundary=\u00e4", "U+00E4 (LATIN SMALL LETTER A WITH DIAERESIS)"),
+        ('multipart/form-data; boundary="a\\"b"', "U+0022 (QUOTATION MARK)"),
+    ],
+)
+def test_a_refused_boundary_names_the_character(content_type: str, named: str) -> None:
+    with pytest.raises(errors.MultipartInvalidError) as refused:
+        parse_boundary(content_type)
+    assert named in str(refused.value.hint_text)
+
+
+async def test_a_refused_header_names_the_character() -> None:
+    with pytest.raises(errors.MultipartInvalidError) as refused:
+        await receive([form(NAMED + b"; filename=a\x07b\r\n\r\nx")])
+    assert "U+0007 (a control character)" in str(refused.value.hint_text)
 
 
 async def test_a_form_without_parts_is_a_form() -> None:

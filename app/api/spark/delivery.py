@@ -7,12 +7,16 @@ from typing import Annotated
 
 from fastapi import Query, Request
 from fastapi.security import APIKeyHeader
+from python_multipart.multipart import parse_options_header
 
 from app.api.dependencies import Resources
 from app.clock import new_id, stopwatch
 from app.deliveries.authenticate import TIMESTAMP, SignatureHeaders
 from app.deliveries.open import Delivery
 from app.errors import FieldInvalidError, MediaTypeUnsupportedError
+
+UTF_8 = ("", "utf-8", "utf8")
+OF_FORMS = (*UTF_8, "us-ascii", "iso-8859-1")  # what Java's clients say, whatever the parts hold
 
 DryRun = Annotated[
     bool,
@@ -123,13 +127,18 @@ def _content_length(request: Request) -> int | None:
 
 
 def _content_type(request: Request, *, takes_forms: bool) -> str:
-    """The one Content-Type, if it is one we read. Raises MediaTypeUnsupportedError."""
+    """The one Content-Type, if it is one we read. Raises MediaTypeUnsupportedError.
+
+    Parameters that nobody here reads are ignored (RFC 9110 section 8.3.1).
+    """
     values = request.headers.getlist("content-type")
-    kind, _, parameters = (values[0] if len(values) == 1 else "").partition(";")
-    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    is_json = kind.strip().lower() == "application/json" and charset in ("", "utf-8", "utf8")
-    is_form = takes_forms and kind.strip().lower() == "multipart/form-data"
-    if "content-encoding" in request.headers or not (is_json or is_form):
+    kind, parameters = parse_options_header(values[0] if len(values) == 1 else "")
+    charset = parameters.get(b"charset", b"").decode("latin-1").strip().lower()
+    is_json = kind == b"application/json" and charset in UTF_8
+    is_form = takes_forms and kind == b"multipart/form-data" and charset in OF_FORMS
+    encodings = request.headers.getlist("content-encoding")
+    is_plain = {encoding.strip().lower() for encoding in encodings} <= {"identity"}
+    if not is_plain or not (is_json or is_form):
         form = " or multipart/form-data" if takes_forms else ""
         raise MediaTypeUnsupportedError(
             hint=f"Send application/json in UTF-8{form}, without Content-Encoding."

@@ -157,8 +157,8 @@ MISFITS: dict[str, tuple[Listed, Sequence[Part], list[tuple[str, str]]]] = {
         (PICTURE, PICTURE),
         [("gauge.png", "file_not_declared")],
     ),
-    "P146-other-name": (
-        listing(PICTURE, name="Gauge.png"),
+    "P146-other-name-and-content": (
+        listing(PICTURE, name="Gauge.png", sha256="0" * 64),
         (PICTURE,),
         [("gauge.png", "file_not_declared"), ("Gauge.png", "file_missing")],
     ),

@@ -194,7 +194,8 @@ async def test_p064_a_bad_signature_does_not_tell_whether_the_student_exists(
     for spark_user_id in (student.spark_user_id, "nobody"):
         payload = submission(student, assignment, spark_user_id=spark_user_id)
         answer = await spark.submit(payload, signature="0" * 64)
-        bodies.append(assert_problem(answer, 401, "signature_invalid") | {"request_id": ""})
+        problem = assert_problem(answer, 401, "signature_invalid")
+        bodies.append(problem | {"request_id": "", "received": ""})
     assert bodies[0] == bodies[1]
 
 
@@ -256,13 +257,22 @@ async def test_another_media_type_is_refused(
     assert_problem(answer, 415, "media_type_unsupported")
 
 
-@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"'])
-async def test_json_may_name_its_charset(
-    spark: Spark, student: SignedIn, assignment: Assignment, charset: str
+PARAMETERS = ("charset=utf-8", "charset=UTF-8", 'charset="utf-8"')
+OTHER_PARAMETERS = (" charset=utf-8;", " version=1", 'profile="a;b"; charset=UTF-8', "", "q")
+
+
+@pytest.mark.parametrize("parameters", [*PARAMETERS, *OTHER_PARAMETERS], ids="F11-{}".format)
+@pytest.mark.parametrize("encoding", [{}, {"Content-Encoding": "Identity"}], ids=["", "identity"])
+async def test_json_may_have_parameters_and_be_encoded_as_itself(
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+    parameters: str,
+    encoding: dict[str, str],
 ) -> None:
     raw = encoded(submission(student, assignment))
-    headers = {
-        "Content-Type": f"application/json; charset={charset}",
+    headers = encoding | {
+        "Content-Type": f"application/json;{parameters}",
         "X-Spark-Signature": spark.sign(raw),
     }
     answer = await spark.browser.post(SUBMISSION, content=raw, headers=headers)
