@@ -61,7 +61,7 @@ def read_disposition(header: bytes) -> tuple[str, str | None]:
         filename = _from_extended(extended, filename)
     elif filename is not None:
         filename = _from_transport(filename)
-    return name, filename
+    return _from_browser(name), filename
 
 
 def _from_extended(extended: str, plain: str | None) -> str:
@@ -90,8 +90,8 @@ def _from_transport(filename: str) -> str:
         try:
             return unquote(filename, errors="strict")
         except UnicodeDecodeError:
-            return filename
-    return filename
+            pass
+    return _from_browser(filename)
 
 
 def read_label(headers: dict[bytes, bytes]) -> str | None:
@@ -124,9 +124,13 @@ def _parse_parameters(header: str, *, hint: str) -> tuple[str, dict[str, str]]:
 
 
 def _unescape(quoted: str) -> str:
-    r"""Undoes `\"` and `\\` (curl) and `%22`, `%0D`, `%0A` (WHATWG); any other `\` is itself."""
-    plain = re.sub(r'\\(["\\])', r"\1", quoted)
-    return re.sub("%(22|0A|0D)", lambda escape: chr(int(escape[1], 16)), plain)
+    r"""Undoes `\"` and `\\` (curl); any other `\` is itself."""
+    return re.sub(r'\\(["\\])', r"\1", quoted)
+
+
+def _from_browser(text: str) -> str:
+    """Undoes `%22`, `%0D`, `%0A` (WHATWG)."""
+    return re.sub("%(22|0A|0D)", lambda escape: chr(int(escape[1], 16)), text)
 
 
 def _decode(value: bytes) -> str:

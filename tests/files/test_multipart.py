@@ -357,6 +357,7 @@ async def test_p126_chunks_of_any_size_and_empty_ones_are_read() -> None:
         pytest.param(b'"a"b"; x="y"', 'a"b', id="F09 before another parameter"),
         pytest.param(b'"my%20notes%281%29.txt"', "my notes(1).txt", id="F07 percent-encoded"),
         pytest.param(b'"r%C3%A9sum%C3%A9.txt"', "résumé.txt", id="F07 as aiohttp's first half"),
+        pytest.param(b'"a%20%22b%22%3B.txt"', 'a "b";.txt', id="F07 with encoded quotes"),
         pytest.param(b'"100% sure.txt"', "100% sure.txt", id="F07 a percent sign"),
         pytest.param(b'"my%20notes (1).txt"', "my%20notes (1).txt", id="F07 half encoded"),
         pytest.param(b'"%ff.txt"', "%ff.txt", id="F07 encoded, but no UTF-8"),

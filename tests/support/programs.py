@@ -18,6 +18,7 @@ from tests.support.patience import patient
 
 DEADLINE_SECONDS = patient(60)
 GENERATED_CLIENTS = Path(__file__).parents[1] / "clients" / "generated"
+SENDERS = Path(__file__).parents[1] / "clients" / "senders"
 # Commands of the environment that the tests run in come before those of the system.
 SEARCHED = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
@@ -80,6 +81,11 @@ needs_guzzle = pytest.mark.skipif(
     reason="php-guzzlehttp-guzzle is not installed",
 )
 needs_java = pytest.mark.skipif(not _answers("java", "-version"), reason="java is not installed")
+needs_javac = pytest.mark.skipif(not _answers("javac", "-version"), reason="no JDK is installed")
+needs_senders = pytest.mark.skipif(
+    not (SENDERS / "node_modules").is_dir() or not _answers("node", "--version"),
+    reason="npm ci --ignore-scripts was not run in tests/clients/senders",
+)
 needs_npm = pytest.mark.skipif(
     not (GENERATED_CLIENTS / "node_modules").is_dir()
     or not _answers("node", "-e", "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)"),
