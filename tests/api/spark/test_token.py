@@ -543,6 +543,17 @@ async def test_no_other_origin_may_exchange_codes(settings: Settings, origin: st
         assert "access-control-allow-origin" not in answer.headers
 
 
+async def test_of_two_origins_none_is_answered(settings: Settings) -> None:
+    """Beside P217: the middleware would look at the first, somebody else at the last."""
+    async with spark_at(settings, frontend_url=FRONT_END) as lms:
+        origins = [("Origin", FRONT_END), ("Origin", "https://evil.example")]
+        asked = await lms.browser.options(TOKEN, headers=[*origins, *PREFLIGHT.items()])
+        sent = await lms.browser.post(TOKEN, json={"code": "x"}, headers=origins)
+    for answer in (asked, sent):
+        assert answer.status_code >= 400
+        assert "access-control-allow-origin" not in answer.headers
+
+
 @pytest.mark.parametrize("path", ["/spark/sso", "/spark/webhook/submission", "/healthz", "/docs"])
 async def test_no_other_route_answers_other_origins(
     lms: Spark, settings: Settings, path: str
