@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time
 from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from typing_extensions import TypeAliasType
 
 from app.errors import ServiceError
@@ -79,8 +79,12 @@ Warnings = Annotated[
     Field(description="What was noticed, and is no reason to refuse.", examples=[[]]),
 ]
 
+# Wherever an id of Spark is read: in messages, launch tokens and questions alike (DESIGN R35, R46).
+# An integer is read, too; generated clients have no type for either of two.
+_SPARK_ID = Annotated[str, Field(min_length=1, max_length=255)]
+SparkId = Annotated[_SPARK_ID, BeforeValidator(identifier_text, json_schema_input_type=_SPARK_ID)]
+
 # As they are asked for.
-SparkId = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(identifier_text)]
 OfSparkUser = Annotated[
     SparkId | None, Field(description="Of this student.", examples=["student_42"])
 ]

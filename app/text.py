@@ -1,7 +1,8 @@
 """Cleaning what senders write, and the one JSON loader of the service (DESIGN decision 8).
 
 Free text is repaired, so that no work is lost over one broken character; identifiers that need
-repair are refused by their owners, because a repaired identifier may be somebody else's.
+repair are refused by their owners, because a repaired identifier may be somebody else's. Only what
+surrounds an identifier and cannot be seen is no part of it (DESIGN R35, R46).
 """
 
 import json
@@ -17,14 +18,35 @@ MAX_JSON_INTEGER_DIGITS = 400
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
 
+_BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks that turn the direction of writing
+_ZERO_WIDTH = "\u00ad\u180e\u200b\u200c\u200d\u2060-\u2065\u206a-\u206f\ufeff"
+_EDGES = "".join(re.findall(rf"[\s{_BIDI}{_ZERO_WIDTH}]", "".join(map(chr, range(0x10000)))))
+_NO_IDENTIFIER = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff{_BIDI}]")
+_BIDI_MARK = re.compile(f"[{_BIDI}]")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")  # all but white space
+_LINE_END = re.compile(r"[\t-\r\x85\u2028\u2029]+")
+
+
+def trimmed_id(text: str) -> str:
+    """An identifier without what surrounds it and is not seen: white space of every kind, and
+    zero-width and direction marks. Spreadsheets and copying add them.
+    """
+    return text.strip(_EDGES)
+
 
 def identifier_text(value: object) -> object:
-    """An identifier of another system. PHP senders emit integers: their decimal text is meant.
+    """An identifier of another system, trimmed. PHP senders emit integers: their decimal text is
+    meant.
 
-    Raises ValueError for text that would need cleaning; passes anything else on to be refused.
+    Raises ValueError for text that holds a control or bidirectional character or half of a pair;
+    passes anything else on to be refused.
     """
-    text = str(value) if type(value) is int else value
-    if isinstance(text, str) and not is_clean(text):
+    if type(value) is int:
+        return str(value)
+    if not isinstance(value, str):
+        return value
+    text = trimmed_id(value)
+    if _NO_IDENTIFIER.search(text):
         raise ValueError("it holds characters that an identifier cannot have")
     return text
 
@@ -34,13 +56,20 @@ class StrictJsonError(ValueError):
 
 
 def clean_text(text: str) -> str:
-    """Free text that Postgres can keep: NUL removed, a lone surrogate becomes U+FFFD."""
-    return text.replace("\0", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    """Free text that Postgres can keep and a screen can show: control characters are removed, but
+    for white space; a lone surrogate becomes U+FFFD.
+    """
+    return _CONTROL.sub("", text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def is_clean(text: str) -> bool:
-    """Whether an identifier can be used as it is: no NUL and no lone surrogate."""
-    return clean_text(text) == text
+    """Whether Postgres can keep it as it is: no NUL and no lone surrogate."""
+    return not re.search("[\0\ud800-\udfff]", text)
+
+
+def clean_line(text: str) -> str:
+    """The same for what is shown in one line, as a name: nor does it turn the others around it."""
+    return _BIDI_MARK.sub("", _LINE_END.sub(" ", clean_text(text)))
 
 
 def load_json(raw: bytes, *, max_depth: int = MAX_JSON_DEPTH) -> object:

@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from app.cli.terminal import say
 from app.settings import Settings
 from app.signing import sign
 from tests.support.checkout import Checkout, Serving, make_checkout, wait_until
@@ -270,3 +271,22 @@ def test_a_port_that_is_taken_is_refused_before_anything_starts(
     assert (done.returncode, done.stdout) == (1, "")
     assert is_one_sentence(done.stderr)
     assert "Address already in use" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("a\x1b[2Jb", "a\\x1b[2Jb"),
+        ("a\u202eb", "a\\u202eb"),
+        ("a\nb", "a\\nb"),
+        ("a\x9bb", "a\\x9bb"),
+        ("\ud83d", "\\ud83d"),
+        ("\xe9t\xe9 \u96e8", "\xe9t\xe9 \u96e8"),
+    ],
+    ids=["L3-escape", "L3-override", "L3-line", "L3-c1", "L3-surrogate", "L3-letters"],
+)
+def test_a_command_prints_what_was_sent_and_never_lets_it_act(
+    capsys: pytest.CaptureFixture[str], sent: str, shown: str
+) -> None:
+    say(sent)
+    assert capsys.readouterr().out == f"{shown}\n"

@@ -2,7 +2,7 @@
 
 import re
 
-from app.text import clean_text
+from app.text import clean_line
 
 MAX_NAME_CHARACTERS = 100
 
@@ -15,7 +15,7 @@ NOWHERE = ".invalid"  # RFC 2606: addresses we make ourselves, so nobody may nam
 
 def usable_name(name: str) -> str:
     """Cleaned and cut, perhaps to nothing."""
-    return clean_text(name)[:MAX_NAME_CHARACTERS].strip()
+    return clean_line(name)[:MAX_NAME_CHARACTERS].strip()
 
 
 def usable_email(address: str) -> str | None:

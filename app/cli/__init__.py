@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from app.cli import incidents, keys, rosters, stored, students, xp
 from app.cli.servers import LOCAL, PROJECT, read_settings, refuse, servers, use_local_secrets
+from app.cli.terminal import say
 from app.clock import utc_now
 from app.contract import stale_files
 from app.demo import Demo, DemoFailedError
@@ -65,10 +66,10 @@ def demo() -> None:
     with servers(LOCAL / "demo") as settings:
         server = _DemoServer(settings)
         server.run()
-    typer.echo(server.demo.table())
+    say(*server.demo.table().splitlines())
     if server.failure:
         refuse(f"The demo failed. {server.failure}")
-    typer.echo("  Everything came back as it was handed in.")
+    say("  Everything came back as it was handed in.")
 
 
 @commands.command("try-it")
@@ -77,7 +78,7 @@ def print_try_it(
 ) -> None:
     """Print a fresh sign-in link and signed curl commands."""
     use_local_secrets(LOCAL)
-    typer.echo(try_it(read_settings(), base_url, now=utc_now()))
+    say(*try_it(read_settings(), base_url, now=utc_now()).splitlines())
 
 
 @commands.command()
@@ -88,7 +89,7 @@ def openapi(
     """Write what is generated: openapi/, .env.example and docs/settings.md."""
     stale = stale_files(PROJECT)
     for path, content in stale.items():
-        typer.echo(f"{path.relative_to(PROJECT)} {'is out of date' if check else 'written'}")
+        say(f"{path.relative_to(PROJECT)} {'is out of date' if check else 'written'}")
         if not check:
             path.write_text(content)
     if stale and check:
@@ -100,9 +101,9 @@ class _AnnouncingServer(Server):
 
     @override
     async def on_serving(self) -> None:
-        typer.echo(f"Serving on {self.base_url}")
+        say(f"Serving on {self.base_url}")
         if not self._settings.in_production:
-            typer.echo(try_it(self._settings, self.base_url, now=utc_now()))
+            say(*try_it(self._settings, self.base_url, now=utc_now()).splitlines())
 
 
 class _DemoServer(Server):

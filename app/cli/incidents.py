@@ -10,6 +10,7 @@ import typer
 
 from app.activity.audit import read_audit
 from app.cli.servers import CALLER, ask_database, refuse
+from app.cli.terminal import say
 from app.clock import utc_now
 from app.database import Sessions
 from app.sso.sessions import revoke_sessions
@@ -33,7 +34,7 @@ def audit(
         async for entry in read_audit(sessions, since=since, user_id=user_id, caller=caller):
             said = {name: entry[name] for name in SHOWN}
             moment = entry["occurred_at"].isoformat()
-            typer.echo(json.dumps(said | {"occurred_at": moment}, default=str))
+            say(json.dumps(said | {"occurred_at": moment}, default=str))
 
     ask_database(print_entries)
 
@@ -48,4 +49,4 @@ def revoke_all(
     if everyone is (user_id is not None):
         refuse("Give either --user-id or --everyone.")
     ended = ask_database(partial(revoke_sessions, user_id=user_id, caller=CALLER))
-    typer.echo(f"{ended} open sessions were ended.")
+    say(f"{ended} open sessions were ended.")

@@ -7,6 +7,7 @@ import typer
 
 from app.accounts.service_keys import SCOPES, create_key, list_keys, revoke_key
 from app.cli.servers import ask_database, refuse
+from app.cli.terminal import say
 from app.database import Sessions
 from app.errors import NotFoundError
 
@@ -31,19 +32,19 @@ def create(
         refuse(f"The scopes are {', '.join(SCOPES)}.")
     scopes = [known for known in SCOPES if known in scope]
     made = ask_database(lambda sessions: create_key(sessions, name, scopes))
-    typer.echo(f"Made {made.partition('.')[0]} for {name}. The key is shown only now.", err=True)
-    typer.echo(made)
+    say(f"Made {made.partition('.')[0]} for {name}. The key is shown only now.", err=True)
+    say(made)
 
 
 @commands.command("list")
 def print_list() -> None:
     """Print every key that was ever made, without its secret."""
     row = "{:22}  {:16}  {:20}  {:20}  {}"
-    typer.echo(row.format("id", "scopes", "created", "revoked", "name"))
+    say(row.format("id", "scopes", "created", "revoked", "name"))
     for key in ask_database(list_keys):
         scopes, revoked = ",".join(key.scopes), key.revoked_at
         created = _say(key.created_at)
-        typer.echo(row.format(key.id, scopes, created, _say(revoked) if revoked else "-", key.name))
+        say(row.format(key.id, scopes, created, _say(revoked) if revoked else "-", key.name))
 
 
 @commands.command("revoke")
@@ -60,7 +61,7 @@ def revoke(
             refuse("There is no key with this id; `python -m app keys list` names them all.")
 
     ask_database(act)
-    typer.echo(f"{public} is refused from now on.")
+    say(f"{public} is refused from now on.")
 
 
 def _say(moment: datetime) -> str:

@@ -12,6 +12,7 @@ import typer
 from app.accounts.students import AccountRules
 from app.accounts.tombstones import Tombstones
 from app.cli.servers import CALLER, LOCAL, on_database, refuse, servers
+from app.cli.terminal import say
 from app.clock import new_id, utc_now
 from app.courses.change_roster import RosterRun
 from app.courses.import_roster import (
@@ -84,12 +85,12 @@ def _progress() -> Iterator[Tell]:
 def _print(report: RosterImportAnswer) -> None:
     for row in report.examples:
         place = f"{row.source}:{row.line}" if row.line else row.source
-        typer.echo(f"{place} {row.spark_user_id or '-'} {row.code or row.outcome}")
-    typer.echo(f"rows: {report.rows}")
+        say(f"{place} {row.spark_user_id or '-'} {row.code or row.outcome}")
+    say(f"rows: {report.rows}")
     for source, counts in report.counts.items():
         said = ", ".join(f"{outcome}: {rows}" for outcome, rows in counts.items() if rows)
         if said:
-            typer.echo(f"{source}: {said}")
-    typer.echo(f"import {report.id} is {report.state}")
+            say(f"{source}: {said}")
+    say(f"import {report.id} is {report.state}")
     if report.state != "applied":
-        typer.echo(f"`python -m app import-roster --confirm {report.id}` applies it")
+        say(f"`python -m app import-roster --confirm {report.id}` applies it")

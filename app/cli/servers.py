@@ -10,6 +10,7 @@ from typing import NoReturn, TypeVar
 import typer
 
 from app.api.dependencies import Resources
+from app.cli.terminal import say
 from app.database import OUTAGES, Sessions, create_engine
 from app.database import migrate as migrate_database
 from app.embedded.secrets import local_secrets
@@ -49,14 +50,14 @@ def servers(folder: Path, *, s3: bool = True) -> Iterator[Settings]:
                 on_database(settings, seed_sample_course)
             yield settings
     except EmbeddedError as error:
-        refuse(str(error))
+        refuse(*str(error).splitlines())
     except StorageUnavailableError:
         refuse("The file storage does not answer as it should.")
     except OUTAGES as failure:
         refuse(f"The database does not answer as it should ({type(failure).__name__}).")
     except ServiceError as problem:
-        hint = f"\n{problem.hint_text}" if problem.hint_text else ""
-        refuse(f"{problem.code}: {problem.error_text}{hint}")
+        hints = [problem.hint_text] if problem.hint_text else []
+        refuse(f"{problem.code}: {problem.error_text}", *hints)
 
 
 def use_local_secrets(folder: Path) -> None:
@@ -71,11 +72,11 @@ def read_settings() -> Settings:
     try:
         return load_settings()
     except SettingsError as error:
-        refuse(str(error))
+        refuse(*str(error).splitlines())
 
 
-def refuse(sentence: str) -> NoReturn:
-    typer.echo(sentence, err=True)
+def refuse(*sentences: str) -> NoReturn:
+    say(*sentences, err=True)
     raise typer.Exit(1)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from app.api.dependencies import Resources
 from app.cli.servers import CALLER, LOCAL, ask_database, ask_service, refuse, servers
+from app.cli.terminal import say
 from app.clock import new_id, stopwatch, utc_now
 from app.database import migrate as migrate_database
 from app.files.reconcile import Report
@@ -25,7 +26,7 @@ commands = typer.Typer()
 def sweep() -> None:
     """Do once what a worker does each minute, and say how much of each there was to do."""
     done = ask_service(sweep_once)
-    typer.echo(", ".join(f"{kind}: {count}" for kind, count in done.items()))
+    say(", ".join(f"{kind}: {count}" for kind, count in done.items()))
 
 
 @commands.command()
@@ -38,11 +39,11 @@ def reconcile(
     """Compare the bucket with its rows and say what differs. Fails when a file is missing."""
     report = ask_service(partial(_reconcile, delete=delete))
     removable = report.unfinished + report.orphans
-    typer.echo(f"objects: {report.objects}, rows: {report.rows}, not ours: {report.foreign}")
-    typer.echo(f"unfinished, uploads that nobody will end: {report.unfinished}")
-    typer.echo(f"orphans, objects without a row: {report.orphans}")
-    typer.echo(f"missing, rows without an object: {report.missing}")
-    typer.echo(f"deleted: {report.deleted}" if delete else f"--delete would remove {removable}")
+    say(f"objects: {report.objects}, rows: {report.rows}, not ours: {report.foreign}")
+    say(f"unfinished, uploads that nobody will end: {report.unfinished}")
+    say(f"orphans, objects without a row: {report.orphans}")
+    say(f"missing, rows without an object: {report.missing}")
+    say(f"deleted: {report.deleted}" if delete else f"--delete would remove {removable}")
     if report.missing:
         refuse(f"{report.missing} committed files are not in the bucket: restore them.")
 
@@ -54,8 +55,8 @@ def replay(
     """Process a delivery of the inbox again and say what became of it. Fails when it is refused."""
     recorded = ask_service(partial(_replay, delivery))
     body = recorded.body
-    typer.echo(f"{body['status']}{', nothing has changed' if body['duplicate'] else ''}")
-    typer.echo(f"completion {body['completion_id']}, revision {body['revision']}")
+    say(f"{body['status']}{', nothing has changed' if body['duplicate'] else ''}")
+    say(f"completion {body['completion_id']}, revision {body['revision']}")
 
 
 @commands.command()
@@ -63,14 +64,14 @@ def migrate() -> None:
     """Bring the database schema up to date. Safe to repeat and to run twice at once."""
     with servers(LOCAL, s3=False) as settings:
         migrate_database(settings)
-    typer.echo("The schema is up to date.")
+    say("The schema is up to date.")
 
 
 @commands.command()
 def seed() -> None:
     """Add the sample course of the integration guide, unless it is there."""
     ask_database(seed_sample_course)
-    typer.echo("The sample course is there.")
+    say("The sample course is there.")
 
 
 async def _reconcile(resources: Resources, *, delete: bool) -> Report:
@@ -81,7 +82,7 @@ async def _reconcile(resources: Resources, *, delete: bool) -> Report:
         resources.bucket,
         before=utc_now() - lease,
         delete=delete,
-        tell=lambda kind, name: typer.echo(f"{kind} {name}"),
+        tell=lambda kind, name: say(f"{kind} {name}"),
     )
 
 

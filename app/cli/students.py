@@ -10,10 +10,12 @@ import typer
 
 from app.api.dependencies import Resources
 from app.cli.servers import CALLER, ask_service, refuse
+from app.cli.terminal import say
 from app.clock import new_id, utc_now
 from app.privacy.erase import ErasureAnswer, ErasureOrder, erase_student
 from app.privacy.export import begin_export
 from app.privacy.retention import RetentionCount, report_retention
+from app.text import trimmed_id
 
 commands = typer.Typer()
 
@@ -40,14 +42,16 @@ def export_student(
         unfinished.replace(file)
     finally:
         unfinished.unlink(missing_ok=True)
-    typer.echo(f"{file} is written.")
+    say(f"{file} is written.")
 
 
 @commands.command("erase-student")
 def erase(
     user_id: Annotated[UUID | None, typer.Argument(help="The student's user id.")] = None,
     *,
-    spark_user_id: Annotated[str | None, typer.Option(help="Or the id at Spark.")] = None,
+    spark_user_id: Annotated[
+        str | None, typer.Option(parser=trimmed_id, metavar="ID", help="Or the id at Spark.")
+    ] = None,
 ) -> None:
     """Erase a student for good and print the tombstone. May be repeated."""
     who = user_id or spark_user_id
@@ -63,9 +67,9 @@ def erase(
         )
 
     erased = ask_service(erase)
-    typer.echo(json.dumps(dict(erased), default=str))
+    say(json.dumps(dict(erased), default=str))
     if erased.completed_at is None:
-        typer.echo(
+        say(
             "It takes longer: a file is arriving, or there are many. The worker finishes it.",
             err=True,
         )
@@ -79,8 +83,8 @@ def retention() -> None:
         return await report_retention(resources.sessions, resources.settings)
 
     counts = ask_service(report)
-    typer.echo(f"{'what':<20}{'kept':>14}{'rows':>12}  oldest")
+    say(f"{'what':<20}{'kept':>14}{'rows':>12}  oldest")
     for each in counts:
         kept = "until erased" if each.kept is None else f"{each.kept.days} days"
         oldest = f"{each.oldest:%Y-%m-%d}" if each.oldest else "-"
-        typer.echo(f"{each.name:<20}{kept:>14}{each.rows:>12}  {oldest}")
+        say(f"{each.name:<20}{kept:>14}{each.rows:>12}  {oldest}")

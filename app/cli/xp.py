@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli.servers import ask_database, refuse
+from app.cli.terminal import say
 from app.clock import new_id, utc_now
 from app.database import Sessions
 from app.learning.check_experience import (
@@ -33,7 +34,7 @@ def check(
 ) -> None:
     """Compare totals with the ledger behind them. Fails when something is missing."""
     report = ask_database(partial(_check, repair=repair))
-    typer.echo(
+    say(
         f"students: {report.students}, totals too low: {report.too_low},"
         f" completions unpaid: {report.unpaid}, totals above the ledger: {report.above}"
     )
@@ -52,4 +53,4 @@ def _tell(fault: LowTotal | UnpaidCompletion) -> None:
             said = f"{fault.pillar} {fault.total} {fault.ledger}"
         case UnpaidCompletion():
             said = f"unpaid {fault.completion_id}"
-    typer.echo(f"{fault.user_id} {said}")
+    say(f"{fault.user_id} {said}")

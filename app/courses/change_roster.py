@@ -102,8 +102,9 @@ async def _change_part(
 
 
 async def _change(session: Session, quest_id: UUID, part: Numbered, run: RosterRun) -> RosterChange:
-    joining = [entry.student for _, entry in part if entry.action == "enroll"]
-    moves = [(entry.spark_user_id, quest_id, entry.action == "drop") for _, entry in part]
+    usable = [entry for _, entry in part if not entry.fault]
+    joining = [entry.student for entry in usable if entry.action == "enroll"]
+    moves = [(entry.spark_user_id, quest_id, entry.action == "drop") for entry in usable]
     enlisted, linked, moved = await change_students(session, joining, moves, run)
     accounts = {**linked, **enlisted}
     return RosterChange(
@@ -150,9 +151,9 @@ def _is_new(account: StudentAccount | Refused) -> bool:
 def _faults(part: Numbered, accounts: Accounts) -> Iterator[tuple[int, RosterEntry, ServiceError]]:
     """A student who was never here need not be dropped: that is no fault."""
     for index, entry in part:
-        account = accounts.get(entry.spark_user_id)
-        if isinstance(account, ServiceError):
-            yield index, entry, account
+        fault = entry.fault or accounts.get(entry.spark_user_id)
+        if isinstance(fault, ServiceError):
+            yield index, entry, fault
 
 
 _ORG = bindparam("org_id", type_=SparkCourse.spark_org_id.type)

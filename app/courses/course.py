@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from app.deliveries.payload import FreeText, Identifier, MomentText, refuse_repeats
+from app.deliveries.payload import FreeText, MomentText, refuse_repeats
+from app.fields import SparkId
 
 MAX_ASSIGNMENTS = 1000
 
@@ -23,7 +24,7 @@ class CourseAssignment(BaseModel):
 
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
 
-    spark_assignment_id: Identifier = Field(
+    spark_assignment_id: SparkId = Field(
         title="Spark assignment id",
         description="Unique in its course. An integer is read as its decimal text.",
         examples=["essay_1"],
@@ -49,13 +50,13 @@ class CoursePayload(BaseModel):
 
     model_config = ConfigDict(strict=True, hide_input_in_errors=True, title="Course")
 
-    spark_org_id: Identifier | None = Field(
+    spark_org_id: SparkId | None = Field(
         None,
         title="Spark organisation id",
         description="Course ids are unique in their organisation.",
         examples=["24"],
     )
-    spark_course_id: Identifier = Field(
+    spark_course_id: SparkId = Field(
         title="Spark course id",
         description="The course. An integer is read as its decimal text.",
         examples=["weather_101"],

@@ -67,4 +67,5 @@ def _list_faults(raw: bytes) -> list[BadRequestError]:
 
 
 def _placed(fault: ServiceError, index: int) -> ServiceError:
-    return type(fault)(hint=f"entries.{index}: {fault.hint_text or fault.title}")
+    fault.hint_text = f"entries.{index}: {fault.hint_text or fault.title}"
+    return fault

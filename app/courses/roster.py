@@ -7,7 +7,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from app.accounts.personal import usable_email, usable_name
 from app.accounts.students import Student
-from app.deliveries.payload import Identifier, refuse_repeats
+from app.deliveries.payload import refuse_repeats
+from app.errors import FieldInvalidError
+from app.fields import SparkId
+from app.text import identifier_text, trimmed_id
 
 MAX_ENTRIES = 5000
 
@@ -19,12 +22,21 @@ def _name(value: object) -> object:
 Name = Annotated[str, BeforeValidator(_name)]
 
 
+def _id_of_entry(value: object) -> object:
+    return trimmed_id(str(value)) if type(value) is int or isinstance(value, str) else value
+
+
+_ID = Annotated[str, Field(min_length=1, max_length=255)]
+# A character that no id can have costs its entry alone (DESIGN R46): `fault` looks for it.
+_IdOfEntry = Annotated[_ID, BeforeValidator(_id_of_entry, json_schema_input_type=_ID)]
+
+
 class RosterEntry(BaseModel):
     """What becomes of one student."""
 
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
 
-    spark_user_id: Identifier = Field(
+    spark_user_id: _IdOfEntry = Field(
         title="Spark user id",
         description="The student, as `sub` of a sign-in names them. An integer is read as text.",
         examples=["student_42"],
@@ -49,6 +61,14 @@ class RosterEntry(BaseModel):
     )
 
     @property
+    def fault(self) -> FieldInvalidError | None:
+        try:
+            identifier_text(self.spark_user_id)
+        except ValueError as fault:
+            return FieldInvalidError(name="spark_user_id", hint=str(fault))
+        return None
+
+    @property
     def student(self) -> Student:
         return Student(
             spark_user_id=self.spark_user_id,
@@ -61,13 +81,13 @@ class RosterEntry(BaseModel):
 class _Course(BaseModel):
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
 
-    spark_org_id: Identifier | None = Field(
+    spark_org_id: SparkId | None = Field(
         None,
         title="Spark organisation id",
         description="Needed where several organisations have a course of this id.",
         examples=["24"],
     )
-    spark_course_id: Identifier = Field(
+    spark_course_id: SparkId = Field(
         title="Spark course id",
         description="A course that was synced. An integer is read as its decimal text.",
         examples=["weather_101"],

@@ -14,14 +14,14 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
 
 from app.errors import BadRequestError, FieldInvalidError, FieldMissingError, JsonInvalidError
-from app.text import StrictJsonError, clean_text, identifier_text, load_json
+from app.fields import SparkId
+from app.text import StrictJsonError, clean_text, load_json
 
 YEARS = range(2000, 2101)
 MOMENT = re.compile(
@@ -56,13 +56,6 @@ def _text(value: object) -> object:
     return clean_text(value) if isinstance(value, str) else value
 
 
-_BOUNDS = Field(min_length=1, max_length=255)
-# An integer is read, too; generated clients have no type for either of two.
-Identifier = Annotated[
-    str,
-    _BOUNDS,
-    BeforeValidator(identifier_text, json_schema_input_type=Annotated[str, _BOUNDS]),
-]
 FreeText = Annotated[str, BeforeValidator(_text)]
 MomentText = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str)]
 
@@ -82,9 +75,9 @@ class Subject(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    spark_user_id: Annotated[Identifier | None, IfValid] = None
-    spark_assignment_id: Annotated[Identifier | None, IfValid] = None
-    spark_course_id: Annotated[Identifier | None, IfValid] = None
+    spark_user_id: Annotated[SparkId | None, IfValid] = None
+    spark_assignment_id: Annotated[SparkId | None, IfValid] = None
+    spark_course_id: Annotated[SparkId | None, IfValid] = None
     submitted_at: Annotated[MomentText | None, IfValid] = None
 
 

@@ -20,7 +20,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
 from app.accounts.personal import usable_email, usable_name
 from app.errors import (
@@ -30,13 +37,13 @@ from app.errors import (
     RoleNotAllowedError,
     SignatureMismatchError,
 )
+from app.fields import SparkId
 from app.signing import ALGORITHM, TokenKey, verify_token
-from app.text import StrictJsonError, identifier_text, is_clean, load_json
+from app.text import StrictJsonError, load_json
 
 HEADER_MEMBERS = {"alg", "typ", "kid"}
 MAX_LIFE_SECONDS = 600
 LEEWAY_SECONDS = 60
-MAX_ID_CHARACTERS = 255
 MAX_CLAIMS_DEPTH = 32
 LATEST_MOMENT = 32_503_680_000  # the year 3000: anything later is no time but a mistake
 
@@ -68,14 +75,17 @@ def _course_ids(value: object) -> object:
         return None
     if not isinstance(value, list):
         return ()
-    ids = (str(item) if type(item) is int else item for item in value)
-    return tuple(
-        item
-        for item in ids
-        if isinstance(item, str) and is_clean(item) and 0 < len(item) <= MAX_ID_CHARACTERS
-    )
+    return tuple(filter(None, map(_course_id, value)))
 
 
+def _course_id(value: object) -> str | None:
+    try:
+        return _COURSE_ID.validate_python(value)
+    except ValidationError:
+        return None
+
+
+_COURSE_ID = TypeAdapter[str](SparkId)
 Moment = Annotated[int | float, Field(gt=0, lt=LATEST_MOMENT)]
 Name = Annotated[str, BeforeValidator(_free_text)]
 
@@ -83,11 +93,7 @@ Name = Annotated[str, BeforeValidator(_free_text)]
 class _Payload(BaseModel):
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
 
-    sub: Annotated[
-        str,
-        Field(min_length=1, max_length=MAX_ID_CHARACTERS),
-        BeforeValidator(identifier_text),
-    ]
+    sub: SparkId
     email: str
     iat: Moment
     exp: Moment

@@ -12,7 +12,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from app.deliveries.authenticate import FRESH
 from app.deliveries.payload import (
     FreeText,
-    Identifier,
     MomentText,
     Subject,
     list_faults,
@@ -25,6 +24,7 @@ from app.errors import (
     TimestampTooOldError,
     UrlNotAllowedError,
 )
+from app.fields import SparkId
 
 LATEST_RETRY = timedelta(days=7)  # a message whose attempt is signed with its own time (D8)
 MAX_GRADE = Decimal("999.99")
@@ -85,17 +85,17 @@ class SubmissionPayload(BaseModel):
         json_schema_extra={"examples": [EXAMPLE]},
     )
 
-    spark_user_id: Identifier = Field(
+    spark_user_id: SparkId = Field(
         title="Spark user id",
         description="The `sub` of the student's launch tokens. An integer is read as its text.",
         examples=["student_42"],
     )
-    spark_assignment_id: Identifier = Field(
+    spark_assignment_id: SparkId = Field(
         title="Spark assignment id",
         description="The assignment handed in. An integer is read as its decimal text.",
         examples=["test_assignment_001"],
     )
-    spark_course_id: Identifier | None = Field(
+    spark_course_id: SparkId | None = Field(
         None,
         title="Spark course id",
         description="Send it: assignment ids may repeat in other courses.",

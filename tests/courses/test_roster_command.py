@@ -76,3 +76,14 @@ def test_what_it_cannot_do_is_said_in_a_sentence(
     done = checkout.run("import-roster", str(tmp_path), **stores.variables)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("roster_file_invalid: ")
+
+
+@pytest.mark.parametrize("row", ["L3"])
+def test_what_is_printed_of_a_file_rules_no_terminal(
+    checkout: Checkout, stores: Stores, tmp_path: Path, row: str
+) -> None:
+    """A line separator is a letter that an id may have, and a terminal must not see."""
+    file = tmp_path / "users.csv"
+    file.write_text("sourcedId,role,givenName,familyName,email\na\u2028b,teacher,Ada,Example,\n")
+    done = checkout.run("import-roster", str(file), **stores.variables)
+    assert done.stdout.splitlines()[0] == "users:2 a\\u2028b skipped"

@@ -284,7 +284,7 @@ async def test_odd_rows_are_told_and_the_others_are_imported(
         )
         assert {tuple(name) for name in names} == {
             ('=HYPERLINK("http://x.example")', "+1"),
-            ("Ada,\nAugusta", 'of "Lovelace"'),
+            ("Ada, Augusta", 'of "Lovelace"'),
             ("Ada", "Example"),
         }
 

@@ -198,6 +198,9 @@ WRONG_CLAIMS: dict[str, tuple[str, dict[str, Any]]] = {
     "P020-role-list": ("role", {"role": ["student"]}),
     "P021-sub-nul": ("sub", {"sub": "student\0"}),
     "P021-sub-surrogate": ("sub", {"sub": "student\ud83d"}),
+    "R46-sub-escape": ("sub", {"sub": "student\x1b[2J"}),
+    "R46-sub-override": ("sub", {"sub": "\u202estudent\u202e1"}),
+    "R35-sub-blank": ("sub", {"sub": " \u200b"}),
 }
 
 WRONG_PAYLOADS = {
@@ -238,6 +241,9 @@ LAXER = {
     "P018-sub-300-characters": BOTH,
     "P021-sub-nul": BOTH,
     "P021-sub-surrogate": BOTH,
+    "R46-sub-escape": BOTH,
+    "R46-sub-override": BOTH,
+    "R35-sub-blank": BOTH,
     # Claims whose meaning is ours.
     "P019-email-list": BOTH,
     "P020-role-list": BOTH,

@@ -16,6 +16,7 @@ from app.courses.change_roster import RosterChange
 from app.courses.receive_roster import receive_roster, rehearse_receipt
 from app.courses.roster import Roster
 from app.errors import WEBHOOK_PROBLEMS, CourseNotFoundError, RosterFailedError
+from app.text import clean_line
 
 router = APIRouter(tags=["courses"])
 
@@ -37,9 +38,15 @@ class RosterEntryFault(fields.ContractModel):
     """An entry that had no effect."""
 
     index: int = Field(description="Its place in `entries`, from 0.", examples=[3])
-    spark_user_id: str = Field(description="As it was sent.", examples=["student_42"])
+    spark_user_id: str = Field(
+        description="As it was sent, without what cannot be shown.", examples=["student_42"]
+    )
     code: fields.ProblemCode = Field(
-        description="`account_inactive` or `account_link_forbidden`.", examples=["account_inactive"]
+        description=(
+            "`account_inactive` or `account_link_forbidden`; `field_invalid` for an id with control"
+            " or bidirectional characters."
+        ),
+        examples=["account_inactive"],
     )
     error: str = Field(description="For people.", examples=["Account not active"])
 
@@ -92,7 +99,7 @@ def _answer(change: RosterChange, request_id: str) -> RosterAnswer:
         errors=[
             RosterEntryFault(
                 index=index,
-                spark_user_id=entry.spark_user_id,
+                spark_user_id=clean_line(entry.spark_user_id),
                 code=fault.code,
                 error=fault.error_text,
             )

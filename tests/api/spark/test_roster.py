@@ -289,7 +289,8 @@ async def test_a_course_of_two_organisations_needs_the_organisation(
 FAULTY: Mapping[str, dict[str, Any]] = {
     "unknown action": {"action": "delete"},
     "no id": {"spark_user_id": ...},
-    "an id with NUL": {"spark_user_id": "a\0b"},
+    "a blank id": {"spark_user_id": " "},
+    "an id with half a pair": {"spark_user_id": "a\ud83d"},
     "a name that is no text": {"given_name": 3},
     "an e-mail of 2,000 characters": {"email": "a" * 2000},
 }

@@ -402,6 +402,9 @@ async def test_a_broken_character_of_the_text_is_mended(
 BAD_IDS = {
     "P080-surrogate": "student_\ud83d",
     "P081-nul": "student_\0",
+    "R46-escape": "student\x1b[2J",
+    "R46-override": "student\u202e1",
+    "R35-nothing-but-marks": " \u200b\u200e",
     "P088-empty": "",
     "P088-256-characters": "s" * 256,
     "P088-fraction": 1.5,
@@ -501,7 +504,7 @@ async def test_p151_an_announced_length_beyond_the_limit_is_refused_unread(
 
 
 STRANGERS: dict[str, Callable[[str], str]] = {
-    "P089-space": lambda known: f"{known} ",
+    "P089-space-within": lambda known: known.replace("_", " _"),
     "P089-case": lambda known: known.upper(),
     "P089-look-alike": lambda known: known.replace("s", "\u0455"),
     "P090-sql": lambda _: "' OR 1=1 --",

@@ -1,0 +1,15 @@
+"""What the commands print. Ids and names are the sender's, so nothing of a line rules the terminal
+it is shown on: neither escapes nor what turns the direction of writing (DESIGN R46).
+"""
+
+import typer
+
+
+def say(*lines: str, err: bool = False) -> None:
+    """Each on a line of its own, with escapes in place of what cannot be printed."""
+    for line in lines:
+        typer.echo("".join(map(_printable, line)), err=err)  # noqa: TID251 - here alone
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
