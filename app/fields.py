@@ -4,7 +4,16 @@ from datetime import UTC, date, datetime, time
 from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
 from typing_extensions import TypeAliasType
 
 from app.errors import ServiceError
@@ -83,6 +92,16 @@ Warnings = Annotated[
 # An integer is read, too; generated clients have no type for either of two.
 _SPARK_ID = Annotated[str, Field(min_length=1, max_length=255)]
 SparkId = Annotated[_SPARK_ID, BeforeValidator(identifier_text, json_schema_input_type=_SPARK_ID)]
+
+
+def _if_valid(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
+IfValid = WrapValidator(_if_valid)
 
 # As they are asked for.
 OfSparkUser = Annotated[

@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from app.deliveries.payload import FreeText, MomentText, refuse_repeats
+from app.deliveries.payload import DueText, FreeText, clean_free_text, refuse_repeats
 from app.fields import SparkId
 
 MAX_ASSIGNMENTS = 1000
@@ -16,7 +16,13 @@ def _not_blank(title: str) -> str:
     return title
 
 
-Title = Annotated[FreeText, Field(min_length=1, max_length=500), AfterValidator(_not_blank)]
+# The bounds before the cleaning, or a refusal would speak of items instead of characters.
+Title = Annotated[
+    str,
+    Field(min_length=1, max_length=500),
+    BeforeValidator(clean_free_text),
+    AfterValidator(_not_blank),
+]
 
 
 class CourseAssignment(BaseModel):
@@ -37,10 +43,13 @@ class CourseAssignment(BaseModel):
     description: FreeText | None = Field(
         None, title="Description", description="Shown with the task.", examples=["Every morning."]
     )
-    due_date: MomentText | None = Field(
+    due_date: DueText | None = Field(
         None,
         title="Due date",
-        description="ISO 8601 with `Z` or an offset (none means UTC).",
+        description=(
+            "ISO 8601 with `Z` or an offset (none means UTC); a date alone is the end of that day,"
+            " UTC. One that cannot be read is left out, with a warning."
+        ),
         examples=["2026-12-01T23:59:00Z"],
     )
 

@@ -26,9 +26,7 @@ from app.errors import (
 from app.signing import sign
 
 FRESH = timedelta(seconds=300)
-WEBHOOK_ID = re.compile(r"[ -~]{1,255}")
-# A full stop in an id could shift where the content begins, but only to content that starts with
-# digits and a full stop, which is no JSON object.
+WEBHOOK_ID = re.compile(r"[ -\-/-~]{1,255}")  # no full stop, which ends it in what is signed
 TIMESTAMP = re.compile(r"[0-9]{1,18}")
 
 V1_HINT = (
@@ -152,7 +150,9 @@ def frame(webhook_id: str, timestamp: str) -> bytes:
 
 def _check_v1_values(headers: SignatureHeaders) -> None:
     if not WEBHOOK_ID.fullmatch(headers.webhook_id[0]):
-        raise SignatureMismatchError(hint="webhook-id must be 1 to 255 printable ASCII characters.")
+        raise SignatureMismatchError(
+            hint="webhook-id must be 1 to 255 printable ASCII characters, none of them a full stop."
+        )
     if not TIMESTAMP.fullmatch(headers.webhook_timestamp[0]):
         raise SignatureMismatchError(
             hint="webhook-timestamp must be whole seconds since 1970, in digits only."

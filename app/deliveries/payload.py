@@ -15,18 +15,24 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
 )
+from pydantic_core import ErrorDetails
 
 from app.errors import BadRequestError, FieldInvalidError, FieldMissingError, JsonInvalidError
-from app.fields import SparkId
-from app.text import StrictJsonError, clean_text, load_json
+from app.fields import AnswerWarning, IfValid, SparkId
+from app.text import StrictJsonError, clean_text, load_json, trimmed_id
 
 YEARS = range(2000, 2101)
 MOMENT = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}(?::\d{2})?)(\.\d{1,9})?([Zz]|[+-]\d{2}:?\d{2})?"
 )
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+# What describes, and decides about nothing by itself.
+IGNORABLE = frozenset(
+    ("grade", "spark_course_id", "spark_org_id", "due_date", "course_description", "description")
+) | {"email", "given_name", "family_name"}
+MAX_WARNINGS = 20
 
 THREAD_BYTES = 64 * 1024  # what is larger is hashed and parsed beside the event loop
 
@@ -52,22 +58,22 @@ def _moment(value: object) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _text(value: object) -> object:
+def clean_free_text(value: object) -> object:
     return clean_text(value) if isinstance(value, str) else value
 
 
-FreeText = Annotated[str, BeforeValidator(_text)]
+FreeText = Annotated[str, BeforeValidator(clean_free_text)]
+
+
+def _moment_or_day(value: object) -> datetime:
+    """A date alone is the end of that day, UTC."""
+    if isinstance(value, str) and DAY.fullmatch(value.strip()):
+        value = f"{value.strip()}T23:59:59.999999Z"
+    return _moment(value)
+
+
 MomentText = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str)]
-
-
-def _if_valid(value: object, read: ValidatorFunctionWrapHandler) -> object:
-    try:
-        return read(value)
-    except ValidationError:
-        return None
-
-
-IfValid = WrapValidator(_if_valid)
+DueText = Annotated[datetime, BeforeValidator(_moment_or_day, json_schema_input_type=str)]
 
 
 class Subject(BaseModel):
@@ -95,7 +101,8 @@ def read_payload(raw: bytes, model: type[Payload]) -> Payload:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise next(iter(_faults(error, content))) from None
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise _fault(first, content) from None
 
 
 def refuse_repeats(ids: Iterable[str], *, item: str, name: str) -> None:
@@ -112,16 +119,56 @@ def has_member(raw: bytes, name: str) -> bool:
     return name in _load(raw)
 
 
-def list_faults(raw: bytes, model: type[BaseModel]) -> list[BadRequestError]:
-    """Every fault that `read_payload` would raise one of."""
+def examine(
+    raw: bytes, model: type[Payload]
+) -> tuple[Payload | None, list[BadRequestError], list[AnswerWarning]]:
+    """A message, or every fault that refuses it; and what was noticed.
+
+    An optional value that is empty counts as absent, and so does one of IGNORABLE that cannot be
+    read, with a warning: neither refuses a message (DESIGN R31).
+    """
     try:
         content = _load(raw)
-        model.model_validate(content)
     except JsonInvalidError as fault:
-        return [fault]
-    except ValidationError as error:
-        return list(_faults(error, content))
-    return []
+        return None, [fault], []
+    warnings: list[AnswerWarning] = []
+    while True:
+        try:
+            return model.model_validate(content), [], warnings[:MAX_WARNINGS]
+        except ValidationError as error:
+            found = error.errors(include_input=False, include_url=False)
+        faults = [fault for fault in found if not _is_optional(fault, content, model)]
+        if faults:
+            return None, [_fault(each, content) for each in faults], warnings[:MAX_WARNINGS]
+        warnings += [each for fault in found if (each := _leave_out(fault, content))]
+
+
+def _is_optional(fault: ErrorDetails, content: dict[str, Any], model: type[BaseModel]) -> bool:
+    *path, name = fault["loc"]
+    if path:
+        return name in IGNORABLE
+    field = model.model_fields.get(str(name))
+    if field is None or field.is_required():
+        return False
+    return name in IGNORABLE or _is_empty(content[str(name)])
+
+
+def _is_empty(value: object) -> bool:
+    return value in (None, [], {}) or (isinstance(value, str) and not trimmed_id(value))
+
+
+def _leave_out(fault: ErrorDetails, content: dict[str, Any]) -> AnswerWarning | None:
+    """Take the value out of the content. An empty one is nothing to speak of."""
+    *path, name = fault["loc"]
+    place: Any = content
+    for step in path:
+        place = place[step]
+    if _is_empty(place.pop(name)):
+        return None
+    field = _place(fault["loc"])
+    return AnswerWarning(
+        code="value_ignored", detail=f"{field} was left out: {_reason(fault)}", field=field
+    )
 
 
 def _load(raw: bytes) -> dict[str, Any]:
@@ -134,13 +181,15 @@ def _load(raw: bytes) -> dict[str, Any]:
     return content
 
 
-def _faults(error: ValidationError, content: dict[str, Any]) -> Iterable[BadRequestError]:
-    for fault in error.errors(include_input=False, include_url=False):
-        name = _place(fault["loc"])
-        if content.get(name) is None and len(fault["loc"]) == 1:
-            yield FieldMissingError(name=name)
-        else:
-            yield FieldInvalidError(name=name, hint=fault["msg"].removeprefix("Value error, "))
+def _fault(fault: ErrorDetails, content: dict[str, Any]) -> BadRequestError:
+    name = _place(fault["loc"])
+    if content.get(name) is None and len(fault["loc"]) == 1:
+        return FieldMissingError(name=name)
+    return FieldInvalidError(name=name, hint=_reason(fault))
+
+
+def _reason(fault: ErrorDetails) -> str:
+    return fault["msg"].removeprefix("Value error, ")
 
 
 def _place(steps: Sequence[int | str]) -> str:

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, TypeVar
 
 from app.deliveries.inbox import Entry
 from app.deliveries.open import Delivery, open_json
 from app.deliveries.payload import beside_if_large
 from app.errors import BadRequestError, ForbiddenError, MissingError, ServiceError
+from app.fields import AnswerWarning
 from app.settings import Settings
 
 Would = Literal["create", "revise", "duplicate", "refuse"]
+T = TypeVar("T")
 FAULTS = (BadRequestError, ForbiddenError, MissingError)
 
 
@@ -22,9 +24,13 @@ class Rehearsal:
     def __init__(self) -> None:
         self.would: Would = "refuse"
         self.problems: list[ServiceError] = []
+        self.warnings: list[AnswerWarning] = []
 
     def add(self, *faults: ServiceError) -> None:
         self.problems += faults
+
+    def warn(self, *warnings: AnswerWarning) -> None:
+        self.warnings += warnings
 
     def foresee(self, would: Would) -> None:
         self.would = would
@@ -41,12 +47,14 @@ class Rehearsal:
 async def rehearse_json(
     settings: Settings,
     delivery: Delivery,
-    list_faults: Callable[[bytes], Sequence[BadRequestError]],
-) -> tuple[Entry, Rehearsal]:
-    """What is wrong with the message itself. Raises what `open_json` raises."""
+    examine: Callable[[bytes], tuple[T, Sequence[BadRequestError], Sequence[AnswerWarning]]],
+) -> tuple[T, Entry, Rehearsal]:
+    """What the message says, and what is wrong with it. Raises what `open_json` raises."""
     entry = await open_json(settings, delivery)
     rehearsal = Rehearsal()
     with rehearsal.going_on():
         entry.attempt.check_fresh(now=delivery.now)
-    rehearsal.add(*await beside_if_large(list_faults, entry.text))
-    return entry, rehearsal
+    payload, faults, warnings = await beside_if_large(examine, entry.text)
+    rehearsal.add(*faults)
+    rehearsal.warn(*warnings)
+    return payload, entry, rehearsal

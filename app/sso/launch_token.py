@@ -7,7 +7,7 @@ A launch token is an HS256 JWT (RFC 7519). `verify_launch_token` takes these ste
     3. signature, with keys that can do nothing else
     4. payload as strict JSON
     5. claims of the right type
-    6. role is absent or student
+    6. role is absent, blank or student
     7. times: exp in the future, life of at most 660 s, iat and nbf not in the future
 
 It returns LaunchClaims or raises an error of section "sign-in" in `errors`; nothing else.
@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -37,7 +38,7 @@ from app.errors import (
     RoleNotAllowedError,
     SignatureMismatchError,
 )
-from app.fields import SparkId
+from app.fields import IfValid, SparkId
 from app.signing import ALGORITHM, TokenKey, verify_token
 from app.text import StrictJsonError, load_json
 
@@ -85,6 +86,10 @@ def _course_id(value: object) -> str | None:
         return None
 
 
+def _plain_role(role: str) -> str:
+    return role.strip().lower()
+
+
 _COURSE_ID = TypeAdapter[str](SparkId)
 Moment = Annotated[int | float, Field(gt=0, lt=LATEST_MOMENT)]
 Name = Annotated[str, BeforeValidator(_free_text)]
@@ -94,14 +99,14 @@ class _Payload(BaseModel):
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
 
     sub: SparkId
-    email: str
+    email: object  # must be there: a misspelt claim would make accounts without an address
     iat: Moment
     exp: Moment
     nbf: Moment | None = None
-    jti: str | None = None
-    role: str | None = None
-    given_name: Name | None = None
-    family_name: Name | None = None
+    jti: Annotated[SparkId | None, IfValid] = None
+    role: Annotated[str, AfterValidator(_plain_role)] | None = None
+    given_name: Annotated[Name | None, IfValid] = None
+    family_name: Annotated[Name | None, IfValid] = None
     courses: Annotated[tuple[str, ...] | None, BeforeValidator(_course_ids)] = None
 
 
@@ -109,7 +114,7 @@ def verify_launch_token(token: str, *, keys: Sequence[TokenKey], now: datetime) 
     segments = _canonical_segments(token)  # 1
     _check_header(segments[0])  # 2
     payload = _parse_payload(_verified_payload(token, keys))  # 3, 4, 5
-    if payload.role not in (None, "student"):  # 6
+    if payload.role not in (None, "", "student"):  # 6
         raise RoleNotAllowedError
     _check_times(payload, now.timestamp())  # 7
     return _claims(payload, signing_input=token.rpartition(".")[0])
@@ -142,7 +147,7 @@ def _check_header(raw: bytes) -> None:
         not isinstance(header, dict)
         or not header.keys() <= HEADER_MEMBERS
         or header.get("alg") != ALGORITHM
-        or header.get("typ", "JWT") != "JWT"
+        or str(header.get("typ") or "JWT").upper() != "JWT"
     ):
         raise LaunchTokenInvalidError
 
@@ -180,7 +185,7 @@ def _claims(payload: _Payload, *, signing_input: str) -> LaunchClaims:
     unique = f"jti:{payload.jti}" if payload.jti else f"input:{signing_input}"
     return LaunchClaims(
         spark_user_id=payload.sub,
-        email=usable_email(payload.email),
+        email=usable_email(payload.email) if isinstance(payload.email, str) else None,
         given_name=payload.given_name or "",
         family_name=payload.family_name or "",
         courses=payload.courses,

@@ -1,6 +1,7 @@
 """The signed JSON of a submission (CONTRACT 7.2): one model validates it and makes its schema."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,8 +15,7 @@ from app.deliveries.payload import (
     FreeText,
     MomentText,
     Subject,
-    list_faults,
-    read_payload,
+    examine,
 )
 from app.errors import (
     BadRequestError,
@@ -24,10 +24,11 @@ from app.errors import (
     TimestampTooOldError,
     UrlNotAllowedError,
 )
-from app.fields import SparkId
+from app.fields import AnswerWarning, SparkId
 
 LATEST_RETRY = timedelta(days=7)  # a message whose attempt is signed with its own time (D8)
 MAX_GRADE = Decimal("999.99")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 GRADE = Annotated[float, Field(ge=0, le=float(MAX_GRADE))]
 FILE_URL = WithJsonSchema({"type": "string", "format": "uri"})
 EXAMPLE: dict[str, Any] = {
@@ -41,17 +42,17 @@ EXAMPLE: dict[str, Any] = {
 
 
 def _grade(value: object) -> object:
+    """As text digits with a sign and a fraction, if any: no exponent, no other digits, no comma."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError("it must be a number")  # noqa: TRY004 - pydantic reports ValueError
-    try:
-        number = Decimal(str(value))
-    except ArithmeticError:  # no ValueError, so pydantic would let it through
-        raise ValueError("it must be a number") from None
-    if not number.is_finite() or not 0 <= number <= MAX_GRADE:
+    text = value.strip() if isinstance(value, str) else ""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number and not NUMBER.fullmatch(text):
+        raise ValueError("it must be a number, as 95.5")
+    number = Decimal(text or str(value))
+    if not 0 <= number <= MAX_GRADE:
         raise ValueError("it must be between 0 and 999.99")
-    return number.quantize(Decimal("0.01"))
+    return abs(number).quantize(Decimal("0.01"))
 
 
 class DeclaredFile(BaseModel):
@@ -121,7 +122,10 @@ class SubmissionPayload(BaseModel):
     ] = Field(
         None,
         title="Grade",
-        description="0 to 999.99; its text is read, too. Kept with the submission, never shown.",
+        description=(
+            "0 to 999.99; its text is read, too. Kept with the submission, never shown. One that"
+            " cannot be read is left out, with a warning."
+        ),
         examples=[95.5],
     )
     files: list[DeclaredFile] | None = Field(
@@ -145,12 +149,14 @@ class SubmissionPayload(BaseModel):
 class Message:
     """An authentic, valid submission, and the digest of the bytes that were signed.
 
-    `has_own_time` says that the attempt's own time was signed and found fresh (v1).
+    `has_own_time` says that the attempt's own time was signed and found fresh (v1); `warnings` are
+    what was noticed and is no reason to refuse.
     """
 
     payload: SubmissionPayload
     digest: bytes
     has_own_time: bool
+    warnings: Sequence[AnswerWarning] = ()
 
     @property
     def subject(self) -> Subject:
@@ -200,16 +206,20 @@ def read_message(raw: bytes, *, digest: bytes, has_own_time: bool, max_text_byte
     """What authentic bytes say. Raises JsonInvalidError, FieldMissingError or FieldInvalidError,
     or UrlNotAllowedError.
     """
-    payload = read_payload(raw, SubmissionPayload)
-    for fault in _faults(payload, max_text_bytes):
-        raise fault
-    return Message(payload, digest, has_own_time)
+    payload, faults, warnings = examine_message(raw, max_text_bytes=max_text_bytes)
+    if payload is None:
+        raise faults[0]
+    return Message(payload, digest, has_own_time, warnings)
 
 
-def list_message_faults(raw: bytes, *, max_text_bytes: int) -> list[BadRequestError]:
-    """Every fault of which `read_message` raises the first."""
-    faults = list_faults(raw, SubmissionPayload)
-    return faults or list(_faults(read_payload(raw, SubmissionPayload), max_text_bytes))
+def examine_message(
+    raw: bytes, *, max_text_bytes: int
+) -> tuple[SubmissionPayload | None, list[BadRequestError], list[AnswerWarning]]:
+    """A submission, or every fault that refuses it; and what was noticed."""
+    payload, faults, warnings = examine(raw, SubmissionPayload)
+    if payload:
+        faults += _faults(payload, max_text_bytes)
+    return None if faults else payload, faults, warnings
 
 
 def _faults(payload: SubmissionPayload, max_text_bytes: int) -> Sequence[BadRequestError]:

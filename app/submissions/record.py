@@ -124,7 +124,7 @@ async def _repeat(
     session: Session, standing: Standing, current: Revision, work: Work
 ) -> SubmissionOutcome:
     """The content is there already, and nothing changes."""
-    body = await repeat_body(session, standing, current)
+    body = await repeat_body(session, standing, current) | _warnings(work.message)
     await _close(session, work, standing, current, body)
     return SubmissionOutcome(body)
 
@@ -166,9 +166,14 @@ async def _add(
         page_url=work.entry.route,
     )
     await settle(session, standing.user_quest_id, now=work.now)
-    body = revision.answer(standing.task, files, xp_awarded=xp_awarded)
+    body = revision.answer(standing.task, files, xp_awarded=xp_awarded) | _warnings(work.message)
     await _close(session, work, standing, revision, body)
     return SubmissionOutcome(body, keeps_files=True)
+
+
+def _warnings(message: Message) -> dict[str, Any]:
+    """Kept with the answer, so that whoever repeats the message is told the same."""
+    return {"warnings": [warning.model_dump() for warning in message.warnings]}
 
 
 async def _close(

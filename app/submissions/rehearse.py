@@ -18,7 +18,7 @@ from app.submissions.admit import check_time, refuse_erased
 from app.submissions.file_intake import DeclaredFiles, take_files
 from app.submissions.idempotency import Answer, find_answer
 from app.submissions.intake import claim_of, declared_files, open_form, read_entry
-from app.submissions.message import Message, list_message_faults
+from app.submissions.message import Message, examine_message
 from app.submissions.revisions import Revision, find_standing
 from app.submissions.work import Intake
 
@@ -48,8 +48,9 @@ async def _rehearse(
     with rehearsal.going_on():
         entry.attempt.check_fresh(now=delivery.now)
     limit = intake.settings.max_text_bytes
-    faults = await beside_if_large(list_message_faults, entry.text, max_text_bytes=limit)
+    _, faults, warnings = await beside_if_large(examine_message, entry.text, max_text_bytes=limit)
     rehearsal.add(*faults)
+    rehearsal.warn(*warnings)
     if faults:
         await _inspect(files, DeclaredFiles(None, required=False), rehearsal)
         return rehearsal

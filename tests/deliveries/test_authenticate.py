@@ -20,7 +20,6 @@ from app.errors import (
     TimestampInFutureError,
     TimestampTooOldError,
 )
-from app.text import StrictJsonError, load_json
 from tests.support.webhooks import (
     NOW,
     PREVIOUS,
@@ -204,7 +203,7 @@ def test_v1_can_be_required() -> None:
     assert "X-Spark-Signature is not enough" in (raised.value.hint_text or "")
 
 
-@pytest.mark.parametrize("webhook_id", ["", "a" * 256, "a\n", "a\tb", "\xe9", "a\x7f"])
+@pytest.mark.parametrize("webhook_id", ["", "a" * 256, "a\n", "a\tb", "\xe9", "a\x7f", "a.1", "."])
 def test_an_id_that_is_no_id_is_refused_though_it_is_signed(webhook_id: str) -> None:
     hint = refused(v1(BODY, webhook_id=webhook_id))
     assert hint is not None
@@ -241,14 +240,10 @@ def test_headers_that_can_never_fit_are_told_without_the_content(headers: Signat
         check_headers(headers, require_v1=False)
 
 
-def test_an_id_shifted_into_the_content_leaves_no_json() -> None:
-    """Full stops divide what is signed, so the same bytes can be cut at another one."""
+def test_an_id_cannot_be_shifted_into_the_content() -> None:
+    """Full stops divide what is signed: without one in the id its bytes have one reading."""
     signed = v1(BODY, webhook_id="a.1795444200")
-    content = signed.webhook_timestamp[0].encode() + b"." + BODY
-    shifted = replace(signed, webhook_id=("a",), webhook_timestamp=("1795444200",))
-    assert authenticated(shifted, content) == "a"
-    with pytest.raises(StrictJsonError):
-        load_json(content)
+    assert "full stop" in (refused(signed) or "")
 
 
 # ---------------------------------------------------------------------------- freshness of v1
@@ -297,7 +292,11 @@ def test_v0_says_nothing_about_time() -> None:
 # ---------------------------------------------------------------------------- the oracle
 
 
-IDS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=255)
+IDS = st.text(
+    st.characters(min_codepoint=0x20, max_codepoint=0x7E, exclude_characters="."),
+    min_size=1,
+    max_size=255,
+)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 OFFSETS = st.integers(-300, 300)
 

@@ -177,7 +177,7 @@ REFUSED: dict[str, tuple[Spoil, int, str]] = {
     "missing-files": (changed(files=declared(PICTURE)), 400, "file_missing"),
     "file-urls": (changed(submission_files=[{}]), 400, "url_not_allowed"),
     "no-time": (changed(submitted_at=None), 400, "field_missing"),
-    "bad-grade": (changed(grade="A"), 400, "field_invalid"),
+    "bad-text": (changed(submission_text=["A"]), 400, "field_invalid"),
 }
 
 

@@ -57,13 +57,13 @@ async def sync(
     settings, sessions = opened.settings, opened.sessions
     if dry_run:
         return describe_rehearsal(await rehearse_course(settings, sessions, delivery), request_id)
-    synced = await receive_course(settings, sessions, delivery, opened.intake.tombstones)
+    synced, warnings = await receive_course(settings, sessions, delivery, opened.intake.tombstones)
     answer = CourseAnswer(
         success=True,
         quest_id=synced.quest_id,
         task_count=synced.task_count,
         message=f"Quest '{synced.title}' synced successfully",
-        warnings=[],
+        warnings=[*warnings],
         request_id=request_id,
     )
     return JSONResponse(answer.model_dump(mode="json"))

@@ -47,6 +47,8 @@ SIGNATURE_HEADERS = (
 IDEMPOTENCY_KEY = re.compile(r"[ -~]{1,255}")
 KEY_AS_SENT = "^[!-~]([ -~]{0,253}[!-~])?$"  # HTTP takes blanks off the ends of a value
 
+ID_AS_SENT = KEY_AS_SENT.replace("-~", "-\\-/-~")  # nor is a full stop in it
+
 # What a webhook reads besides its signature; documented here, read by `read_delivery`.
 WEBHOOK_PARAMETERS = [
     {
@@ -59,7 +61,7 @@ WEBHOOK_PARAMETERS = [
     for name, pattern, description, example in (
         (
             "webhook-id",
-            KEY_AS_SENT,
+            ID_AS_SENT,
             "Standard Webhooks: the message's own id, the same on every retry.",
             "msg_0193b5a27a5c",
         ),
@@ -83,17 +85,21 @@ def read_delivery(
     request: Request, opened: Resources, *, now: datetime, takes_forms: bool = False
 ) -> Delivery:
     """Raises MediaTypeUnsupportedError, or FieldInvalidError for the Idempotency-Key."""
-    header = request.headers.getlist
+
+    def header(name: str) -> tuple[str, ...]:
+        """White space round a value is no part of it (RFC 9110 section 5.5)."""
+        return tuple(value.strip(" \t") for value in request.headers.getlist(name))
+
     return Delivery(
         route=request.url.path,
         body=request.stream(),
         length=_content_length(request),
         content_type=_content_type(request, takes_forms=takes_forms),
         signatures=SignatureHeaders(
-            spark=tuple(header("x-spark-signature")),
-            webhook_id=tuple(header("webhook-id")),
-            webhook_timestamp=tuple(header("webhook-timestamp")),
-            webhook_signature=tuple(header("webhook-signature")),
+            spark=header("x-spark-signature"),
+            webhook_id=header("webhook-id"),
+            webhook_timestamp=header("webhook-timestamp"),
+            webhook_signature=header("webhook-signature"),
         ),
         idempotency_key=_idempotency_key(request),
         now=now,

@@ -50,7 +50,7 @@ def describe_rehearsal(rehearsal: Rehearsal, request_id: str) -> Response:
         status="dry_run",
         would=rehearsal.would,
         problems=problems,
-        warnings=[],
+        warnings=rehearsal.warnings,
         request_id=request_id,
     )
     return JSONResponse(answer.model_dump(exclude_none=True))

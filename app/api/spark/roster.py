@@ -1,5 +1,6 @@
 """The roster webhook: hand the request to `courses`, answer what it did."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Security
@@ -85,11 +86,13 @@ async def change(
     if dry_run:
         rehearsal = await rehearse_receipt(settings, sessions, delivery, rules)
         return describe_rehearsal(rehearsal, request_id)
-    change = await receive_roster(settings, sessions, delivery, rules)
-    return JSONResponse(_answer(change, request_id).model_dump())
+    change, warnings = await receive_roster(settings, sessions, delivery, rules)
+    return JSONResponse(_answer(change, warnings, request_id).model_dump())
 
 
-def _answer(change: RosterChange, request_id: str) -> RosterAnswer:
+def _answer(
+    change: RosterChange, warnings: Sequence[fields.AnswerWarning], request_id: str
+) -> RosterAnswer:
     return RosterAnswer(
         success=True,
         enrolled=change.enrolled,
@@ -105,6 +108,6 @@ def _answer(change: RosterChange, request_id: str) -> RosterAnswer:
             )
             for index, entry, fault in change.faults
         ],
-        warnings=[],
+        warnings=[*warnings],
         request_id=request_id,
     )

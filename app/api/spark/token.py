@@ -14,6 +14,7 @@ from app.errors import TOKEN_PROBLEMS, CodeMissingError, FieldInvalidError, SsoN
 from app.settings import Settings
 from app.sso.app_tokens import AppTokens
 from app.sso.redeem import redeem_code, refuse_code
+from app.text import is_clean
 
 router = APIRouter(tags=["sign-in"])
 
@@ -74,7 +75,7 @@ def _parse_code(request: Request, body: bytes) -> str:
     code = content.get("code") if isinstance(content, dict) else None
     if code is None or code == "":
         raise CodeMissingError
-    if not isinstance(code, str) or len(code) > MAX_CODE_CHARACTERS:
+    if not isinstance(code, str) or len(code) > MAX_CODE_CHARACTERS or not is_clean(code):
         raise FieldInvalidError(name="code")
     return code
 

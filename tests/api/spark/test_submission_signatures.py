@@ -224,6 +224,29 @@ async def test_p056_p069_a_standard_header_that_is_missing_is_named_before_the_b
     assert name in str(problem["hint"])
 
 
+@pytest.mark.parametrize("white", [" ", "\t", " \t  "], ids=["blank", "tab", "several"])
+@pytest.mark.parametrize("is_v1", [False, True], ids=["v0", "v1"])
+async def test_white_space_round_a_header_is_no_part_of_its_value(
+    server: Running,
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+    *,
+    white: str,
+    is_v1: bool,
+) -> None:
+    """RFC 9110, section 5.5."""
+    raw = encoded(submission(student, assignment))
+    signed = spark.sign_v1(raw) if is_v1 else {"X-Spark-Signature": spark.sign(raw)}
+    lines = [f"{name}:{white}{value}{white}" for name, value in signed.items()]
+    length = f"Content-Length: {len(raw)}"
+    async with connect(server) as wire:
+        await wire.send_head("Content-Type: application/json", length, *lines)
+        await wire.send(raw)
+        answer = await wire.read_answer()
+    assert answer.status_code == 200, answer.text
+
+
 async def test_p065_the_previous_secret_signs_standard_webhooks_too(
     settings: Settings, student: SignedIn, assignment: Assignment
 ) -> None:
