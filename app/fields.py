@@ -75,17 +75,32 @@ ProblemCode = TypeAliasType(
 class AnswerWarning(ContractModel):
     """What was noticed, and is no reason to refuse."""
 
-    code: str = Field(description="To decide by. New codes may come.", examples=["member_unknown"])
-    detail: str = Field(
-        description="A sentence for people.", examples=["Unknown member: submision_text"]
+    code: str = Field(
+        description=(
+            "To decide by; new codes may come. `value_ignored`: an optional value could not be read"
+            " and was left out. `member_unknown`: no such member; a similar name is told."
+            " `course_unknown`: no course has this id, and the assignment was found without it."
+            " `organisation_missing`: other courses of this id have an organisation."
+        ),
+        examples=["member_unknown"],
     )
-    field: str = Field(description="What it is about.", examples=["submision_text"])
+    detail: str = Field(
+        description="A sentence for people.",
+        examples=["Unknown member: submision_text. Did you mean submission_text?"],
+    )
+    field: str = Field(description="What it is about, as a path.", examples=["submision_text"])
 
 
 # In every success and every rehearsal of a webhook (DESIGN R34).
 Warnings = Annotated[
     list[AnswerWarning],
-    Field(description="What was noticed, and is no reason to refuse.", examples=[[]]),
+    Field(
+        description=(
+            "What was noticed, and is no reason to refuse: at most some 20. A repetition is told"
+            " what the first was told."
+        ),
+        examples=[[]],
+    ),
 ]
 
 # Wherever an id of Spark is read: in messages, launch tokens and questions alike (DESIGN R35, R46).

@@ -35,7 +35,7 @@ async def receive_course(
         synced = await sync_course(
             sessions, course, entry, now=delivery.now, new_id=delivery.new_id
         )
-        return synced, warnings
+        return synced, [*warnings, *synced.warnings]
 
 
 async def rehearse_course(settings: Settings, sessions: Sessions, delivery: Delivery) -> Rehearsal:
@@ -43,6 +43,7 @@ async def rehearse_course(settings: Settings, sessions: Sessions, delivery: Deli
     course, _, rehearsal = await rehearse_json(settings, delivery, examine_course)
     if course and not rehearsal.problems:
         synced = await rehearse_sync(sessions, course, now=delivery.now, new_id=delivery.new_id)
+        rehearsal.warn(*synced.warnings)
         rehearsal.foresee("create" if synced.is_new else "revise")
     return rehearsal
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.activity.record_event import record_event
@@ -18,6 +18,7 @@ from app.courses.course import CourseAssignment, CoursePayload
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import Entry, keep_delivery
 from app.deliveries.payload import Subject
+from app.fields import AnswerWarning
 from app.learning.task_copies import follow_templates
 from app.models import PLATFORM, CourseQuestTask, Quest, SparkAssignment, SparkCourse
 
@@ -26,7 +27,7 @@ PILLAR, XP = "stem", 100  # CONTRACT 8.3
 
 @dataclass(frozen=True)
 class CourseSync:
-    """What a sync did: tasks by what became of them."""
+    """What a sync did: tasks by what became of them; and what was noticed."""
 
     quest_id: UUID
     title: str
@@ -34,6 +35,7 @@ class CourseSync:
     created: int
     updated: int
     retired: int
+    warnings: Sequence[AnswerWarning]
 
     @property
     def task_count(self) -> int:
@@ -98,7 +100,15 @@ async def _sync(
     retired = await _retire_others(session, list(tasks), course_id=course_id, now=now)
     await follow_templates(session, quest_id, now=now)
     created = len(tasks.keys() - known.keys())
-    return CourseSync(quest_id, course.course_title, is_new, created, len(tasks) - created, retired)
+    return CourseSync(
+        quest_id=quest_id,
+        title=course.course_title,
+        is_new=is_new,
+        created=created,
+        updated=len(tasks) - created,
+        retired=retired,
+        warnings=await _miss_organisation(session, course),
+    )
 
 
 _NEW = insert(SparkCourse)
@@ -127,6 +137,26 @@ async def _lock_course(
     )
     course_id, quest_id = locked.one()
     return course_id, quest_id
+
+
+_ELSEWHERE = select(SparkCourse.id).where(
+    SparkCourse.lms_platform == PLATFORM,
+    SparkCourse.spark_course_id == bindparam("course_id"),
+    SparkCourse.spark_org_id != "",
+)
+
+
+async def _miss_organisation(session: Session, course: CoursePayload) -> list[AnswerWarning]:
+    """Without an organisation this is another course than the one of the same id that has one."""
+    if course.spark_org_id:
+        return []
+    found = await session.execute(_ELSEWHERE.limit(1), {"course_id": course.spark_course_id})
+    if found.first() is None:
+        return []
+    detail = (
+        "Another course of this id has an organisation; without one this is a course of its own."
+    )
+    return [AnswerWarning(code="organisation_missing", detail=detail, field="spark_org_id")]
 
 
 async def _write_quest(

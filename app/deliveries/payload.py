@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
 from pydantic import (
@@ -18,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from app.deliveries.unknown_members import unknown_members
 from app.errors import BadRequestError, FieldInvalidError, FieldMissingError, JsonInvalidError
 from app.fields import AnswerWarning, IfValid, SparkId
 from app.text import StrictJsonError, clean_text, load_json, trimmed_id
@@ -129,18 +131,22 @@ def examine(
     """
     try:
         content = _load(raw)
-    except JsonInvalidError as fault:
-        return None, [fault], []
-    warnings: list[AnswerWarning] = []
+    except JsonInvalidError as unread:
+        return None, [unread], []
+    warnings = list(islice(unknown_members(content, model), MAX_WARNINGS))
     while True:
         try:
             return model.model_validate(content), [], warnings[:MAX_WARNINGS]
         except ValidationError as error:
             found = error.errors(include_input=False, include_url=False)
-        faults = [fault for fault in found if not _is_optional(fault, content, model)]
+        faults: list[BadRequestError] = []
+        for fault in found:
+            if not _is_optional(fault, content, model):
+                faults.append(_fault(fault, content))
+            elif warning := _leave_out(fault, content):
+                warnings.append(warning)
         if faults:
-            return None, [_fault(each, content) for each in faults], warnings[:MAX_WARNINGS]
-        warnings += [each for fault in found if (each := _leave_out(fault, content))]
+            return None, faults, warnings[:MAX_WARNINGS]
 
 
 def _is_optional(fault: ErrorDetails, content: dict[str, Any], model: type[BaseModel]) -> bool:

@@ -10,6 +10,7 @@ from app.accounts.tombstones import ERASED_AT
 from app.database import Session, read_as, retried
 from app.deliveries.inbox import was_seen_in_time
 from app.errors import StudentErasedError, TimestampTooOldError
+from app.fields import AnswerWarning
 from app.learning.assignments import Match, choose_match, matches_for
 from app.models import User
 from app.submissions.idempotency import take_claim, was_claimed_in_time
@@ -65,6 +66,16 @@ async def admit(session: Session, intake: Intake, work: Work) -> tuple[UUID, Mat
         session, matches, payload.spark_assignment_id, course_id=payload.spark_course_id
     )
     return user_id, match
+
+
+def course_unknown(message: Message, match: Match) -> list[AnswerWarning]:
+    """Of a course id that nothing here has, though there is such an assignment: a course that is
+    known would have been the only one to look in.
+    """
+    if message.payload.spark_course_id in (None, match.course_id):
+        return []
+    detail = "No course has this id; the assignment was found without it."
+    return [AnswerWarning(code="course_unknown", detail=detail, field="spark_course_id")]
 
 
 def refuse_erased(

@@ -21,7 +21,7 @@ from app.learning.assignments import Match
 from app.learning.enrolment import enrol, settle
 from app.learning.task_copies import copy_missing_tasks
 from app.storage.kept_file import KeptFile
-from app.submissions.admit import admit
+from app.submissions.admit import admit, course_unknown
 from app.submissions.idempotency import Answer, answer_claim, take_claim
 from app.submissions.message import Message
 from app.submissions.revisions import Revision, Standing, find_standing, retire
@@ -54,8 +54,14 @@ async def record_submission(
         content = _content(work.message, files)
         current = standing.current
         if current is not None and current.fingerprint == content.fingerprint:
-            return await _repeat(session, standing, current, work)
-        return await _add(session, intake, work, standing, content, files)
+            revision, body = current, await repeat_body(session, standing, current)
+        else:
+            revision, body = await _add(session, intake, work, standing, content, files)
+        noticed = (*work.message.warnings, *course_unknown(work.message, match))
+        # Kept with the answer, so that whoever repeats the message is told the same.
+        body |= {"warnings": [warning.model_dump() for warning in noticed]}
+        await _close(session, work, standing, revision, body)
+        return SubmissionOutcome(body, keeps_files=revision is not current)
 
 
 @retried
@@ -120,15 +126,6 @@ async def repeat_body(session: Session, standing: Standing, current: Revision) -
     return current.answer(standing.task, files) | {"duplicate": True}
 
 
-async def _repeat(
-    session: Session, standing: Standing, current: Revision, work: Work
-) -> SubmissionOutcome:
-    """The content is there already, and nothing changes."""
-    body = await repeat_body(session, standing, current) | _warnings(work.message)
-    await _close(session, work, standing, current, body)
-    return SubmissionOutcome(body)
-
-
 async def _add(
     session: Session,
     intake: Intake,
@@ -136,7 +133,7 @@ async def _add(
     standing: Standing,
     content: Content,
     files: Sequence[KeptFile],
-) -> SubmissionOutcome:
+) -> tuple[Revision, dict[str, Any]]:
     """A new revision with its text and files, the completion, and XP if it is the first.
 
     Evidence shows the latest revision instead of the one before; what the student wrote stays.
@@ -166,14 +163,7 @@ async def _add(
         page_url=work.entry.route,
     )
     await settle(session, standing.user_quest_id, now=work.now)
-    body = revision.answer(standing.task, files, xp_awarded=xp_awarded) | _warnings(work.message)
-    await _close(session, work, standing, revision, body)
-    return SubmissionOutcome(body, keeps_files=True)
-
-
-def _warnings(message: Message) -> dict[str, Any]:
-    """Kept with the answer, so that whoever repeats the message is told the same."""
-    return {"warnings": [warning.model_dump() for warning in message.warnings]}
+    return revision, revision.answer(standing.task, files, xp_awarded=xp_awarded)
 
 
 async def _close(

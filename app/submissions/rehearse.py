@@ -14,7 +14,7 @@ from app.errors import ContentMissingError, IdempotencyConflictError
 from app.files.store_file import NamedPart, inspect_file
 from app.learning.assignments import resolve_assignment
 from app.learning.enrolment import find_enrolment
-from app.submissions.admit import check_time, refuse_erased
+from app.submissions.admit import check_time, course_unknown, refuse_erased
 from app.submissions.file_intake import DeclaredFiles, take_files
 from app.submissions.idempotency import Answer, find_answer
 from app.submissions.intake import claim_of, declared_files, open_form, read_entry
@@ -117,6 +117,7 @@ async def _find_before(
             course_id=payload.spark_course_id,
             user_id=user_id,
         )
+        rehearsal.warn(*course_unknown(message, match))
         enrolment = await find_enrolment(session, user_id=user_id, quest_id=match.quest_id)
         standing = enrolment and await find_standing(
             session, enrolment, user_id=user_id, template_id=match.template_id

@@ -86,4 +86,5 @@ try { said = JSON.parse(answer.text); } catch { /* a proxy's words, or the netwo
 if (answer.status === 200) console.log(answer.text);
 else console.error(`${answer.status} ${said.code}: ${said.error}\n${said.hint ?? ''}`);
 for (const { file, code } of said.errors ?? []) console.error(`${file}: ${code}`);
+for (const { field, detail } of said.warnings ?? []) console.error(`warning: ${field}: ${detail}`);
 process.exitCode = answer.status === 200 && said.would !== 'refuse' ? 0 : 1;

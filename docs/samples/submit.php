@@ -86,4 +86,7 @@ fwrite($status === 200 ? STDOUT : STDERR, "$line\n");
 foreach ($said['errors'] ?? [] as $problem) {
     fwrite(STDERR, "{$problem['file']}: {$problem['code']}\n");
 }
+foreach ($said['warnings'] ?? [] as $warning) {
+    fwrite(STDERR, "warning: {$warning['field']}: {$warning['detail']}\n");
+}
 exit($status === 200 && ($said['would'] ?? '') !== 'refuse' ? 0 : 1);
