@@ -69,7 +69,7 @@ def _progress() -> Iterator[Tell]:
     """A line on a terminal that grows and is wiped at the end; nothing anywhere else."""
     width, shown = 30, sys.stderr.isatty()
 
-    def tell(stage: str, done: int, total: int) -> None:
+    async def tell(stage: str, done: int, total: int) -> None:
         filled = width * done // max(total, 1)
         bar = "#" * filled + "-" * (width - filled)
         sys.stderr.write(f"\r{stage:8}[{bar}] {100 * done // max(total, 1):3} %")

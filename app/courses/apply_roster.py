@@ -9,7 +9,7 @@ once take turns.
     absent       drop · held · unchanged · error: who is not in a whole list any more
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -25,7 +25,7 @@ from app.errors import ServiceError
 
 HELD_PERCENT = 20  # of a course's students: so many do not leave at once by intent
 Verdict = tuple[str, str | None]  # an outcome, and of an error its code
-Tell = Callable[[int, int], None]  # rows done, and rows in all
+Tell = Callable[[int, int], Awaitable[None]]  # rows done, and rows in all
 
 _TURN = text("select from spark.roster_imports where id = :import_id for update")
 # Open is what is to be compared, and what was compared and is to be done.
@@ -116,8 +116,6 @@ _RELEASE = text(
     where import_id = :import_id and outcome = 'held'
     """
 )
-# Without it the planner takes a table that has just grown for what it was before.
-_ANALYZE = text("analyze spark.roster_rows")
 
 
 async def compare_roster(
@@ -126,7 +124,6 @@ async def compare_roster(
     """Every row gets its outcome: what `apply_roster` would do, and what would be held."""
     named: dict[str, object] = {"import_id": import_id}
     async with sessions() as session, session.begin():
-        await session.execute(_ANALYZE)
         courses = (await session.execute(_LISTED_COURSES, named)).all()
     # One course at a time, so that no statement runs into its time limit.
     for quest_id, is_whole in courses:
@@ -148,7 +145,7 @@ async def apply_roster(
     while batch := await _change_batch(sessions, import_id, after, run, linked, undo=undo):
         after = batch[0]
         done += batch[1]
-        tell(done, rows)
+        await tell(done, rows)
 
 
 async def release_held(sessions: Sessions, import_id: UUID) -> None:

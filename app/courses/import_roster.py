@@ -6,9 +6,10 @@ id. Where more than a fifth of a course would leave, those students stay until t
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -20,16 +21,19 @@ from app.activity.audit import record_audit
 from app.activity.record_event import record_event
 from app.courses.apply_roster import apply_roster, compare_roster, release_held
 from app.courses.change_roster import RosterRun
-from app.courses.roster_file import RosterFile, open_roster
-from app.database import Session, Sessions
+from app.courses.open_roster import Meter, RosterFile, open_roster
+from app.database import FAILURES, Session, Sessions
 from app.errors import NotFoundError
 from app.fields import Id
 from app.models import RosterImport, RosterRow
 
 BATCH_ROWS = 2000  # of a file are held at once
+MANY_ROWS = 10_000  # the planner has to be told of them
+COMPARE_SECONDS = 45 * 60  # under the hour after which retention takes it for abandoned
 MAX_EXAMPLES = 1000
 OUTCOMES = ("create", "link", "enrol", "drop", "held", "unchanged", "skipped", "error")
-Tell = Callable[[str, int, int], None]  # what is done, how much of it, and of how much
+# What is done, how much of it, and of how much. What it raises ends the import.
+Tell = Callable[[str, int, int], Awaitable[None]]
 
 _INSERT = insert(RosterRow)
 _FIND_COURSES = text(
@@ -43,6 +47,11 @@ _FIND_COURSES = text(
     where r.source = 'enrollments' and r.outcome is null
       and r.import_id = :import_id and r.number >= :first
     """
+)
+# A sample that does not grow with the rows of all the imports that were ever made.
+_ANALYZE = (
+    text("set local default_statistics_target = 10"),
+    text("analyze (skip_locked) spark.roster_rows"),
 )
 
 
@@ -78,7 +87,7 @@ class RosterImportAnswer(BaseModel):
     examples: list[RosterRowAnswer] = Field(description="The first 1,000 that are not plain.")
 
 
-def say_nothing(stage: str, done: int, total: int) -> None:
+async def say_nothing(stage: str, done: int, total: int) -> None:
     """The Tell of an import that nobody watches."""
 
 
@@ -93,16 +102,49 @@ async def import_roster(
 ) -> RosterImportAnswer:
     """Without a caller to apply it for, which is audited, nothing changes.
 
-    Raises RosterFileInvalidError or BodyTooLargeError; then nothing of it is kept.
+    Raises RosterFileInvalidError, BodyTooLargeError, or what `tell` raises; then nothing of it is
+    kept, unless it was being applied.
     """
     import_id = run.new_id()
-    with open_roster(path) as file:
-        await _stage(sessions, file, import_id, max_bytes=max_bytes, tell=tell)
-    await compare_roster(sessions, import_id, run, tell=partial(tell, "compare"))
-    await _set_state(sessions, import_id, "checked")
+    async with _kept_if_compared(sessions, import_id), asyncio.timeout(COMPARE_SECONDS):
+        async with _opened(path) as file:
+            await _stage(sessions, file, import_id, max_bytes=max_bytes, tell=tell)
+        await compare_roster(sessions, import_id, run, tell=partial(tell, "compare"))
+        await _set_state(sessions, import_id, "checked")
     if apply_for is not None:
         await _apply(sessions, import_id, run, apply_for, tell)
     return await _report(sessions, import_id)
+
+
+@asynccontextmanager
+async def _kept_if_compared(sessions: Sessions, import_id: UUID) -> AsyncIterator[None]:
+    """Where that fails, and after a crash, retention removes it."""
+    try:
+        yield
+    except Exception:
+        with suppress(*FAILURES):
+            await _remove(sessions, import_id)
+        raise
+
+
+async def _remove(sessions: Sessions, import_id: UUID) -> None:
+    """In batches: no statement runs into its time limit."""
+    of_import = RosterRow.import_id == import_id
+    for first in count(0, BATCH_ROWS):
+        batch = RosterRow.number.between(first, first + BATCH_ROWS - 1)
+        async with sessions() as session, session.begin():
+            removed = await session.execute(delete(RosterRow).where(of_import, batch))
+        if removed.rowcount < BATCH_ROWS:
+            break
+    async with sessions() as session, session.begin():
+        await session.execute(delete(RosterImport).where(RosterImport.id == import_id))
+
+
+@asynccontextmanager
+async def _opened(path: Path) -> AsyncIterator[RosterFile]:
+    """In a thread: what a zip holds is found out by reading it."""
+    with ExitStack() as stack:
+        yield await asyncio.to_thread(stack.enter_context, open_roster(path))
 
 
 async def confirm_roster(
@@ -121,26 +163,25 @@ async def confirm_roster(
 async def _stage(
     sessions: Sessions, file: RosterFile, import_id: UUID, *, max_bytes: int, tell: Tell
 ) -> None:
-    """Rows into the database, in batches; nothing of them is kept if reading the file raises."""
+    """Rows into the database, in batches."""
     async with sessions() as session, session.begin():
         await session.execute(insert(RosterImport).values(id=import_id, is_whole=file.is_whole))
-    rows = file.rows(
-        max_bytes=max_bytes, tell=lambda read: tell("read", min(read, file.size), file.size)
-    )
+    meter = Meter(max_bytes)
+    rows = file.rows(meter)
     number = 0
-    try:
-        # In a thread: reading takes the processor, and other requests want it as well.
-        while batch := await asyncio.to_thread(lambda: list(islice(rows, BATCH_ROWS))):
-            for place, row in enumerate(batch):
-                row |= {"import_id": import_id, "number": number + place}
-            async with sessions() as session, session.begin():
-                await session.execute(_INSERT, batch)
-                await session.execute(_FIND_COURSES, {"import_id": import_id, "first": number})
-            number += len(batch)
-    except Exception:
+    # In a thread: reading takes the processor, and other requests want it as well.
+    while batch := await asyncio.to_thread(lambda: list(islice(rows, BATCH_ROWS))):
+        for place, row in enumerate(batch):
+            row |= {"import_id": import_id, "number": number + place}
         async with sessions() as session, session.begin():
-            await session.execute(delete(RosterImport).where(RosterImport.id == import_id))
-        raise
+            await session.execute(_INSERT, batch)
+            await session.execute(_FIND_COURSES, {"import_id": import_id, "first": number})
+        number += len(batch)
+        await tell("read", min(meter.read, file.size), file.size)
+    if number >= MANY_ROWS:
+        async with sessions() as session, session.begin():
+            for statement in _ANALYZE:
+                await session.execute(statement)
 
 
 async def _set_state(sessions: Sessions, import_id: UUID, state: str) -> None:

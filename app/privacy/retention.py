@@ -50,6 +50,7 @@ from app.settings import Settings
 BATCH_ROWS = 1000
 CODES_KEPT = timedelta(hours=24)
 A_MONTH = timedelta(days=30)
+AN_HOUR = timedelta(hours=1)
 
 NOBODYS: Mapping[str, Any] = {
     "user_id": None,
@@ -91,7 +92,14 @@ def rules(settings: Settings) -> Sequence[Rule]:
     are_lms: Any = LMS_EVENTS
     are_personal: Any = PERSONAL_EVENTS
     imports = Rule("roster_imports", RosterImport, [RosterImport.created_at], A_MONTH)
-    due_imports = select(RosterImport.id).where(imports.is_due)
+    cut_off = Rule(
+        "roster_imports_cut_off",
+        RosterImport,
+        [RosterImport.created_at],
+        AN_HOUR,
+        RosterImport.state == "reading",
+    )
+    due_imports = select(RosterImport.id).where(imports.is_due | cut_off.is_due)
     ends = [LmsSession.expires_at, LmsSession.revoked_at]
     event_at = [ActivityEvent.created_at]
     return (
@@ -103,6 +111,7 @@ def rules(settings: Settings) -> Sequence[Rule]:
         # First, in batches of their own: an import would take all of its rows at once.
         Rule("roster_rows", RosterRow, [], imports.kept, RosterRow.import_id.in_(due_imports)),
         imports,
+        cut_off,
         Rule("activity", ActivityEvent, event_at, audit, concerns=are_lms),
         Rule(
             "activity_personal",

@@ -1,9 +1,5 @@
 """Roster files: flat CSV and OneRoster 1.2, compared, applied, held and confirmed."""
 
-import csv
-import io
-import zipfile
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,121 +11,33 @@ from app.accounts.enlist import MAX_STUDENTS
 from app.accounts.students import unroutable_email
 from app.api.dependencies import Resources
 from app.database import Sessions
-from app.models import AuditEntry, LmsIntegration, RosterImport, RosterRow, User, UserQuest
+from app.models import AuditEntry, LmsIntegration, RosterImport, RosterRow, User
 from app.settings import Settings
 from app.worker import sweep
 from tests.support.elsewhere import run_elsewhere
 from tests.support.problems import assert_problem
 from tests.support.roster import Course, entry, new_student, roster, send, sync_course
+from tests.support.roster_files import (
+    ENROLLMENTS,
+    FLAT,
+    IMPORTS,
+    ROLES,
+    USERS,
+    USERS_1_2,
+    Importer,
+    active_in,
+    bundle,
+    codes,
+    counted,
+    flat,
+    linked,
+    table,
+    takes_part,
+    user,
+    whole_list,
+)
 from tests.support.running import Running
 from tests.support.spark import Spark, submission
-
-IMPORTS = "/internal/v1/roster/imports"
-FLAT = ("sourcedId", "email", "givenName", "familyName", "role")
-USERS = ("sourcedId", "status", "enabledUser", "givenName", "familyName", "role", "email")
-USERS_1_2 = ("sourcedId", "status", "enabledUser", "givenName", "familyName", "email")
-ROLES = ("sourcedId", "userSourcedId", "roleType", "role", "orgSourcedId")
-ENROLLMENTS = (
-    "sourcedId",
-    "status",
-    "classSourcedId",
-    "schoolSourcedId",
-    "userSourcedId",
-    "role",
-)
-
-
-def table(columns: Sequence[str], *rows: Sequence[str]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows([columns, *rows])
-    return text.getvalue().encode()
-
-
-def flat(*students: str, role: str = "student") -> bytes:
-    return table(
-        FLAT, *((name, f"{name}@example.com", "Ada", "Example", role) for name in students)
-    )
-
-
-def bundle(**files: bytes) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(f"{name}.csv", content)
-    return packed.getvalue()
-
-
-def user(name: str, role: str = "student", status: str = "") -> tuple[str, ...]:
-    return (name, status, "true", "Ada", "Example", role, f"{name}@example.com")
-
-
-def takes_part(
-    course: Course, name: str, role: str = "student", status: str = ""
-) -> tuple[str, ...]:
-    return (
-        f"{name}-{course.spark_course_id}",
-        status,
-        course.spark_course_id,
-        course.spark_org_id,
-        name,
-        role,
-    )
-
-
-def whole_list(course: Course, *students: str) -> bytes:
-    return bundle(
-        users=table(USERS, *map(user, students)),
-        enrollments=table(ENROLLMENTS, *(takes_part(course, name) for name in students)),
-    )
-
-
-class Importer:
-    """The main Optio app, which sends roster files."""
-
-    def __init__(self, browser: httpx.AsyncClient, headers: dict[str, str]) -> None:
-        self._browser = browser
-        self._headers = headers
-
-    async def post(self, content: bytes, **query: str) -> httpx.Response:
-        return await self._browser.post(
-            IMPORTS, content=content, headers=self._headers, params=query
-        )
-
-    async def check(self, content: bytes) -> dict[str, Any]:
-        return _report(await self.post(content))
-
-    async def apply(self, content: bytes) -> dict[str, Any]:
-        return _report(await self.post(content, apply="true"))
-
-    async def confirm(self, import_id: str) -> dict[str, Any]:
-        return _report(
-            await self._browser.post(f"{IMPORTS}/{import_id}/confirm", headers=self._headers)
-        )
-
-    async def confirm_unknown(self) -> httpx.Response:
-        return await self._browser.post(f"{IMPORTS}/{uuid4()}/confirm", headers=self._headers)
-
-
-def _report(answer: httpx.Response) -> dict[str, Any]:
-    """Of an answer 200, whose counts must add up."""
-    assert answer.status_code == 200, answer.text
-    report: dict[str, Any] = answer.json()
-    read = [report["counts"][source] for source in ("users", "enrollments")]
-    assert sum(sum(counts.values()) for counts in read) == report["rows"]
-    return report
-
-
-def counted(report: dict[str, Any], source: str = "users") -> dict[str, int]:
-    return {outcome: rows for outcome, rows in report["counts"][source].items() if rows}
-
-
-def codes(report: dict[str, Any]) -> list[str | None]:
-    return [row["code"] or row["outcome"] for row in report["examples"]]
-
-
-@pytest.fixture
-def importer(browser: httpx.AsyncClient, main_app: dict[str, str]) -> Importer:
-    return Importer(browser, main_app)
 
 
 @pytest.fixture
@@ -146,27 +54,6 @@ async def people(sessions: Sessions) -> list[tuple[Any, ...]]:
             .order_by(User.id)
         )
         return [tuple(row) for row in found]
-
-
-async def linked(sessions: Sessions, *students: str) -> dict[str, str]:
-    """Addresses by Spark id."""
-    async with sessions() as session, session.begin():
-        found = await session.execute(
-            select(LmsIntegration.lms_user_id, User.email)
-            .join(User, User.id == LmsIntegration.user_id)
-            .where(LmsIntegration.lms_user_id.in_(students))
-        )
-        return {row.lms_user_id: str(row.email) for row in found}
-
-
-async def active_in(sessions: Sessions, course: Course) -> set[str]:
-    async with sessions() as session, session.begin():
-        found = await session.execute(
-            select(LmsIntegration.lms_user_id)
-            .join(UserQuest, UserQuest.user_id == LmsIntegration.user_id)
-            .where(UserQuest.quest_id == course.quest_id, UserQuest.is_active)
-        )
-        return set(found.scalars())
 
 
 # ---------------------------------------------------------------------------- the flat file
@@ -348,7 +235,7 @@ async def test_paused_links_and_accounts_under_deletion_are_not_touched(
     [
         pytest.param(b"", id="nothing"),
         pytest.param(b"a,b\n1,2\n", id="other columns"),
-        pytest.param(flat("student").decode().encode("utf-16"), id="UTF-16"),
+        pytest.param(flat("student").decode().encode("utf-16-le"), id="UTF-16 unmarked"),
         pytest.param(b"sourcedId,role\n" + b"x" * 300_000, id="one endless line"),
         pytest.param(bundle(users=flat("student")), id="a bundle without enrollments"),
         pytest.param(bundle(users=table(USERS_1_2), enrollments=table(ENROLLMENTS)), id="no roles"),

@@ -33,6 +33,35 @@ def _write(file: Path, rows: int) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("finding", ["H4"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b'"a\n",', id="one record over all lines"),
+        pytest.param(b'"' + b"," * 200_000 + b"\n", id="a quote in long lines"),
+        pytest.param(b"," * 200_000 + b"\n", id="fields without end"),
+        pytest.param(b"'," * 100_000 + b"\n", id="short fields without end"),
+    ],
+)
+def test_no_row_takes_much_memory(serving: Serving, content: bytes, finding: str) -> None:
+    key = serving.checkout.secrets["INTERNAL_API_KEYS"]
+    memory = Memory(serving.process.pid)
+    body = HEAD.encode()
+    for megabytes in (1, 40):
+        at_rest = memory.now
+        with memory.watch():
+            answer = httpx.post(
+                f"{serving.url}{IMPORTS}",
+                content=body + content * (megabytes * 1_000_000 // len(content)),
+                headers={"Authorization": f"Bearer {key}"},
+                timeout=120,
+                trust_env=False,
+            )
+        assert answer.status_code in (200, 400), answer.text
+    assert mebibytes(memory.peak - at_rest) < LIMIT_MEBIBYTES
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize("row", ["P277"])
 def test_a_hundred_thousand_rows_pass_through_flat_memory(serving: Serving, row: str) -> None:
     key = serving.checkout.secrets["INTERNAL_API_KEYS"]

@@ -58,8 +58,8 @@ KINDS = {
     "roster_imports": (
         30,
         (
-            "WITH made AS (INSERT INTO spark.roster_imports (id, created_at)"
-            " VALUES (gen_random_uuid(), {then}) RETURNING id)"
+            "WITH made AS (INSERT INTO spark.roster_imports (id, state, created_at)"
+            " VALUES (gen_random_uuid(), 'checked', {then}) RETURNING id)"
             " INSERT INTO spark.roster_rows (import_id, number, source, spark_user_id)"
             " SELECT id, 1, 'users', '{mark}' FROM made"
         ),

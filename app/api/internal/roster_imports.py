@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
+from starlette.requests import ClientDisconnect
 
 from app.api.callers import ADMIN, Caller
 from app.api.dependencies import Now, Opened, paced_body
@@ -18,7 +19,8 @@ from app.courses.import_roster import (
     import_roster,
     say_nothing,
 )
-from app.courses.roster_file import spool_roster
+from app.courses.open_roster import MAX_ROWS, spool_roster
+from app.courses.read_roster import MAX_BAD_ROWS
 from app.errors import (
     BODY_PROBLEMS,
     INTERNAL_PROBLEMS,
@@ -28,10 +30,14 @@ from app.errors import (
 
 router = APIRouter(prefix="/internal/v1/roster/imports", tags=["rosters"])
 
-DESCRIPTION = """\
+DESCRIPTION = f"""\
 The body is the flat CSV (`sourcedId, email, givenName, familyName, role`) or a zip of OneRoster 1.2
 CSV (`users.csv`, `enrollments.csv`, and `roles.csv` if users have no `role`; `classSourcedId` is
-the Spark course id, `schoolSourcedId` the organisation's), in UTF-8.
+the Spark course id, `schoolSourcedId` the organisation's). It is read in UTF-8, or UTF-16 with a
+byte order mark, separated by comma, semicolon or tab, with or without a line `sep=;` before the
+header; what surrounds an id and cannot be seen is no part of it, and `="001"` is `001`. A file of
+more than {MAX_ROWS:,} rows, or with {MAX_BAD_ROWS:,} rows one after another that cannot be read, is
+refused.
 
 Only students are imported: other rows are skipped, and staff is never made or changed. Unless
 `apply` is true nothing changes. Students leave by `status` `tobedeleted`, or by not being in a
@@ -65,6 +71,12 @@ async def import_file(
     apply: Annotated[bool, Query(description="Change what differs.", examples=[True])] = False,
 ) -> RosterImportAnswer:
     settings = opened.settings
+
+    async def tell(stage: str, *_: int) -> None:
+        """Nobody waits for the answer: what was begun to be applied is applied, and no more."""
+        if stage != "apply" and await request.is_disconnected():
+            raise ClientDisconnect
+
     async with spool_roster(paced_body(request), max_bytes=settings.max_roster_bytes) as path:
         return await import_roster(
             opened.sessions,
@@ -72,7 +84,7 @@ async def import_file(
             RosterRun(now, new_id, opened.account_rules),
             apply_for=caller.name if apply else None,
             max_bytes=settings.max_roster_bytes,
-            tell=say_nothing,
+            tell=tell,
         )
 
 
