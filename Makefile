@@ -5,6 +5,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 SYNCED := .venv/.synced
+FUZZER := .venv/.fuzzer
 PYTEST := $(BIN)/python -m pytest -q
 
 # Runs a command and says how long it took: $(call step,NAME,COMMAND)
@@ -27,7 +28,7 @@ demo: $(SYNCED) ## send a student and homework through a running copy, and show 
 
 .PHONY: quick
 quick: static ## format, lint, imports, types, and the tests that need no server
-	$(call step,pure tests,$(PYTEST) -m pure)
+	$(call step,pure tests,$(PYTEST) -m "pure and not soak")
 
 .PHONY: test
 test: $(SYNCED) ## run the tests against real Postgres and S3 servers; most of it is waiting
@@ -39,11 +40,11 @@ servers: $(SYNCED) ## keep servers for the tests until Ctrl-C; the line it print
 	@exec $(BIN)/python -m tests.support.servers
 
 .PHONY: slow
-slow: $(SYNCED) ## the tests that make test leaves out, with small numbers
+slow: $(FUZZER) ## the tests that make test leaves out, with small numbers
 	$(call step,slow tests,$(PYTEST) -n 2 --dist loadfile -m soak)
 
 .PHONY: soak
-soak: $(SYNCED) ## all tests with the full numbers: much longer
+soak: $(FUZZER) ## all tests with the full numbers: much longer
 	$(call step,soak,SOAK=1 $(PYTEST))
 
 .PHONY: check
@@ -89,3 +90,7 @@ $(SYNCED): pyproject.toml uv.lock
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
 	@$(BIN)/uv sync -q --frozen --extra embedded
 	@printf '%s\n' '$(CURDIR)' > $@
+
+$(FUZZER): $(SYNCED)
+	@$(BIN)/uv sync -q --frozen --extra embedded --group fuzz
+	@touch $@
