@@ -132,18 +132,32 @@ async def spool_roster(body: AsyncIterable[bytes], *, max_bytes: int) -> AsyncIt
 
     Raises BodyTooLargeError or OverloadedError.
     """
-    with tempfile.NamedTemporaryFile(prefix="spark-roster-") as file:
+    with _on_disk():
+        # Unbuffered: closing it writes nothing that the disk did not take.
+        file = tempfile.NamedTemporaryFile(prefix="spark-roster-", buffering=0)  # noqa: SIM115
+    with file:
         size = 0
         async for chunk in body:
             size += len(chunk)
             if size > max_bytes:
                 raise BodyTooLargeError
-            try:
-                await asyncio.to_thread(file.write, chunk)
-            except OSError as full:
-                raise OverloadedError from full
-        file.flush()
+            with _on_disk():
+                await asyncio.to_thread(_write, file, chunk)
         yield Path(file.name)
+
+
+def _write(file: IO[bytes], chunk: bytes) -> None:
+    """All of it: the file may take a part at a time."""
+    while chunk:
+        chunk = chunk[file.write(chunk) :]
+
+
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as full:
+        raise OverloadedError from full
 
 
 @contextmanager
@@ -196,10 +210,8 @@ class _OwnFile(io.FileIO):
                     f" {', '.join(MEMBERS)}."
                 )
             )
-        try:
+        with _on_disk():
             return super().read(size)
-        except OSError as broken:
-            raise OverloadedError from broken
 
 
 class _MeteredFile(io.RawIOBase):

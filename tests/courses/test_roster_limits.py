@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import resource
 import struct
 import tempfile
 import time
@@ -184,6 +185,19 @@ def test_a_file_has_so_many_rows(finding: str) -> None:
             with pytest.raises(BodyTooLargeError) as refused:
                 next(rows)
     assert f"{MAX_ROWS:,} rows" in str(refused.value.hint_text)
+
+
+@pytest.mark.parametrize("students", [60, 3000], ids="P266-{}".format)
+async def test_a_full_disk_is_no_mistake_of_the_sender(
+    importer: Importer, finding: str, students: int
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        answer = await importer.post(flat(*[new_student()] * students))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert_problem(answer, 503, "overloaded")
 
 
 # ---------------------------------------------------------------------------- what was cut off
