@@ -5,7 +5,7 @@ What two readers might read in two ways is refused: a parameter that is repeated
 
 import re
 import unicodedata
-from email.errors import HeaderParseError
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from urllib.parse import unquote, unquote_to_bytes
 
@@ -84,7 +84,7 @@ def _from_transport(filename: str) -> str:
     if _ENCODED_WORDS.fullmatch(filename):
         try:
             return str(make_header(decode_header(filename)))
-        except (HeaderParseError, LookupError, ValueError):
+        except (MessageError, LookupError, ValueError):
             return filename
     if "%" in filename and _PERCENT_ENCODED.fullmatch(filename):
         try:

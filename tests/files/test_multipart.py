@@ -366,6 +366,7 @@ async def test_p126_chunks_of_any_size_and_empty_ones_are_read() -> None:
             b'"=?iso-8859-1?Q?r=E9sum?= =?iso-8859-1?Q?=E9_1.txt?="', "résumé 1.txt", id="F07 words"
         ),
         pytest.param(b'"=?klingon?B?csOp?="', "=?klingon?B?csOp?=", id="F07 an unknown word"),
+        pytest.param('"=?klïngon?Q?a?="'.encode(), "=?klïngon?Q?a?=", id="F07 no charset's name"),
         pytest.param('"re\u0301sume\u0301.txt"'.encode(), "re\u0301sume\u0301.txt", id="NFD"),
     ],
 )
