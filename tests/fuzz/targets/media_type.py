@@ -1,9 +1,9 @@
 """The media type of a form and its boundary."""
 
 from app.errors import MultipartInvalidError
-from app.files.multipart import parse_boundary
+from app.files.form_headers import parse_boundary
 
-REFUSALS = (MultipartInvalidError,)
+REFUSALS = MultipartInvalidError
 SEEDS = (
     b"multipart/form-data; boundary=----WebKitFormBoundary7MA4YWxkTrZu0gW",
     b'multipart/form-data; charset=utf-8; boundary="a b:c"',

@@ -24,6 +24,6 @@ def run(data: bytes) -> None:
         authenticate(content, headers, secrets=[SECRET], require_v1=False)
     except (SignatureMismatchError, SignatureMissingError):
         hint = diagnose(
-            content, headers, secret=SECRET, sso_secret=SSO_SECRET, whole_body=b"a" + content
+            content, headers, secrets=[SECRET], sso_secret=SSO_SECRET, whole_body=b"a" + content
         )
         assert hint is None or SECRET.get_secret_value() not in hint
