@@ -37,6 +37,7 @@ class ServiceError(Exception):
         self.retry_after = retry_after or self.retry_after
         self.values = values
         self.faults: list[ServiceError] = []
+        self.said: dict[str, str] = {}  # of an authentic message, for its event alone
 
 
 class BadRequestError(ServiceError):

@@ -125,7 +125,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     sessions = open_sessions(engine, at_once=settings.database_pool_size)
     failure_events = FailureEvents(sessions)
     limits = Limits(settings.rate_limit_storage_uri.get_secret_value())
-    tombstones = Tombstones.of(settings)
+    tombstones = Tombstones()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
         bucket = await stack.enter_async_context(open_bucket(settings))

@@ -3,14 +3,12 @@
 Nothing personal of an erased student gets in again this way.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     LargeBinary,
-    any_,
     bindparam,
     case,
     func,
@@ -20,10 +18,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from app.database import FAILURES, OUTAGES, Sessions
+from app.database import FAILURES, OUTAGES, Session, Sessions
 from app.deliveries.inbox import COLUMNS, ROW, Entry, row_of, upsert
 from app.deliveries.payload import Subject, beside_if_large, read_subject
-from app.errors import OverloadedError, ServiceError
+from app.errors import (
+    OverloadedError,
+    ServiceError,
+    StudentErasedError,
+    TimestampInFutureError,
+    TimestampTooOldError,
+)
 from app.models import PLATFORM, Erasure, InboxDelivery, LmsIntegration
 
 DATABASE_FAILURES: tuple[type[Exception], ...] = (OverloadedError, *OUTAGES)
@@ -46,7 +50,7 @@ _LINKED = select(LmsIntegration.user_id).where(
 _IS_ERASED = (
     select(Erasure.id)
     .where(
-        Erasure.subject_hash == any_(bindparam("subject_hashes", type_=ARRAY(LargeBinary))),
+        Erasure.subject_hash == bindparam("subject_hash", type_=LargeBinary),
         or_(
             Erasure.requested_at
             >= func.least(
@@ -78,12 +82,11 @@ _KEEP_REFUSAL = upsert(
 
 @asynccontextmanager
 async def remember_refusal(
-    sessions: Sessions, entry: Entry, hashes_of: Callable[[str], Sequence[bytes]]
+    sessions: Sessions, entry: Entry, hash_of: Callable[[Session, str], Awaitable[bytes]]
 ) -> AsyncIterator[None]:
     """Keep a delivery whose handling fails, with why; not where it may be the database.
 
-    `hashes_of` gives the hashes under which a student's tombstone would be, the current key's
-    first.
+    `hash_of` gives the hash under which a student's tombstone would be.
     """
     try:
         yield
@@ -91,32 +94,43 @@ async def remember_refusal(
         raise
     except Exception as failure:
         subject = await beside_if_large(read_subject, entry.text)
-        student = subject.spark_user_id
+        if isinstance(failure, ServiceError):
+            failure.said = _for_event(subject, failure)
         with suppress(*FAILURES):
-            await _keep_refusal(
-                sessions, entry, subject, hashes_of(student) if student else (), failure
-            )
+            await _keep_refusal(sessions, entry, subject, hash_of, failure)
         raise
+
+
+def _for_event(subject: Subject, failure: ServiceError) -> dict[str, str]:
+    """The members of CONTRACT 9.1 that could be read. Nothing of an erased student's message."""
+    said: dict[str, str] = {}
+    if subject.spark_assignment_id and not isinstance(failure, StudentErasedError):
+        said["spark_assignment_id"] = subject.spark_assignment_id
+    if subject.submitted_at and isinstance(failure, TimestampTooOldError | TimestampInFutureError):
+        said["submitted_at"] = subject.submitted_at.isoformat()
+    return said
 
 
 async def _keep_refusal(
     sessions: Sessions,
     entry: Entry,
     subject: Subject,
-    subject_hashes: Sequence[bytes],
+    hash_of: Callable[[Session, str], Awaitable[bytes]],
     failure: Exception,
 ) -> None:
     kind = type(failure) if isinstance(failure, ServiceError) else ServiceError
     row = row_of(entry, subject) | {"delivery_status": kind.status, "delivery_code": kind.code}
-    erasure = {
-        "subject_hashes": list(subject_hashes),
-        "said_at": subject.submitted_at,
-        "turn": turn_of(subject_hashes),
-    }
+    student = subject.spark_user_id
     async with sessions() as session, session.begin():
+        subject_hash = await hash_of(session, student) if student else None
+        erasure = {
+            "subject_hash": subject_hash,
+            "said_at": subject.submitted_at,
+            "turn": turn_of(subject_hash),
+        }
         await session.execute(_KEEP_REFUSAL, row | erasure)
 
 
-def turn_of(subject_hashes: Sequence[bytes]) -> int:
+def turn_of(subject_hash: bytes | None) -> int:
     """The advisory lock of a student: refusals share it, an erasure has it alone."""
-    return int.from_bytes(subject_hashes[0][:8], signed=True) if subject_hashes else 0
+    return int.from_bytes(subject_hash[:8], signed=True) if subject_hash else 0

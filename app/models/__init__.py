@@ -36,7 +36,7 @@ from app.models.people import (
     SsoReplay,
     User,
 )
-from app.models.records import AuditEntry, Erasure
+from app.models.records import AuditEntry, Erasure, TombstoneKey
 from app.models.rosters import RosterImport, RosterRow
 from app.models.submissions import (
     IS_OWNERLESS,
@@ -78,6 +78,7 @@ __all__ = [
     "SsoReplay",
     "SubmissionRevision",
     "Table",
+    "TombstoneKey",
     "Upload",
     "User",
     "UserQuest",

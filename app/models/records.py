@@ -4,22 +4,37 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import CheckConstraint, Index, Uuid, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.columns import SPARK, Id, Moment, OwnId, Table
 
 
 class AuditEntry(Table):
-    """`caller` did `action` (OWASP logging vocabulary) to the data of `user_id`."""
+    """`caller` did `action` (OWASP logging vocabulary) to the data of `user_id`, or of all of
+    `user_ids` at once.
+    """
 
     __tablename__ = "audit_log"
-    __table_args__ = ({"schema": SPARK},)
+    __table_args__ = (
+        Index(
+            "ix_audit_log_user_ids",
+            "user_ids",
+            postgresql_using="gin",
+            postgresql_where=text("user_ids is not null"),
+        ),
+        {"schema": SPARK},
+    )
 
     id: Mapped[Id]
     occurred_at: Mapped[Moment] = mapped_column(index=True)
     caller: Mapped[str]
     action: Mapped[str]
     user_id: Mapped[UUID | None] = mapped_column(index=True, comment="nobody's once erased")
+    user_ids: Mapped[list[UUID] | None] = mapped_column(
+        ARRAY(Uuid), comment="of a list; without who was erased"
+    )
     detail: Mapped[dict[str, Any]]
 
 
@@ -43,3 +58,13 @@ class Erasure(Table):
     requested_at: Mapped[datetime]
     completed_at: Mapped[datetime | None]
     counts: Mapped[dict[str, Any]]
+
+
+class TombstoneKey(Table):
+    """The one key of the hashes of erasures, made with the database. A new one would forget all."""
+
+    __tablename__ = "tombstone_key"
+    __table_args__ = (CheckConstraint("id", name="is_one"), {"schema": SPARK})
+
+    id: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    key: Mapped[bytes]

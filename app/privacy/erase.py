@@ -26,6 +26,7 @@ from app.fields import Id, Moment
 from app.files.uploads import release_all_files
 from app.models import Erasure, LmsIntegration, User
 from app.privacy.finish_erasure import go_on, stop_writers
+from app.privacy.forget_texts import forget_texts
 from app.privacy.holdings import HOLDINGS, LINKED_USER, OF_SPARK_USER, OF_USER
 from app.storage.bucket import Bucket
 
@@ -74,6 +75,8 @@ async def erase_student(
 
     Raises NotFoundError, NotAStudentError; or StorageUnavailableError, then the sweep goes on.
     """
+    if isinstance(order.who, str):  # who is in no column may still be in a text
+        await forget_texts(sessions, order.who)
     tombstone = await _begin(sessions, tombstones, order)
     try:
         async with asyncio.timeout(FINISH_SECONDS) as deadline:
@@ -131,8 +134,9 @@ async def _begin(sessions: Sessions, tombstones: Tombstones, order: ErasureOrder
             return await _begin_without_account(session, tombstones, order, order.who)
         if user is None:
             return await _get_tombstone(session, tombstones, order.who)
-        subject = tombstones.of_student(user.lms_user_id) if user.lms_user_id else []
-        role = await stop_writers(session, user.id, subject[:1])
+        student = user.lms_user_id
+        subject_hash = await tombstones.of_student(session, student) if student else None
+        role = await stop_writers(session, user.id, subject_hash)
         if role is None:  # a twin has just finished
             return await _get_tombstone(session, tombstones, user.id)
         if role != "student":
@@ -143,10 +147,10 @@ async def _begin(sessions: Sessions, tombstones: Tombstones, order: ErasureOrder
         if begun is not None:
             return ErasureAnswer(**begun)
         row = {
-            "user_hash": tombstones.of_user(user.id)[0],
-            "subject_hash": subject[0] if subject else None,
+            "user_hash": await tombstones.of_user(session, user.id),
+            "subject_hash": subject_hash,
             "user_id": user.id,
-            "spark_user_id": user.lms_user_id,
+            "spark_user_id": student,
             "counts": {"files": files},
         }
         return await _write(session, order, row)
@@ -156,14 +160,14 @@ async def _begin_without_account(
     session: Session, tombstones: Tombstones, order: ErasureOrder, spark_user_id: str
 ) -> ErasureAnswer:
     """Rosters and refused homework may name who never signed in, or has no link any more."""
-    subject = tombstones.of_student(spark_user_id)
-    await stop_writers(session, None, subject[:1])
+    subject_hash = await tombstones.of_student(session, spark_user_id)
+    await stop_writers(session, None, subject_hash)
     named = await session.execute(_IS_NAMED, {"of_spark_user": spark_user_id, "of_user": None})
     if not named.scalar_one():
         return await _get_tombstone(session, tombstones, spark_user_id)
     row: dict[str, object] = {
-        "user_hash": subject[0],
-        "subject_hash": subject[0],
+        "user_hash": subject_hash,
+        "subject_hash": subject_hash,
         "user_id": None,
         "spark_user_id": spark_user_id,
         "counts": {},
@@ -191,9 +195,9 @@ async def _get_tombstone(
 ) -> ErasureAnswer:
     """Raises NotFoundError."""
     if isinstance(who, UUID):
-        is_theirs = Erasure.user_hash.in_(tombstones.of_user(who))
+        is_theirs = Erasure.user_hash == await tombstones.of_user(session, who)
     else:
-        is_theirs = Erasure.subject_hash.in_(tombstones.of_student(who))
+        is_theirs = Erasure.subject_hash == await tombstones.of_student(session, who)
     found = await session.execute(
         select(*_ANSWER).where(is_theirs).order_by(Erasure.requested_at.desc()).limit(1)
     )

@@ -1,7 +1,5 @@
-"""What follows the order to erase a student: files, texts nobody could read, and then every row."""
+"""What follows the order to erase a student: files, texts of nobody, and then every row."""
 
-import json
-from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import (
@@ -10,42 +8,37 @@ from sqlalchemy import (
     case,
     delete,
     func,
-    or_,
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import array
 
 from app.activity.hours import forget_hours
 from app.database import Session, Sessions, retried
-from app.deliveries.inbox import SUBMISSION_ROUTE
 from app.deliveries.keep_refusal import turn_of
-from app.deliveries.payload import beside_if_large
 from app.files.uploads import remove_files
 from app.models import (
     AuditEntry,
     Erasure,
-    InboxDelivery,
     Upload,
     User,
 )
+from app.privacy.forget_texts import forget_texts
 from app.privacy.holdings import HOLDINGS, OF_USER
 from app.storage.bucket import Bucket
-from app.text import StrictJsonError, load_json
-
-READ_ROWS = 50  # messages, of some mebibytes each, looked through at once
 
 _TURN = select(func.pg_advisory_xact_lock(bindparam("turn", type_=BigInteger)))
 _LOCK = select(User.role).where(User.id == OF_USER).with_for_update()
 
 
 async def stop_writers(
-    session: Session, user_id: UUID | None, subject_hashes: Sequence[bytes]
+    session: Session, user_id: UUID | None, subject_hash: bytes | None
 ) -> str | None:
     """Wait for every transaction that writes rows or refusals of this user, and let none begin.
 
     The user's role, or None if there is no such user.
     """
-    await session.execute(_TURN, {"turn": turn_of(subject_hashes)})
+    await session.execute(_TURN, {"turn": turn_of(subject_hash)})
     role: str | None = (await session.execute(_LOCK, {"of_user": user_id})).scalar_one_or_none()
     return role
 
@@ -66,6 +59,11 @@ _TO_NOBODY = (
         ),
         detail={},
     )
+)
+_OUT_OF_LISTS = (
+    update(AuditEntry)
+    .where(AuditEntry.user_ids.contains(array([OF_USER])))
+    .values(user_ids=func.array_remove(AuditEntry.user_ids, OF_USER))
 )
 _COMPLETE = (
     update(Erasure)
@@ -91,7 +89,8 @@ async def go_on(sessions: Sessions, bucket: Bucket, erasure_id: UUID) -> bool:
     async with sessions() as session, session.begin():
         if await _has_files(session, order.user_id):
             return False
-    await _forget_unread(sessions, order.spark_user_id)
+    if order.spark_user_id:
+        await forget_texts(sessions, order.spark_user_id)
     return await _finish(sessions, erasure_id)
 
 
@@ -104,14 +103,13 @@ async def _finish(sessions: Sessions, erasure_id: UUID) -> bool:
         if order is None:
             return False
         whose = {"of_user": order.user_id}
-        await stop_writers(
-            session, order.user_id, [order.subject_hash] if order.subject_hash else []
-        )
+        await stop_writers(session, order.user_id, order.subject_hash)
         if await _has_files(session, order.user_id):
             return False
         if order.user_id is not None:
             await forget_hours(session, order.user_id)
         await session.execute(_TO_NOBODY, whose)
+        await session.execute(_OUT_OF_LISTS, whose)
         removed = order.counts | await _delete_rows(session, order.user_id, order.spark_user_id)
         await session.execute(_COMPLETE, {"erasure_id": erasure_id, "removed": removed})
         return True
@@ -133,65 +131,3 @@ async def _delete_rows(
             deleted = await session.execute(delete(holding.table).where(holding.of), whose)
             removed[holding.name] = deleted.rowcount
     return {name: rows for name, rows in removed.items() if rows}
-
-
-# An unreadable message has no student in its columns, though its text may name one.
-_SPELLINGS = ("plain", "escaped", "escaped_as_php_does")
-_NAMES = [
-    func.pg_catalog.position(
-        InboxDelivery.message, bindparam(spelling, type_=InboxDelivery.message.type)
-    )
-    for spelling in _SPELLINGS
-]
-_UNREAD = (
-    select(InboxDelivery.id, or_(*(place > 0 for place in _NAMES)).label("names_them"))
-    .where(
-        InboxDelivery.route == SUBMISSION_ROUTE,
-        InboxDelivery.code.is_not(None),
-        InboxDelivery.spark_user_id.is_(None),
-        InboxDelivery.user_id.is_(None),
-        InboxDelivery.id > bindparam("after"),
-    )
-    .order_by(InboxDelivery.id)
-    .limit(READ_ROWS)
-)
-_MESSAGE = select(InboxDelivery.message).where(InboxDelivery.id == bindparam("unread_id"))
-_FORGET = (
-    update(InboxDelivery).where(InboxDelivery.id == bindparam("unread_id")).values(message=None)
-)
-
-
-async def _forget_unread(sessions: Sessions, spark_user_id: str | None) -> None:
-    if not spark_user_id:
-        return
-    escaped = json.dumps(spark_user_id)[1:-1]
-    spelled = (spark_user_id, escaped, escaped.replace("/", r"\/"))
-    named = {name: text.encode() for name, text in zip(_SPELLINGS, spelled, strict=True)}
-    after = UUID(int=0)
-    while True:
-        async with sessions() as session, session.begin():
-            unread = (await session.execute(_UNREAD, named | {"after": after})).all()
-            for row in unread:
-                if row.names_them:
-                    await _forget_if_theirs(session, row.id, spark_user_id)
-        if len(unread) < READ_ROWS:
-            return
-        after = unread[-1].id
-
-
-async def _forget_if_theirs(session: Session, unread_id: UUID, spark_user_id: str) -> None:
-    found = await session.execute(_MESSAGE, {"unread_id": unread_id})
-    message = found.scalar_one_or_none()
-    if not message:
-        return
-    if await beside_if_large(_may_be_of, message, spark_user_id):
-        await session.execute(_FORGET, {"unread_id": unread_id})
-
-
-def _may_be_of(message: bytes, spark_user_id: str) -> bool:
-    """Whether `message`, which has the id somewhere, may be the student's; what is no JSON may."""
-    try:
-        content = load_json(message)
-    except StrictJsonError:
-        return True
-    return isinstance(content, dict) and str(content.get("spark_user_id")) == spark_user_id

@@ -54,7 +54,7 @@ async def admit(session: Session, intake: Intake, work: Work) -> tuple[UUID, Mat
         {
             "spark_user_id": payload.spark_user_id,
             "assignment_id": payload.spark_assignment_id,
-            "subject_hashes": intake.tombstones.of_student(payload.spark_user_id),
+            "subject_hash": await intake.tombstones.of_student(session, payload.spark_user_id),
         },
     )
     rows = found.all()

@@ -1,17 +1,21 @@
 """A student is erased: everything goes but the tombstone, whatever happens on the way."""
 
 import asyncio
+import json
 import os
 import random
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from unicodedata import normalize
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import httpx
 import pytest
 
 from app.activity.audit import record_audit
+from app.privacy.forget_texts import names
 from app.worker import sweep
 from tests.support.bodies import Part, form
 from tests.support.families import STUDENTS, Child, Family
@@ -187,12 +191,18 @@ async def test_a_new_click_makes_a_new_empty_account(family: Family) -> None:
     assert await family.traces([again]) == []
 
 
-async def test_a_secret_that_was_rotated_still_knows_who_was_erased(family: Family) -> None:
+@pytest.mark.parametrize("finding", ["M4"])
+async def test_who_was_erased_is_known_whatever_becomes_of_secrets(
+    family: Family, finding: str
+) -> None:
     child = await family.raise_child()
     erased = await family.erased(child)
-    async with family.with_rotated_key() as later:
+    async with family.with_another_key() as later:
         work = submission(child.student, family.course.assignment)
         assert_problem(await later.spark.submit(work), 404, "user_not_found")
+        joins = roster(family.course, entry(child.spark_user_id))
+        changed = (await send(later.spark, joins)).json()
+        assert [each["code"] for each in changed["errors"]] == ["account_inactive"]
         assert await later.erased(child) == erased
 
 
@@ -258,6 +268,65 @@ async def test_a_message_that_nobody_could_read_is_found_among_many(family: Fami
         "DELETE FROM spark.deliveries WHERE message = 'of somebody else' RETURNING id"
     )
     assert len(others) == 117
+
+
+def _spellings(name: str) -> dict[str, str]:
+    """Messages that name a student in ways in which nobody can be read of them."""
+    escaped = "".join(rf"\u{ord(character):04x}" for character in name)
+    return {
+        "another member": json.dumps({"user_id": name}),
+        "as Spark's other half": json.dumps({"sparkUserId": name}),
+        "a list": json.dumps({"spark_user_id": [name]}),
+        "with NUL": json.dumps({"spark_user_id": f"{name}\0"}),
+        "NUL within": json.dumps({"spark_user_id": f"{name[:3]}\0{name[3:]}"}),
+        "wrapped": json.dumps({"data": {"spark_user_id": name}}),
+        "within a list": json.dumps([{"spark_user_id": name}]),
+        "JSON in JSON": json.dumps(json.dumps({"spark_user_id": name})),
+        "escaped and cut": f'{{"spark_user_id": "{escaped}"',
+        "escaped in another member": f'{{"user_id": "{escaped}"}}',
+        "a form": urlencode({"spark_user_id": name}),
+        "JSON in a form": urlencode({"payload": json.dumps({"spark_user_id": name})}),
+        "capitals": json.dumps({"user_id": name.upper()}),
+        "decomposed": json.dumps({"user_id": normalize("NFD", name)}, ensure_ascii=False),
+        "zero width": json.dumps({"user_id": f"{name[:3]}\u200b{name[3:]}"}),
+        "far behind": json.dumps({"text": "calm " * 40_000, "user_id": name}),
+    }
+
+
+@pytest.mark.parametrize("finding", ["M3"])
+async def test_what_names_the_child_anywhere_in_any_spelling_is_forgotten(
+    family: Family, finding: str
+) -> None:
+    name = f"é/{secrets.token_hex(8)}"
+    student = await family.spark.sign_in(sub=name)
+    texts = {f"of {how}: {secrets.token_hex(8)}": text for how, text in _spellings(name).items()}
+    texts |= {secrets.token_hex(8): json.dumps({"user_id": f"{name}{end}"}) for end in ("1", "_b")}
+    for word, text in texts.items():
+        assert (await family.spark.submit(f"{text} {word}".encode())).status_code == 400
+    child = Child(student, {}, set(texts))
+    assert len(await family.traces([child])) == len(texts)
+    await family.erased(child)
+    kept = {trace.split(": ", 1)[1] for trace in await family.traces([child])}
+    assert kept == {word for word in texts if not word.startswith("of")}
+    await family.stores.execute(
+        "DELETE FROM spark.deliveries WHERE spark_user_id IS NULL AND user_id IS NULL"
+    )
+
+
+@pytest.mark.parametrize(
+    ("spark_user_id", "text", "is_named"),
+    [
+        ("42", '{"grade": 142, "at": "2026-04-2", "by": "student_42"}', False),
+        ("42", '{"user": 42}', True),
+        ("1", "user=1&grade=17", True),
+        ("-7", "a-7", True),
+        ("a.b", "axb", False),
+    ],
+)
+def test_a_short_id_is_looked_for_as_a_word(
+    spark_user_id: str, text: str, *, is_named: bool
+) -> None:
+    assert names(text.encode(), spark_user_id) is is_named
 
 
 async def test_an_unreadable_message_may_spell_the_id_as_php_does(family: Family) -> None:

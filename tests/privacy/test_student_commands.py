@@ -75,6 +75,19 @@ async def test_who_never_signed_in_is_erased_by_the_spark_id(family: Family, run
     assert (nobody.exit_code, nobody.stderr) == (1, "not_found: Not found\n")
 
 
+@pytest.mark.parametrize("finding", ["M3"])
+async def test_who_is_in_nothing_but_a_text_is_forgotten_there(
+    family: Family, run: Run, finding: str
+) -> None:
+    stranger = f"student_{uuid4().hex}"
+    assert (await family.spark.submit({"user_id": stranger})).status_code == 400
+    nameless = Child(SignedIn(stranger, "", "", ""), {}, {stranger})
+    assert await family.traces([nameless]) != []
+    nobody = await run("erase-student", "--spark-user-id", stranger)
+    assert (nobody.exit_code, nobody.stderr) == (1, "not_found: Not found\n")
+    assert await family.traces([nameless]) == []
+
+
 @pytest.mark.parametrize("words", [(), (str(uuid4()), "--spark-user-id", "x")])
 async def test_an_erasure_needs_exactly_one_id(run: Run, words: tuple[str, ...]) -> None:
     refused = await run("erase-student", *words)

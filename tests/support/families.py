@@ -147,13 +147,10 @@ class Family:
         return (await self.spark.submit(work)).status_code
 
     @asynccontextmanager
-    async def with_rotated_key(self) -> AsyncIterator["Family"]:
-        """The same with another JWT_SECRET_KEY, and the one before as the previous."""
-        keys = {
-            "jwt_secret_key": SecretStr(secrets.token_hex(32)),
-            "jwt_secret_key_previous": self.settings.jwt_secret_key,
-        }
-        async with self._changed(**keys) as changed:
+    async def with_another_key(self) -> AsyncIterator["Family"]:
+        """The same with another JWT_SECRET_KEY, and none before it."""
+        key = SecretStr(secrets.token_hex(32))
+        async with self._changed(jwt_secret_key=key) as changed:
             yield changed
 
     @asynccontextmanager
