@@ -7,16 +7,15 @@ begin or commit. Searching for `session.begin` lists every transaction of the se
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import cache, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 from uuid import uuid4
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Dialect, ExceptionContext, Row, event, text
+from sqlalchemy import Dialect, ExceptionContext, Row, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
@@ -42,6 +41,7 @@ FAILURES: tuple[type[Exception], ...] = (ServiceError, *OUTAGES)
 # Classes of SQLSTATE that no retry mends: data, integrity and syntax (PostgreSQL appendix A).
 OUR_FAULT = ("22", "23", "42")
 
+NO_TABLE = ("42P01", "3F000")  # undefined table, undefined schema
 READ_ONLY = "25006"  # read-only SQL transaction
 
 # After these the same transaction may succeed at once (PostgreSQL appendix A).
@@ -185,29 +185,27 @@ def sqlstate_of(failure: Exception) -> str:
     return str(getattr(getattr(failure, "orig", None), "sqlstate", None) or "")
 
 
-async def ping(sessions: Sessions) -> None:
-    """Raises one of OUTAGES when the database does not answer."""
-    async with sessions() as session, session.begin():
-        await session.execute(text("select 1"))
+_APPLIED = text(f"select version_num from {SPARK}.alembic_version")  # noqa: S608 - our own name
 
 
-async def schema_is_current(sessions: Sessions) -> bool:
-    """Whether every migration that this code needs has been applied."""
-    async with sessions() as session, session.begin():
-        applied = await session.run_sync(_applied_revision)
-    return applied == _newest_revision()
+async def schema_is_current(sessions: Sessions, revisions: frozenset[str]) -> bool:
+    """Whether these migrations, and so all before them, have been applied.
+
+    Raises one of OUTAGES when the database does not answer.
+    """
+    try:
+        async with sessions() as session, session.begin():
+            applied = (await session.execute(_APPLIED)).scalars().all()
+    except DBAPIError as failure:
+        if sqlstate_of(failure) in NO_TABLE:
+            return False
+        raise
+    return set(applied) == revisions
 
 
-@cache
-def _newest_revision() -> str | None:
-    """Read from disk once: the code of a running process does not change."""
-    return ScriptDirectory.from_config(alembic_config()).get_current_head()
-
-
-def _applied_revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(
-        connection, opts={"version_table_schema": SPARK}
-    ).get_current_revision()
+def newest_revisions() -> frozenset[str]:
+    """What this code needs. Read from disk: once, at start."""
+    return frozenset(ScriptDirectory.from_config(alembic_config()).get_heads())
 
 
 def migrate(settings: Settings, revision: str = "head") -> None:

@@ -17,6 +17,7 @@ from app.api.cors import TokenCors
 from app.api.dependencies import Resources
 from app.api.docs import create_docs_router
 from app.api.edge import Edge, HeadAsGet, LastResort
+from app.api.health import ReadinessChecks
 from app.api.health import router as health
 from app.api.internal.activity import router as internal_activity
 from app.api.internal.completions import router as internal_completions
@@ -152,6 +153,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             failure_events=failure_events,
             address_key=own_keys(settings, "address of a failure")[0],
             cursor_keys=own_keys(settings, "cursor of a list"),
+            readiness=ReadinessChecks(sessions, bucket),
             connections_in_use=partial(connections_in_use, engine),
         )
 

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from app.accounts.students import AccountRules
 from app.activity.failure_events import FailureEvents
+from app.api.health import ReadinessChecks
 from app.clock import utc_now
 from app.database import Sessions
 from app.deliveries.pace import PacedBody, read_all
@@ -43,6 +44,7 @@ class Resources:
     failure_events: FailureEvents
     address_key: SecretStr
     cursor_keys: Sequence[SecretStr]
+    readiness: ReadinessChecks
     connections_in_use: Callable[[], int]
 
 
