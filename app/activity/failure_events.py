@@ -19,13 +19,13 @@ class FailureEvents:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(QUEUE_EVENTS + 1)
+        self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(QUEUE_EVENTS)
 
     def put(self, event_type: str, *, page_url: str, **data: str) -> None:
         """A failed request, of nobody in particular: `request_id`, why (`error_type`,
         `error_message`), and `address_hash`, which tells its senders apart.
         """
-        if self.waiting >= QUEUE_EVENTS:
+        if self._queue.full():
             metrics.DROPPED_EVENTS.inc()
             return
         row = event_row(event_type, user_id=None, session_id=uuid4(), data=data, page_url=page_url)
@@ -42,21 +42,23 @@ class FailureEvents:
         try:
             yield
         finally:
-            self._queue.put_nowait(None)  # the end; its place is kept free
-            await writer
+            await self.settle()
+            writer.cancel()
+
+    async def settle(self) -> None:
+        """Wait until everything that was put so far is written, or could not be."""
+        await self._queue.join()
 
     async def _write_all(self) -> None:
-        ended = False
-        while not ended:
+        while True:
             batch = [await self._queue.get()]
             while not self._queue.empty() and len(batch) < BATCH_EVENTS:
                 batch.append(self._queue.get_nowait())
-            ended = None in batch
-            await self._write([event for event in batch if event is not None])
+            await self._write(batch)
+            for _ in batch:
+                self._queue.task_done()
 
     async def _write(self, rows: list[dict[str, Any]]) -> None:
-        if not rows:
-            return
         try:
             async with self._sessions() as session, session.begin():
                 await session.execute(INSERT, rows)

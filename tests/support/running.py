@@ -22,6 +22,15 @@ class Running:
     app: FastAPI
 
 
+_RUNNING: list[FastAPI] = []
+
+
+async def everything_is_written() -> None:
+    """Events of failed requests are written behind their answers: not of this test alone."""
+    for app in _RUNNING:
+        await app.state.resources.failure_events.settle()
+
+
 @asynccontextmanager
 async def run_app(settings: Settings) -> AsyncIterator[Running]:
     """Serves as `serve` does, without the worker: a test decides itself when to sweep."""
@@ -32,8 +41,10 @@ async def run_app(settings: Settings) -> AsyncIterator[Running]:
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
+    _RUNNING.append(app)
     try:
         yield Running(f"http://127.0.0.1:{port}", settings, app)
     finally:
+        _RUNNING.remove(app)
         server.should_exit = True
         await serving

@@ -25,6 +25,7 @@ from app.models import (
 from app.settings import Settings
 from tests.support.patience import patient
 from tests.support.stores import S3
+from tests.support.running import everything_is_written
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -139,7 +140,8 @@ async def deliveries_of(sessions: Sessions, raw: bytes) -> list[Row[Any]]:
 
 
 async def count_everything(sessions: Sessions) -> dict[str, int]:
-    """How many rows every table has."""
+    """How many rows every table has, once what earlier requests left behind is written."""
+    await everything_is_written()
     async with sessions() as session, session.begin():
         return {
             table.fullname: (
