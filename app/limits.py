@@ -44,6 +44,10 @@ class Limits:
             reset_at = self._failures.get_window_stats(limit, bucket, address).reset_time
             raise RateLimitedError(retry_after=_seconds_until(reset_at))
 
+    def is_spent(self, bucket: str, address: str, *, per_minute: int) -> bool:
+        """Whether the next failure is past the limit. Counts nothing."""
+        return not self._failures.test(RateLimitItemPerMinute(per_minute), bucket, address)
+
     async def count_success(self, bucket: str, who: str, *, per_minute: int) -> None:
         """Raises RateLimitedError; never because the store is down."""
         await self._count(RateLimitItemPerMinute(per_minute), bucket, who)

@@ -23,7 +23,8 @@ class FailureEvents:
 
     def put(self, event_type: str, *, page_url: str, **data: str) -> None:
         """A failed request, of nobody in particular: `request_id`, why (`error_type`,
-        `error_message`), and `address_hash`, which tells its senders apart.
+        `error_message`), and `address_hash`, which tells its senders apart; of an authentic message
+        what it says of itself.
         """
         if self._queue.full():
             metrics.DROPPED_EVENTS.inc()

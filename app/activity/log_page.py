@@ -29,7 +29,8 @@ class ActivityLogEvent(ContractModel):
     )
     event_data: dict[str, Any] = Field(
         description="Depends on the type; failures have `error_type` and `error_message`,"
-        " and those of a request that was refused its `request_id`.",
+        " and those of a request that was refused its `request_id`; refused homework that was"
+        " signed has `spark_assignment_id`.",
         examples=[{"spark_assignment_id": "test_assignment_001", "file_count": 1}],
     )
     description: str = Field(description="For people.", examples=["Submission recorded"])

@@ -1,8 +1,8 @@
 """What a failed request leaves behind: a count for its address, a metric, an activity event.
 
 Event types are those of CONTRACT 9.1. Events name no person and look nobody up (DESIGN R23), and
-keep of the address a keyed hash (SECURITY promise 7). They wait in a bounded queue, so that a flood
-of bad requests costs no database time.
+keep of the address a keyed hash (SECURITY promise 7). They wait in a bounded queue, and a request
+that is answered 429 leaves a metric alone: who floods us writes no more rows than the limits allow.
 """
 
 from pydantic import SecretStr
@@ -92,8 +92,17 @@ def note_failure(request: Request, error: ServiceError) -> ServiceError:
     answered = _limited(request, path, error)
     if path in EVENTS:
         metrics.OUTCOMES.labels(path, answered.code).inc()
-        _enqueue(request, path, error)
+        if not isinstance(answered, RateLimitedError):
+            _enqueue(request, path, error)
     return answered
+
+
+def is_limited(request: Request) -> bool:
+    """Whether one more failure of this address here is answered 429, and so leaves no trace."""
+    path, resources = request.url.path, request.app.state.resources
+    return resources.limits.is_spent(  # type: ignore[no-any-return]
+        path, request.state.client_address, per_minute=getattr(resources.settings, LIMITS[path])
+    )
 
 
 def _limited(request: Request, path: str, error: ServiceError) -> ServiceError:
@@ -127,6 +136,7 @@ def _enqueue(request: Request, path: str, error: ServiceError) -> None:
         request_id=request.state.request_id,
         address_hash=_hash(request.state.client_address, resources.address_key),
         page_url=path,
+        **error.said,
     )
 
 

@@ -46,16 +46,16 @@ def import_file(
         refuse("Give either a file or --confirm with the id of an import.")
     with servers(LOCAL, s3=False) as settings, _progress() as tell:
         rules = AccountRules(settings.sso_link_by_email, Tombstones())
-        run = RosterRun(utc_now(), new_id, rules)
+        run = RosterRun(utc_now(), new_id, rules, CALLER)
 
         async def act(sessions: Sessions) -> RosterImportAnswer:
             if confirm is not None:
-                return await confirm_roster(sessions, confirm, run, caller=CALLER, tell=tell)
+                return await confirm_roster(sessions, confirm, run, tell=tell)
             return await import_roster(
                 sessions,
                 file or Path(),
                 run,
-                apply_for=CALLER if apply else None,
+                apply=apply,
                 max_bytes=settings.max_roster_bytes,
                 tell=tell,
             )

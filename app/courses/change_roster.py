@@ -29,11 +29,12 @@ Move = tuple[str, UUID, bool]  # a Spark id, a quest, and whether the student le
 
 @dataclass(frozen=True)
 class RosterRun:
-    """When, and by which rules, a roster is carried out."""
+    """When, by which rules and for whom a roster is carried out."""
 
     now: datetime
     new_id: Callable[[], UUID]
     rules: AccountRules
+    caller: str
 
 
 @dataclass
@@ -139,7 +140,7 @@ async def change_students(
     joined = [pair for (_, _, leaves), pair in pairs.items() if not leaves]
     left = [pair for (_, _, leaves), pair in pairs.items() if leaves]
     enrolled = await enrol_students(session, joined, now=run.now)
-    dropped = await drop_students(session, left, now=run.now)
+    dropped = await drop_students(session, left, now=run.now, caller=run.caller)
     moved = {move for move, pair in pairs.items() if pair in (dropped if move[2] else enrolled)}
     return enlisted, accounts, moved
 

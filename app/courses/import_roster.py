@@ -96,11 +96,11 @@ async def import_roster(
     path: Path,
     run: RosterRun,
     *,
-    apply_for: str | None,
+    apply: bool,
     max_bytes: int,
     tell: Tell,
 ) -> RosterImportAnswer:
-    """Without a caller to apply it for, which is audited, nothing changes.
+    """Unless it is to `apply`, nothing changes. Audited.
 
     Raises RosterFileInvalidError, BodyTooLargeError, or what `tell` raises; then nothing of it is
     kept, unless it was being applied.
@@ -108,11 +108,11 @@ async def import_roster(
     import_id = run.new_id()
     async with _kept_if_compared(sessions, import_id), asyncio.timeout(COMPARE_SECONDS):
         async with _opened(path) as file:
-            await _stage(sessions, file, import_id, max_bytes=max_bytes, tell=tell)
+            await _stage(sessions, file, import_id, run.caller, max_bytes=max_bytes, tell=tell)
         await compare_roster(sessions, import_id, run, tell=partial(tell, "compare"))
         await _set_state(sessions, import_id, "checked")
-    if apply_for is not None:
-        await _apply(sessions, import_id, run, apply_for, tell)
+    if apply:
+        await _apply(sessions, import_id, run, tell)
     return await _report(sessions, import_id)
 
 
@@ -148,7 +148,7 @@ async def _opened(path: Path) -> AsyncIterator[RosterFile]:
 
 
 async def confirm_roster(
-    sessions: Sessions, import_id: UUID, run: RosterRun, *, caller: str, tell: Tell
+    sessions: Sessions, import_id: UUID, run: RosterRun, *, tell: Tell
 ) -> RosterImportAnswer:
     """Apply an import that was compared, held or cut off, with what is held. May be repeated.
 
@@ -156,16 +156,24 @@ async def confirm_roster(
     """
     await _get_state(sessions, import_id)
     await release_held(sessions, import_id)
-    await _apply(sessions, import_id, run, caller, tell)
+    await _apply(sessions, import_id, run, tell)
     return await _report(sessions, import_id)
 
 
 async def _stage(
-    sessions: Sessions, file: RosterFile, import_id: UUID, *, max_bytes: int, tell: Tell
+    sessions: Sessions,
+    file: RosterFile,
+    import_id: UUID,
+    caller: str,
+    *,
+    max_bytes: int,
+    tell: Tell,
 ) -> None:
     """Rows into the database, in batches."""
     async with sessions() as session, session.begin():
         await session.execute(insert(RosterImport).values(id=import_id, is_whole=file.is_whole))
+        about = str(import_id)
+        await record_audit(session, caller, "sensitive_create", user_id=None, import_id=about)
     meter = Meter(max_bytes)
     rows = file.rows(meter)
     number = 0
@@ -191,12 +199,10 @@ async def _set_state(sessions: Sessions, import_id: UUID, state: str) -> None:
         )
 
 
-async def _apply(
-    sessions: Sessions, import_id: UUID, run: RosterRun, caller: str, tell: Tell
-) -> None:
+async def _apply(sessions: Sessions, import_id: UUID, run: RosterRun, tell: Tell) -> None:
     async with sessions() as session, session.begin():
         await record_audit(
-            session, caller, "sensitive_update", user_id=None, import_id=str(import_id)
+            session, run.caller, "sensitive_update", user_id=None, import_id=str(import_id)
         )
     await _set_state(sessions, import_id, "applying")
     await apply_roster(sessions, import_id, run, tell=partial(tell, "apply"))

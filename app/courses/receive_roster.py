@@ -27,7 +27,7 @@ async def receive_roster(
         roster, faults, warnings = await beside_if_large(examine_roster, entry.text)
         if roster is None:
             raise faults[0]
-        run = RosterRun(delivery.now, delivery.new_id, rules)
+        run = RosterRun(delivery.now, delivery.new_id, rules, delivery.route)
         return await change_roster(sessions, roster, entry, run), warnings
 
 
@@ -42,7 +42,7 @@ async def rehearse_receipt(
     if roster is None or rehearsal.problems:
         return rehearsal
     with rehearsal.going_on():
-        run = RosterRun(delivery.now, delivery.new_id, rules)
+        run = RosterRun(delivery.now, delivery.new_id, rules, delivery.route)
         change = await rehearse_roster(sessions, roster, run)
         rehearsal.foresee("revise")
         rehearsal.add(*(_placed(fault, index) for index, _, fault in change.faults))

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from app.activity.audit import record_audit_of_many
 from app.database import Session
 from app.learning.organisations import is_own
 from app.learning.task_copies import copies_for
@@ -118,6 +119,7 @@ _REVOKE = (
         ~_IN_A_COURSE,
     )
     .values(revoked_at=_NOW)
+    .returning(LmsSession.user_id)
 )
 
 
@@ -160,14 +162,18 @@ async def enrol_students(
 
 
 async def drop_students(
-    session: Session, pairs: Sequence[Enrolment], *, now: datetime
+    session: Session, pairs: Sequence[Enrolment], *, now: datetime, caller: str
 ) -> set[Enrolment]:
-    """Those that were active. Sessions of students without any other course are revoked."""
+    """Those that were active. Sessions of students without any other course are revoked, which is
+    audited.
+    """
     if not pairs:
         return set()
     found = await session.execute(_DROP, _columns(pairs))
     dropped = {(row.user_id, row.quest_id) for row in found}
-    await session.execute(_REVOKE, {"user_ids": [user_id for user_id, _ in dropped], "now": now})
+    whose = {"user_ids": [user_id for user_id, _ in dropped], "now": now}
+    ended = (await session.execute(_REVOKE, whose)).scalars().all()
+    await record_audit_of_many(session, caller, "authn_token_revoked", ended, sessions=len(ended))
     return dropped
 
 

@@ -22,7 +22,7 @@ from app.errors import (
     LaunchTokenReplayedError,
     ServiceError,
 )
-from app.models import SparkAuthCode, SsoReplay
+from app.models import LmsSession, SparkAuthCode, SsoReplay
 
 CODE_LIFE = timedelta(seconds=60)
 REPLAY_MEMORY = timedelta(seconds=120)  # beyond the token's own expiry, for clocks that differ
@@ -136,12 +136,20 @@ async def tie_session(session: Session, code_hash: str, *, session_id: UUID) -> 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why `claim_code` gave None, whose code it was, and the session a reused one became."""
+    """Why `claim_code` gave None, whose code it was, the session a reused one became, and whether
+    that is open.
+    """
 
     error: ServiceError
     event_type: str | None = None
     user_id: UUID | None = None
     session_id: UUID | None = None
+    is_signed_in: bool = False
+
+
+_IS_OPEN = select(LmsSession.id).where(
+    LmsSession.id == SparkAuthCode.session_id, LmsSession.revoked_at.is_(None)
+)
 
 
 async def find_refusal(session: Session, code_hash: str) -> Refusal:
@@ -151,6 +159,7 @@ async def find_refusal(session: Session, code_hash: str) -> Refusal:
             SparkAuthCode.used,
             SparkAuthCode.superseded_at,
             SparkAuthCode.session_id,
+            _IS_OPEN.exists().label("is_signed_in"),
         ).where(SparkAuthCode.code == code_hash)
     )
     code = found.one_or_none()
@@ -158,6 +167,10 @@ async def find_refusal(session: Session, code_hash: str) -> Refusal:
         return Refusal(CodeInvalidError())
     if code.used:
         return Refusal(
-            CodeAlreadyRedeemedError(), "spark_token_code_reuse", code.user_id, code.session_id
+            CodeAlreadyRedeemedError(),
+            "spark_token_code_reuse",
+            code.user_id,
+            code.session_id,
+            code.is_signed_in,
         )
     return Refusal(CodeExpiredError(), "spark_token_code_expired", code.user_id)

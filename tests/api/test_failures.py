@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -15,9 +16,10 @@ from app.models import ActivityEvent
 from app.settings import Settings
 from app.signing import sign
 from tests.support.databases import empty_database
-from tests.support.elsewhere import run_elsewhere
-from tests.support.spark import SUBMISSION
-from tests.support.stored import eventually
+from tests.support.elsewhere import Elsewhere, run_elsewhere
+from tests.support.running import Running
+from tests.support.spark import SUBMISSION, Assignment, SignedIn, Spark, submission
+from tests.support.stored import audited, eventually
 
 ADDRESS, OTHER = "203.0.113.7", "2001:db8::7"
 WITHOUT_SECRETS = {"jwt_secret_key": None, "spark_webhook_secret": None}
@@ -96,3 +98,110 @@ async def test_without_secrets_a_process_makes_its_own_key(own: Settings) -> Non
     first = await hashes_left_by(own, ADDRESS, ADDRESS, **WITHOUT_SECRETS)
     assert first[0] == first[1]
     assert first[0] not in await hashes_left_by(own, ADDRESS, **WITHOUT_SECRETS)
+
+
+# ---------------------------------------------------------------------------- how many traces
+
+
+@pytest.fixture
+async def limited(settings: Settings) -> AsyncIterator[Elsewhere]:
+    limits = dict.fromkeys(("rate_limit_sso", "rate_limit_token", "rate_limit_webhook_failures"), 5)
+    async with run_elsewhere(settings, **limits) as elsewhere:
+        yield elsewhere
+
+
+async def events_of(running: Running, *answers: httpx.Response) -> list[dict[str, Any]]:
+    """What these requests left, once it is written."""
+    resources = running.app.state.resources
+    await resources.failure_events.settle()
+    request_ids = [answer.headers["x-request-id"] for answer in answers]
+    async with resources.sessions() as session, session.begin():
+        found = await session.execute(
+            select(ActivityEvent.event_type, ActivityEvent.event_data).where(
+                ActivityEvent.event_data["request_id"].astext.in_(request_ids)
+            )
+        )
+        return [{"event_type": row.event_type, **row.event_data} for row in found]
+
+
+ANONYMOUS: dict[str, Callable[[Spark], Awaitable[httpx.Response]]] = {
+    "a launch token": lambda spark: spark.launch("x"),
+    "a code": lambda spark: spark.exchange("x"),
+    "a signature": lambda spark: spark.submit({}, signature="0" * 64),
+}
+
+
+@pytest.mark.parametrize("what", ANONYMOUS, ids="M5 {}".format)
+async def test_who_is_answered_429_leaves_no_row(limited: Elsewhere, what: str) -> None:
+    answers = [await ANONYMOUS[what](limited.spark) for _ in range(60)]
+    told = [answer for answer in answers if answer.status_code == 401]
+    assert 5 <= len(told) <= 10  # a minute may end in between
+    assert len(await events_of(limited.running, *told)) == len(told)
+    assert len(await events_of(limited.running, *answers)) == len(told)
+
+
+@pytest.mark.parametrize("finding", ["M5"])
+async def test_a_code_that_is_used_again_and_again_leaves_no_more_rows_either(
+    limited: Elsewhere, finding: str
+) -> None:
+    """But what ends a session is told, however many failures there were before."""
+    code, other = await limited.spark.launch_code(), await limited.spark.launch_code()
+    signed_in = [await limited.spark.exchange(fresh) for fresh in (code, other)]
+    answers = [await limited.spark.exchange(code) for _ in range(30)]
+    told = [answer for answer in answers if answer.status_code == 401]
+    assert 5 <= len(told) <= 10
+    answers.append(await limited.spark.exchange(other))
+    left = await events_of(limited.running, *answers)
+    assert {event["event_type"] for event in left} == {"spark_token_code_reuse"}
+    assert len(left) == len(told) + 1
+    sessions = limited.running.app.state.resources.sessions
+    for answer, times in zip(signed_in, (len(told), 1), strict=True):
+        entries = await audited(sessions, answer.json()["user_id"])
+        assert [entry[:2] for entry in entries] == [("/spark/token", "authn_token_reuse")] * times
+        assert entries[-1][2].keys() == {"session_id", "request_id"}
+
+
+# ---------------------------------------------------------------------------- what it was about
+
+
+@pytest.mark.parametrize(
+    ("event_type", "changes", "known"),
+    [
+        ("spark_webhook_replay_attack", {"submitted_at": "2026-01-02T03:04:05+01:00"}, True),
+        ("spark_webhook_replay_attack", {"submitted_at": "2099-01-02T03:04:05+01:00"}, True),
+        ("spark_webhook_failed", {"spark_user_id": "nobody"}, True),
+        ("spark_webhook_failed", {"submission_text": ...}, True),
+        ("spark_webhook_failed", {"spark_assignment_id": "a\0b"}, False),
+        ("spark_webhook_failed", {"spark_assignment_id": "a" * 256}, False),
+        ("spark_webhook_failed", {"spark_assignment_id": ["a"]}, False),
+    ],
+)
+async def test_a_signed_message_that_is_refused_says_what_it_was_about(
+    spark: Spark,
+    server: Running,
+    student: SignedIn,
+    assignment: Assignment,
+    event_type: str,
+    changes: dict[str, Any],
+    *,
+    known: bool,
+) -> None:
+    """CONTRACT 9.1"""
+    answer = await spark.submit(submission(student, assignment, **changes))
+    assert answer.status_code in (400, 404)
+    [left] = await events_of(server, answer)
+    assert left["event_type"] == event_type
+    assert left.get("spark_assignment_id") == (assignment.spark_assignment_id if known else None)
+    said, told = changes.get("submitted_at"), left.get("submitted_at")
+    assert (told and datetime.fromisoformat(told)) == (said and datetime.fromisoformat(said))
+
+
+async def test_an_unsigned_message_says_nothing(
+    limited: Elsewhere, student: SignedIn, assignment: Assignment
+) -> None:
+    """What anybody may have written is not repeated."""
+    answer = await limited.spark.submit(submission(student, assignment), signature="0" * 64)
+    [left] = await events_of(limited.running, answer)
+    assert left.keys() == {
+        *("event_type", "error_type", "error_message", "address_hash", "request_id")
+    }

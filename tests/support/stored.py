@@ -5,8 +5,9 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, func, or_, select, update
 
 from app.database import Sessions
 from app.models import (
@@ -24,8 +25,8 @@ from app.models import (
 )
 from app.settings import Settings
 from tests.support.patience import patient
-from tests.support.stores import S3
 from tests.support.running import everything_is_written
+from tests.support.stores import S3
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -41,11 +42,13 @@ async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def audited(sessions: Sessions, user_id: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """Who did what to this student's data, in the order of time."""
+    """Who did what to this student's data, alone or among others', in the order of time."""
     async with sessions() as session, session.begin():
         found = await session.execute(
             select(AuditEntry.caller, AuditEntry.action, AuditEntry.detail)
-            .where(AuditEntry.user_id == user_id)
+            .where(
+                or_(AuditEntry.user_id == user_id, AuditEntry.user_ids.contains([UUID(user_id)]))
+            )
             .order_by(AuditEntry.occurred_at)
         )
         return [tuple(row) for row in found]

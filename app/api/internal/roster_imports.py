@@ -81,8 +81,8 @@ async def import_file(
         return await import_roster(
             opened.sessions,
             path,
-            RosterRun(now, new_id, opened.account_rules),
-            apply_for=caller.name if apply else None,
+            RosterRun(now, new_id, opened.account_rules, caller.name),
+            apply=apply,
             max_bytes=settings.max_roster_bytes,
             tell=tell,
         )
@@ -98,7 +98,5 @@ async def import_file(
 async def confirm(
     import_id: UUID, opened: Opened, now: Now, caller: Annotated[Caller, ADMIN]
 ) -> RosterImportAnswer:
-    run = RosterRun(now, new_id, opened.account_rules)
-    return await confirm_roster(
-        opened.sessions, import_id, run, caller=caller.name, tell=say_nothing
-    )
+    run = RosterRun(now, new_id, opened.account_rules, caller.name)
+    return await confirm_roster(opened.sessions, import_id, run, tell=say_nothing)

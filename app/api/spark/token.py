@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from app.api.dependencies import Now, Opened, RequestId, parse_json, read_body
 from app.api.described import json_body
+from app.api.failures import is_limited
 from app.api.problems import problems
 from app.api.spark.schemas import CodeExchange, TokenAnswer
 from app.clock import new_id
@@ -64,6 +65,7 @@ async def exchange_code(
             revoke_on_reuse=opened.settings.code_reuse_revokes_session,
             visit=new_id(),
             request_id=request_id,
+            leaves_trace=not is_limited(request),
         )
     return _answer(opened.settings, tokens)
 

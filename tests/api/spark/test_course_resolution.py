@@ -264,5 +264,6 @@ async def test_who_was_dropped_is_enrolled_no_more(spark: Spark, sessions: Sessi
             session,
             [(UUID(student.user_id), UUID(quests[1]))],
             now=datetime.now(tz=UTC),
+            caller="test",
         )
     assert_ambiguous(await spark.submit(hand_in(student, first, name, spark_course_id=...)), name)

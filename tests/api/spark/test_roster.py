@@ -27,7 +27,7 @@ from tests.support.roster import (
     sync_course,
 )
 from tests.support.spark import Spark, submission
-from tests.support.stored import deliveries_of
+from tests.support.stored import audited, deliveries_of
 
 
 @pytest.fixture
@@ -241,8 +241,11 @@ async def test_who_is_dropped_keeps_everything_and_is_signed_out_with_the_last_c
     assert counts(await send(spark, roster(course, entry(name, "drop"))))["dropped"] == 1
     assert await enrolments(sessions, course) == {name: False}
     assert await alive()
+    assert await audited(sessions, student.user_id) == []
     await send(spark, roster(other, entry(name, "drop")))
     assert not await alive()
+    ended = ("/spark/webhook/roster", "authn_token_revoked", {"sessions": 1})
+    assert await audited(sessions, student.user_id) == [ended]
 
     assert counts(await send(spark, roster(course, entry(name, "drop"))))["unchanged"] == 1
     assert counts(await send(spark, roster(course, entry(name))))["enrolled"] == 1
