@@ -94,20 +94,28 @@ async def test_the_audit_log_is_printed_by_student_and_by_caller(
     run: Run, sessions: Sessions, student: SignedIn
 ) -> None:
     """More than a page, all of one moment; what is older than asked for is left out."""
-    caller = f"optio_{uuid4().hex[:16]}"
+    caller, other = f"optio_{uuid4().hex[:16]}", uuid4()
     about = {"caller": caller, "action": "sensitive_read", "detail": {"submission_id": "7"}}
     old = about | {"occurred_at": text("now() - interval '3 days'")}
     async with sessions() as session, session.begin():
         mine = [about | {"user_id": UUID(student.user_id)}] * (ENTRIES_PER_PAGE + 1)
         await session.execute(insert(AuditEntry), mine)
         await session.execute(insert(AuditEntry).values(old))
+        listed = about | {"user_ids": [UUID(student.user_id), other]}
+        await session.execute(insert(AuditEntry).values(listed))
     lines = await entries(run, "--user-id", student.user_id, "--days", "2")
-    assert len(lines) == ENTRIES_PER_PAGE + 1
+    assert len(lines) == ENTRIES_PER_PAGE + 2
+    [of_many] = [line for line in lines if line["user_id"] is None]
+    assert of_many["user_ids"] == [student.user_id, str(other)]
+    lines.remove(of_many)
     assert lines[0] == about | {
         "occurred_at": lines[-1]["occurred_at"],
         "user_id": student.user_id,
+        "user_ids": None,
     }
-    assert len(await entries(run, "--caller", caller, "--days", "2")) == ENTRIES_PER_PAGE + 1
+    [line] = await entries(run, "--user-id", str(other), "--days", "2")
+    assert line == of_many
+    assert len(await entries(run, "--caller", caller, "--days", "2")) == ENTRIES_PER_PAGE + 2
     oldest, *_ = await entries(run, "--caller", caller, "--days", "4")
     assert oldest["user_id"] is None
     assert await entries(run, "--caller", caller, "--user-id", str(uuid4())) == []

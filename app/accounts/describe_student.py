@@ -8,6 +8,7 @@ from sqlalchemy import RowMapping, bindparam, false, func, select
 
 from app import fields
 from app.accounts.sessions import OPEN_SESSIONS
+from app.activity.audit import record_audit
 from app.database import Session, Sessions
 from app.errors import NotFoundError
 from app.models import PLATFORM, LmsIntegration, Quest, User, UserQuest
@@ -81,24 +82,27 @@ _COURSES = (
 )
 
 
-async def describe_student(sessions: Sessions, user_id: UUID) -> StudentAnswer:
-    """Raises NotFoundError."""
+async def describe_student(sessions: Sessions, user_id: UUID, *, caller: str) -> StudentAnswer:
+    """Audited. Raises NotFoundError."""
     async with sessions() as session, session.begin():
         user = (await session.execute(_BY_ID, {"user_id": user_id})).mappings().one_or_none()
         if user is None:
             raise NotFoundError
-        return await _describe(session, user)
+        return await _describe(session, user, caller)
 
 
-async def find_students(sessions: Sessions, spark_user_id: str) -> list[StudentAnswer]:
-    """One, or none."""
+async def find_students(
+    sessions: Sessions, spark_user_id: str, *, caller: str
+) -> list[StudentAnswer]:
+    """One, which is audited, or none."""
     async with sessions() as session, session.begin():
         found = await session.execute(_BY_SPARK_ID, {"spark_user_id": spark_user_id})
-        return [await _describe(session, user) for user in found.mappings().all()]
+        return [await _describe(session, user, caller) for user in found.mappings().all()]
 
 
-async def _describe(session: Session, user: RowMapping) -> StudentAnswer:
+async def _describe(session: Session, user: RowMapping, caller: str) -> StudentAnswer:
     whose = {"user_id": user["id"]}
+    await record_audit(session, caller, "sensitive_read", **whose, what="student")
     courses = await session.execute(_COURSES, whose)
     alive = await session.execute(OPEN_SESSIONS, whose)
     return StudentAnswer(

@@ -81,9 +81,10 @@ async def record_audit(
 async def record_audit_of_many(
     session: Session, caller: str, action: Action, user_ids: Iterable[UUID | None], **detail: Any
 ) -> None:
-    """The users of a list, item by item; None is nobody's. A list of nobody leaves no row."""
-    named = sorted({user_id for user_id in user_ids if user_id is not None})
-    if named:
+    """Of whom a list is; None is a student without an account. An empty one leaves no row."""
+    shown = set(user_ids)
+    if shown:
+        named = sorted(user_id for user_id in shown if user_id is not None)
         said = {"of_users": named, "who": caller, "did": action, "what": detail}
         await session.execute(_RECORD_MANY, said)
 

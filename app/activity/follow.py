@@ -12,6 +12,7 @@ from pydantic import Field
 from sqlalchemy import ARRAY, Text, any_, bindparam, cast, func, select, update
 from sqlalchemy.dialects.postgresql import REGCLASS
 
+from app.activity.audit import record_audit_of_many
 from app.database import Session, Sessions, retried
 from app.fields import UUID_EXAMPLE, ContractModel, Id, Moment, NullableId
 from app.models import SPARK, ActivityEvent, FeedEntry
@@ -99,20 +100,25 @@ async def read_feed(
     limit: int,
     types: Sequence[str] = (),
     *,
+    caller: str,
     window: int = WINDOW,
 ) -> tuple[list[FollowedEvent], int, bool]:
     """Events of these types, or of all; the position to go on from; and whether there are more.
-    With types a page may have fewer than `limit`, and even none, while there are.
+    With types a page may have fewer than `limit`, and even none, while there are. Audited.
     """
     if types:
         asked = {"after": after, "at_most": limit + 1, "types": list(types), "window": window}
         events, end, is_last = await _follow_types(sessions, asked)
     else:
         events, end, is_last = await follow_events(sessions, after, limit + 1), after, True
+    shown = [event for _, event in events[:limit]]
+    whose = [event.user_id for event in shown if event.user_id]
+    async with sessions() as session, session.begin():  # the feed's turn is given back already
+        await record_audit_of_many(session, caller, "sensitive_read", whose, what="events")
     if len(events) > limit:
-        return [event for _, event in events[:limit]], events[limit - 1][0], True
+        return shown, events[limit - 1][0], True
     positions = (position for position, _ in events)
-    return [event for _, event in events], max(end, *positions, after), not is_last
+    return shown, max(end, *positions, after), not is_last
 
 
 async def skip_to_now(sessions: Sessions, *, batch: int = BATCH) -> tuple[int, bool]:

@@ -34,6 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.selectable import LateralFromClause
 
+from app.activity.audit import record_audit_of_many
 from app.activity.describe import describe_event
 from app.activity.hours import COUNTED_UNTIL, HOUR
 from app.activity.kinds import SUCCEEDED
@@ -164,16 +165,21 @@ NEWEST_OF_REQUEST = _FAILURES.where(
 )
 
 
-async def search_activity(sessions: Sessions, filters: AppliedFilters) -> ActivityData:
-    """The counts are exact; what they cost does not grow with the range."""
+async def search_activity(
+    sessions: Sessions, filters: AppliedFilters, *, caller: str
+) -> ActivityData:
+    """The counts are exact; what they cost does not grow with the range. Audited."""
     async with sessions() as session, session.begin():
         counted_until = (await session.execute(COUNTED_UNTIL)).scalar_one()
         parts = _parts(filters, counted_until) | {"request_id": filters.request_id}
         counted = (await session.execute(select_counts(filters), parts)).all()
         counts = {event_type: events for event_type, _, events in counted}
         success_count = sum(events for _, status, events in counted if status == "success")
+        events = await _newest(session, filters, list(counts))
+        whose = [event.user_id for event in events if event.user_id]
+        await record_audit_of_many(session, caller, "sensitive_read", whose, what="activity")
         return ActivityData(
-            events=await _newest(session, filters, list(counts)),
+            events=events,
             total_count=sum(counts.values()),
             summary=_summary(counts, success_count),
             filters_applied=filters,

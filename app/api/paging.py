@@ -113,12 +113,12 @@ async def read_page(
     link: Link,
 ) -> tuple[list[Item], str | None]:
     """One page, and the cursor of the next or None; `fetch` gives so many items after an id, in the
-    list's order.
+    list's order, and one more if there are more.
 
     Raises FieldInvalidError for a cursor that is not of this list.
     """
     after = UUID(int=cursors.open(query.cursor)) if query.cursor else None
-    found = await fetch(after, query.limit + 1)
+    found = await fetch(after, query.limit)
     items = found[: query.limit]
     if len(found) == len(items):
         return items, None

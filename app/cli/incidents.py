@@ -15,7 +15,7 @@ from app.clock import utc_now
 from app.database import Sessions
 from app.sso.sessions import revoke_sessions
 
-SHOWN = ("occurred_at", "caller", "action", "user_id", "detail")
+SHOWN = ("occurred_at", "caller", "action", "user_id", "user_ids", "detail")
 
 commands = typer.Typer()
 

@@ -11,7 +11,8 @@ from pydantic import Field
 from sqlalchemy import ColumnElement, Select, bindparam, case, literal, select
 
 from app import fields
-from app.database import Sessions
+from app.activity.audit import record_audit, record_audit_of_many
+from app.database import Session, Sessions
 from app.deliveries.inbox import JSON, KEPT_TEXTS, SUBMISSION_ROUTE
 from app.errors import NotFoundError
 from app.models import IdempotencyKey, InboxDelivery
@@ -131,23 +132,36 @@ _DELIVERIES = select(*(_FOUND[name].label(name) for name in DeliveryAnswer.model
 _ONE = _DELIVERIES.where(InboxDelivery.id == bindparam("delivery_id"))
 
 
-async def describe_delivery(sessions: Sessions, delivery_id: UUID) -> DeliveryAnswer:
-    """Raises NotFoundError."""
+async def read_delivery(sessions: Sessions, delivery_id: UUID, *, caller: str) -> DeliveryAnswer:
+    """Audited. Raises NotFoundError."""
     async with sessions() as session, session.begin():
-        found = await session.execute(_ONE, {"delivery_id": delivery_id})
-        delivery = found.mappings().one_or_none()
+        delivery = await find_delivery(session, delivery_id)
+        user_id, about = delivery.user_id, str(delivery_id)
+        await record_audit(session, caller, "sensitive_read", user_id=user_id, delivery_id=about)
+        return delivery
+
+
+async def find_delivery(session: Session, delivery_id: UUID) -> DeliveryAnswer:
+    """Raises NotFoundError."""
+    found = await session.execute(_ONE, {"delivery_id": delivery_id})
+    delivery = found.mappings().one_or_none()
     if delivery is None:
         raise NotFoundError
     return DeliveryAnswer(**delivery)
 
 
 async def list_deliveries(
-    sessions: Sessions, filters: DeliveryFilter, before: UUID | None, limit: int
+    sessions: Sessions, filters: DeliveryFilter, before: UUID | None, limit: int, *, caller: str
 ) -> list[DeliveryAnswer]:
-    """The newest first, by their ids, which are in the order of time; older than `before`."""
+    """The newest first, by their ids, which are in the order of time; older than `before`. One more
+    than `limit` tells that there are more; those before it are audited as shown.
+    """
     async with sessions() as session, session.begin():
-        found = await session.execute(newest_deliveries(filters, before, limit))
-        return [DeliveryAnswer(**delivery) for delivery in found.mappings()]
+        found = await session.execute(newest_deliveries(filters, before, limit + 1))
+        listed = [DeliveryAnswer(**delivery) for delivery in found.mappings()]
+        whose = [each.user_id for each in listed[:limit] if each.user_id or each.spark_user_id]
+        await record_audit_of_many(session, caller, "sensitive_read", whose, what="deliveries")
+        return listed
 
 
 def newest_deliveries(

@@ -8,6 +8,7 @@ from pydantic import Field
 from sqlalchemy import ColumnElement, Select, select
 
 from app import fields
+from app.activity.audit import record_audit
 from app.database import Sessions
 from app.evidence.completions import COMPLETIONS, CompletionFacts, completion_facts
 from app.models import QuestTaskCompletion
@@ -27,11 +28,15 @@ class CompletionFilter(fields.ContractModel):
 
 
 async def list_completions(
-    sessions: Sessions, filters: CompletionFilter, before: UUID | None, limit: int
+    sessions: Sessions, filters: CompletionFilter, before: UUID | None, limit: int, *, caller: str
 ) -> list[CompletionFacts]:
-    """By their ids, downwards; less than `before`."""
+    """By their ids, downwards; less than `before`. One more than `limit` tells that there are more.
+    Audited.
+    """
     async with sessions() as session, session.begin():
-        found = await session.execute(completions_of(filters, before, limit))
+        whose = filters.user_id
+        await record_audit(session, caller, "sensitive_read", user_id=whose, what="completions")
+        found = await session.execute(completions_of(filters, before, limit + 1))
         return [CompletionFacts(**completion_facts(row)) for row in found.mappings()]
 
 

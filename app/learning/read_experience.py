@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import Field
 from sqlalchemy import Select, select
 
+from app.activity.audit import record_audit
 from app.database import Sessions
 from app.errors import NotFoundError
 from app.fields import ContractModel, Id, Moment, NullableId, TaskId
@@ -27,13 +28,16 @@ class AwardItem(ContractModel):
     awarded_at: Moment = Field(description="When it was paid.")
 
 
-async def get_totals(sessions: Sessions, user_id: UUID) -> tuple[dict[str, int], dict[str, int]]:
+async def get_totals(
+    sessions: Sessions, user_id: UUID, *, caller: str
+) -> tuple[dict[str, int], dict[str, int]]:
     """By pillar and by school subject; the main app awards natively as well, so they may be more
-    than the ledger says. Raises NotFoundError for an unknown user.
+    than the ledger says. Audited. Raises NotFoundError for an unknown user.
     """
     async with sessions() as session, session.begin():
         if (await session.execute(select(User.id).where(User.id == user_id))).one_or_none() is None:
             raise NotFoundError
+        await record_audit(session, caller, "sensitive_read", user_id=user_id, what="xp")
         pillars = await session.execute(
             select(UserSkillXp.pillar, UserSkillXp.xp_amount)
             .where(UserSkillXp.user_id == user_id)
@@ -53,9 +57,11 @@ async def get_totals(sessions: Sessions, user_id: UUID) -> tuple[dict[str, int],
 async def list_awards(
     sessions: Sessions, user_id: UUID, before: UUID | None, limit: int
 ) -> list[AwardItem]:
-    """The newest first, by their ids, which are in the order of time; older than `before`."""
+    """The newest first, by their ids, which are in the order of time; older than `before`. One more
+    than `limit` tells that there are more.
+    """
     async with sessions() as session, session.begin():
-        found = await session.execute(newest_awards(user_id, before, limit))
+        found = await session.execute(newest_awards(user_id, before, limit + 1))
         return [AwardItem(**row) for row in found.mappings()]
 
 

@@ -1,4 +1,4 @@
-"""Why is this homework missing? One look at everything that decides about it; nothing is written.
+"""Why is this homework missing? One look at everything that decides about it; it changes nothing.
 
 No text, name or address is in the answer: it is for whoever is asked, and not for readers.
 """
@@ -10,6 +10,7 @@ from sqlalchemy import Text, Uuid, any_, bindparam, false, func, or_, select, tr
 
 from app.accounts.linked_students import find_linked, why_inactive
 from app.accounts.tombstones import Tombstones, find_erasure
+from app.activity.audit import record_audit
 from app.database import Session, Sessions
 from app.deliveries.read_inbox import DeliveryAnswer, DeliveryFilter, newest_deliveries
 from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
@@ -125,11 +126,13 @@ _SHOWN = FACTS.add_columns(
 
 
 async def explain_homework(
-    sessions: Sessions, tombstones: Tombstones, asked: Homework
+    sessions: Sessions, tombstones: Tombstones, asked: Homework, *, caller: str
 ) -> ExplainAnswer:
-    """An unknown student or assignment is an answer, too."""
+    """An unknown student or assignment is an answer, too. Audited."""
     async with sessions() as session, session.begin():
         facts = await look_at(session, tombstones, asked)
+        whose = facts.link.user_id
+        await record_audit(session, caller, "sensitive_read", user_id=whose, what="explain")
     summary, step = judge(facts)
     return ExplainAnswer(
         **dict(asked), **dict(facts), delivery=None, event=None, summary=summary, next=step

@@ -3,6 +3,7 @@
 from typing import Any
 
 from app.accounts.tombstones import Tombstones
+from app.activity.audit import record_audit
 from app.activity.log_page import ActivityLogEvent
 from app.activity.search import find_failure
 from app.database import Session, Sessions
@@ -23,14 +24,16 @@ NOTHING: dict[str, Any] = dict.fromkeys(HomeworkFacts.model_fields) | {"deliveri
 
 
 async def explain_request(
-    sessions: Sessions, tombstones: Tombstones, request_id: str
+    sessions: Sessions, tombstones: Tombstones, request_id: str, *, caller: str
 ) -> ExplainAnswer:
-    """An id that nobody knows is an answer, too."""
+    """An id that nobody knows is an answer, too. Audited."""
     async with sessions() as session, session.begin():
         delivery = await _find_delivery(session, request_id)
         event = None if delivery else await find_failure(session, request_id)
         homework = _homework(delivery) if delivery else None
         facts = await look_at(session, tombstones, homework) if homework else None
+        whose = facts.link.user_id if facts else event.user_id if event else None
+        await record_audit(session, caller, "sensitive_read", user_id=whose, what="explain")
     summary, step = _judge(delivery, event, facts)
     return ExplainAnswer(
         spark_user_id=delivery.spark_user_id if delivery else None,

@@ -8,6 +8,7 @@ from pydantic import Field
 from sqlalchemy import ColumnElement, RowMapping, Select, case, func, select
 
 from app import fields
+from app.activity.audit import record_audit_of_many
 from app.clock import MILLISECOND, first_id, moment_of
 from app.database import Sessions
 from app.evidence.revision_files import FILES_OF
@@ -106,12 +107,17 @@ FACTS = select(
 
 
 async def list_submissions(
-    sessions: Sessions, filters: SubmissionFilter, before: UUID | None, limit: int
+    sessions: Sessions, filters: SubmissionFilter, before: UUID | None, limit: int, *, caller: str
 ) -> list[SubmissionFacts]:
-    """The newest first, by their ids, which are in the order of time; older than `before`."""
+    """The newest first, by their ids, which are in the order of time; older than `before`. One more
+    than `limit` tells that there are more; those before it are audited as shown.
+    """
     async with sessions() as session, session.begin():
-        found = await session.execute(newest_submissions(filters, before, limit))
-        return [SubmissionFacts(**submission_facts(row)) for row in found.mappings()]
+        found = await session.execute(newest_submissions(filters, before, limit + 1))
+        listed = [SubmissionFacts(**submission_facts(row)) for row in found.mappings()]
+        whose = [each.user_id for each in listed[:limit]]
+        await record_audit_of_many(session, caller, "sensitive_read", whose, what="submissions")
+        return listed
 
 
 def submission_facts(row: RowMapping) -> dict[str, Any]:

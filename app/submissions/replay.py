@@ -8,7 +8,7 @@ from app.activity.audit import record_audit
 from app.deliveries.inbox import SUBMISSION_ROUTE, Entry, get_delivery
 from app.deliveries.keep_refusal import remember_refusal
 from app.deliveries.payload import beside_if_large, read_subject
-from app.deliveries.read_inbox import describe_delivery
+from app.deliveries.read_inbox import find_delivery
 from app.errors import NotReplayableError
 from app.submissions.idempotency import Claim, find_answer
 from app.submissions.intake import claim_of, read_entry
@@ -32,7 +32,8 @@ async def replay_delivery(
     A form is only answered again. Raises NotFoundError; NotReplayableError, if its text or its
     answer is not kept; or what handing in raises.
     """
-    kept = await describe_delivery(intake.sessions, delivery_id)
+    async with intake.sessions() as session, session.begin():
+        kept = await find_delivery(session, delivery_id)
     if kept.route != SUBMISSION_ROUTE:
         # Courses are whole states: an old one would undo what came since.
         raise NotReplayableError(hint="Only submissions are. Let Spark send the course again.")

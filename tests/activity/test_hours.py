@@ -112,7 +112,7 @@ def _plain_count(events: Events, wanted: AppliedFilters) -> Counter[str]:
 
 
 async def _assert_exact(sessions: Sessions, events: Events, wanted: AppliedFilters) -> ActivityData:
-    found = await search_activity(sessions, wanted)
+    found = await search_activity(sessions, wanted, caller="test")
     expected = _plain_count(events, wanted)
     summary = found.summary
     assert dict(summary.event_type_counts) == dict(expected), wanted
@@ -165,7 +165,7 @@ async def test_a_counted_hour_is_not_read_again(database: Sessions) -> None:
     async with database() as session, session.begin():
         await session.execute(delete(ActivityEvent))
     wanted = _filters(moments[0] - HOUR, moments[-1] + HOUR)
-    found = await search_activity(database, wanted)
+    found = await search_activity(database, wanted, caller="test")
     assert (found.summary.event_type_counts, found.events) == ({TYPES[0]: 12}, [])
 
 

@@ -53,7 +53,7 @@ async def people(sessions: Sessions) -> list[tuple[Any, ...]]:
             .where(User.role != "student")
             .order_by(User.id)
         )
-        return [tuple(row) for row in found]
+        return [(row.caller, row.action) for row in found]
 
 
 # ---------------------------------------------------------------------------- the flat file
@@ -77,21 +77,25 @@ async def test_what_was_compared_is_applied_by_its_id(
 ) -> None:
     student = new_student()
     report = await importer.check(flat(student))
-    assert await applied_by(sessions, report["id"]) == []
+    compared = ("INTERNAL_API_KEYS[0]", "sensitive_create")
+    assert await audited_acts(sessions, report["id"]) == [compared]
     for _ in range(2):
         assert (await importer.confirm(report["id"]))["state"] == "applied"
-    assert await applied_by(sessions, report["id"]) == ["INTERNAL_API_KEYS[0]"] * 2
+    applied = ("INTERNAL_API_KEYS[0]", "sensitive_update")
+    assert await audited_acts(sessions, report["id"]) == [compared, applied, applied]
     assert list(await linked(sessions, student)) == [student]
     assert_problem(await importer.confirm_unknown(), 404, "not_found")
 
 
-async def applied_by(sessions: Sessions, import_id: str) -> list[str]:
-    """Who is in the audit log."""
+async def audited_acts(sessions: Sessions, import_id: str) -> list[tuple[str, str]]:
+    """Who did what with it, as the audit log says."""
     async with sessions() as session, session.begin():
         found = await session.execute(
-            select(AuditEntry.caller).where(AuditEntry.detail["import_id"].astext == import_id)
+            select(AuditEntry.caller, AuditEntry.action)
+            .where(AuditEntry.detail["import_id"].astext == import_id)
+            .order_by(AuditEntry.occurred_at)
         )
-        return list(found.scalars())
+        return [(row.caller, row.action) for row in found]
 
 
 @pytest.mark.parametrize("row", ["P277"])

@@ -32,7 +32,10 @@ async def test_nothing_is_left_but_the_tombstone(family: Family) -> None:
     child, sibling = await family.raise_child(), await family.raise_child()
     assert (await family.add_file(child, b"my own notes", "own.txt")).status_code == 200
     path = f"{STUDENTS}/{child.user_id}/export"
-    assert (await family.client.get(path, headers=family.main_app)).status_code == 200
+    for read in (path, "/internal/v1/submissions"):
+        assert (await family.client.get(read, headers=family.main_app)).status_code == 200
+    both = [child.user_id, sibling.user_id]
+    assert {*both} <= await _listed(family)
     before = await family.traces([sibling])
     assert len(before) > 20
     body = await family.erased(child)
@@ -50,6 +53,13 @@ async def test_nothing_is_left_but_the_tombstone(family: Family) -> None:
     assert await family.erased(child) == body
     audit = await family.stores.execute("SELECT action, user_id FROM spark.audit_log")
     assert {row["action"] for row in audit} >= {"sensitive_read", "sensitive_delete"}
+    assert {*both} & await _listed(family) == {sibling.user_id}
+
+
+async def _listed(family: Family) -> set[str]:
+    """Whom lists have shown, as the audit log says."""
+    rows = await family.stores.execute("SELECT unnest(user_ids)::text AS id FROM spark.audit_log")
+    return {row["id"] for row in rows}
 
 
 async def test_a_student_without_anything_is_erased_as_well(family: Family) -> None:

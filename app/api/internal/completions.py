@@ -33,7 +33,6 @@ class CompletionList(ContractModel):
 @router.get(
     "",
     name="listCompletions",
-    dependencies=[READ],
     summary="List a student's completions",
     description=(
         "Handed in from Spark, or completed in the main app; without texts and files. Those from"
@@ -42,11 +41,14 @@ class CompletionList(ContractModel):
     responses=LINKED | problems(*INTERNAL_PROBLEMS),
 )
 async def read_completions(
-    query: Annotated[CompletionQuery, Query()], opened: Opened, link: Link
+    query: Annotated[CompletionQuery, Query()],
+    opened: Opened,
+    link: Link,
+    caller: Annotated[Caller, READ],
 ) -> CompletionList:
     items, next_cursor = await read_page(
         query,
-        partial(list_completions, opened.sessions, query),
+        partial(list_completions, opened.sessions, query, caller=caller.name),
         Cursors(router.prefix, opened.cursor_keys),
         link,
     )

@@ -17,8 +17,8 @@ from app.clock import new_id, stopwatch
 from app.deliveries.read_inbox import (
     DeliveryAnswer,
     DeliveryFilter,
-    describe_delivery,
     list_deliveries,
+    read_delivery,
 )
 from app.errors import INTERNAL_PROBLEMS, REPLAY_PROBLEMS, NotFoundError
 from app.fields import ContractModel
@@ -41,7 +41,6 @@ class DeliveryList(ContractModel):
 @router.get(
     "",
     name="listDeliveries",
-    dependencies=[READ],
     summary="List deliveries",
     description=(
         "What Spark sent with a right signature and what it was answered, newest first. Filters"
@@ -50,11 +49,14 @@ class DeliveryList(ContractModel):
     responses=LINKED | problems(*INTERNAL_PROBLEMS),
 )
 async def read_deliveries(
-    query: Annotated[DeliveryQuery, Query()], opened: Opened, link: Link
+    query: Annotated[DeliveryQuery, Query()],
+    opened: Opened,
+    link: Link,
+    caller: Annotated[Caller, READ],
 ) -> DeliveryList:
     items, next_cursor = await read_page(
         query,
-        partial(list_deliveries, opened.sessions, query),
+        partial(list_deliveries, opened.sessions, query, caller=caller.name),
         Cursors(router.prefix, opened.cursor_keys),
         link,
     )
@@ -64,13 +66,14 @@ async def read_deliveries(
 @router.get(
     "/{delivery_id}",
     name="getDelivery",
-    dependencies=[READ],
     summary="Read a delivery",
     description="What became of it, without what it says.",
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
-async def read_delivery(delivery_id: UUID, opened: Opened) -> DeliveryAnswer:
-    return await describe_delivery(opened.sessions, delivery_id)
+async def get_delivery(
+    delivery_id: UUID, opened: Opened, caller: Annotated[Caller, READ]
+) -> DeliveryAnswer:
+    return await read_delivery(opened.sessions, delivery_id, caller=caller.name)
 
 
 @router.post(

@@ -7,14 +7,14 @@ from pydantic import AfterValidator, Field
 
 from app.activity.follow import BEGINNING, FollowedEvent, read_feed, skip_to_now
 from app.activity.kinds import FOLLOWED, KINDS
-from app.api.callers import READ
+from app.api.callers import READ, Caller
 from app.api.dependencies import Opened
 from app.api.paging import CURSOR_EXAMPLE, CURSOR_PATTERN, LINKED, Cursors, LimitQuery, Link
 from app.api.problems import problems
 from app.errors import INTERNAL_PROBLEMS, FieldInvalidError
 from app.fields import ContractModel
 
-router = APIRouter(prefix="/internal/v1/events", tags=["events"], dependencies=[READ])
+router = APIRouter(prefix="/internal/v1/events", tags=["events"])
 
 
 def _known_types(values: list[str]) -> list[str]:
@@ -90,7 +90,10 @@ def _types() -> str:
     responses=LINKED | problems(*INTERNAL_PROBLEMS),
 )
 async def read_events(
-    query: Annotated[EventQuery, Query()], opened: Opened, link: Link
+    query: Annotated[EventQuery, Query()],
+    opened: Opened,
+    link: Link,
+    caller: Annotated[Caller, READ],
 ) -> EventPage:
     cursors = Cursors(router.prefix, opened.cursor_keys)
     after = _place(query, cursors)
@@ -98,7 +101,9 @@ async def read_events(
     if query.begin:
         end, has_more = await skip_to_now(opened.sessions)
     else:
-        items, end, has_more = await read_feed(opened.sessions, after, query.limit, query.types)
+        items, end, has_more = await read_feed(
+            opened.sessions, after, query.limit, query.types, caller=caller.name
+        )
     next_cursor = cursors.seal(end)
     if has_more and not query.begin:
         link(next_cursor)

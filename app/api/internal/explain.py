@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from app.api.callers import READ
+from app.api.callers import READ, Caller
 from app.api.dependencies import Opened
 from app.api.problems import problems
 from app.errors import INTERNAL_PROBLEMS, FieldInvalidError
@@ -12,7 +12,7 @@ from app.submissions.explain import explain_homework
 from app.submissions.explain_facts import ExplainAnswer, ExplainQuery, Homework
 from app.submissions.explain_request import explain_request
 
-router = APIRouter(prefix="/internal/v1", tags=["submissions"], dependencies=[READ])
+router = APIRouter(prefix="/internal/v1", tags=["submissions"])
 
 EITHER = "Send request_id alone, or spark_user_id and spark_assignment_id."
 
@@ -29,13 +29,16 @@ EITHER = "Send request_id alone, or spark_user_id and spark_assignment_id."
     ),
     responses=problems(*INTERNAL_PROBLEMS),
 )
-async def explain(query: Annotated[ExplainQuery, Query()], opened: Opened) -> ExplainAnswer:
-    tombstones = opened.account_rules.tombstones
+async def explain(
+    query: Annotated[ExplainQuery, Query()], opened: Opened, caller: Annotated[Caller, READ]
+) -> ExplainAnswer:
+    sessions, tombstones = opened.sessions, opened.account_rules.tombstones
     if query.request_id is None:
-        return await explain_homework(opened.sessions, tombstones, _homework(query))
+        homework = _homework(query)
+        return await explain_homework(sessions, tombstones, homework, caller=caller.name)
     if query.model_fields_set != {"request_id"}:
         raise FieldInvalidError(name="request_id", hint=EITHER)
-    return await explain_request(opened.sessions, tombstones, query.request_id)
+    return await explain_request(sessions, tombstones, query.request_id, caller=caller.name)
 
 
 def _homework(query: ExplainQuery) -> Homework:

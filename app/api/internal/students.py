@@ -50,25 +50,28 @@ class StudentList(ContractModel):
 @router.get(
     "",
     name="findStudents",
-    dependencies=[READ],
     summary="Find a student by the Spark id",
     description="Whose homework Spark's id means here. Nobody is no failure, but an empty list.",
     responses=problems(*INTERNAL_PROBLEMS),
 )
-async def find(query: Annotated[StudentQuery, Query()], opened: Opened) -> StudentList:
-    return StudentList(items=await find_students(opened.sessions, query.spark_user_id))
+async def find(
+    query: Annotated[StudentQuery, Query()], opened: Opened, caller: Annotated[Caller, READ]
+) -> StudentList:
+    found = await find_students(opened.sessions, query.spark_user_id, caller=caller.name)
+    return StudentList(items=found)
 
 
 @router.get(
     "/{user_id}",
     name="getStudent",
-    dependencies=[READ],
     summary="Read a student",
     description="The link to Spark, the courses, and the sessions that are alive; no name.",
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
-async def read_student(user_id: UUID, opened: Opened) -> StudentAnswer:
-    return await describe_student(opened.sessions, user_id)
+async def read_student(
+    user_id: UUID, opened: Opened, caller: Annotated[Caller, READ]
+) -> StudentAnswer:
+    return await describe_student(opened.sessions, user_id, caller=caller.name)
 
 
 @router.get(

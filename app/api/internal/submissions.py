@@ -39,7 +39,6 @@ class SubmissionList(ContractModel):
 @router.get(
     "",
     name="listSubmissions",
-    dependencies=[READ],
     summary="List submissions",
     description=(
         "Every handing-in, newest first, without texts. Filters narrow it together; several"
@@ -48,11 +47,14 @@ class SubmissionList(ContractModel):
     responses=LINKED | problems(*INTERNAL_PROBLEMS),
 )
 async def read_submissions(
-    query: Annotated[SubmissionQuery, Query()], opened: Opened, link: Link
+    query: Annotated[SubmissionQuery, Query()],
+    opened: Opened,
+    link: Link,
+    caller: Annotated[Caller, READ],
 ) -> SubmissionList:
     items, next_cursor = await read_page(
         query,
-        partial(list_submissions, opened.sessions, query),
+        partial(list_submissions, opened.sessions, query, caller=caller.name),
         Cursors(router.prefix, opened.cursor_keys),
         link,
     )

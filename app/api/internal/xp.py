@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from app.api.callers import READ
+from app.api.callers import READ, Caller
 from app.api.dependencies import Opened
 from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
 from app.api.problems import problems
@@ -38,7 +38,6 @@ class ExperienceAnswer(ContractModel):
 @router.get(
     "/{user_id}/xp",
     name="getExperience",
-    dependencies=[READ],
     summary="Read a student's XP",
     description=(
         "Totals by pillar and by school subject, and the ledger behind them, newest first. A total"
@@ -47,9 +46,13 @@ class ExperienceAnswer(ContractModel):
     responses=LINKED | problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
 async def read_experience(
-    user_id: UUID, query: Annotated[PageQuery, Query()], opened: Opened, link: Link
+    user_id: UUID,
+    query: Annotated[PageQuery, Query()],
+    opened: Opened,
+    link: Link,
+    caller: Annotated[Caller, READ],
 ) -> ExperienceAnswer:
-    pillars, subjects = await get_totals(opened.sessions, user_id)
+    pillars, subjects = await get_totals(opened.sessions, user_id, caller=caller.name)
     items, next_cursor = await read_page(
         query,
         partial(list_awards, opened.sessions, user_id),

@@ -5,22 +5,24 @@ an id of its path is not in `known`, a random one stands for it.
 """
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from pydantic import SecretStr
+from sqlalchemy import Row, select
 
 from app.accounts.service_keys import SCOPES, Scope, create_key, revoke_key
 from app.api.callers import ADMIN, READ, STUDENT_READ, STUDENT_WRITE, WRITE
 from app.api.docs import internal_contract
 from app.database import Sessions
 from app.main import create_app
+from app.models import AuditEntry
 from app.settings import Settings
 from tests.conftest import create_assignment
 from tests.support import samples
@@ -387,3 +389,74 @@ async def test_only_what_looks_like_a_key_costs_a_query(
         for token in (tokens.owner.access_token, "x", f"{tokens.by_scope['read']}="):
             assert await status(token) == 401
         assert await status(tokens.by_scope["read"]) == 503
+
+
+# ---------------------------------------------------------------------------- every trace
+
+# Deny by default: what shows nothing of anybody. A token says itself whose it is.
+SHOWS_NOBODY = {
+    ("GET", "/internal/v1/lms/platforms"),
+    ("POST", "/internal/v1/sessions/introspect"),
+}
+# What the contract's example cannot change here: it names another version, or what is shown
+# already. Tests of their own see to their entries.
+CHANGES_NOTHING = {
+    ("POST", "/internal/v1/submissions/{submission_id}/revisions/{revision}/restore"),
+    ("PUT", "/internal/v1/evidence/documents/{task_id}"),
+    ("POST", "/internal/v1/evidence/documents/{task_id}"),
+}
+# What other tests of this page need afterwards; its own tests see to its entries as well.
+ENDS_THE_OWNER = {
+    ("POST", "/internal/v1/sessions/{session_id}/revoke"),
+    ("DELETE", "/internal/v1/students/{user_id}"),
+}
+OF_EVERYBODY = {"/internal/v1/activity", "/internal/v1/events"}
+
+
+@pytest.mark.parametrize("finding", ["M8"])
+async def test_whoever_is_shown_or_changes_a_students_data_is_in_the_audit_log(
+    app: FastAPI,
+    browser: httpx.AsyncClient,
+    operations: list[Operation],
+    sessions: Sessions,
+    tokens: Tokens,
+    finding: str,
+) -> None:
+    """A new operation is asked as well."""
+    paths = internal_contract(app)["paths"].items()
+    names = [(method.upper(), path) for path, methods in paths for method in methods]
+    for name, op in zip(names, operations, strict=True):
+        if name in ENDS_THE_OWNER:
+            continue
+        key = await create_key(sessions, finding, SCOPES)
+        CANARIES.release(key)
+        await _call(browser, op, key)
+        left = await _left_by(sessions, key)
+        assert len(left) == (name not in SHOWS_NOBODY | CHANGES_NOTHING), name
+        if left and op.method == "GET" and op.path not in OF_EVERYBODY:
+            assert UUID(tokens.owner.user_id) in {left[0].user_id, *(left[0].user_ids or ())}, name
+
+
+@pytest.mark.parametrize("finding", ["M8"])
+async def test_whoever_is_shown_a_child_without_an_account_is_in_it_too(
+    browser: httpx.AsyncClient, spark: Spark, sessions: Sessions, tokens: Tokens, finding: str
+) -> None:
+    key, nobody = await create_key(sessions, finding, SCOPES), f"nobody_{uuid4().hex}"
+    CANARIES.release(key)
+    assignment = await create_assignment(sessions)
+    work = submission(tokens.owner, assignment, spark_user_id=nobody)
+    assert_problem(await spark.submit(work), 404, "user_not_found")
+    headers = {"Authorization": f"Bearer {key}"}
+    for asked in (nobody, f"{nobody}_else"):
+        path = f"/internal/v1/deliveries?spark_user_id={asked}"
+        assert (await browser.get(path, headers=headers)).status_code == 200
+        [entry] = await _left_by(sessions, key)
+        assert (entry.user_id, entry.user_ids) == (None, None)
+        assert entry.detail == {"what": "deliveries"}
+
+
+async def _left_by(sessions: Sessions, key: str) -> Sequence[Row[Any]]:
+    """What the audit log has of a caller."""
+    async with sessions() as session, session.begin():
+        by_key = AuditEntry.caller == key.partition(".")[0]
+        return (await session.execute(select(AuditEntry).where(by_key))).all()

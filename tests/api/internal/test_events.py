@@ -251,7 +251,7 @@ async def test_however_many_wait_a_newcomer_begins_behind_them(
             await _record(session, name=str(number))
     place, has_more = await skip_to_now(sessions, batch=1)
     assert has_more is True
-    events, *_ = await read_feed(sessions, place, 9)
+    events, *_ = await read_feed(sessions, place, 9, caller="test")
     assert [event.data["spark_course_id"] for event in events] == ["20", "21"]
     assert (await skip_to_now(sessions, batch=1))[1] is False
     assert len(await follower.catch_up()) == BATCHES + 2
@@ -290,7 +290,9 @@ async def test_rare_types_are_looked_for_in_windows(follower: Follower, sessions
     pages = 0
     while has_more:
         types = ["spark_roster_success"]
-        events, place, has_more = await read_feed(sessions, place, 5, types, window=4)
+        events, place, has_more = await read_feed(
+            sessions, place, 5, types, caller="test", window=4
+        )
         found += [event.data["spark_course_id"] for event in events]
         pages += 1
     assert (found, pages) == (["3", "8"], 3)

@@ -15,6 +15,7 @@ from app.signing import sign_token, token_key
 from app.sso.app_tokens import TokenIssuer
 from tests.support.problems import assert_problem
 from tests.support.spark import SignedIn, Spark
+from tests.support.stored import audited
 
 INTROSPECT = "/internal/v1/sessions/introspect"
 
@@ -94,9 +95,12 @@ async def test_a_revoked_session_is_inactive_and_revoking_again_is_fine(
     sessions: Sessions,
     student: SignedIn,
 ) -> None:
-    path = f"/internal/v1/sessions/{await _session_of(sessions, student)}/revoke"
+    session_id = str(await _session_of(sessions, student))
+    path = f"/internal/v1/sessions/{session_id}/revoke"
     for _ in range(2):
         assert (await browser.post(path, headers=main_app)).status_code == 204
+    ended = ("INTERNAL_API_KEYS[0]", "authn_token_revoked", {"session_id": session_id})
+    assert await audited(sessions, student.user_id) == [ended] * 2
     assert await _introspect(browser, main_app, student.access_token) == {"active": False}
 
 
