@@ -37,6 +37,7 @@ OPTIONS = (
     f"-ip.bind={HOST}",
     "-master.telemetry=false",
     "-disableHttp",  # else filer and master serve every object without a key
+    "-master.garbageThreshold=0.000000001",  # else erased bytes stay until 30 % are garbage
     "-idleTimeout=2",  # else an idle connection can hold up the end for 30 s
     "-volume.preStopSeconds=0",  # halves the time to stop; there is no cluster to tell
     "-master.resumeState=false",  # else writes may hang for 15 s after a restart ("warming up")
