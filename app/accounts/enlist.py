@@ -28,8 +28,10 @@ from app.accounts.students import (
     take_address,
     unroutable_email,
     user_row,
+    why_unlinked,
 )
 from app.accounts.tombstones import find_erased
+from app.accounts.withheld_links import record_withheld
 from app.database import Session
 from app.errors import AccountErasedError, AccountInactiveError, AccountLinkForbiddenError
 from app.models import LmsIntegration
@@ -102,7 +104,7 @@ async def enlist(
     for student in movable:
         account = accounts[student.spark_user_id]
         if isinstance(account, StudentAccount):
-            await take_address(session, account.user_id, student.email)
+            await take_address(session, account.user_id, student.own_address)
     missing = [student for student in unknown if student.spark_user_id not in listed]
     erased = await find_erased(session, rules.tombstones, [each.spark_user_id for each in missing])
     barred = [student for student in missing if _is_barred(student, erased)]
@@ -122,7 +124,7 @@ def _has_better(listed: Mapping[str, LinkedStudent], student: Student) -> bool:
     """Whether a synthesised address has to give way to a real one."""
     found = listed.get(student.spark_user_id)
     synthesised = found is not None and found.email == unroutable_email(student.spark_user_id)
-    return synthesised and student.email is not None
+    return synthesised and student.own_address is not None
 
 
 async def _make(
@@ -135,20 +137,20 @@ async def _make(
 ) -> dict[str, StudentAccount | Refused]:
     """For students who are locked and have no link."""
     owners = defaultdict[str | None, list[Owner]](list)
-    emails = {student.email for student in students if student.email}
-    for owner in await find_owners(session, list(emails)):
+    addresses = {student.address for student in students if student.address}
+    for owner in await find_owners(session, list(addresses)):
         owners[owner.email].append(owner)
     accounts: dict[str, StudentAccount | Refused] = {}
     new = _NewRows()
     for student in map(new.without_used, students):
-        here = owners[student.email]
+        here = owners[student.address]
         try:
-            account = plan_account(here, new_user_id=new_id(), link_by_email=link_by_email)
+            account = plan_account(student, here, new_user_id=new_id(), link_by_email=link_by_email)
         except REFUSALS as refused:
             accounts[student.spark_user_id] = refused
         else:
             accounts[student.spark_user_id] = account
-            new.add(student, account, is_taken=bool(here), now=now)
+            new.add(student, account, here, now=now)
     await new.insert(session)
     return accounts
 
@@ -160,20 +162,27 @@ class _NewRows:
         self._users: list[dict[str, object]] = []
         self._links: list[dict[str, object]] = []
         self._used: set[str | None] = set()
+        self._withheld: list[tuple[UUID, str]] = []
 
     def without_used(self, student: Student) -> Student:
         """A sibling's address is not this student's."""
-        return replace(student, email=None) if student.email in self._used else student
+        return replace(student, email=None) if student.address in self._used else student
 
     def add(
-        self, student: Student, account: StudentAccount, *, is_taken: bool, now: datetime
+        self, student: Student, account: StudentAccount, owners: Sequence[Owner], *, now: datetime
     ) -> None:
         if account.created:
-            self._users.append(user_row(student, account.user_id, is_taken=is_taken))
+            self._users.append(user_row(student, account.user_id, is_taken=bool(owners)))
+            unlinked = (owner for owner in owners if owner.spark_user_id is None)
+            reasons = (why_unlinked(student, owner) for owner in unlinked)
+            self._withheld += [(account.user_id, reason) for reason in reasons if reason]
         self._links.append(link_row(student, account, now=now))
-        self._used.add(student.email)
+        if account.linked or not owners:
+            self._used.add(student.own_address)
 
     async def insert(self, session: Session) -> None:
         for statement, rows in ((INSERT_USER, self._users), (INSERT_LINK, self._links)):
             if rows:
                 await session.execute(statement, rows)
+        for user_id, reason in self._withheld:
+            await record_withheld(session, user_id, reason)

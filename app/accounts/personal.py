@@ -1,6 +1,8 @@
 """What another system says of a person, as an account may hold it."""
 
 import re
+import string
+import unicodedata
 
 from app.text import clean_line
 
@@ -10,6 +12,8 @@ MAX_NAME_CHARACTERS = 100
 EMAIL = re.compile(
     r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,180}\.[^@\s.\x00-\x1f\x7f]{2,}"
 )
+ASCII_SPACE = " \t\n\r\f\v"
+_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 NOWHERE = ".invalid"  # RFC 2606: addresses we make ourselves, so nobody may name one
 
 
@@ -18,10 +22,25 @@ def usable_name(name: str) -> str:
     return clean_line(name)[:MAX_NAME_CHARACTERS].strip()
 
 
+def agreeing_name(name: str) -> str:
+    """What two spellings of a name have in common: without case, accents and further spaces."""
+    letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
+    return " ".join("".join(each for each in letters if not unicodedata.combining(each)).split())
+
+
 def usable_email(address: str) -> str | None:
-    """In lower case, or None if it cannot be used."""
+    """As it was sent, but for ASCII white space around it and the case of ASCII letters; None if it
+    cannot be used.
+    """
     # Printable: neither an invisible twin of an address nor a letter newer than this Python,
     # which Postgres would lower once more and refuse (`users.email` is lower-case by constraint).
-    lower = address.strip().lower()
+    lower = folded_email(address)
     usable = lower.isprintable() and EMAIL.fullmatch(lower) and not lower.endswith(NOWHERE)
-    return lower if usable else None
+    return address.strip(ASCII_SPACE).translate(_ASCII_LOWER) if usable else None
+
+
+def folded_email(address: str) -> str:
+    """The address that it may be taken for. A letter that only looks like an ASCII one becomes that
+    (U+212A is lowered to k): good for finding whom it resembles, never for saying whose it is.
+    """
+    return address.strip().lower()

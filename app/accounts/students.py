@@ -1,30 +1,45 @@
 """Whose account a Spark student signs in to (SECURITY D6).
 
 Identity is (platform, Spark user id), never the e-mail address. An address links a first sign-in
-only to a plain student account that has no Spark link yet. First sign-ins are serialised per
-student and per address by advisory locks, so that races make one account.
+only to a plain student account that has no Spark link yet, and only as `may_be_linked` says. First
+sign-ins are serialised per student and per address by advisory locks, so that races make one
+account.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Row, Text, any_, bindparam, func, insert, select, update
+from sqlalchemy import (
+    ARRAY,
+    Row,
+    Text,
+    any_,
+    bindparam,
+    case,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from app.accounts.linked_students import LinkedStudent, refuse_inactive
+from app.accounts.personal import agreeing_name, folded_email
 from app.accounts.tombstones import Tombstones
 from app.database import Session
 from app.errors import AccountInactiveError, AccountLinkForbiddenError
 from app.models import PLATFORM, LmsIntegration, User
 
-Owner = Row[UUID, str | None, str, str, str]  # the last, a Spark id, is None where there is no link
+# The last but one, a Spark id, is None where there is no link.
+Owner = Row[UUID, str | None, str, str, str, str | None]
 
 
 @dataclass(frozen=True)
 class Student:
-    """Who Spark says this is. `email` is lower-case and usable, or None.
+    """Who Spark says this is. `email` is as `usable_email` gives it.
 
     `clicked_at` is when the student came in person; None for who is only on a roster.
     """
@@ -34,6 +49,16 @@ class Student:
     given_name: str
     family_name: str
     clicked_at: datetime | None = None
+
+    @property
+    def address(self) -> str | None:
+        """By which owners are found and locked, look-alikes with what they look like."""
+        return folded_email(self.email) if self.email else None
+
+    @property
+    def own_address(self) -> str | None:
+        """What may become the account's: nothing that only looks like `address`."""
+        return self.email if self.email == self.address else None
 
     @property
     def display_name(self) -> str:
@@ -81,9 +106,16 @@ _LINK = (
         LmsIntegration.sync_status != "paused",
     )
     .values(last_sync_at=bindparam("now"), updated_at=bindparam("now"))
-    .returning(LmsIntegration.user_id)
+    .returning(LmsIntegration.user_id, LmsIntegration.created_at)
     .cte("link")
 )
+# Spark made the account whose link is of the same moment: both are rows of one transaction.
+_IS_SPARKS = User.created_at == _LINK.c.created_at
+_SAID = {
+    name: case((_IS_SPARKS, bindparam(name, type_=Text))) for name in ("given", "family", "display")
+}
+# In ASCII letters alone, as `usable_email` lowers: an index has it.
+_EMAIL = func.lower(User.email.collate("C"))
 _REFRESH = (
     update(User)
     .where(
@@ -92,12 +124,12 @@ _REFRESH = (
         User.role == "student",
     )
     .values(
-        first_name=func.coalesce(bindparam("given"), User.first_name),
-        last_name=func.coalesce(bindparam("family"), User.last_name),
-        display_name=func.coalesce(bindparam("display"), User.display_name),
+        first_name=func.coalesce(_SAID["given"], User.first_name),
+        last_name=func.coalesce(_SAID["family"], User.last_name),
+        display_name=func.coalesce(_SAID["display"], User.display_name),
         last_active=bindparam("now"),
     )
-    .returning(User.id, User.email)
+    .returning(User.id, _EMAIL.label("email"))
 )
 
 
@@ -106,7 +138,8 @@ async def refresh_student(
 ) -> StudentAccount | None:
     """Sign in a student we know, in one statement; None if there is no active one.
 
-    Names follow Spark at every sign-in; the address only when it is nobody else's.
+    Of an account that Spark made the names follow Spark at every sign-in; the address of any only
+    when it is nobody else's.
     """
     refreshed = await session.execute(
         _REFRESH,
@@ -121,8 +154,8 @@ async def refresh_student(
     user = refreshed.one_or_none()
     if user is None:
         return None
-    if student.email not in (None, user.email):
-        await take_address(session, user.id, student.email)
+    if student.own_address not in (None, user.email):
+        await take_address(session, user.id, student.own_address)
     return StudentAccount(user.id)
 
 
@@ -133,9 +166,10 @@ async def take_address(session: Session, user_id: UUID, email: str | None) -> No
 
 
 def plan_account(
-    owners: Sequence[Owner], *, new_user_id: UUID, link_by_email: bool
+    student: Student, owners: Sequence[Owner], *, new_user_id: UUID, link_by_email: bool
 ) -> StudentAccount:
-    """The plain, unlinked student account among the owners of an address; else a new one.
+    """The account among the owners of `student.address` that may be linked; else a new one (DESIGN
+    R13, R42).
 
     An address of a student who has a Spark link is no obstacle: siblings share a parent's. Raises
     AccountInactiveError or AccountLinkForbiddenError.
@@ -143,13 +177,27 @@ def plan_account(
     if any(owner.role != "student" for owner in owners):
         raise AccountLinkForbiddenError
     unlinked = [owner for owner in owners if owner.spark_user_id is None]
-    if not unlinked:
-        return StudentAccount(new_user_id, created=True)
-    if not link_by_email or len(unlinked) > 1:
+    if unlinked and not link_by_email:
         raise AccountLinkForbiddenError
-    if unlinked[0].deletion_status != "none":
+    if any(owner.deletion_status != "none" for owner in unlinked):
         raise AccountInactiveError
-    return StudentAccount(unlinked[0].id, linked=True)
+    fitting = [owner for owner in unlinked if why_unlinked(student, owner) is None]
+    if len(fitting) > 1:
+        raise AccountLinkForbiddenError
+    if fitting:
+        return StudentAccount(fitting[0].id, linked=True)
+    return StudentAccount(new_user_id, created=True)
+
+
+def why_unlinked(student: Student, owner: Owner) -> Literal["address", "given_name"] | None:
+    """What speaks against linking this unlinked account of `student.address`. Sign-ins and rosters
+    know no other rule.
+    """
+    # Here is asked whether it is confirmed, once accounts have `auth.users.email_confirmed_at`.
+    if student.own_address is None or not student.own_address.isascii():
+        return "address"
+    given, known = agreeing_name(student.given_name), agreeing_name(owner.first_name or "")
+    return "given_name" if given and known and given != known else None
 
 
 async def _owners(session: Session, email: str | None) -> Sequence[Owner]:
@@ -168,23 +216,24 @@ async def find_owners(session: Session, emails: Sequence[str]) -> Sequence[Owner
 _OWNERS = (
     select(
         User.id,
-        User.email,
+        _EMAIL.label("email"),
         User.role,
         User.deletion_status,
         LmsIntegration.lms_user_id.label("spark_user_id"),
+        User.first_name,
     )
     .outerjoin(
         LmsIntegration,
         (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM),
     )
-    .where(User.email == any_(bindparam("emails", type_=ARRAY(Text))))
+    .where(any_(bindparam("emails", type_=ARRAY(Text))) == _EMAIL)
 )
 INSERT_USER, INSERT_LINK = insert(User), insert(LmsIntegration)
 
 
 def user_row(student: Student, user_id: UUID, *, is_taken: bool) -> dict[str, object]:
     """For INSERT_USER. `is_taken` says that the address is somebody's already."""
-    email = None if is_taken else student.email
+    email = None if is_taken else student.own_address
     return {
         "id": user_id,
         "email": email or unroutable_email(student.spark_user_id),
@@ -208,7 +257,7 @@ def link_row(student: Student, account: StudentAccount, *, now: datetime) -> dic
 async def lock_students(session: Session, students: Sequence[Student]) -> None:
     """All at once: one after the other, several such lists could wait for each other."""
     await _lock(session, *(f"student:{student.spark_user_id}" for student in students))
-    await _lock(session, *(f"email:{student.email}" for student in students if student.email))
+    await _lock(session, *(f"email:{student.address}" for student in students if student.email))
 
 
 async def _lock(session: Session, *names: str) -> None:

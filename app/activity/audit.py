@@ -34,6 +34,7 @@ Action = Literal[
     "sensitive_read",
     "sensitive_update",
     "sensitive_delete",
+    "user_created",
     "upload_complete",
     "upload_delete",
     "authn_token_revoked",

@@ -37,7 +37,8 @@ class User(Table):
         one_of("role", "'student', 'parent', 'advisor', 'admin', 'observer'"),
         one_of("deletion_status", "'none', 'pending', 'completed'"),
         CheckConstraint("email = lower(email)", name="email_lower_case"),
-        Index(None, "email"),
+        # ASCII letters alone: other lower case would fold look-alikes of an address into it.
+        Index("ix_users_email_lower", text('lower(email COLLATE "C")')),
     )
 
     id: Mapped[OwnId]

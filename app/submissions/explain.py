@@ -11,6 +11,7 @@ from sqlalchemy import Text, Uuid, any_, bindparam, false, func, or_, select, tr
 from app.accounts.linked_students import find_linked, why_inactive
 from app.accounts.tombstones import Tombstones, find_erasure
 from app.activity.audit import record_audit
+from app.accounts.withheld_links import was_withheld
 from app.database import Session, Sessions
 from app.deliveries.read_inbox import DeliveryAnswer, DeliveryFilter, newest_deliveries
 from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
@@ -166,6 +167,7 @@ async def _find_link(session: Session, tombstones: Tombstones, asked: Homework) 
         active=reason is None,
         reason=reason,
         erased=erased,
+        address_exists=known is not None and await was_withheld(session, known.user_id),
     )
 
 

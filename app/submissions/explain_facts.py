@@ -49,6 +49,13 @@ class LinkAnswer(fields.ContractModel):
         Literal["user_not_found", "erased", "paused", "deletion_pending", "not_a_student"] | None
     ) = Field(description="Why it is not active.", examples=["paused"])
     erased: bool = Field(description="Whether the student was ever erased.", examples=[False])
+    address_exists: bool = Field(
+        description=(
+            "Whether the account was made though another one has this address, which could not be"
+            " linked. Known as long as the audit log is kept."
+        ),
+        examples=[False],
+    )
 
 
 class AssignmentAnswer(fields.ContractModel):

@@ -45,6 +45,10 @@ FINDINGS = {
         "The account is not a student's any more.",
         "Ask whose account it is; homework is only taken for students.",
     ),
+    "address_exists": Finding(
+        "An Optio account with this student's address exists and was not linked: the address is not"
+        " plain ASCII, or the given names differ. The work is in an account of its own."
+    ),
     # the assignment
     "assignment_found": Finding("The assignment is known."),
     "assignment_retired": Finding(
@@ -122,7 +126,10 @@ _CAUSED = {
 def judge(facts: HomeworkFacts) -> tuple[list[str], str]:
     """The sentences in order, and what to do next."""
     words = _words(facts)
-    student = [FINDINGS[facts.link.reason or "linked"], _assignment(facts)]
+    student = [FINDINGS[facts.link.reason or "linked"]]
+    if facts.link.address_exists:
+        student.append(FINDINGS["address_exists"])
+    student.append(_assignment(facts))
     if facts.link.user_id and facts.assignment.found:
         student.append(_enrolment(facts))
     arrived = _arrived(facts)

@@ -40,7 +40,7 @@ for each click.
 | `sub` | required | Spark's user id, text or integer |
 | `email` | required | may be empty; then the account gets an address that reaches nobody |
 | `iat`, `exp` | required | Unix seconds, at most 10 minutes apart |
-| `given_name`, `family_name` | | refreshed at every sign-in |
+| `given_name`, `family_name` | | refreshed at every sign-in, if Spark made the account |
 | `role` | | absent or `student` |
 | `courses` | | Spark course ids |
 | `jti` | | makes the token's single use explicit |

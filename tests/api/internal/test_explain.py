@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, insert, update
 
 from app.database import Sessions
 from app.models import (
@@ -31,7 +31,7 @@ from tests.support.stored import blocks_of
 
 EXPLAIN = "/internal/v1/explain"
 NOBODY = SignedIn("nobody_on_earth", str(UUID(int=0)), "", "")
-LINK = {"found", "user_id", "active", "reason", "erased"}
+LINK = {"found", "user_id", "active", "reason", "erased", "address_exists"}
 ASSIGNMENT = {"found", "code", "quest_id", "quest_title", "task_template_id", "retired"}
 ENROLMENT = {"enrolled", "active", "started_at", "completed_at"}
 TASK = {"task_id", "title", "completed", "completion_id", "completed_at", "xp_awarded"}
@@ -137,6 +137,13 @@ async def deletion_pending(scene: Scene) -> None:
 
 async def now_a_parent(scene: Scene) -> None:
     await scene.run(scene.user.values(role="parent"))
+
+
+async def not_linked(scene: Scene) -> None:
+    email = f"{uuid4().hex}@example.com"
+    older = {"id": uuid4(), "email": email, "role": "student", "first_name": "Ada"}
+    await scene.run(insert(User).values(**older))
+    scene.student = await scene.spark.sign_in(email=email, given_name="Bob")
 
 
 async def unknown_assignment(scene: Scene) -> None:
@@ -304,6 +311,11 @@ STATES: dict[str, tuple[Callable[[Scene], Awaitable[None]], list[str], str]] = {
         now_a_parent,
         ["not_a_student", *FRESH[1:], "nothing_arrived"],
         "Ask whose account it is",
+    ),
+    "not linked": (
+        not_linked,
+        ["linked", "address_exists", "assignment_found", "not_enrolled", "nothing_arrived"],
+        "spark_outcomes_total",
     ),
     "unknown assignment": (
         unknown_assignment,
@@ -498,6 +510,7 @@ async def test_nothing_known_is_told_in_the_same_fields(scene: Scene) -> None:
         "active": False,
         "reason": "user_not_found",
         "erased": False,
+        "address_exists": False,
     }
     missing = {"found": False, "code": "assignment_not_found", "retired": False}
     assert explained["assignment"] == dict.fromkeys(ASSIGNMENT) | missing
