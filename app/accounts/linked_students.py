@@ -3,7 +3,7 @@
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import ColumnElement, SQLColumnExpression, bindparam, exists, select
 
 from app.database import Session
 from app.errors import AccountInactiveError, StudentNotFoundError
@@ -34,6 +34,25 @@ ALL_LINKED = (
     .where(LmsIntegration.lms_platform == PLATFORM)
 )
 LINKED = ALL_LINKED.where(LmsIntegration.lms_user_id == bindparam("spark_user_id"))
+
+
+# As `why_inactive` says it, for statements that name the user by a column.
+STUDENT_IS_ACTIVE = (User.role == "student") & (User.deletion_status == "none")
+LINK_IS_ACTIVE = (
+    (LmsIntegration.lms_platform == PLATFORM)
+    & LmsIntegration.sync_enabled
+    & (LmsIntegration.sync_status != "paused")
+)
+
+
+def is_active(user_id: SQLColumnExpression[UUID]) -> ColumnElement[bool]:
+    """A piece of a statement: whether this user is a student whom Spark lets in now."""
+    return exists().where(
+        User.id == user_id,
+        STUDENT_IS_ACTIVE,
+        LmsIntegration.user_id == user_id,
+        LINK_IS_ACTIVE,
+    )
 
 
 async def find_linked(session: Session, spark_user_id: str) -> LinkedStudent | None:

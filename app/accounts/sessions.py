@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, func, insert, select, true, update
 
+from app.accounts.linked_students import is_active
 from app.database import Session
 from app.models import PLATFORM, LmsSession, SparkAuthCode
 
@@ -67,12 +68,15 @@ async def end_sign_ins(
     return ended.rowcount
 
 
+_FIND_OPEN = select(LmsSession.id).where(
+    LmsSession.id == bindparam("session_id"),
+    LmsSession.user_id == bindparam("user_id"),
+    _IS_OPEN,
+    is_active(LmsSession.user_id),
+)
+
+
 async def is_open(session: Session, session_id: UUID, *, user_id: UUID) -> bool:
-    found = await session.execute(
-        select(LmsSession.id).where(
-            LmsSession.id == session_id,
-            LmsSession.user_id == user_id,
-            _IS_OPEN,
-        )
-    )
+    """Nobody's is whose link was paused since, or who is no student any more."""
+    found = await session.execute(_FIND_OPEN, {"session_id": session_id, "user_id": user_id})
     return found.one_or_none() is not None

@@ -26,7 +26,12 @@ from sqlalchemy import (
     update,
 )
 
-from app.accounts.linked_students import LinkedStudent, refuse_inactive
+from app.accounts.linked_students import (
+    LINK_IS_ACTIVE,
+    STUDENT_IS_ACTIVE,
+    LinkedStudent,
+    refuse_inactive,
+)
 from app.accounts.personal import agreeing_name, folded_email
 from app.accounts.tombstones import Tombstones
 from app.database import Session
@@ -100,10 +105,8 @@ _LOCK = select(func.pg_advisory_xact_lock(_KEYS.c.key))
 _LINK = (
     update(LmsIntegration)
     .where(
-        LmsIntegration.lms_platform == PLATFORM,
         LmsIntegration.lms_user_id == bindparam("spark_user_id"),
-        LmsIntegration.sync_enabled,
-        LmsIntegration.sync_status != "paused",
+        LINK_IS_ACTIVE,
     )
     .values(last_sync_at=bindparam("now"), updated_at=bindparam("now"))
     .returning(LmsIntegration.user_id, LmsIntegration.created_at)
@@ -120,8 +123,7 @@ _REFRESH = (
     update(User)
     .where(
         User.id == _LINK.c.user_id,
-        User.deletion_status == "none",
-        User.role == "student",
+        STUDENT_IS_ACTIVE,
     )
     .values(
         first_name=func.coalesce(_SAID["given"], User.first_name),

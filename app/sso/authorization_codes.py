@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app.accounts.linked_students import is_active
 from app.database import Session
 from app.errors import (
     CodeAlreadyRedeemedError,
@@ -105,21 +106,25 @@ async def _supersede(session: Session, code_hash: str, *, replay_key: bytes) -> 
         raise LaunchTokenReplayedError
 
 
-async def claim_code(session: Session, code_hash: str) -> tuple[UUID, float] | None:
-    """Redeem the code, once: whose it was and its age in seconds; None if it is not redeemable."""
-    claimed = await session.execute(
-        update(SparkAuthCode)
-        .where(
-            SparkAuthCode.code == code_hash,
-            SparkAuthCode.used.is_(False),
-            SparkAuthCode.superseded_at.is_(None),
-            SparkAuthCode.expires_at > func.now(),
-        )
-        .values(used=True)
-        .returning(
-            SparkAuthCode.user_id, func.extract("epoch", func.now() - SparkAuthCode.created_at)
-        )
+_CLAIM = (
+    update(SparkAuthCode)
+    .where(
+        SparkAuthCode.code == bindparam("code_hash"),
+        SparkAuthCode.used.is_(False),
+        SparkAuthCode.superseded_at.is_(None),
+        SparkAuthCode.expires_at > func.now(),
+        is_active(SparkAuthCode.user_id),
     )
+    .values(used=True)
+    .returning(SparkAuthCode.user_id, func.extract("epoch", func.now() - SparkAuthCode.created_at))
+)
+
+
+async def claim_code(session: Session, code_hash: str) -> tuple[UUID, float] | None:
+    """Redeem the code, once: whose it was and its age in seconds; None if it is not redeemable, as
+    that of an account that Spark may not sign in to any more.
+    """
+    claimed = await session.execute(_CLAIM, {"code_hash": code_hash})
     code = claimed.one_or_none()
     return (code[0], round(float(code[1]), 3)) if code else None
 
@@ -160,6 +165,7 @@ async def find_refusal(session: Session, code_hash: str) -> Refusal:
             SparkAuthCode.superseded_at,
             SparkAuthCode.session_id,
             _IS_OPEN.exists().label("is_signed_in"),
+            (SparkAuthCode.expires_at > func.now()).label("is_fresh"),
         ).where(SparkAuthCode.code == code_hash)
     )
     code = found.one_or_none()
@@ -173,4 +179,6 @@ async def find_refusal(session: Session, code_hash: str) -> Refusal:
             code.session_id,
             code.is_signed_in,
         )
+    if code.is_fresh:  # so it is the account that changed
+        return Refusal(CodeInvalidError(hint="Click in Spark again: there it is said why."))
     return Refusal(CodeExpiredError(), "spark_token_code_expired", code.user_id)

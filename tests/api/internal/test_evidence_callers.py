@@ -17,6 +17,7 @@ from tests.support import samples
 from tests.support.bodies import Part
 from tests.support.canaries import CANARIES
 from tests.support.evidence import EVIDENCE, Desk, as_read, body_of, desk_of, text, texts
+from tests.support.lost_access import lose_access, losses, win_back
 from tests.support.problems import assert_problem
 from tests.support.running import run_app
 from tests.support.spark import Assignment, SignedIn, Spark, submission
@@ -124,6 +125,19 @@ async def test_only_a_living_token_of_the_main_app_lets_a_student_in(
     """Each route by itself."""
     caller = Desk(desk.browser, refused[who], desk.task_id, {})
     assert_problem(await act(caller, ids), 401, "unauthorized")
+
+
+@act
+@losses
+async def test_a_student_whose_account_changed_is_let_in_no_more(
+    desk: Desk, student: SignedIn, sessions: Sessions, ids: Ids, act: Any, loss: str
+) -> None:
+    before = (await desk.read())["document"]
+    await lose_access(sessions, student.user_id, loss)
+    assert_problem(await act(desk, ids), 401, "unauthorized")
+    await win_back(sessions, student.user_id)
+    if loss != "unlinked":
+        assert (await desk.read())["document"] == before
 
 
 @pytest.fixture
