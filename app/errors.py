@@ -191,7 +191,7 @@ class AccountInactiveError(ForbiddenError):
 class AccountErasedError(AccountInactiveError):
     """The student was erased: neither a roster nor an older launch makes the account again."""
 
-    hint = "The student was erased. A new click in Spark makes a new, empty account."
+    hint = "The student was erased. A click in Spark a minute later makes a new, empty account."
 
 
 class AccountLinkForbiddenError(ForbiddenError):

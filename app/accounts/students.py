@@ -46,7 +46,8 @@ Owner = Row[UUID, str | None, str, str, str, str | None]
 class Student:
     """Who Spark says this is. `email` is as `usable_email` gives it.
 
-    `clicked_at` is when the student came in person; None for who is only on a roster.
+    `clicked_at` is when the student came in person, at the earliest; None for who is only on a
+    roster.
     """
 
     spark_user_id: str

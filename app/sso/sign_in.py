@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.accounts.enlist import find_or_create_account
@@ -11,7 +11,9 @@ from app.activity.record_event import record_event
 from app.database import FAILURES, Sessions
 from app.learning.course_enrolment import enrol_in_courses
 from app.sso.authorization_codes import issue_code
-from app.sso.launch_token import LaunchClaims
+from app.sso.launch_token import LEEWAY_SECONDS, LaunchClaims
+
+LEEWAY = timedelta(seconds=LEEWAY_SECONDS)
 
 
 async def sign_in(
@@ -33,7 +35,7 @@ async def sign_in(
         claims.email,
         claims.given_name,
         claims.family_name,
-        clicked_at=claims.issued_at,
+        clicked_at=claims.issued_at - LEEWAY,  # at the earliest: Spark's clock may be ahead
     )
     async with sessions() as session, session.begin():
         account = await find_or_create_account(
