@@ -8,13 +8,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from app.errors import SignatureMismatchError
 from app.signing import TokenKey, sign_token, verify_token
+from app.sso.launch_token import LATEST_MOMENT, Moment, is_ahead
 from app.text import StrictJsonError, load_json
 
 TokenUse = Literal["access", "refresh"]
@@ -65,6 +66,7 @@ class TokenIssuer:
         )
 
 
+WholeMoment = Annotated[StrictInt, Field(gt=0, lt=LATEST_MOMENT)]
 Claims = TypeVar("Claims", "AppClaims", "BearerClaims")
 
 
@@ -76,8 +78,9 @@ class AppClaims(BaseModel):
     sid: UUID
     user_id: UUID
     type: TokenUse
-    exp: int
-    iat: int | None = None
+    exp: WholeMoment
+    iat: WholeMoment | None = None
+    nbf: WholeMoment | None = None
 
 
 class BearerClaims(BaseModel):
@@ -92,7 +95,9 @@ class BearerClaims(BaseModel):
     actor_id: UUID = Field(validation_alias="user_id")
     type: Literal["access", "masquerade"]
     sid: UUID | None = None
-    exp: int
+    exp: Moment
+    iat: Moment | None = None
+    nbf: Moment | None = None
 
 
 def read_app_token(token: str, *, keys: Sequence[TokenKey], now: datetime) -> AppClaims | None:
@@ -115,4 +120,6 @@ def _read(
         claims = model.model_validate(load_json(verify_token(token, keys=keys)))
     except (SignatureMismatchError, StrictJsonError, ValidationError):
         return None
-    return claims if claims.exp > now.timestamp() else None
+    moment = now.timestamp()
+    too_early = is_ahead(claims.iat, moment) or is_ahead(claims.nbf, moment)
+    return claims if claims.exp > moment and not too_early else None

@@ -10,8 +10,8 @@ from sqlalchemy import Text, Uuid, any_, bindparam, false, func, or_, select, tr
 
 from app.accounts.linked_students import find_linked, why_inactive
 from app.accounts.tombstones import Tombstones, find_erasure
-from app.activity.audit import record_audit
 from app.accounts.withheld_links import was_withheld
+from app.activity.audit import record_audit
 from app.database import Session, Sessions
 from app.deliveries.read_inbox import DeliveryAnswer, DeliveryFilter, newest_deliveries
 from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
