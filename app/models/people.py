@@ -115,7 +115,9 @@ class SparkAuthCode(Table):
 
 
 class SsoReplay(Table):
-    """A launch token that was used; its key is a digest of `jti` or of the signing input."""
+    """A launch token that was used; its key is a digest of `sub` and `jti`, or of the signing
+    input.
+    """
 
     __tablename__ = "sso_replays"
     __table_args__ = ({"schema": SPARK},)

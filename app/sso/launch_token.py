@@ -152,8 +152,10 @@ def is_ahead(moment: float | None, now: float) -> bool:
 
 
 def _claims(payload: _Payload, *, signing_input: str) -> LaunchClaims:
-    """The replay key is never the token's text: a signature can be spelt in several ways."""
-    unique = f"jti:{payload.jti}" if payload.jti else f"input:{signing_input}"
+    """The replay key is never the token's text: a signature can be spelt in several ways. A `jti`
+    is the student's own: one that Spark gave to two must not end the sign-in of the other.
+    """
+    unique = f"jti:{(payload.sub, payload.jti)!r}" if payload.jti else f"input:{signing_input}"
     return LaunchClaims(
         spark_user_id=payload.sub,
         email=usable_email(payload.email) if isinstance(payload.email, str) else None,

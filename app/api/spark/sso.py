@@ -43,7 +43,7 @@ for each click.
 | `given_name`, `family_name` | | refreshed at every sign-in, if Spark made the account |
 | `role` | | absent or `student` |
 | `courses` | | Spark course ids |
-| `jti` | | makes the token's single use explicit |
+| `jti` | | makes the token's single use explicit, for this `sub` |
 
 A token may be used again until its code was redeemed; each use replaces the code."""
 

@@ -26,6 +26,7 @@ from app.signing import sign_token, token_key
 from tests.api.spark.conftest import spark_at
 from tests.support.patience import patient
 from tests.support.problems import assert_problem
+from tests.support.roster import new_student
 from tests.support.spark import Spark
 
 SSO = "/spark/sso"
@@ -284,9 +285,21 @@ async def test_a_token_is_spent_when_its_code_was_exchanged(lms: Spark) -> None:
 
 async def test_a_jti_is_spent_whatever_else_the_token_says(lms: Spark) -> None:
     """P026"""
+    mine = {"sub": new_student(), "jti": secrets.token_hex(8)}
+    assert (await lms.exchange(await lms.launch_code(**mine))).status_code == 200
+    assert_problem(await lms.launch(lms.launch_token(**mine)), 401, "token_replayed")
+
+
+async def test_a_jti_of_two_students_ends_nobodys_sign_in(lms: Spark) -> None:
+    """L8: neither the code that waits nor the one that comes."""
     jti = secrets.token_hex(8)
-    assert (await lms.exchange(await lms.launch_code(jti=jti))).status_code == 200
-    assert_problem(await lms.launch(lms.launch_token(jti=jti)), 401, "token_replayed")
+    names = [f"{new_student()}:{jti}", new_student(), new_student()]
+    codes = [await lms.launch_code(sub=name, jti=jti) for name in names]
+    answers = [await lms.exchange(code) for code in codes]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert len({answer.json()["user_id"] for answer in answers}) == 3
+    for name in names:
+        assert_problem(await lms.launch(lms.launch_token(sub=name, jti=jti)), 401, "token_replayed")
 
 
 async def test_a_second_click_replaces_the_code(lms: Spark) -> None:
