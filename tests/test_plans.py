@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Insert, Select, Update, literal, select
 from sqlalchemy.sql import ClauseElement
 
+from app.accounts.students import OWNERS
 from app.activity.follow import AFTER, OF_TYPES, PLACE
 from app.activity.hours import COUNT, COUNTED_UNTIL
 from app.activity.log_page import AppliedFilters, Status
@@ -141,6 +142,11 @@ async def test_completions_are_those_of_a_student_in_an_index(sessions: Sessions
     filters = CompletionFilter(user_id=ANY_ID, since=NOW)
     planned, indexes = await _indexes(sessions, completions_of(filters, ANY_ID, 51))
     assert "uq_quest_task_completions_user_id_task_id" in indexes, planned
+
+
+async def test_owners_of_addresses_are_found_by_an_index(sessions: Sessions) -> None:
+    planned, indexes = await _indexes(sessions, OWNERS, {"emails": ["a@example.com"]})
+    assert "ix_users_email_lower" in indexes, planned
 
 
 async def test_followed_events_come_in_the_order_of_their_positions(sessions: Sessions) -> None:

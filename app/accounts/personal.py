@@ -7,6 +7,7 @@ import unicodedata
 from app.text import clean_line
 
 MAX_NAME_CHARACTERS = 100
+MAX_EMAIL_CHARACTERS = 254  # RFC 5321 section 4.5.3.1.3, less the brackets
 
 # Looser than RFC 5321 and tight enough to store, compare and show.
 EMAIL = re.compile(
@@ -35,7 +36,12 @@ def usable_email(address: str) -> str | None:
     # Printable: neither an invisible twin of an address nor a letter newer than this Python,
     # which Postgres would lower once more and refuse (`users.email` is lower-case by constraint).
     lower = folded_email(address)
-    usable = lower.isprintable() and EMAIL.fullmatch(lower) and not lower.endswith(NOWHERE)
+    usable = (
+        len(lower) <= MAX_EMAIL_CHARACTERS
+        and lower.isprintable()
+        and EMAIL.fullmatch(lower)
+        and not lower.endswith(NOWHERE)
+    )
     return address.strip(ASCII_SPACE).translate(_ASCII_LOWER) if usable else None
 
 

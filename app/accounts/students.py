@@ -1,7 +1,7 @@
 """Whose account a Spark student signs in to (SECURITY D6).
 
 Identity is (platform, Spark user id), never the e-mail address. An address links a first sign-in
-only to a plain student account that has no Spark link yet, and only as `may_be_linked` says. First
+only to a plain student account that has no Spark link yet, if `why_unlinked` has no reason. First
 sign-ins are serialised per student and per address by advisory locks, so that races make one
 account.
 """
@@ -212,11 +212,11 @@ async def _owners(session: Session, email: str | None) -> Sequence[Owner]:
 
 
 async def find_owners(session: Session, emails: Sequence[str]) -> Sequence[Owner]:
-    owners = await session.execute(_OWNERS, {"emails": emails})
+    owners = await session.execute(OWNERS, {"emails": emails})
     return owners.all()
 
 
-_OWNERS = (
+OWNERS = (
     select(
         User.id,
         _EMAIL.label("email"),
