@@ -147,7 +147,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             # However slow the students' own uploads are, most slots are left to Spark.
             editor_slots=asyncio.Semaphore(-(-settings.max_concurrent_uploads // 4)),
             limits=limits,
-            launch_keys=_keys(settings.spark_sso_secret, settings.spark_sso_secret_previous),
+            launch_keys=_keys(*settings.sso_secrets),
             issuer=_issuer(settings),
             app_token_keys=_keys(settings.jwt_secret_key, settings.jwt_secret_key_previous),
             failure_events=failure_events,

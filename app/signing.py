@@ -9,7 +9,8 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, cast
 
@@ -30,6 +31,35 @@ TokenKey = Key  # verifies and signs HS256 and nothing else
 def sign(secret: SecretStr, content: bytes) -> str:
     """Lower-case hexadecimal, as `X-Spark-Signature` carries it."""
     return hmac.new(secret.get_secret_value().encode(), content, hashlib.sha256).hexdigest()
+
+
+def misread_keys(secret: SecretStr) -> Iterator[tuple[str, bytes]]:
+    """The keys that senders make of a secret by mistake, and what each of them is to be told."""
+    text = secret.get_secret_value()
+    if decoded := from_base64(text.removeprefix("whsec_")):
+        yield (
+            (
+                "The key is the base64-decoded secret: use its literal text (a Standard Webhooks"
+                " library wants whsec_ and the base64 of that text)."
+            ),
+            decoded,
+        )
+    for end in ("\n", "\r\n"):
+        yield "The key ends with a line break: take it off.", f"{text}{end}".encode()
+    for mark in "\"'":
+        yield "The key is in quotes: take them off.", f"{mark}{text}{mark}".encode()
+    yield "The key begins with whsec_: use the secret's text alone.", f"whsec_{text}".encode()
+    with suppress(ValueError):
+        yield "The key is the hex-decoded secret: use its literal text.", bytes.fromhex(text)
+
+
+def from_base64(text: str) -> bytes | None:
+    """Either alphabet, with or without padding; None for what is no base64."""
+    standard = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+    except ValueError:
+        return None
 
 
 def own_keys(settings: Settings, purpose: str) -> tuple[SecretStr, ...]:

@@ -5,7 +5,6 @@ nothing. It costs at most MAX_HASHED_BYTES, a dozen HMACs over 1 MiB (SECURITY p
 R8, R34).
 """
 
-import base64
 import hashlib
 import hmac
 import json
@@ -18,6 +17,7 @@ from pydantic import SecretStr
 
 from app.deliveries.authenticate import SignatureHeaders, check_headers, frame
 from app.errors import SignatureMismatchError, SignatureMissingError
+from app.signing import from_base64, misread_keys
 from app.text import StrictJsonError, load_json
 
 MAX_HASHED_BYTES = 12 * 1024 * 1024
@@ -25,8 +25,6 @@ MAX_REWRITTEN_BYTES = 64 * 1024
 # Dense JSON costs 0.4 s per MiB to read and write anew, which is no price for a stranger's body;
 # with line breaks it is written by Python itself, ten times as slowly.
 MAX_INDENTED_BYTES = 8 * 1024
-
-FOR_LIBRARIES = "give a Standard Webhooks library whsec_ and the base64 of the secret's text."
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){16,64}")
@@ -140,7 +138,7 @@ def _read_shown(headers: SignatureHeaders) -> Iterator[_DigestSpelling]:
 def _read_digest(text: str) -> tuple[bytes | None, str]:
     if _HEX.fullmatch(text):
         return bytes.fromhex(text), "hexadecimal"
-    raw = _from_base64(text) or b""
+    raw = from_base64(text) or b""
     if _HEX.fullmatch(raw.decode("latin-1")):
         return bytes.fromhex(raw.decode("ascii")), "base64 of hexadecimal"
     if len(raw) == _DIGEST_BYTES or len(raw) in _OTHER_HASHES:
@@ -157,12 +155,15 @@ def _guess_all(
 ) -> Iterator[_Guess]:
     """The likely ones first, and with the current secret before the previous one."""
     for secret in secrets:
-        text = secret.get_secret_value()
-        key, before = text.encode(), _before(headers)
+        key, before = secret.get_secret_value().encode(), _before(headers)
         yield _Guess(key, before + content, "")
         for mistake, signed in _other_frames(content, headers):
             yield _Guess(key, signed, mistake)
-        for mistake, other in _other_keys(text, sso_secret):
+        if sso_secret is not None:
+            other = sso_secret.get_secret_value().encode()
+            mistake = "The key is the SSO secret: use the webhook secret."
+            yield _Guess(other, before + content, mistake)
+        for mistake, other in misread_keys(secret):
             yield _Guess(other, before + content, mistake)
         for mistake, form in _other_contents(content, whole_body):
             yield _Guess(key, before + form, mistake)
@@ -190,25 +191,6 @@ def _other_frames(content: bytes, headers: SignatureHeaders) -> Iterator[tuple[s
             "webhook-timestamp is in milliseconds: send the seconds that are signed.",
             frame(headers.webhook_id[0], milliseconds[1]) + content,
         )
-
-
-def _other_keys(text: str, sso_secret: SecretStr | None) -> Iterator[tuple[str, bytes]]:
-    if sso_secret is not None:
-        yield (
-            "The key is the SSO secret: use the webhook secret.",
-            sso_secret.get_secret_value().encode(),
-        )
-    if decoded := _from_base64(text.removeprefix("whsec_")):
-        yield f"The key is the base64-decoded secret: {FOR_LIBRARIES}", decoded
-    for end in ("\n", "\r\n"):
-        yield "The key ends with a line break: take it off.", f"{text}{end}".encode()
-    for mark in "\"'":
-        yield "The key is in quotes: take them off.", f"{mark}{text}{mark}".encode()
-    yield "The key begins with whsec_: use the secret's text alone.", f"whsec_{text}".encode()
-    try:
-        yield "The key is the hex-decoded secret: use its literal text.", bytes.fromhex(text)
-    except ValueError:
-        return
 
 
 def _other_contents(content: bytes, whole_body: bytes | None) -> Iterator[tuple[str, bytes]]:
@@ -250,12 +232,3 @@ def _write(value: object, *, slash: bytes = b"/", **style: Any) -> bytes:
     compact: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":")}
     text = json.dumps(value, **compact | style)
     return text.encode("utf-8", "backslashreplace").replace(b"/", slash)
-
-
-def _from_base64(text: str) -> bytes | None:
-    """Either alphabet, with or without padding."""
-    standard = text.rstrip("=").replace("-", "+").replace("_", "/")
-    try:
-        return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
-    except ValueError:
-        return None

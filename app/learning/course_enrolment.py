@@ -131,21 +131,28 @@ async def enrol_in_courses(
     Of courses with one id only those of the student's own organisations, if there are any. How
     many enrolments are new or active again.
     """
+    quests = await find_courses(session, user_id, course_ids)
+    if not quests:
+        return 0
+    enrolled = await session.execute(
+        _ENROL_CLAIMED, {"user_id": user_id, "quests": list(quests), "now": now}
+    )
+    return len(enrolled.all())
+
+
+async def find_courses(
+    session: Session, user_id: UUID, course_ids: Sequence[str] | None
+) -> dict[UUID, str]:
+    """The quests that `enrol_in_courses` would enrol in, with the Spark ids of their courses."""
     courses = None if course_ids is None else list(course_ids)
     found = await session.execute(_CLAIMED, {"user_id": user_id, "courses": courses})
     claimed = found.all()
     own = {quest.lms_course_id for quest in claimed if quest.is_own}
-    quests = [
-        quest.id
+    return {
+        quest.id: quest.lms_course_id
         for quest in claimed
         if quest.is_own or (courses is not None and quest.lms_course_id not in own)
-    ]
-    if not quests:
-        return 0
-    enrolled = await session.execute(
-        _ENROL_CLAIMED, {"user_id": user_id, "quests": quests, "now": now}
-    )
-    return len(enrolled.all())
+    }
 
 
 async def enrol_students(

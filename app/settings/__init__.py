@@ -271,6 +271,12 @@ class Settings(BaseSettings):
         return tuple(f"{address.scheme}://{address.netloc}".lower() for address in addresses)
 
     @property
+    def sso_secrets(self) -> list[SecretStr]:
+        """The current one first, then the previous one."""
+        both = (self.spark_sso_secret, self.spark_sso_secret_previous)
+        return [secret for secret in both if secret is not None]
+
+    @property
     def webhook_secrets(self) -> list[SecretStr]:
         """The current one first, then the previous one."""
         both = (self.spark_webhook_secret, self.spark_webhook_secret_previous)

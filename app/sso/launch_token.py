@@ -58,6 +58,7 @@ class LaunchClaims:
     given_name: str
     family_name: str
     courses: tuple[str, ...] | None
+    unreadable_courses: int  # items of the claim that are no ids
     issued_at: datetime
     expires_at: datetime
     replay_key: bytes
@@ -74,9 +75,8 @@ def _course_ids(value: object) -> object:
     """
     if value is None:
         return None
-    if not isinstance(value, list):
-        return ()
-    return tuple(filter(None, map(_course_id, value)))
+    items = value if isinstance(value, list) else [None]
+    return tuple(map(_course_id, items))
 
 
 def _course_id(value: object) -> str | None:
@@ -91,6 +91,10 @@ def _plain_role(role: str) -> str:
 
 
 _COURSE_ID = TypeAdapter[str](SparkId)
+CLAIM_HINTS = {  # by what Pydantic calls the fault
+    "missing": "{claim} is required.",
+    "less_than": "{claim} is in seconds since 1970, not in milliseconds.",
+}
 Moment = Annotated[StrictInt | StrictFloat, Field(gt=0, lt=LATEST_MOMENT)]
 Name = Annotated[str, BeforeValidator(_free_text)]
 
@@ -107,7 +111,7 @@ class _Payload(BaseModel):
     role: Annotated[str, AfterValidator(_plain_role)] | None = None
     given_name: Annotated[Name | None, IfValid] = None
     family_name: Annotated[Name | None, IfValid] = None
-    courses: Annotated[tuple[str, ...] | None, BeforeValidator(_course_ids)] = None
+    courses: Annotated[tuple[str | None, ...] | None, BeforeValidator(_course_ids)] = None
 
 
 def verify_launch_token(token: str, *, keys: Sequence[TokenKey], now: datetime) -> LaunchClaims:
@@ -131,8 +135,10 @@ def _parse_payload(raw: bytes) -> _Payload:
     except StrictJsonError:
         raise LaunchClaimsInvalidError(claim="payload") from None
     except ValidationError as error:
-        place = error.errors(include_input=False)[0]["loc"][:1]
-        raise LaunchClaimsInvalidError(claim=str(place[0]) if place else "payload") from None
+        fault = error.errors(include_input=False)[0]
+        claim = str(fault["loc"][0]) if fault["loc"] else "payload"
+        hint = CLAIM_HINTS.get(fault["type"], "").format(claim=claim)
+        raise LaunchClaimsInvalidError(claim=claim, hint=hint) from None
 
 
 def _check_times(payload: _Payload, now: float) -> None:
@@ -155,13 +161,16 @@ def _claims(payload: _Payload, *, signing_input: str) -> LaunchClaims:
     """The replay key is never the token's text: a signature can be spelt in several ways. A `jti`
     is the student's own: one that Spark gave to two must not end the sign-in of the other.
     """
+    claimed = payload.courses
+    courses = None if claimed is None else tuple(item for item in claimed if item is not None)
     unique = f"jti:{(payload.sub, payload.jti)!r}" if payload.jti else f"input:{signing_input}"
     return LaunchClaims(
         spark_user_id=payload.sub,
         email=usable_email(payload.email) if isinstance(payload.email, str) else None,
         given_name=payload.given_name or "",
         family_name=payload.family_name or "",
-        courses=payload.courses,
+        courses=courses,
+        unreadable_courses=len(claimed or ()) - len(courses or ()),
         issued_at=datetime.fromtimestamp(payload.iat, tz=UTC),
         expires_at=datetime.fromtimestamp(payload.exp, tz=UTC),
         replay_key=hashlib.sha256(unique.encode("utf-8", "replace")).digest(),

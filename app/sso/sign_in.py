@@ -30,16 +30,10 @@ async def sign_in(
     Raises AccountInactiveError, AccountErasedError, AccountLinkForbiddenError or
     LaunchTokenReplayedError.
     """
-    student = Student(
-        claims.spark_user_id,
-        claims.email,
-        claims.given_name,
-        claims.family_name,
-        clicked_at=claims.issued_at - LEEWAY,  # at the earliest: Spark's clock may be ahead
-    )
+    unreadable = claims.unreadable_courses
     async with sessions() as session, session.begin():
         account = await find_or_create_account(
-            session, student, now=now, new_id=new_id, rules=rules
+            session, student_of(claims), now=now, new_id=new_id, rules=rules
         )
         await issue_code(
             session,
@@ -59,10 +53,21 @@ async def sign_in(
                     "spark_user_id": claims.spark_user_id,
                     "jwt_issued_at": int(claims.issued_at.timestamp()),
                     "user_created": account.created,
-                },
+                }
+                | ({"unreadable_courses": unreadable} if unreadable else {}),
                 page_url="/spark/sso",
             )
     return account.user_id
+
+
+def student_of(claims: LaunchClaims) -> Student:
+    return Student(
+        claims.spark_user_id,
+        claims.email,
+        claims.given_name,
+        claims.family_name,
+        clicked_at=claims.issued_at - LEEWAY,  # at the earliest: Spark's clock may be ahead
+    )
 
 
 async def enrol_claimed(

@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from app import fields
 from app.deliveries.rehearsal import Rehearsal
+from app.errors import ServiceError
 
 
 class DryRunProblem(fields.ContractModel):
@@ -39,17 +40,17 @@ class DryRunAnswer(fields.ContractModel):
     request_id: fields.RequestId
 
 
+def describe_problem(problem: ServiceError) -> DryRunProblem:
+    return DryRunProblem(
+        code=problem.code, error=problem.error_text, hint=problem.hint_text, file=problem.file
+    )
+
+
 def describe_rehearsal(rehearsal: Rehearsal, request_id: str) -> Response:
-    problems = [
-        DryRunProblem(
-            code=fault.code, error=fault.error_text, hint=fault.hint_text, file=fault.file
-        )
-        for fault in rehearsal.problems
-    ]
     answer = DryRunAnswer(
         status="dry_run",
         would=rehearsal.would,
-        problems=problems,
+        problems=[describe_problem(problem) for problem in rehearsal.problems],
         warnings=rehearsal.warnings,
         request_id=request_id,
     )

@@ -6,11 +6,21 @@ from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
 from pydantic import Field
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from app.api.dependencies import FORM, Now, Opened, Resources, media_type, read_body
+from app.api.dependencies import (
+    FORM,
+    Now,
+    Opened,
+    RequestId,
+    Resources,
+    media_type,
+    read_body,
+)
 from app.api.described import request_body
 from app.api.problems import problems
+from app.api.spark.delivery import DryRun
+from app.api.spark.launch_dry_run import LaunchDryRun, describe_launch
 from app.clock import new_id
 from app.errors import (
     BODY_PROBLEMS,
@@ -23,7 +33,9 @@ from app.errors import (
 )
 from app.fields import ContractModel
 from app.sso.authorization_codes import new_code
-from app.sso.launch_token import verify_launch_token
+from app.sso.diagnose_launch import diagnose_launch
+from app.sso.launch_token import LaunchClaims, verify_launch_token
+from app.sso.rehearse_sign_in import rehearse_sign_in
 from app.sso.sign_in import enrol_claimed, sign_in
 
 router = APIRouter(tags=["sign-in"])
@@ -117,31 +129,30 @@ async def sign_in_by_query(request: Request, opened: Opened, now: Now) -> Respon
     status_code=302,
     response_class=RedirectResponse,
     responses={
+        200: {"description": "With `dry_run=true`.", "model": LaunchDryRun},
         **REDIRECT,
         **problems(*SSO_PROBLEMS, *BODY_PROBLEMS, MediaTypeUnsupportedError),
     },
     openapi_extra=request_body({FORM: LaunchForm}),
 )
-async def sign_in_by_form(request: Request, opened: Opened, now: Now) -> Response:
+async def sign_in_by_form(
+    request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False
+) -> Response:
     body = await read_body(request, max_bytes=MAX_FORM_BYTES)
     if media_type(request) != FORM:
         raise MediaTypeUnsupportedError(hint=f"Send {FORM}.")
     tokens = parse_qs(body.decode("latin-1"), keep_blank_values=True).get("token", [])
     if len(tokens) > 1:
         raise RequestInvalidError(hint="Send one token field.")
-    return await _redirect(opened, tokens[0] if tokens else None, now)
+    token = tokens[0] if tokens else None
+    if dry_run:
+        return await _rehearse(opened, token, now, request_id)
+    return await _redirect(opened, token, now)
 
 
 async def _redirect(opened: Resources, token: str | None, now: datetime) -> Response:
     settings = opened.settings
-    if not opened.launch_keys:
-        raise SsoNotConfiguredError
-    if not token:
-        raise LaunchTokenMissingError
-    claims = verify_launch_token(token, keys=opened.launch_keys, now=now)
-    await opened.limits.count_success(
-        "/spark/sso", claims.spark_user_id, per_minute=settings.rate_limit_sso
-    )
+    claims = await _read_launch(opened, token, now)
     code = new_code()
     user_id = await sign_in(
         opened.sessions,
@@ -160,3 +171,33 @@ async def _redirect(opened: Resources, token: str | None, now: datetime) -> Resp
         new_id=new_id,
     )
     return RedirectResponse(f"{settings.frontend_url}/auth/callback?code={code}", status_code=302)
+
+
+async def _rehearse(
+    opened: Resources, token: str | None, now: datetime, request_id: str
+) -> Response:
+    claims = await _read_launch(opened, token, now)
+    account, refusals, found = await rehearse_sign_in(
+        opened.sessions, claims, now=now, new_id=new_id, rules=opened.account_rules
+    )
+    answer = describe_launch(claims, account, refusals, found, request_id)
+    return JSONResponse(answer.model_dump(mode="json"))
+
+
+async def _read_launch(opened: Resources, token: str | None, now: datetime) -> LaunchClaims:
+    settings = opened.settings
+    if not opened.launch_keys:
+        raise SsoNotConfiguredError
+    if not token:
+        raise LaunchTokenMissingError
+    try:
+        claims = verify_launch_token(token, keys=opened.launch_keys, now=now)
+    except LaunchTokenInvalidError:
+        hint = diagnose_launch(
+            token, secrets=settings.sso_secrets, webhook_secrets=settings.webhook_secrets
+        )
+        raise LaunchTokenInvalidError(hint=hint) from None
+    await opened.limits.count_success(
+        "/spark/sso", claims.spark_user_id, per_minute=settings.rate_limit_sso
+    )
+    return claims

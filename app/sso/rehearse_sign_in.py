@@ -1,0 +1,62 @@
+"""A dry run of a sign-in (DESIGN R7): the act itself, undone."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from app.accounts.enlist import find_or_create_account
+from app.accounts.students import AccountRules
+from app.database import Session, Sessions
+from app.errors import ForbiddenError, ServiceError, UnauthorizedError
+from app.learning.course_enrolment import find_courses
+from app.sso.authorization_codes import issue_code, new_code
+from app.sso.launch_token import LaunchClaims
+from app.sso.sign_in import student_of
+
+AccountOutcome = Literal["create", "link", "known", "refuse"]
+
+
+async def rehearse_sign_in(
+    sessions: Sessions,
+    claims: LaunchClaims,
+    *,
+    now: datetime,
+    new_id: Callable[[], UUID],
+    rules: AccountRules,
+) -> tuple[AccountOutcome, Sequence[ServiceError], set[str]]:
+    """What `sign_in` would do about the account, why it would not, and which of the claimed courses
+    there are. Nothing is kept, and the token stays good.
+    """
+    async with sessions() as session:
+        undone = await session.begin()
+        try:
+            outcome, found = await _try(session, claims, now=now, new_id=new_id, rules=rules)
+        except (ForbiddenError, UnauthorizedError) as refusal:
+            return "refuse", [refusal], set()
+        finally:
+            await undone.rollback()
+    return outcome, [], found
+
+
+async def _try(
+    session: Session,
+    claims: LaunchClaims,
+    *,
+    now: datetime,
+    new_id: Callable[[], UUID],
+    rules: AccountRules,
+) -> tuple[AccountOutcome, set[str]]:
+    account = await find_or_create_account(
+        session, student_of(claims), now=now, new_id=new_id, rules=rules
+    )
+    await issue_code(
+        session,
+        new_code(),
+        user_id=account.user_id,
+        replay_key=claims.replay_key,
+        launch_expires_at=claims.expires_at,
+    )
+    found = await find_courses(session, account.user_id, claims.courses or ())
+    outcome: AccountOutcome = "create" if account.created else "link" if account.linked else "known"
+    return outcome, set(found.values())
