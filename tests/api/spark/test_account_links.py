@@ -17,7 +17,8 @@ from tests.api.spark.conftest import spark_at
 from tests.api.spark.test_sso import account, create_user, fresh_email, user
 from tests.support.databases import empty_database, execute
 from tests.support.problems import assert_problem
-from tests.support.roster import Course, entry, new_student, roster, send, sync_course, table
+from tests.support.roster import Course, entry, new_student, roster, send, sync_course
+from tests.support.roster_files import table
 from tests.support.spark import Spark
 from tests.support.stored import audited
 
