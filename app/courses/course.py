@@ -4,7 +4,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from app.deliveries.payload import DueText, FreeText, clean_free_text, refuse_repeats
+from app.deliveries.payload import (
+    DueText,
+    FreeText,
+    clean_free_text,
+    counted_first,
+    refuse_repeats,
+)
 from app.fields import SparkId
 
 MAX_ASSIGNMENTS = 1000
@@ -81,7 +87,7 @@ class CoursePayload(BaseModel):
         description="The quest's description.",
         examples=["Wind, water and warmth."],
     )
-    assignments: list[CourseAssignment] | None = Field(
+    assignments: Annotated[list[CourseAssignment] | None, counted_first(MAX_ASSIGNMENTS)] = Field(
         None,
         title="Assignments",
         description=(

@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from app.accounts.personal import usable_email, usable_name
 from app.accounts.students import Student
-from app.deliveries.payload import refuse_repeats
+from app.deliveries.payload import counted_first, refuse_repeats
 from app.errors import FieldInvalidError
 from app.fields import SparkId
 from app.text import identifier_text, trimmed_id
@@ -99,7 +99,7 @@ class RosterPayload(_Course):
 
     model_config = ConfigDict(title="Roster")
 
-    entries: list[RosterEntry] = Field(
+    entries: Annotated[list[RosterEntry], counted_first(MAX_ENTRIES)] = Field(
         title="Entries", description="Each student once.", max_length=MAX_ENTRIES
     )
 

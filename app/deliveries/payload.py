@@ -7,7 +7,9 @@ never its value.
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
@@ -17,12 +19,12 @@ from pydantic import (
     ConfigDict,
     ValidationError,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticKnownError
 
 from app.deliveries.unknown_members import unknown_members
 from app.errors import BadRequestError, FieldInvalidError, FieldMissingError, JsonInvalidError
 from app.fields import AnswerWarning, IfValid, SparkId
-from app.text import StrictJsonError, clean_text, load_json, trimmed_id
+from app.text import MAX_JSON_VALUES, StrictJsonError, clean_text, load_json, trimmed_id
 
 YEARS = range(2000, 2101)
 MOMENT = re.compile(
@@ -37,6 +39,9 @@ IGNORABLE = frozenset(
 MAX_WARNINGS = 20
 
 THREAD_BYTES = 64 * 1024  # what is larger is hashed and parsed beside the event loop
+# Few at a time: a text of 8 MiB may need ten times that while it is read, and only one is built
+# at any moment anyway.
+_READERS = ThreadPoolExecutor(2, thread_name_prefix="large-body")
 
 Payload = TypeVar("Payload", bound=BaseModel)
 P = ParamSpec("P")
@@ -78,6 +83,20 @@ MomentText = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type
 DueText = Annotated[datetime, BeforeValidator(_moment_or_day, json_schema_input_type=str)]
 
 
+def counted_first(limit: int) -> BeforeValidator:
+    """For a list: refused by its length before any item is looked at, of which each may be at
+    fault.
+    """
+
+    def count(value: object) -> object:
+        if isinstance(value, list) and len(value) > limit:
+            sizes = {"max_length": limit, "actual_length": len(value)}
+            raise PydanticKnownError("too_long", {"field_type": "List", **sizes})
+        return value
+
+    return BeforeValidator(count)
+
+
 class Subject(BaseModel):
     """Whom and what a message is about, as far as can be told of one that is not valid."""
 
@@ -97,9 +116,9 @@ def read_subject(raw: bytes) -> Subject:
         return Subject()
 
 
-def read_payload(raw: bytes, model: type[Payload]) -> Payload:
+def read_payload(raw: bytes, model: type[Payload], *, max_values: int = MAX_JSON_VALUES) -> Payload:
     """Raises JsonInvalidError, FieldMissingError or FieldInvalidError, for the first fault."""
-    content = _load(raw)
+    content = _load(raw, max_values)
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -177,9 +196,9 @@ def _leave_out(fault: ErrorDetails, content: dict[str, Any]) -> AnswerWarning | 
     )
 
 
-def _load(raw: bytes) -> dict[str, Any]:
+def _load(raw: bytes, max_values: int = MAX_JSON_VALUES) -> dict[str, Any]:
     try:
-        content = load_json(raw)
+        content = load_json(raw, max_values=max_values)
     except StrictJsonError as error:
         raise JsonInvalidError(hint=f"The body is not JSON we accept: {error}.") from None
     if not isinstance(content, dict):
@@ -206,7 +225,12 @@ def _place(steps: Sequence[int | str]) -> str:
 async def beside_if_large(
     act: Callable[Concatenate[bytes, P], T], content: bytes, *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Mebibytes take longer than the event loop may stand still, and a thread longer than a few."""
+    """Mebibytes take longer than the event loop may stand still, and a thread longer than a few.
+
+    Inside `json.loads` a thread keeps the loop waiting all the same: that is short because bytes
+    and values are bounded (DESIGN R43).
+    """
     if len(content) > THREAD_BYTES:
-        return await asyncio.to_thread(act, content, *args, **kwargs)
+        call = partial(act, content, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(_READERS, call)
     return act(content, *args, **kwargs)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
-from app.deliveries.payload import MomentText, read_payload
+from app.deliveries.payload import MomentText, counted_first, read_payload
 from app.errors import FieldInvalidError
 from app.evidence.editor_document import UPDATED_EXAMPLE, VERSION_EXAMPLE
 from app.evidence.links import json_objects
@@ -26,7 +26,7 @@ EXAMPLE: dict[str, Any] = {
 }
 MAX_BLOCKS = 500
 MAX_CONTENT_BYTES = 64 * 1024  # beside the text
-MAX_VALUES = 20_000  # of all contents together: they are walked through while the lock is held
+MAX_VALUES = 20_000  # in all: they are walked through while the lock is held
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 URL_HINT = "A url must be http or https, or a link to a file of this student."
@@ -117,7 +117,7 @@ class EvidenceDraft(BaseModel):
         json_schema_extra={"examples": [EXAMPLE]},
     )
 
-    blocks: list[BlockDraft] = Field(
+    blocks: Annotated[list[BlockDraft], counted_first(MAX_BLOCKS)] = Field(
         title="Blocks",
         description="All of them; the place in the list is the order.",
         max_length=MAX_BLOCKS,
@@ -150,10 +150,7 @@ class EvidenceDraft(BaseModel):
 
 def read_draft(raw: bytes, bucket: Bucket, *, max_text_bytes: int) -> EvidenceDraft:
     """Raises JsonInvalidError, FieldMissingError or FieldInvalidError."""
-    draft = read_payload(raw, EvidenceDraft)
-    if sum(_count(block.content) for block in draft.blocks) > MAX_VALUES:
-        hint = f"Their contents may have {MAX_VALUES} JSON values together."
-        raise FieldInvalidError(name="blocks", hint=hint)
+    draft = read_payload(raw, EvidenceDraft, max_values=MAX_VALUES)
     seen: set[UUID] = set()
     for place, block in enumerate(draft.blocks):
         if block.id in seen:
@@ -163,12 +160,6 @@ def read_draft(raw: bytes, bucket: Bucket, *, max_text_bytes: int) -> EvidenceDr
         _check_urls(block.content, bucket, name=f"blocks.{place}.content.url")
         _check_size(block.content, max_text_bytes, name=f"blocks.{place}.content")
     return draft
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, dict):
-        value = list(value.values())
-    return 1 + sum(map(_count, value)) if isinstance(value, list) else 1
 
 
 def _clean(value: Any) -> Any:

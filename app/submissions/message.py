@@ -15,6 +15,7 @@ from app.deliveries.payload import (
     FreeText,
     MomentText,
     Subject,
+    counted_first,
     examine,
 )
 from app.errors import (
@@ -27,6 +28,7 @@ from app.errors import (
 from app.fields import AnswerWarning, SparkId
 
 LATEST_RETRY = timedelta(days=7)  # a message whose attempt is signed with its own time (D8)
+MAX_DECLARED = 1000  # files
 MAX_GRADE = Decimal("999.99")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 GRADE = Annotated[float, Field(ge=0, le=float(MAX_GRADE))]
@@ -128,14 +130,14 @@ class SubmissionPayload(BaseModel):
         ),
         examples=[95.5],
     )
-    files: list[DeclaredFile] | None = Field(
+    files: Annotated[list[DeclaredFile] | None, counted_first(MAX_DECLARED)] = Field(
         None,
         title="Declared files",
         description=(
             "The files of a multipart request, so that the signature covers them: each must be"
             " listed and fit. Required with files under `webhook-signature`."
         ),
-        max_length=1000,
+        max_length=MAX_DECLARED,
     )
     submission_files: list[Annotated[Any, FILE_URL]] | None = Field(
         None,

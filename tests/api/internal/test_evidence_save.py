@@ -198,7 +198,7 @@ BODIES: dict[str, tuple[Any, str, str]] = {
     "status": (draft() | {"status": "published"}, "field_invalid", "status"),
     "version": (draft() | {"updated_at": "yesterday"}, "field_invalid", "updated_at"),
     "too many": (draft() | {"blocks": [text("x")] * 501}, "field_invalid", "blocks"),
-    "too many values": (draft(content={"x": [[]] * 20_000}), "field_invalid", "blocks"),
+    "too many values": (draft(content={"x": [[]] * 20_000}), "json_invalid", "Invalid JSON"),
     "no blocks": ({"status": "draft"}, "field_missing", "blocks"),
     "a list": ([], "json_invalid", "Invalid JSON"),
 }
