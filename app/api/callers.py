@@ -3,7 +3,8 @@ student's own app token (CONTRACT 5).
 
 Every route states its caller by one of READ, WRITE and ADMIN, or STUDENT_READ and STUDENT_WRITE;
 a test walks all routes and fails on one that does not. They raise CredentialsInvalidError or
-ScopeMissingError before anything else of the request is looked at.
+ScopeMissingError before anything else of the request is looked at; STUDENT_WRITE counts what a
+student does, and raises RateLimitedError.
 """
 
 import hashlib
@@ -85,7 +86,14 @@ def _service_or_student(scope: Scope) -> Any:
         found = await _find_service(opened, text) or await _find_student(opened, text, now)
         if found is None:
             raise CredentialsInvalidError(hint=EITHER_HINT)
-        return _allow(found, scope)
+        caller = _allow(found, scope)
+        if scope == "write" and caller.user_id:
+            await opened.limits.count_success(
+                "/internal/v1/evidence",
+                str(caller.user_id),
+                per_minute=opened.settings.rate_limit_evidence_write,
+            )
+        return caller
 
     return Depends(identify)
 

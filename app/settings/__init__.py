@@ -192,6 +192,9 @@ class Settings(BaseSettings):
     rate_limit_course_failures: int = Field(
         50, ge=1, description="Refused course and roster webhooks per address, each a minute."
     )
+    rate_limit_evidence_write: int = Field(
+        120, ge=1, description="Saves and other changes per student a minute."
+    )
     rate_limit_evidence_upload: int = Field(60, ge=1, description="Uploads per student an hour.")
 
     @field_validator("allowed_origins", "allowed_hosts", "internal_api_keys", mode="before")

@@ -276,6 +276,26 @@ async def test_a_students_token_opens_evidence_alone(
             assert await _call(browser, op, token) == "200", op.path
 
 
+async def test_m7_a_student_changes_only_so_much_a_minute(
+    settings: Settings, operations: list[Operation], tokens: Tokens
+) -> None:
+    """All changes count together; reading, other students and service keys do not."""
+    few = settings.model_copy(update={"rate_limit_evidence_write": 2})
+    changes = [op for op in operations if op.is_for_students and op.scope == "write"]
+    reads = [op for op in operations if op.is_for_students and op.scope == "read"]
+    owner = tokens.owner.access_token
+    async with (
+        run_app(few) as running,
+        httpx.AsyncClient(base_url=running.url, trust_env=False) as browser,
+    ):
+        assert {(await _call(browser, op, owner))[:3] for op in changes[:2]}.isdisjoint({"429"})
+        answers = {(op.method, op.path): await _call(browser, op, owner) for op in changes}
+        assert answers == dict.fromkeys(answers, "429 rate_limited")
+        assert {await _call(browser, op, owner) for op in reads} == {"200"}
+        for token in (tokens.stranger.access_token, tokens.by_scope["write"]):
+            assert not (await _call(browser, changes[0], token)).startswith("429")
+
+
 @pytest.mark.parametrize("whose", ["owner", "stranger", "nobody"], ids=lambda w: f"P235 of {w}")
 async def test_a_students_evidence_is_not_there_for_another_student(
     browser: httpx.AsyncClient, operations: list[Operation], tokens: Tokens, whose: str
