@@ -41,6 +41,7 @@ from app.api.spark.sso import router as spark_sso
 from app.api.spark.submission import router as spark_submission
 from app.api.spark.token import router as spark_token
 from app.database import connections_in_use, create_engine, open_sessions
+from app.deliveries.hold_body import BodyBudget
 from app.files.spool import Spool
 from app.limits import Limits
 from app.logs import configure_logs
@@ -143,6 +144,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
                 slots=asyncio.Semaphore(settings.max_concurrent_uploads),
                 tombstones=tombstones,
             ),
+            body_budget=BodyBudget(settings.body_budget_bytes),
             account_rules=AccountRules(settings.sso_link_by_email, tombstones),
             # However slow the students' own uploads are, most slots are left to Spark.
             editor_slots=asyncio.Semaphore(-(-settings.max_concurrent_uploads // 4)),

@@ -1,7 +1,7 @@
 """What an endpoint may ask for: the resources of this process, the moment, the body."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -14,6 +14,7 @@ from app.activity.failure_events import FailureEvents
 from app.api.health import ReadinessChecks
 from app.clock import utc_now
 from app.database import Sessions
+from app.deliveries.hold_body import BodyBudget, HeldBody
 from app.deliveries.pace import PacedBody, read_all
 from app.errors import JsonInvalidError, MediaTypeUnsupportedError
 from app.limits import Limits
@@ -35,6 +36,7 @@ class Resources:
     sessions: Sessions
     bucket: Bucket
     intake: Intake
+    body_budget: BodyBudget
     account_rules: AccountRules
     editor_slots: asyncio.Semaphore
     limits: Limits
@@ -63,6 +65,14 @@ async def _request_id(request: Request) -> str:
 
 
 Opened = Annotated[Resources, Depends(_resources)]
+
+
+async def _held_body(request: Request, opened: Opened) -> AsyncIterator[HeldBody]:
+    with opened.body_budget.open(request.state.client_address) as held:
+        yield held
+
+
+Held = Annotated[HeldBody, Depends(_held_body, scope="function")]  # until there is an answer
 Now = Annotated[datetime, Depends(_now)]
 RequestId = Annotated[str, Depends(_request_id)]
 
@@ -70,11 +80,6 @@ RequestId = Annotated[str, Depends(_request_id)]
 def media_type(request: Request) -> str:
     """Of the body, as the sender says: lower-case, without parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-async def read_json(request: Request, *, max_bytes: int) -> object:
-    """A small JSON body. Raises MediaTypeUnsupportedError or JsonInvalidError as well."""
-    return parse_json(request, await read_body(request, max_bytes=max_bytes))
 
 
 def require_json(request: Request) -> None:
@@ -92,16 +97,17 @@ def parse_json(request: Request, body: bytes) -> object:
         raise JsonInvalidError(hint=f"The body is not JSON we accept: {error}.") from None
 
 
-async def read_body(request: Request, *, max_bytes: int) -> bytes:
-    """A small body. Raises BodyTooLargeError as soon as it is, or BodyTimeoutError."""
-    return await read_all(paced_body(request), max_bytes=max_bytes)
+async def read_body(request: Request, held: HeldBody, *, max_bytes: int) -> bytes:
+    """Raises BodyTooLargeError as soon as it is, BodyTimeoutError or OverloadedError."""
+    return await read_all(paced_body(request, held), held, max_bytes=max_bytes)
 
 
-def paced_body(request: Request) -> PacedBody:
-    """As it comes. Raises BodyTimeoutError."""
+def paced_body(request: Request, held: HeldBody | None = None) -> PacedBody:
+    """As it comes. Raises BodyTimeoutError; `held` OverloadedError, too."""
     settings: Settings = request.app.state.resources.settings
     return PacedBody(
         request.stream(),
         idle_seconds=settings.body_idle_seconds,
         min_bytes_per_second=settings.body_min_bytes_per_second,
+        held=held,
     )

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from app.deliveries.authenticate import SignatureHeaders, authenticate, check_headers
 from app.deliveries.diagnose import describe_received, diagnose
+from app.deliveries.hold_body import HeldBody
 from app.deliveries.inbox import JSON, Entry
 from app.deliveries.pace import PacedBody, read_all
 from app.deliveries.payload import beside_if_large
@@ -29,6 +30,7 @@ class Delivery:
 
     route: str
     body: AsyncIterable[bytes]
+    held: HeldBody
     length: int | None
     content_type: str
     signatures: SignatureHeaders
@@ -66,14 +68,17 @@ def begin_body(settings: Settings, delivery: Delivery) -> PacedBody:
         delivery.body,
         idle_seconds=settings.body_idle_seconds,
         min_bytes_per_second=settings.body_min_bytes_per_second,
+        held=delivery.held,
         keeps_all=is_form and delivery.length is not None and delivery.length <= DIAGNOSED_BYTES,
     )
 
 
 async def open_json(settings: Settings, delivery: Delivery) -> Entry:
-    """Read a JSON body and `open_delivery` it. Raises BodyTooLargeError, BodyTimeoutError too."""
+    """Read a JSON body and `open_delivery` it. Raises BodyTooLargeError, BodyTimeoutError or
+    OverloadedError too.
+    """
     body = begin_body(settings, delivery)
-    raw = await read_all(body, max_bytes=settings.max_json_bytes)
+    raw = await read_all(body, delivery.held, max_bytes=settings.max_json_bytes)
     return await open_delivery(settings, delivery, raw, body)
 
 
@@ -95,6 +100,8 @@ async def open_delivery(
         )
     except SignatureMismatchError as mismatch:
         raise await _explain(settings, delivery, text, body, mismatch) from None
+    delivery.held.is_authentic = True
+    body.stop_keeping()
     await delivery.count_message()
     return Entry(
         id=delivery.new_id(),

@@ -140,6 +140,9 @@ class Settings(BaseSettings):
     max_total_file_bytes: int = Field(200 * MEBIBYTE, ge=1, description="Largest sum, in bytes.")
     max_body_bytes: int = Field(210 * MEBIBYTE, ge=1, description="Largest form, in bytes.")
     max_json_bytes: int = Field(8 * MEBIBYTE, ge=1, description="Largest JSON, in bytes.")
+    body_budget_bytes: int = Field(
+        64 * MEBIBYTE, ge=1, description="Memory for JSON on its way, in bytes per process."
+    )
     max_roster_bytes: int = Field(
         100 * MEBIBYTE, ge=1, description="Largest roster file, packed and unpacked, in bytes."
     )
@@ -242,6 +245,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Self:
         faults = [*weak_secrets(self._secrets()), *repeated_secrets(self._secrets())]
+        if self.body_budget_bytes < self.max_json_bytes:
+            faults.append("BODY_BUDGET_BYTES must be at least MAX_JSON_BYTES")
         if self.in_production:
             faults += self._missing_in_production()
         if faults:

@@ -5,6 +5,7 @@ from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
 
+from app.deliveries.hold_body import HeldBody
 from app.deliveries.inbox import Entry
 from app.deliveries.open import Delivery, begin_body, open_delivery
 from app.deliveries.pace import read_all
@@ -40,22 +41,22 @@ async def open_form(
     parts = read_parts(body, boundary=boundary, limits=form_limits(settings))
     with intake.spool.open() as share:
         async with upload_slot(intake.slots), aclosing(parts):
-            early, raw = await _read_metadata(parts, share, settings.max_json_bytes)
+            early, raw = await _read_metadata(parts, share, delivery.held, settings.max_json_bytes)
             entry = await open_delivery(settings, delivery, raw, body)
             yield entry, form_files(early, parts, entry.tally)
 
 
 async def _read_metadata(
-    parts: AsyncGenerator[FormPart, None], share: SpoolShare, max_bytes: int
+    parts: AsyncGenerator[FormPart, None], share: SpoolShare, held: HeldBody, max_bytes: int
 ) -> tuple[list[SpooledPart], bytes]:
     early: list[SpooledPart] = []
     async for part in parts:
         if is_metadata(part):
-            return early, await part.read(max_bytes)
+            return early, await read_all(part, held, max_bytes=max_bytes)
         if part.filename:
             early.append(await share.keep(part))
     metadata = take_named_metadata(early)
-    return early, await read_all(metadata, max_bytes=max_bytes)
+    return early, await read_all(metadata, held, max_bytes=max_bytes)
 
 
 async def read_entry(intake: Intake, entry: Entry) -> Message:

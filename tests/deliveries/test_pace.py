@@ -1,36 +1,15 @@
 """How fast a body must arrive, on a loop whose clock can be moved on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Callable
 
 import pytest
-from typing_extensions import override
 
+from app.deliveries.hold_body import BodyBudget, HeldBody
 from app.deliveries.pace import GRACE_SECONDS, PacedBody, read_all
 from app.errors import BodyTimeoutError, BodyTooLargeError
 from tests.support.bodies import arrive
-
-
-class HurriedLoop(asyncio.SelectorEventLoop):
-    """Its clock can skip ahead, so that nobody has to wait for a slow sender."""
-
-    skipped = 0.0
-
-    @override
-    def time(self) -> float:
-        return super().time() + self.skipped
-
-
-def skip(seconds: float) -> None:
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, HurriedLoop)
-    loop.skipped += seconds
-
-
-def run_hurried(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    with asyncio.Runner(loop_factory=HurriedLoop) as runner:
-        return runner.run(coroutine)
+from tests.support.hurried import run_hurried, skip
 
 
 async def trickle(chunk: bytes, *, count: int, seconds: float) -> AsyncIterator[bytes]:
@@ -48,6 +27,10 @@ async def receive(
         received += chunk
         between()
     return received
+
+
+def a_body() -> HeldBody:
+    return HeldBody(BodyBudget(100), "somebody")
 
 
 async def test_a_body_that_keeps_arriving_passes_unchanged() -> None:
@@ -92,7 +75,7 @@ async def test_a_failure_of_the_sender_goes_through() -> None:
 
 
 async def test_a_small_body_may_be_as_large_as_the_limit() -> None:
-    assert await read_all(arrive([b"ab", b"c"]), max_bytes=3) == b"abc"
+    assert await read_all(arrive([b"ab", b"c"]), a_body(), max_bytes=3) == b"abc"
 
 
 async def test_a_small_body_is_refused_at_the_first_byte_too_many() -> None:
@@ -104,5 +87,5 @@ async def test_a_small_body_is_refused_at_the_first_byte_too_many() -> None:
             yield b"ab"
 
     with pytest.raises(BodyTooLargeError):
-        await read_all(endless(), max_bytes=3)
+        await read_all(endless(), a_body(), max_bytes=3)
     assert len(asked_for) == 2

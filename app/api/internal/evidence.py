@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.dependencies import Opened, Resources, read_body, require_json
+from app.api.dependencies import Held, Opened, Resources, read_body, require_json
 from app.api.described import json_body
 from app.api.internal.evidence_editor import (
     PREFIX,
@@ -96,13 +96,19 @@ SAVE: dict[str, Any] = {
 @router.post("/documents/{task_id}", name="saveEvidence", **SAVE)
 @router.put("/documents/{task_id}", name="putEvidence", **SAVE)
 async def save(
-    task_id: UUID, request: Request, opened: Opened, editor: Editing, response: Response
+    task_id: UUID,
+    request: Request,
+    opened: Opened,
+    editor: Editing,
+    held: Held,
+    response: Response,
 ) -> SavedAnswer:
     require_json(request)
+    held.holder = str(editor.user_id)  # a class behind one address is not one holder
     settings = opened.settings
     draft = await beside_if_large(
         read_draft,
-        await read_body(request, max_bytes=settings.max_json_bytes),
+        await read_body(request, held, max_bytes=settings.max_json_bytes),
         opened.bucket,
         max_text_bytes=settings.max_text_bytes,
     )

@@ -12,6 +12,7 @@ from python_multipart.multipart import parse_options_header
 from app.api.dependencies import Resources
 from app.clock import new_id, stopwatch
 from app.deliveries.authenticate import TIMESTAMP, SignatureHeaders
+from app.deliveries.hold_body import HeldBody
 from app.deliveries.open import Delivery
 from app.errors import FieldInvalidError, MediaTypeUnsupportedError
 
@@ -82,7 +83,12 @@ WEBHOOK_PARAMETERS = [
 
 
 def read_delivery(
-    request: Request, opened: Resources, *, now: datetime, takes_forms: bool = False
+    request: Request,
+    opened: Resources,
+    held: HeldBody,
+    *,
+    now: datetime,
+    takes_forms: bool = False,
 ) -> Delivery:
     """Raises MediaTypeUnsupportedError, or FieldInvalidError for the Idempotency-Key."""
 
@@ -93,6 +99,7 @@ def read_delivery(
     return Delivery(
         route=request.url.path,
         body=request.stream(),
+        held=held,
         length=_content_length(request),
         content_type=_content_type(request, takes_forms=takes_forms),
         signatures=SignatureHeaders(

@@ -1,0 +1,133 @@
+"""Bodies that are held whole share one budget of memory, counted as bytes arrive (DESIGN R43).
+
+While others wait for room, somebody whose signature is not yet checked has a quarter of it: of an
+address, or a student, that has more, the largest body that is still on its way is ended.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from app.errors import OverloadedError
+
+WAIT_SECONDS = 2
+SHARES = 4
+
+
+class HeldBody:
+    """The bytes of one request, until it is answered.
+
+    `holder` is who brings them; `is_authentic` says that their signature was found right.
+    """
+
+    def __init__(self, budget: "BodyBudget", holder: str) -> None:
+        self.holder = holder
+        self.is_authentic = False
+        self.size = 0
+        self._budget = budget
+        self._wait: asyncio.Timeout | None = None
+        self._was_ended = False
+
+    async def take(self, size: int) -> None:
+        """Room for so many bytes more. Raises OverloadedError when there is none for a while."""
+        await self._budget.take(self, size)
+
+    def give_back(self, size: int) -> None:
+        self._budget.give_back(self, size)
+
+    @asynccontextmanager
+    async def wait(self, seconds: float) -> AsyncIterator[None]:
+        """Waiting inside can be ended: raises OverloadedError then, else TimeoutError in time."""
+        try:
+            async with asyncio.timeout(seconds) as self._wait:
+                yield
+        except TimeoutError:
+            if self._was_ended:
+                raise OverloadedError from None
+            raise
+        finally:
+            self._wait = None
+
+    @property
+    def can_be_ended(self) -> bool:
+        return not self.is_authentic and self._wait is not None and not self._wait.expired()
+
+    def end(self) -> None:
+        if self._wait is not None:
+            self._was_ended = True
+            self._wait.reschedule(0)
+
+
+class BodyBudget:
+    """The memory of one process for bodies."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._free_bytes = max_bytes
+        self._share_bytes = max_bytes // SHARES
+        self._bodies: set[HeldBody] = set()
+        self._waiting: set[HeldBody] = set()
+        self._has_changed = asyncio.Event()
+
+    @contextmanager
+    def open(self, holder: str) -> Iterator[HeldBody]:
+        body = HeldBody(self, holder)
+        self._bodies.add(body)
+        try:
+            yield body
+        finally:
+            self._bodies.discard(body)
+            self.give_back(body, body.size)
+
+    async def take(self, body: HeldBody, size: int) -> None:
+        """Raises OverloadedError."""
+        if not self._has_room(body, size):
+            await self._wait_for_room(body, size)
+        self._free_bytes -= size
+        body.size += size
+
+    def give_back(self, body: HeldBody, size: int) -> None:
+        self._free_bytes += size
+        body.size -= size
+        self._has_changed.set()
+
+    async def _wait_for_room(self, body: HeldBody, size: int) -> None:
+        self._waiting.add(body)
+        try:
+            async with body.wait(WAIT_SECONDS):
+                while not self._has_room(body, size):
+                    self._end_another(body, size)
+                    self._has_changed.clear()
+                    await self._has_changed.wait()
+        except TimeoutError:
+            raise OverloadedError from None
+        finally:
+            self._waiting.discard(body)
+            self._has_changed.set()
+
+    def _has_room(self, body: HeldBody, size: int) -> bool:
+        if size > self._free_bytes:
+            return False
+        is_alone = all(other.holder == body.holder for other in self._waiting)
+        return is_alone or self._is_in_share(body, size)
+
+    def _is_in_share(self, body: HeldBody, size: int) -> bool:
+        return body.is_authentic or self._shares()[body.holder] + size <= self._share_bytes
+
+    def _shares(self) -> Counter[str]:
+        shares: Counter[str] = Counter()
+        for body in self._bodies:
+            if not body.is_authentic:
+                shares[body.holder] += body.size
+        return shares
+
+    def _end_another(self, body: HeldBody, size: int) -> None:
+        if not self._is_in_share(body, size):
+            return
+        shares = self._shares()
+        del shares[body.holder]
+        excessive = {holder for holder, held in shares.items() if held > self._share_bytes}
+        found = (one for one in self._bodies if one.holder in excessive and one.can_be_ended)
+        largest = max(found, key=lambda one: one.size, default=None)
+        if largest is not None:
+            largest.end()
