@@ -83,7 +83,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if not structlog.is_configured():  # started by uvicorn itself
         configure_logs()
     # uvicorn's access log, whoever starts it, would write the query, and with it launch tokens.
+    # So would what it says of WebSockets, unless it is started without them as documented.
     logging.getLogger("uvicorn.access").disabled = True
+    logging.getLogger("uvicorn.error").addFilter(_is_no_websocket)
     if settings.in_production and not settings.allowed_hosts:
         log.warning("any_host_is_answered", hint="Set ALLOWED_HOSTS to this service's names.")
 
@@ -109,13 +111,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # The last one added is the outermost.
     app.add_middleware(LastResort)
     app.add_middleware(HeadAsGet)
-    app.add_middleware(Linger)
     app.add_middleware(TokenCors, origins=settings.origins)
     app.add_middleware(
         Edge,
         allowed_hosts=settings.allowed_hosts,
         trusted_proxy_hops=settings.trusted_proxy_hops,
     )
+    app.add_middleware(Linger)
     return app
 
 
@@ -176,6 +178,10 @@ def _require_addresses(settings: Settings) -> None:
             "DATABASE_URL and S3_ENDPOINT_URL must be set; `python -m app serve` starts its own"
             " servers without them"
         )
+
+
+def _is_no_websocket(record: logging.LogRecord) -> bool:
+    return "WebSocket" not in str(record.msg)
 
 
 def _keys(*secrets: SecretStr | None) -> list[TokenKey]:

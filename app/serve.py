@@ -9,6 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 from typing_extensions import override
 
+from app.accept import Connection
 from app.main import create_app
 from app.settings import Settings
 from app.worker import run_worker
@@ -24,7 +25,8 @@ def http_config(app: FastAPI, *, host: str, port: int) -> uvicorn.Config:
         app,
         host=host,
         port=port,
-        http="httptools",
+        http=Connection,
+        ws="none",
         lifespan="on",
         log_config=None,
         server_header=False,

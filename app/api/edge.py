@@ -78,6 +78,8 @@ class Edge:
         return chain[-self._hops] if 0 < self._hops <= len(chain) else peer
 
     def _check(self, scope: Scope, headers: Headers) -> None:
+        if scope["state"].get("refusal") and scope["path"] not in HEALTH_PATHS:
+            raise scope["state"]["refusal"]  # of the connection
         raw = scope["headers"]
         size = sum(len(name) + len(value) for name, value in raw)
         if len(raw) > MAX_HEADERS or size > MAX_HEADER_BYTES:

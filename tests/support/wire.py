@@ -51,9 +51,12 @@ class Wire:
 
 
 @asynccontextmanager
-async def connect(running: Running) -> AsyncIterator[Wire]:
+async def connect(running: Running, *, source: str | None = None) -> AsyncIterator[Wire]:
+    """From another loopback address, if one is named."""
     address = urlsplit(running.url)
-    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    reader, writer = await asyncio.open_connection(
+        address.hostname, address.port, local_addr=(source, 0) if source else None
+    )
     try:
         yield Wire(reader, writer)
     finally:
