@@ -147,6 +147,8 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
                 tombstones=tombstones,
             ),
             body_budget=BodyBudget(settings.body_budget_bytes),
+            # What is read of one may need four times its bytes until it is saved.
+            large_saves=asyncio.Semaphore(1),
             account_rules=AccountRules(settings.sso_link_by_email, tombstones),
             # However slow the students' own uploads are, most slots are left to Spark.
             editor_slots=asyncio.Semaphore(-(-settings.max_concurrent_uploads // 4)),

@@ -61,7 +61,12 @@ def clean_text(text: str) -> str:
     """Free text that Postgres can keep and a screen can show: control characters are removed, but
     for white space; a lone surrogate becomes U+FFFD.
     """
-    return _CONTROL.sub("", text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text = _CONTROL.sub("", text)
+    try:
+        text.encode()  # nearly all can be: so none is copied that is clean
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def is_clean(text: str) -> bool:

@@ -37,6 +37,7 @@ class Resources:
     bucket: Bucket
     intake: Intake
     body_budget: BodyBudget
+    large_saves: asyncio.Semaphore
     account_rules: AccountRules
     editor_slots: asyncio.Semaphore
     limits: Limits

@@ -39,9 +39,9 @@ IGNORABLE = frozenset(
 MAX_WARNINGS = 20
 
 THREAD_BYTES = 64 * 1024  # what is larger is hashed and parsed beside the event loop
-# Few at a time: a text of 8 MiB may need ten times that while it is read, and only one is built
-# at any moment anyway.
-_READERS = ThreadPoolExecutor(2, thread_name_prefix="large-body")
+# One at a time: a text of 8 MiB may need ten times that while it is read, and beside each other two
+# would keep the loop waiting twice as long.
+_READER = ThreadPoolExecutor(1, thread_name_prefix="large-body")
 
 Payload = TypeVar("Payload", bound=BaseModel)
 P = ParamSpec("P")
@@ -232,5 +232,5 @@ async def beside_if_large(
     """
     if len(content) > THREAD_BYTES:
         call = partial(act, content, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(_READERS, call)
+        return await asyncio.get_running_loop().run_in_executor(_READER, call)
     return act(content, *args, **kwargs)

@@ -1,13 +1,15 @@
-"""How much memory a service takes for uploads, seen from outside its process.
+"""How much memory a service takes, and how long it stands still, seen from outside its process.
 
 Its servers for rows and files are other processes and do not count.
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import httpx
 import psutil
 
 from tests.support.checkout import Serving
@@ -43,6 +45,36 @@ class Memory:
     def _sample(self, over: threading.Event) -> None:
         while not over.wait(SAMPLE_SECONDS):
             self.peak = max(self.peak, self.now)
+
+
+class Pulse:
+    """How long a service keeps `/healthz` waiting at the longest, in seconds.
+
+    It is asked all the time on a connection of its own, so that is how long its loop stands still.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.longest = 0.0
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        over = threading.Event()
+        watcher = threading.Thread(target=self._ask, args=(over,))
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
+    def _ask(self, over: threading.Event) -> None:
+        with httpx.Client(base_url=self._url, timeout=60, trust_env=False) as client:
+            client.get("/healthz")
+            while not over.wait(SAMPLE_SECONDS):
+                began = time.perf_counter()
+                client.get("/healthz").raise_for_status()
+                self.longest = max(self.longest, time.perf_counter() - began)
 
 
 def measure_growth(serving: Serving, *, uploads: int, files: int, file_bytes: int) -> int:

@@ -65,6 +65,16 @@ class Sender:
         assert "code" in parse_qs(urlsplit(answer.headers["location"]).query)
         return student
 
+    def app_token(self) -> str:
+        """A new student's, of the main app."""
+        student = f"student_{secrets.token_hex(6)}"
+        token = launch_token(self._sso_secret, student, now=datetime.now(tz=UTC))
+        launched = httpx.get(f"{self.url}/spark/sso", params={"token": token}, trust_env=False)
+        code = parse_qs(urlsplit(launched.headers["location"]).query)["code"][0]
+        answer = httpx.post(f"{self.url}/spark/token", json={"code": code}, trust_env=False)
+        access_token: str = answer.json()["app_access_token"]
+        return access_token
+
     def message(self, student: str, **more: str) -> bytes:
         """What is signed; the same bytes again are the same message."""
         content = {

@@ -1,5 +1,6 @@
 """A student's evidence, read and saved: by the main app with a service key, or by the student."""
 
+from contextlib import nullcontext
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from app.api.internal.evidence_schemas import (
     SavedAnswer,
 )
 from app.api.problems import problems
-from app.deliveries.payload import beside_if_large
+from app.deliveries.payload import THREAD_BYTES, beside_if_large
 from app.errors import (
     EVIDENCE_PROBLEMS,
     JSON_PROBLEMS,
@@ -105,14 +106,13 @@ async def save(
 ) -> SavedAnswer:
     require_json(request)
     held.holder = str(editor.user_id)  # a class behind one address is not one holder
-    settings = opened.settings
-    draft = await beside_if_large(
-        read_draft,
-        await read_body(request, held, max_bytes=settings.max_json_bytes),
-        opened.bucket,
-        max_text_bytes=settings.max_text_bytes,
-    )
-    saved = await save_evidence(opened.sessions, opened.bucket, task_id, draft, editor)
+    settings, bucket = opened.settings, opened.bucket
+    body = await read_body(request, held, max_bytes=settings.max_json_bytes)
+    async with opened.large_saves if len(body) > THREAD_BYTES else nullcontext():
+        draft = await beside_if_large(
+            read_draft, body, bucket, max_text_bytes=settings.max_text_bytes
+        )
+        saved = await save_evidence(opened.sessions, bucket, task_id, draft, editor)
     return _saved("Evidence saved", saved, response)
 
 
