@@ -244,7 +244,8 @@ async def roomy(settings: Settings) -> AsyncIterator[Running]:
     """A service of its own; both ends of its connections are of this process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
-    async with run_app(settings) as running:
+    patient_with_bodies = settings.model_copy(update={"body_idle_seconds": 600})
+    async with run_app(patient_with_bodies) as running:
         yield running
 
 
@@ -260,6 +261,7 @@ async def crowd(roomy: Running) -> AsyncIterator[list[Wire]]:
         yield wires
 
 
+@pytest.mark.alone
 async def test_m6_half_heads_stop_nobody(
     roomy: Running, crowd: list[Wire], spark: Spark, student: SignedIn, assignment: Assignment
 ) -> None:
@@ -273,6 +275,7 @@ async def test_m6_half_heads_stop_nobody(
     assert (await ask(crowd[-1], b" a\r\n\r\n")).status_code == 200
 
 
+@pytest.mark.alone
 async def test_m6_slow_bodies_of_one_address_stop_nobody_else(
     roomy: Running, spark: Spark, student: SignedIn, assignment: Assignment
 ) -> None:
@@ -287,6 +290,7 @@ async def test_m6_slow_bodies_of_one_address_stop_nobody_else(
             assert (await ask(honest, sent)).status_code == 200
 
 
+@pytest.mark.alone
 async def test_beyond_the_limit_requests_are_503_and_health_is_still_told(roomy: Running) -> None:
     """All of one address, as behind a proxy: nobody's body is cut off for another's."""
     body = b'{"code": "' + b"x" * 43 + b'"}'
