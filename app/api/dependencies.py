@@ -1,7 +1,8 @@
 """What an endpoint may ask for: the resources of this process, the moment, the body."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -66,14 +67,6 @@ async def _request_id(request: Request) -> str:
 
 
 Opened = Annotated[Resources, Depends(_resources)]
-
-
-async def _held_body(request: Request, opened: Opened) -> AsyncIterator[HeldBody]:
-    with opened.body_budget.open(request.state.client_address) as held:
-        yield held
-
-
-Held = Annotated[HeldBody, Depends(_held_body, scope="function")]  # until there is an answer
 Now = Annotated[datetime, Depends(_now)]
 RequestId = Annotated[str, Depends(_request_id)]
 
@@ -98,9 +91,16 @@ def parse_json(request: Request, body: bytes) -> object:
         raise JsonInvalidError(hint=f"The body is not JSON we accept: {error}.") from None
 
 
-async def read_body(request: Request, held: HeldBody, *, max_bytes: int) -> bytes:
-    """Raises BodyTooLargeError as soon as it is, BodyTimeoutError or OverloadedError."""
-    return await read_all(paced_body(request, held), held, max_bytes=max_bytes)
+async def read_body(request: Request, *, max_bytes: int) -> bytes:
+    """Raises BodyTooLargeError as soon as it is one, BodyTimeoutError, OverloadedError."""
+    with hold_body(request) as held:
+        return await read_all(paced_body(request, held), held, max_bytes=max_bytes)
+
+
+def hold_body(request: Request) -> AbstractContextManager[HeldBody]:
+    """Until its end the body that is read inside counts, for the sender's address."""
+    budget: BodyBudget = request.app.state.resources.body_budget
+    return budget.open(request.state.client_address)
 
 
 def paced_body(request: Request, held: HeldBody | None = None) -> PacedBody:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.dependencies import Held, Opened, Resources, read_body, require_json
+from app.api.dependencies import Opened, Resources, hold_body, paced_body, require_json
 from app.api.described import json_body
 from app.api.internal.evidence_editor import (
     PREFIX,
@@ -23,6 +23,7 @@ from app.api.internal.evidence_schemas import (
     SavedAnswer,
 )
 from app.api.problems import problems
+from app.deliveries.pace import read_all
 from app.deliveries.payload import THREAD_BYTES, beside_if_large
 from app.errors import (
     EVIDENCE_PROBLEMS,
@@ -97,22 +98,18 @@ SAVE: dict[str, Any] = {
 @router.post("/documents/{task_id}", name="saveEvidence", **SAVE)
 @router.put("/documents/{task_id}", name="putEvidence", **SAVE)
 async def save(
-    task_id: UUID,
-    request: Request,
-    opened: Opened,
-    editor: Editing,
-    held: Held,
-    response: Response,
+    task_id: UUID, request: Request, opened: Opened, editor: Editing, response: Response
 ) -> SavedAnswer:
     require_json(request)
-    held.holder = str(editor.user_id)  # a class behind one address is not one holder
     settings, bucket = opened.settings, opened.bucket
-    body = await read_body(request, held, max_bytes=settings.max_json_bytes)
-    async with opened.large_saves if len(body) > THREAD_BYTES else nullcontext():
-        draft = await beside_if_large(
-            read_draft, body, bucket, max_text_bytes=settings.max_text_bytes
-        )
-        saved = await save_evidence(opened.sessions, bucket, task_id, draft, editor)
+    with hold_body(request) as held:
+        held.holder = str(editor.user_id)  # a class behind one address is not one holder
+        body = await read_all(paced_body(request, held), held, max_bytes=settings.max_json_bytes)
+        async with opened.large_saves if len(body) > THREAD_BYTES else nullcontext():
+            draft = await beside_if_large(
+                read_draft, body, bucket, max_text_bytes=settings.max_text_bytes
+            )
+            saved = await save_evidence(opened.sessions, bucket, task_id, draft, editor)
     return _saved("Evidence saved", saved, response)
 
 

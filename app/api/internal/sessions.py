@@ -9,10 +9,9 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.responses import Response
 
 from app.api.callers import READ, WRITE, Caller
-from app.api.dependencies import FORM, Held, Now, Opened, media_type, parse_json, read_body
+from app.api.dependencies import FORM, Now, Opened, media_type, parse_json, read_body
 from app.api.described import json_body
 from app.api.problems import problems
-from app.deliveries.hold_body import HeldBody
 from app.errors import INTERNAL_PROBLEMS, JSON_PROBLEMS, FieldInvalidError, NotFoundError
 from app.fields import ContractModel, NullableId
 from app.sso.app_tokens import TokenUse
@@ -81,8 +80,8 @@ class Introspection(ContractModel):
     responses=problems(*INTERNAL_PROBLEMS, *JSON_PROBLEMS),
     openapi_extra=json_body(TokenToIntrospect),  # of two bodies generators make bad types
 )
-async def introspect(request: Request, opened: Opened, held: Held, now: Now) -> Introspection:
-    asked = await _read_question(request, held)
+async def introspect(request: Request, opened: Opened, now: Now) -> Introspection:
+    asked = await _read_question(request)
     claims = await introspect_token(
         opened.sessions,
         asked.token,
@@ -103,9 +102,9 @@ async def introspect(request: Request, opened: Opened, held: Held, now: Now) -> 
     )
 
 
-async def _read_question(request: Request, held: HeldBody) -> TokenToIntrospect:
+async def _read_question(request: Request) -> TokenToIntrospect:
     """Not a parameter: FastAPI would read a body of any size before it asks for the key."""
-    body = await read_body(request, held, max_bytes=MAX_BODY_BYTES)
+    body = await read_body(request, max_bytes=MAX_BODY_BYTES)
     content = _form(body) if media_type(request) == FORM else parse_json(request, body)
     try:
         return TokenToIntrospect.model_validate(content)

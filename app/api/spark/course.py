@@ -5,7 +5,7 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from app import fields
-from app.api.dependencies import Held, Now, Opened, RequestId
+from app.api.dependencies import Now, Opened, RequestId
 from app.api.described import json_body
 from app.api.problems import problems
 from app.api.spark.delivery import SIGNATURE_HEADERS, WEBHOOK_PARAMETERS, DryRun, read_delivery
@@ -51,25 +51,23 @@ class CourseAnswer(fields.ContractModel):
     responses=problems(*WEBHOOK_PROBLEMS, CourseSyncFailedError),
 )
 async def sync(
-    request: Request,
-    opened: Opened,
-    held: Held,
-    now: Now,
-    request_id: RequestId,
-    *,
-    dry_run: DryRun = False,
+    request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False
 ) -> Response:
-    delivery = read_delivery(request, opened, held, now=now)
-    settings, sessions = opened.settings, opened.sessions
-    if dry_run:
-        return describe_rehearsal(await rehearse_course(settings, sessions, delivery), request_id)
-    synced, warnings = await receive_course(settings, sessions, delivery, opened.intake.tombstones)
-    answer = CourseAnswer(
-        success=True,
-        quest_id=synced.quest_id,
-        task_count=synced.task_count,
-        message=f"Quest '{synced.title}' synced successfully",
-        warnings=[*warnings],
-        request_id=request_id,
-    )
-    return JSONResponse(answer.model_dump(mode="json"))
+    with read_delivery(request, opened, now=now) as delivery:
+        settings, sessions = opened.settings, opened.sessions
+        if dry_run:
+            return describe_rehearsal(
+                await rehearse_course(settings, sessions, delivery), request_id
+            )
+        synced, warnings = await receive_course(
+            settings, sessions, delivery, opened.intake.tombstones
+        )
+        answer = CourseAnswer(
+            success=True,
+            quest_id=synced.quest_id,
+            task_count=synced.task_count,
+            message=f"Quest '{synced.title}' synced successfully",
+            warnings=[*warnings],
+            request_id=request_id,
+        )
+        return JSONResponse(answer.model_dump(mode="json"))

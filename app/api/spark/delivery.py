@@ -1,6 +1,8 @@
 """A request to a webhook, as the capabilities read it; its body is not read here."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Annotated
@@ -9,10 +11,9 @@ from fastapi import Query, Request
 from fastapi.security import APIKeyHeader
 from python_multipart.multipart import parse_options_header
 
-from app.api.dependencies import Resources
+from app.api.dependencies import Resources, hold_body
 from app.clock import new_id, stopwatch
 from app.deliveries.authenticate import TIMESTAMP, SignatureHeaders
-from app.deliveries.hold_body import HeldBody
 from app.deliveries.open import Delivery
 from app.errors import FieldInvalidError, MediaTypeUnsupportedError
 
@@ -82,44 +83,44 @@ WEBHOOK_PARAMETERS = [
 ]
 
 
+@contextmanager
 def read_delivery(
-    request: Request,
-    opened: Resources,
-    held: HeldBody,
-    *,
-    now: datetime,
-    takes_forms: bool = False,
-) -> Delivery:
-    """Raises MediaTypeUnsupportedError, or FieldInvalidError for the Idempotency-Key."""
+    request: Request, opened: Resources, *, now: datetime, takes_forms: bool = False
+) -> Iterator[Delivery]:
+    """Its bytes are held until the end of the context.
+
+    Raises MediaTypeUnsupportedError, or FieldInvalidError for the Idempotency-Key.
+    """
 
     def header(name: str) -> tuple[str, ...]:
         """White space round a value is no part of it (RFC 9110 section 5.5)."""
         return tuple(value.strip(" \t") for value in request.headers.getlist(name))
 
-    return Delivery(
-        route=request.url.path,
-        body=request.stream(),
-        held=held,
-        length=_content_length(request),
-        content_type=_content_type(request, takes_forms=takes_forms),
-        signatures=SignatureHeaders(
-            spark=header("x-spark-signature"),
-            webhook_id=header("webhook-id"),
-            webhook_timestamp=header("webhook-timestamp"),
-            webhook_signature=header("webhook-signature"),
-        ),
-        idempotency_key=_idempotency_key(request),
-        now=now,
-        request_id=request.state.request_id,
-        elapsed=stopwatch(),
-        new_id=new_id,
-        count_message=partial(
-            opened.limits.count_success,
-            "/spark/webhook",
-            "spark",
-            per_minute=opened.settings.rate_limit_webhook,
-        ),
-    )
+    with hold_body(request) as held:
+        yield Delivery(
+            route=request.url.path,
+            body=request.stream(),
+            held=held,
+            length=_content_length(request),
+            content_type=_content_type(request, takes_forms=takes_forms),
+            signatures=SignatureHeaders(
+                spark=header("x-spark-signature"),
+                webhook_id=header("webhook-id"),
+                webhook_timestamp=header("webhook-timestamp"),
+                webhook_signature=header("webhook-signature"),
+            ),
+            idempotency_key=_idempotency_key(request),
+            now=now,
+            request_id=request.state.request_id,
+            elapsed=stopwatch(),
+            new_id=new_id,
+            count_message=partial(
+                opened.limits.count_success,
+                "/spark/webhook",
+                "spark",
+                per_minute=opened.settings.rate_limit_webhook,
+            ),
+        )
 
 
 def _idempotency_key(request: Request) -> str | None:

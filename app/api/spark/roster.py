@@ -8,7 +8,7 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from app import fields
-from app.api.dependencies import Held, Now, Opened, RequestId
+from app.api.dependencies import Now, Opened, RequestId
 from app.api.described import request_body
 from app.api.problems import problems
 from app.api.spark.delivery import SIGNATURE_HEADERS, WEBHOOK_PARAMETERS, DryRun, read_delivery
@@ -79,21 +79,15 @@ class RosterAnswer(fields.ContractModel):
     responses=problems(*WEBHOOK_PROBLEMS, CourseNotFoundError, RosterFailedError),
 )
 async def change(
-    request: Request,
-    opened: Opened,
-    held: Held,
-    now: Now,
-    request_id: RequestId,
-    *,
-    dry_run: DryRun = False,
+    request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False
 ) -> Response:
-    delivery = read_delivery(request, opened, held, now=now)
-    settings, sessions, rules = opened.settings, opened.sessions, opened.account_rules
-    if dry_run:
-        rehearsal = await rehearse_receipt(settings, sessions, delivery, rules)
-        return describe_rehearsal(rehearsal, request_id)
-    change, warnings = await receive_roster(settings, sessions, delivery, rules)
-    return JSONResponse(_answer(change, warnings, request_id).model_dump())
+    with read_delivery(request, opened, now=now) as delivery:
+        settings, sessions, rules = opened.settings, opened.sessions, opened.account_rules
+        if dry_run:
+            rehearsal = await rehearse_receipt(settings, sessions, delivery, rules)
+            return describe_rehearsal(rehearsal, request_id)
+        change, warnings = await receive_roster(settings, sessions, delivery, rules)
+        return JSONResponse(_answer(change, warnings, request_id).model_dump())
 
 
 def _answer(

@@ -7,7 +7,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from app import fields, metrics
-from app.api.dependencies import Held, Now, Opened, RequestId
+from app.api.dependencies import Now, Opened, RequestId
 from app.api.described import request_body
 from app.api.problems import problems
 from app.api.spark.delivery import (
@@ -79,18 +79,14 @@ BODIES = {"application/json": SubmissionPayload, "multipart/form-data": Submissi
     responses=REPLAYED | problems(*SUBMISSION_PROBLEMS),
 )
 async def submit(
-    request: Request,
-    opened: Opened,
-    held: Held,
-    now: Now,
-    request_id: RequestId,
-    *,
-    dry_run: DryRun = False,
+    request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False
 ) -> Response:
-    delivery = read_delivery(request, opened, held, now=now, takes_forms=True)
-    if dry_run:
-        return describe_rehearsal(await rehearse_submission(opened.intake, delivery), request_id)
-    recorded = await receive_submission(opened.intake, delivery)
-    if recorded.keeps_files:
-        metrics.UPLOAD_BYTES.inc(sum(file["size"] for file in recorded.body["files"]))
-    return answer_submission(recorded, request_id)
+    with read_delivery(request, opened, now=now, takes_forms=True) as delivery:
+        if dry_run:
+            return describe_rehearsal(
+                await rehearse_submission(opened.intake, delivery), request_id
+            )
+        recorded = await receive_submission(opened.intake, delivery)
+        if recorded.keeps_files:
+            metrics.UPLOAD_BYTES.inc(sum(file["size"] for file in recorded.body["files"]))
+        return answer_submission(recorded, request_id)

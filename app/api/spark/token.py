@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from app.api.dependencies import Held, Now, Opened, RequestId, parse_json, read_body
+from app.api.dependencies import Now, Opened, RequestId, parse_json, read_body
 from app.api.described import json_body
 from app.api.failures import is_limited
 from app.api.problems import problems
@@ -49,9 +49,9 @@ COOKIES: dict[int | str, dict[str, Any]] = {
     openapi_extra=json_body(CodeExchange),
 )
 async def exchange_code(
-    request: Request, opened: Opened, held: Held, now: Now, request_id: RequestId
+    request: Request, opened: Opened, now: Now, request_id: RequestId
 ) -> Response:
-    body = await read_body(request, held, max_bytes=MAX_BODY_BYTES)
+    body = await read_body(request, max_bytes=MAX_BODY_BYTES)
     secret = _parse_code(request, body)
     if opened.issuer is None:
         raise SsoNotConfiguredError
