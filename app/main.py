@@ -42,7 +42,9 @@ from app.api.spark.submission import router as spark_submission
 from app.api.spark.token import router as spark_token
 from app.database import connections_in_use, create_engine, open_sessions
 from app.deliveries.hold_body import BodyBudget
+from app.files.places import Places
 from app.files.spool import Spool
+from app.files.waiting_room import WaitingRoom
 from app.limits import Limits
 from app.logs import configure_logs
 from app.settings import Settings, SettingsError, load_settings
@@ -75,6 +77,8 @@ ROUTERS = (
     health,
     observed,
 )
+
+STUDENT_PLACES = 2  # for the uploads of one student (DESIGN R44)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -130,6 +134,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     failure_events = FailureEvents(sessions)
     limits = Limits(settings.rate_limit_storage_uri.get_secret_value())
     tombstones = Tombstones()
+    known = asyncio.Semaphore(settings.max_concurrent_uploads)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
         bucket = await stack.enter_async_context(open_bucket(settings))
@@ -142,16 +147,21 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
                 settings=settings,
                 sessions=sessions,
                 bucket=bucket,
+                waiting_room=WaitingRoom(),
                 spool=Spool(settings.spool_max_bytes),
-                slots=asyncio.Semaphore(settings.max_concurrent_uploads),
+                places=Places(known),
                 tombstones=tombstones,
             ),
             body_budget=BodyBudget(settings.body_budget_bytes),
             # What is read of one may need four times its bytes until it is saved.
             large_saves=asyncio.Semaphore(1),
             account_rules=AccountRules(settings.sso_link_by_email, tombstones),
-            # However slow the students' own uploads are, most slots are left to Spark.
-            editor_slots=asyncio.Semaphore(-(-settings.max_concurrent_uploads // 4)),
+            # However slow the students' own uploads are, most places are left to Spark.
+            editor_places=Places(
+                asyncio.Semaphore(-(-settings.max_concurrent_uploads // 4)),
+                known,
+                each=STUDENT_PLACES,
+            ),
             limits=limits,
             launch_keys=_keys(*settings.sso_secrets),
             issuer=_issuer(settings),

@@ -1,6 +1,5 @@
 """What an endpoint may ask for: the resources of this process, the moment, the body."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from app.database import Sessions
 from app.deliveries.hold_body import BodyBudget, HeldBody
 from app.deliveries.pace import PacedBody, read_all
 from app.errors import JsonInvalidError, MediaTypeUnsupportedError
+from app.files.places import Places
 from app.limits import Limits
 from app.settings import Settings
 from app.signing import TokenKey
@@ -40,7 +40,7 @@ class Resources:
     body_budget: BodyBudget
     large_saves: asyncio.Semaphore
     account_rules: AccountRules
-    editor_slots: asyncio.Semaphore
+    editor_places: Places
     limits: Limits
     launch_keys: Sequence[TokenKey]
     issuer: TokenIssuer | None

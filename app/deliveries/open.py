@@ -23,12 +23,13 @@ class Delivery:
     """One request of Spark to a webhook, as it arrives: its body and headers, and the moment and
     ids from the edge.
 
-    `length` is what the sender announced, or None if the body is chunked. `elapsed` gives the
-    seconds since it came. `count_message` is told of each authentic message and raises
-    RateLimitedError for one too many.
+    `address` is the client's, and `length` what it announced, or None if the body is chunked.
+    `elapsed` gives the seconds since it came. `count_message` is told of each authentic message and
+    raises RateLimitedError for one too many.
     """
 
     route: str
+    address: str
     body: AsyncIterable[bytes]
     held: HeldBody
     length: int | None

@@ -1,27 +1,13 @@
-"""A transfer's place among the few of this process, and its leases while its bytes arrive."""
+"""A transfer's leases while its bytes arrive."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from app import metrics
 from app.database import FAILURES
-from app.errors import AccountInactiveError, OverloadedError
+from app.errors import AccountInactiveError
 
 RENEWALS_PER_LEASE = 3
-
-
-@asynccontextmanager
-async def upload_slot(*slots: asyncio.Semaphore) -> AsyncIterator[None]:
-    """One of each. Raises OverloadedError when there is none."""
-    async with AsyncExitStack() as stack:
-        for each in slots:
-            if each.locked():
-                raise OverloadedError
-            await stack.enter_async_context(each)
-        with metrics.UPLOADS_RUNNING.track_inprogress():
-            yield
 
 
 class Renewal:

@@ -1,11 +1,12 @@
 """Files that arrive before their metadata wait on disk until the signature is known (DESIGN R10).
 
 The temporary files have no name, so a crash leaves none behind; a quota bounds what all requests
-of this process may put there.
+of this process may put there, and who wants more than is left takes it from who has too much (R44).
 """
 
 import asyncio
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import IO
 
 from app.errors import OverloadedError
 from app.files.multipart import FormPart
+from app.files.waiting_room import Stay
 
 READ_BYTES = 256 * 1024
 
@@ -36,31 +38,62 @@ class Spool:
     """The disk that early files of this process may use."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._free_bytes = max_bytes
+        self._max_bytes = self._free_bytes = max_bytes
+        self._shares: list[SpoolShare] = []  # in the order they came
 
     @contextmanager
-    def open(self) -> "Iterator[SpoolShare]":
-        share = SpoolShare(self)
+    def open(self, stay: Stay) -> "Iterator[SpoolShare]":
+        share = SpoolShare(self, stay)
+        self._shares.append(share)
         try:
             yield share
         finally:
+            self._shares.remove(share)
             share.close()
 
-    def take(self, size: int) -> None:
-        if size > self._free_bytes:
-            raise OverloadedError
+    def take(self, size: int, share: "SpoolShare") -> None:
+        """Raises OverloadedError."""
+        while size > self._free_bytes:
+            self._make_room(share)
         self._free_bytes -= size
 
     def give_back(self, size: int) -> None:
         self._free_bytes += size
 
+    def _make_room(self, asking: "SpoolShare") -> None:
+        """End a slow form, or else the oldest of another address that holds more than half.
+
+        Raises OverloadedError when there is none. A form that is known keeps what it has.
+        """
+        held: Counter[str] = Counter()
+        for share in self._shares:
+            held[share.stay.address] += share.taken
+        others = [
+            share
+            for share in self._shares
+            if share is not asking and share.taken and not share.stay.is_over
+        ]
+        slow = [share for share in others if share.stay.is_slow]
+        greedy = [
+            share
+            for share in others
+            if share.stay.address != asking.stay.address
+            and held[share.stay.address] > self._max_bytes / 2
+        ]
+        if not (slow or greedy):
+            raise OverloadedError
+        ended = max(slow or greedy, key=lambda share: held[share.stay.address])
+        ended.stay.end()
+        ended.close()
+
 
 class SpoolShare:
     """The early files of one request; closing it frees their disk."""
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, stay: Stay) -> None:
+        self.stay = stay
+        self.taken = 0
         self._spool = spool
-        self._taken = 0
         self._files: list[IO[bytes]] = []
 
     async def keep(self, part: FormPart) -> SpooledPart:
@@ -68,14 +101,17 @@ class SpoolShare:
         file = tempfile.TemporaryFile(prefix="spark-")  # noqa: SIM115 - closed with the share
         self._files.append(file)
         async for chunk in part:
-            self._spool.take(len(chunk))
-            self._taken += len(chunk)
+            if self.stay.is_over:  # and its files are closed
+                raise OverloadedError
+            self._spool.take(len(chunk), self)
+            self.taken += len(chunk)
             await _on_disk(file.write, chunk)
         await _on_disk(file.flush)
         return SpooledPart(part.name, part.filename, part.content_type, file)
 
     def close(self) -> None:
-        self._spool.give_back(self._taken)
+        self._spool.give_back(self.taken)
+        self.taken = 0
         for file in self._files:
             with suppress(OSError):  # what a full disk did not take is written again here
                 file.close()

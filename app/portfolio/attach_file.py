@@ -5,8 +5,8 @@ wrong, nothing of the file stays; what a crash leaves, the sweep finds.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -27,7 +27,7 @@ from app.errors import (
 )
 from app.evidence.documents import file_members
 from app.files.form_headers import parse_boundary
-from app.files.kept_alive import Renewal, upload_slot
+from app.files.kept_alive import Renewal
 from app.files.multipart import MultipartLimits, read_parts
 from app.files.store_file import Destination, store_file
 from app.files.uploads import (
@@ -53,15 +53,15 @@ FORM_BYTES = 64 * 1024  # around the file
 class FileForm:
     """A form with one file, on its way in; `length` is what its sender announced.
 
-    `count_upload` raises RateLimitedError for one too many of this student's; `slots` are those of
-    this process for all uploads, and the few of them that editors may hold.
+    `count_upload` raises RateLimitedError for one too many of this student's; in its `place` it may
+    come, once it is there.
     """
 
     body: PacedBody
     content_type: str
     length: int | None
     max_bytes: int
-    slots: Sequence[asyncio.Semaphore]
+    place: AbstractAsyncContextManager[None]
     count_upload: Callable[[], Awaitable[None]]
 
 
@@ -79,7 +79,7 @@ async def attach_file(
     await form.count_upload()
     upload_id = editor.new_id()
     try:
-        async with upload_slot(*form.slots):
+        async with form.place:
             file = await _store(destination, form, upload_id, kind=kind)
             version = await _record(destination, file, block_id, editor)
     except BaseException as failure:

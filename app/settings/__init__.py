@@ -151,7 +151,9 @@ class Settings(BaseSettings):
     max_files: int = Field(20, ge=1, description="Most files of one submission.")
     max_parts: int = Field(100, ge=1, description="Most parts of one multipart body.")
     max_concurrent_uploads: int = Field(
-        32, ge=1, description="Uploads at once, a quarter of them students' own; more are 503."
+        32,
+        ge=1,
+        description="Uploads at once, a quarter of them students' own; more wait, then are 503.",
     )
     spool_max_bytes: int = Field(
         512 * MEBIBYTE,

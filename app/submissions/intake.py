@@ -1,7 +1,7 @@
 """How a delivery of homework is opened: its signed message, and the files of a form."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,7 +11,6 @@ from app.deliveries.open import Delivery, begin_body, open_delivery
 from app.deliveries.pace import read_all
 from app.deliveries.payload import beside_if_large
 from app.files.form_headers import parse_boundary
-from app.files.kept_alive import upload_slot
 from app.files.multipart import FormPart, MultipartLimits, read_parts
 from app.files.spool import SpooledPart, SpoolShare
 from app.files.store_file import NamedPart
@@ -39,10 +38,13 @@ async def open_form(
     body = begin_body(settings, delivery)
     boundary = parse_boundary(delivery.content_type)
     parts = read_parts(body, boundary=boundary, limits=form_limits(settings))
-    with intake.spool.open() as share:
-        async with upload_slot(intake.slots), aclosing(parts):
+    stay = intake.waiting_room.stay(delivery.address, lambda: body.received_bytes)
+    async with AsyncExitStack() as spooled, aclosing(parts):
+        async with stay as waiting:
+            share = spooled.enter_context(intake.spool.open(waiting))
             early, raw = await _read_metadata(parts, share, delivery.held, settings.max_json_bytes)
             entry = await open_delivery(settings, delivery, raw, body)
+        async with intake.places.take():
             yield entry, form_files(early, parts, entry.tally)
 
 

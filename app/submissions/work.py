@@ -1,6 +1,5 @@
 """A submission being handled: with what, which message, and by whom."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +8,9 @@ from uuid import UUID
 from app.accounts.tombstones import Tombstones
 from app.database import Sessions
 from app.deliveries.inbox import Entry
+from app.files.places import Places
 from app.files.spool import Spool
+from app.files.waiting_room import WaitingRoom
 from app.settings import Settings
 from app.storage.bucket import Bucket
 from app.submissions.idempotency import Claim
@@ -23,8 +24,9 @@ class Intake:
     settings: Settings
     sessions: Sessions
     bucket: Bucket
+    waiting_room: WaitingRoom
     spool: Spool
-    slots: asyncio.Semaphore
+    places: Places
     tombstones: Tombstones
 
     @property

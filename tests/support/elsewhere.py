@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import httpx
 
@@ -28,3 +29,9 @@ async def run_elsewhere(settings: Settings, **changes: object) -> AsyncIterator[
     ):
         spark = Spark(client, settings.spark_sso_secret, settings.spark_webhook_secret)
         yield Elsewhere(running, spark)
+
+
+def change_intake(running: Running, **changes: Any) -> None:
+    """Of what the application has opened for submissions; for what is no setting."""
+    opened = running.app.state.resources
+    running.app.state.resources = replace(opened, intake=replace(opened.intake, **changes))

@@ -96,7 +96,7 @@ def _form(request: Request, opened: Resources, user_id: UUID) -> FileForm:
         content_type=request.headers.get("content-type", ""),
         length=int(length) if length.isascii() and length.isdecimal() else None,
         max_bytes=settings.max_evidence_file_bytes,
-        slots=(opened.editor_slots, opened.intake.slots),
+        place=opened.editor_places.take(user_id),
         count_upload=partial(
             opened.limits.count_success_of_hour,
             router.prefix,

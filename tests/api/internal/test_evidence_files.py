@@ -1,7 +1,8 @@
 """Files of evidence blocks: added, replaced, taken away, and what is left of them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 from sqlalchemy import delete, select
 
 from app.database import Sessions
+from app.files.places import Places
+from app.main import STUDENT_PLACES
 from app.models import QuestTaskCompletion, Upload, UserQuestTask
 from app.settings import Settings
 from app.worker import sweep
@@ -401,7 +404,14 @@ async def test_nor_does_one_that_names_the_file_before(desk: Desk, row: str) -> 
     assert (await desk.browser.get(file["url"])).content == samples.gif()
 
 
-async def test_slow_uploads_of_students_leave_most_slots_to_spark(
+def hasten(running: Running, *, students: int, wait_seconds: float) -> None:
+    """So many places for uploads of students, and nobody waits long for one."""
+    opened = running.app.state.resources
+    places = Places(asyncio.Semaphore(students), each=STUDENT_PLACES, wait_seconds=wait_seconds)
+    running.app.state.resources = replace(opened, editor_places=places)
+
+
+async def test_slow_uploads_of_students_leave_most_places_to_spark(
     settings: Settings,
     sessions: Sessions,
     desk: Desk,
@@ -415,11 +425,74 @@ async def test_slow_uploads_of_students_leave_most_slots_to_spark(
         run_app(four) as running,
         half_an_upload(desk, block_id, running, sessions, student),
         httpx.AsyncClient(base_url=running.url, trust_env=False) as browser,
+        asyncio.TaskGroup() as tasks,
     ):
-        refused = await replace(desk, browser=browser).upload(block_id, REPORT)
-        assert_problem(refused, 503, "overloaded")
+        waiting = tasks.create_task(replace(desk, browser=browser).upload(block_id, REPORT))
         lms = Spark(browser, spark.sso_secret, spark.webhook_secret)
         body_of(await lms.submit_form(submission(student, assignment), PICTURE))
+        assert not waiting.done()
+        waiting.cancel()
+
+
+@pytest.mark.parametrize("uploads", [STUDENT_PLACES, 8], ids="H3-{}".format)
+async def test_slow_uploads_of_one_student_leave_places_to_others(
+    settings: Settings,
+    sessions: Sessions,
+    desk: Desk,
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+    *,
+    uploads: int,
+) -> None:
+    block_id = await add_block(desk, "document")
+    other = await spark.sign_in()
+    handed_in = body_of(await spark.submit_form(submission(other, assignment), PICTURE))
+    async with AsyncExitStack() as stack:
+        running = await stack.enter_async_context(run_app(settings))
+        for _ in range(uploads):
+            slow = half_an_upload(desk, block_id, running, sessions, student)
+            await stack.enter_async_context(slow)
+        browser = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=running.url, trust_env=False)
+        )
+        theirs = desk_of(browser, other, handed_in["task_id"])
+        body_of(await theirs.upload(await add_block(theirs, "document"), REPORT))
+
+
+async def test_h3_a_students_third_upload_waits_for_a_place(
+    settings: Settings, sessions: Sessions, desk: Desk, student: SignedIn
+) -> None:
+    block_id = await add_block(desk, "document")
+    async with (
+        run_app(settings) as running,
+        httpx.AsyncClient(base_url=running.url, trust_env=False) as browser,
+        half_an_upload(desk, block_id, running, sessions, student),
+    ):
+        async with half_an_upload(desk, block_id, running, sessions, student):
+            third = replace(desk, browser=browser).upload(block_id, REPORT)
+            waiting = asyncio.create_task(third)
+            await asyncio.wait([waiting], timeout=0.3)
+            assert not waiting.done()
+        body_of(await waiting)
+
+
+async def test_h3_a_students_third_upload_that_waited_in_vain_comes_again(
+    settings: Settings, sessions: Sessions, desk: Desk, student: SignedIn
+) -> None:
+    block_id = await add_block(desk, "document")
+    async with (
+        run_app(settings) as running,
+        httpx.AsyncClient(base_url=running.url, trust_env=False) as browser,
+    ):
+        hasten(running, students=8, wait_seconds=0.1)
+        async with (
+            half_an_upload(desk, block_id, running, sessions, student),
+            half_an_upload(desk, block_id, running, sessions, student),
+        ):
+            refused = await replace(desk, browser=browser).upload(block_id, REPORT)
+            assert_problem(refused, 503, "overloaded")
+            assert int(refused.headers["retry-after"]) > 0
 
 
 # ---------------------------------------------------------------------------- taken away

@@ -14,13 +14,14 @@ import pytest
 from sqlalchemy import text
 
 from app.database import Sessions
+from app.files.places import Places
 from app.files.uploads import sweep_uploads
 from app.settings import Settings
 from app.storage.bucket import Bucket
 from app.storage.store_stream import store_stream
 from tests.support import samples
 from tests.support.bodies import BOUNDARY, Part, cut, form
-from tests.support.elsewhere import Elsewhere, run_elsewhere
+from tests.support.elsewhere import Elsewhere, change_intake, run_elsewhere
 from tests.support.problems import assert_problem
 from tests.support.running import Running
 from tests.support.spark import FORM, SUBMISSION, Assignment, SignedIn, Spark, submission
@@ -986,21 +987,56 @@ async def test_a_file_that_a_sweeper_has_just_claimed_is_not_recorded(
     assert await kept(sessions, student.user_id) == NOTHING
 
 
-async def test_more_uploads_at_once_than_allowed_are_told_to_come_again(
+@asynccontextmanager
+async def taken_place(
+    settings: Settings, student: SignedIn, assignment: Assignment, sessions: Sessions
+) -> AsyncIterator[tuple[Elsewhere, Wire, bytes]]:
+    """The only one for a form: it is held by a sender who has not sent the rest of it yet."""
+    raw = metadata(student, assignment)
+    body = form(described(raw), *notes_of(MEBIBYTE))
+    async with (
+        run_elsewhere(settings, max_concurrent_uploads=1) as elsewhere,
+        half_sent(elsewhere.running, elsewhere.spark, body, raw) as (wire, rest),
+    ):
+        await eventually(is_streaming(sessions, student))
+        yield elsewhere, wire, rest
+
+
+async def test_h3_a_form_that_finds_no_place_waits_for_one(
     settings: Settings, student: SignedIn, assignment: Assignment, sessions: Sessions
 ) -> None:
     raw = metadata(student, assignment)
-    body = form(described(raw), *notes_of(MEBIBYTE))
-    async with run_elsewhere(settings, max_concurrent_uploads=1) as elsewhere:
-        spark = elsewhere.spark
-        async with half_sent(elsewhere.running, spark, body, raw) as (wire, rest):
-            await eventually(is_streaming(sessions, student))
-            refused = await spark.submit_form(submission(student, assignment), PICTURE)
-            assert_problem(refused, 503, "overloaded")
-            text_only = await spark.submit(submission(student, assignment))
-            assert text_only.status_code == 200
-            await wire.send(rest)
-            assert (await wire.read_answer()).status_code == 200
+    body = form(described(raw), PICTURE)
+    async with (
+        taken_place(settings, student, assignment, sessions) as (elsewhere, holder, rest),
+        connect(elsewhere.running) as waiting,
+    ):
+        await waiting.send_head(
+            f"Content-Type: {FORM}",
+            f"Content-Length: {len(body)}",
+            f"X-Spark-Signature: {elsewhere.spark.sign(raw)}",
+            "Expect: 100-continue",
+        )
+        assert (await waiting.read_head()).status_code == 100
+        await waiting.send(body)
+        text_only = await elsewhere.spark.submit(submission(student, assignment))
+        assert text_only.status_code == 200
+        await holder.send(rest)
+        assert (await holder.read_answer()).status_code == 200
+        assert bytes_of(await waiting.read_answer()) == as_received(PICTURE)
+
+
+async def test_h3_a_form_that_waited_in_vain_is_told_to_come_again(
+    settings: Settings, student: SignedIn, assignment: Assignment, sessions: Sessions
+) -> None:
+    async with taken_place(settings, student, assignment, sessions) as (elsewhere, holder, rest):
+        none = Places(asyncio.Semaphore(0), wait_seconds=0.1)
+        change_intake(elsewhere.running, places=none)
+        refused = await elsewhere.spark.submit_form(submission(student, assignment), PICTURE)
+        assert_problem(refused, 503, "overloaded")
+        assert int(refused.headers["retry-after"]) > 0
+        await holder.send(rest)
+        assert (await holder.read_answer()).status_code == 200
 
 
 # ---------------------------------------------------------------------------- storage down

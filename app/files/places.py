@@ -1,0 +1,47 @@
+"""Places for what this process does at once: who finds none waits a while, in turn (DESIGN R44)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Hashable
+from contextlib import AsyncExitStack, asynccontextmanager
+from weakref import WeakValueDictionary
+
+from app import metrics
+from app.errors import OverloadedError
+
+WAIT_SECONDS = 20
+
+
+class Places:
+    """A place is one of each of these; one holder has at most `each`, where that is given."""
+
+    def __init__(
+        self,
+        *shared: asyncio.Semaphore,
+        each: int | None = None,
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
+        self._shared = shared
+        self._each = each
+        self._wait_seconds = wait_seconds
+        # A holder who has no place and waits for none is forgotten.
+        self._own: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def take(self, holder: Hashable = None) -> AsyncIterator[None]:
+        """Raises OverloadedError for who waited in vain."""
+        # One's own come first, so that who waits for them keeps no other from a place.
+        needed = [*self._own_of(holder), *self._shared]
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self._wait_seconds):
+                    for semaphore in needed:
+                        await stack.enter_async_context(semaphore)
+            except TimeoutError:
+                raise OverloadedError from None
+            with metrics.UPLOADS_RUNNING.track_inprogress():
+                yield
+
+    def _own_of(self, holder: Hashable) -> list[asyncio.Semaphore]:
+        if self._each is None:
+            return []
+        return [self._own.setdefault(holder, asyncio.Semaphore(self._each))]
