@@ -21,9 +21,11 @@ class Connection:
         self._writer = writer
 
     @classmethod
-    async def open(cls, url: str) -> Self:
-        address = urlsplit(url)
-        return cls(*await asyncio.open_connection(address.hostname, address.port))
+    async def open(cls, url: str, *, source: str | None = None) -> Self:
+        """From this address, or any."""
+        address, local = urlsplit(url), (source, 0) if source else None
+        opened = await asyncio.open_connection(address.hostname, address.port, local_addr=local)
+        return cls(*opened)
 
     async def call(self, request: bytes) -> tuple[int, bytes]:
         """Status and body of an answer with a length, or without a body."""

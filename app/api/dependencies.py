@@ -1,5 +1,6 @@
 """What an endpoint may ask for: the resources of this process, the moment, the body."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass

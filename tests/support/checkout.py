@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -64,14 +64,14 @@ class Checkout:
                     process.kill()
 
     @contextmanager
-    def serve(self, **variables: str) -> Iterator["Serving"]:
-        """A service on a free port, ready to answer."""
+    def serve(self, *, within: Sequence[str] = (), **variables: str) -> Iterator["Serving"]:
+        """A service on a free port, ready to answer; `within` is a command that becomes it."""
         output, errors = self.folder / "serve.out", self.folder / "serve.err"
         with (
             output.open("w") as out,
             errors.open("w") as err,
-            subprocess.Popen(
-                [sys.executable, "-m", "app", "serve", "--port", "0"],
+            subprocess.Popen(  # noqa: S603 - our own commands
+                [*within, sys.executable, "-m", "app", "serve", "--port", "0"],
                 cwd=self.folder,
                 env=_environment() | variables,
                 stdin=subprocess.DEVNULL,
@@ -178,13 +178,15 @@ def make_checkout() -> Iterator[Checkout]:
 
 
 @contextmanager
-def serve_beside(serving: Serving, **variables: str) -> Iterator[Serving]:
+def serve_beside(
+    serving: Serving, *, within: Sequence[str] = (), **variables: str
+) -> Iterator[Serving]:
     """A second service on the servers of this one and with its secrets."""
     with make_checkout() as checkout:
         checkout.local.mkdir(mode=0o700)
         shutil.copy(serving.checkout.local / "secrets.env", checkout.local)
         given = serving.stores.variables | serving.checkout.secrets | variables
-        with checkout.serve(**given) as second:
+        with checkout.serve(within=within, **given) as second:
             yield second
 
 
