@@ -204,6 +204,23 @@ async def test_h3_a_full_spool_has_room_for_another_address(
         assert_problem(ended.result(), 503, "overloaded")
 
 
+async def test_h3_whoever_is_ended_leaves_no_bytes_in_the_spool(
+    settings: Settings, student: SignedIn, assignment: Assignment
+) -> None:
+    """Many at once, each ended by a newcomer somewhere in its file, or for want of disk."""
+    files = form(Part("file", b"calm\n" * (MEBIBYTE // 5), filename="notes.txt"))
+    async with run_elsewhere(settings, spool_max_bytes=3 * MEBIBYTE) as elsewhere:
+        change_intake(elsewhere.running, waiting_room=WaitingRoom(4))
+        answers = await asyncio.gather(
+            *(elsewhere.spark.send_form(files, signature="0" * 64) for _ in range(60))
+        )
+        statuses = {answer.status_code for answer in answers}
+        assert 503 in statuses <= {400, 503}
+        payload = submission(student, assignment)
+        answer = await hand_in_late(elsewhere, HERE, payload, 3 * MEBIBYTE)
+        assert answer.status_code == 200, answer.text
+
+
 @pytest.mark.parametrize(
     ("source", "size", "ended"),
     [(HERE, MEBIBYTE, 0), (THERE, 5 * MEBIBYTE // 2, 2)],
