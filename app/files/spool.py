@@ -61,9 +61,10 @@ class Spool:
         self._free_bytes += size
 
     def _make_room(self, asking: "SpoolShare") -> None:
-        """End a slow form, or else the oldest of another address that holds more than half.
+        """End the largest form of another address that holds more than half, or else of all slow
+        ones that have more than who asks. A form that is known keeps what it has.
 
-        Raises OverloadedError when there is none. A form that is known keeps what it has.
+        Raises OverloadedError when there is none.
         """
         held: Counter[str] = Counter()
         for share in self._shares:
@@ -73,16 +74,16 @@ class Spool:
             for share in self._shares
             if share is not asking and share.taken and not share.stay.is_over
         ]
-        slow = [share for share in others if share.stay.is_slow]
         greedy = [
             share
             for share in others
             if share.stay.address != asking.stay.address
             and held[share.stay.address] > self._max_bytes / 2
         ]
-        if not (slow or greedy):
+        slow = [share for share in others if share.stay.is_slow and share.taken > asking.taken]
+        ended = max(greedy or slow, key=lambda share: share.taken, default=None)
+        if ended is None:
             raise OverloadedError
-        ended = max(slow or greedy, key=lambda share: held[share.stay.address])
         ended.stay.end()
         ended.close()
 
