@@ -334,13 +334,13 @@ def test_the_type_is_compared_without_case_and_may_be_nothing(typ: object) -> No
 
 @pytest.mark.parametrize("jti", [7, 0, "a" * 255, "msg-1"], ids="F18-{!a:.8}".format)
 def test_an_id_of_a_token_may_be_a_number(jti: object) -> None:
-    """One id is one key, however it is spelt, and whoever else is in the token."""
-    keys = {
-        verify_claims(jti=spelt, sub=sub).replay_key
-        for spelt in (jti, str(jti), f" {jti}")
+    """One id of one student is one key, however it is spelt; another student's is another."""
+    keys = [
+        {verify_claims(jti=spelt, sub=sub).replay_key for spelt in (jti, str(jti), f" {jti}")}
         for sub in ("one", "two")
-    }
-    assert len(keys) == 1
+    ]
+    assert [len(of_student) for of_student in keys] == [1, 1]
+    assert keys[0] != keys[1]
 
 
 @pytest.mark.parametrize(
