@@ -1,21 +1,34 @@
 """What an editor saves: the whole document, each block with content that is safe to keep and show.
 
 Text is repaired as everywhere. What only the editor needs (members that begin with `_`, `blob:`
-addresses of its own page) is dropped; links into our bucket become the pointers behind them.
+addresses of its own page) is dropped; links into our bucket become the pointers behind them. What
+is stored already is not judged as new (DESIGN R36): whether it is, is known under the lock.
 """
 
 import json
 import re
 import unicodedata
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+)
 
 from app.deliveries.payload import MomentText, counted_first, read_payload
 from app.errors import FieldInvalidError
-from app.evidence.editor_document import UPDATED_EXAMPLE, VERSION_EXAMPLE
+from app.evidence.editor_document import (
+    UPDATED_EXAMPLE,
+    VERSION_EXAMPLE,
+    EvidenceBlockAnswer,
+)
 from app.evidence.links import json_objects
 from app.storage.bucket import Bucket
 from app.text import clean_text
@@ -106,6 +119,48 @@ class BlockDraft(BaseModel):
         examples=["student"],
     )
 
+    _sent: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _fault: FieldInvalidError | None = PrivateAttr(None)
+    _is_stored: bool = PrivateAttr(default=False)
+
+    def judge(self, bucket: Bucket, *, name: str, max_text_bytes: int) -> None:
+        """Make the content what may be kept of it. Raises FieldInvalidError; a block that may be
+        stored already keeps it for `settle`.
+        """
+        self._sent = self.content
+        try:
+            self.content = _clean(self.content)
+            _check_urls(self.content, bucket, name=f"{name}.url")
+            _check_size(self.content, max_text_bytes, name=name)
+        except FieldInvalidError as fault:
+            if self.id is None:
+                raise
+            self._fault = fault
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether `settle` found it so."""
+        return self._is_stored
+
+    def settle(
+        self,
+        stored: EvidenceBlockAnswer | None,
+        bucket: Bucket,
+        fault: FieldInvalidError | None = None,
+    ) -> None:
+        """What may not be kept stays if it is the block as it was read (DESIGN R36).
+
+        Raises the fault, or what `judge` found, if it is not.
+        """
+        fault = fault or self._fault
+        if fault is None:
+            return
+        if not stored or self.type != stored.block_type:
+            raise fault
+        if not _is_as_read(self._sent, stored.content, bucket):
+            raise fault
+        self.content, self._is_stored = stored.content, True
+
 
 class EvidenceDraft(BaseModel):
     """The document as it shall be; what was read may be sent back. Unknown fields are ignored."""
@@ -156,9 +211,7 @@ def read_draft(raw: bytes, bucket: Bucket, *, max_text_bytes: int) -> EvidenceDr
         if block.id in seen:
             raise FieldInvalidError(name=f"blocks.{place}.id", hint="Two blocks have this id.")
         seen |= {block.id} if block.id else set()
-        block.content = _clean(block.content)
-        _check_urls(block.content, bucket, name=f"blocks.{place}.content.url")
-        _check_size(block.content, max_text_bytes, name=f"blocks.{place}.content")
+        block.judge(bucket, name=f"blocks.{place}.content", max_text_bytes=max_text_bytes)
     return draft
 
 
@@ -182,6 +235,27 @@ def _check_urls(content: dict[str, Any], bucket: Bucket, *, name: str) -> None:
                 part["url"] = _checked_url(url, bucket)
         except (ValueError, AttributeError):
             raise FieldInvalidError(name=name, hint=URL_HINT) from None
+
+
+def _is_as_read(sent: Any, stored: Any, bucket: Bucket) -> bool:
+    """The same, but for links in place of pointers."""
+    if isinstance(sent, dict) and isinstance(stored, dict):
+        return sent.keys() == stored.keys() and all(
+            _is_as_read(value, stored[name], bucket)
+            or (name == "url" and _pointer(value, bucket) == _pointer(stored[name], bucket))
+            for name, value in sent.items()
+        )
+    if isinstance(sent, list) and isinstance(stored, list):
+        pairs = zip(sent, stored, strict=False)
+        return len(sent) == len(stored) and all(_is_as_read(*pair, bucket) for pair in pairs)
+    return bool(sent == stored)
+
+
+def _pointer(url: Any, bucket: Bucket) -> Any:
+    """Behind a link into our bucket; anything else as it is."""
+    with suppress(ValueError):
+        return bucket.reduce(url) if isinstance(url, str) else url
+    return url
 
 
 def _checked_url(url: str, bucket: Bucket) -> str:

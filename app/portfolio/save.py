@@ -42,6 +42,7 @@ async def save_evidence(
     """Raises NotFoundError, EvidenceChangedError, EvidenceEmptyError or FieldInvalidError."""
     async with sessions() as session, session.begin():
         opened = await open_task(session, bucket, task_id, editor)
+        draft = _settle(bucket, opened, draft)
         check_version(opened, draft, bucket)
         await _settle_files(session, bucket, opened, draft)
         await _check_uploaders(session, opened, draft.blocks)
@@ -90,12 +91,25 @@ async def _write(
     return saved, version.released
 
 
+def _settle(bucket: Bucket, opened: OpenEvidence, draft: EvidenceDraft) -> EvidenceDraft:
+    """A copy, in which every block may be kept: it may be tried again on another document.
+
+    Raises FieldInvalidError.
+    """
+    stored = {block.id: block for block in opened.before.blocks}
+    blocks = [block.model_copy() for block in draft.blocks]
+    for block in blocks:
+        block.settle(stored.get(block.id) if block.id else None, bucket)
+    return draft.model_copy(update={"blocks": blocks})
+
+
 async def _settle_files(
     session: Session, bucket: Bucket, opened: OpenEvidence, draft: EvidenceDraft
 ) -> None:
     """A file's name, size and type are those that were found when it came.
 
-    Raises FieldInvalidError for a file that is not this student's, or not this document's.
+    Raises FieldInvalidError for a file that is not this student's, or not this document's, unless
+    a link to it is stored.
     """
     named = object_keys(bucket, (block.content for block in draft.blocks))
     if not named:
@@ -107,13 +121,15 @@ async def _settle_files(
         user_id=opened.editor.user_id,
         document_id=before.document.id if before.document else None,
     )
+    stored = {block.id: block for block in before.blocks}
     allowed = known.keys() | object_keys(bucket, (block.content for block in before.blocks))
     for place, block in enumerate(draft.blocks):
-        for part in json_objects(block.content):
-            object_key = bucket.object_key(part.get("url", ""))
+        for part in () if block.is_stored else json_objects(block.content):
+            object_key = bucket.object_key(str(part.get("url", "")))
             if object_key and object_key not in allowed:
-                raise FieldInvalidError(name=f"blocks.{place}.content.url", hint=URL_HINT)
-            if object_key in known:
+                fault = FieldInvalidError(name=f"blocks.{place}.content.url", hint=URL_HINT)
+                block.settle(stored.get(block.id) if block.id else None, bucket, fault)
+            elif object_key in known:
                 part.update(file_members(bucket, known[object_key]))
 
 
