@@ -1,145 +1,118 @@
 """What a file is, decided by its bytes; its label and its name are only hints (SECURITY D10).
 
 Files stream through, so there are two steps: `detect_type` needs the first HEAD_BYTES, and a
-`Check` sees everything, keeping 1 MiB at most, for what only the whole file can tell.
-Nothing is ever unpacked. What is not recognised as one of the allowed types is refused.
+`Check` sees everything, for what only the whole file can tell (DESIGN R30). What is not recognised
+as one of the allowed types is refused.
 """
 
 import os
 import re
-from dataclasses import dataclass
-from functools import cache
+import struct
+from collections.abc import Callable, Collection
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from app.errors import FileTypeNotAllowedError
+from app.files.compound_check import WordCheck
 from app.files.content_checks import (
-    ALLOWED_HINT,
+    UNKNOWN,
     UTF16_MARKS,
     Check,
-    DocxCheck,
+    JpegCheck,
+    Mp3Check,
+    PdfCheck,
     TextCheck,
-    WordCheck,
+    WebmSoundCheck,
 )
+from app.files.file_types import (
+    DOCX,
+    JPEG,
+    MP3,
+    NOT_TEXT_EXTENSIONS,
+    ODP,
+    ODS,
+    ODT,
+    PDF,
+    PPTX,
+    TEXT,
+    TYPES,
+    WEBM,
+    WORD,
+    XLSX,
+    FileType,
+    allowed_hint,
+    is_allowed,
+)
+from app.files.iso_media import detect_iso_media, has_boxes
+from app.files.package_checks import OpenDocumentCheck, OpenXmlCheck
+from app.settings import DEFAULT_FAMILIES, FileFamily
 
 if TYPE_CHECKING:
     from magic import Magic
-
-
-@dataclass(frozen=True)
-class FileType:
-    """Objects are stored under `extension`; the other ones may stand in a sender's name."""
-
-    media_type: str
-    extension: str
-    other_extensions: tuple[str, ...] = ()
-
-    @property
-    def extensions(self) -> tuple[str, ...]:
-        return (self.extension, *self.other_extensions)
-
-
-TEXT = FileType("text/plain", "txt")
-WORD = FileType("application/msword", "doc", ("dot",))
-DOCX = FileType("application/vnd.openxmlformats-officedocument.wordprocessingml.document", "docx")
-
-ALLOWED_TYPES = (
-    FileType("image/jpeg", "jpg", ("jpeg", "jpe", "jfif")),
-    FileType("image/png", "png"),
-    FileType("image/gif", "gif"),
-    FileType("image/webp", "webp"),
-    FileType("image/heic", "heic", ("heif", "hif", "heics")),
-    FileType("image/heif", "heif", ("heic", "hif", "heifs")),
-    FileType("video/mp4", "mp4", ("m4v",)),
-    FileType("video/quicktime", "mov", ("qt",)),
-    FileType("video/x-msvideo", "avi"),
-    FileType("application/pdf", "pdf"),
-    WORD,
-    DOCX,
-    TEXT,
-)
-
-_OTHER_NOT_TEXT = (
-    "docm dotm dotx xls xlsx xlsm xlsb ppt pptx pptm pps ppsx odt ods odp rtf epub pages numbers"
-    " key zip rar 7z gz bz2 xz tar jar apk dmg iso mp3 m4a aac wav ogg flac mkv webm 3gp wmv mpg"
-    " mpeg avif bmp tif tiff ico psd raw dng"
-)
-# Nobody keeps plain text under these: an empty file of such a name lost its content on the way.
-NOT_TEXT_EXTENSIONS = frozenset(_OTHER_NOT_TEXT.split()) | {
-    extension
-    for file_type in ALLOWED_TYPES
-    if file_type is not TEXT
-    for extension in file_type.extensions
-}
 
 HEAD_BYTES = 8192
 PDF_HEADER_WITHIN_BYTES = 1024
 
 MARKUP_HINT = "Web pages, SVG, XML and PHP are not accepted: send a PDF or plain text."
-ENCRYPTED_HINT = "Save the document without a password and send it again."
 EMPTY_HINT = (
     "The file is empty. If it is kept in a cloud drive, download it to the device before sending."
 )
 
 
-def detect_type(head: bytes, *, filename: str) -> FileType:
+def detect_type(
+    head: bytes, *, filename: str, families: Collection[FileFamily] = DEFAULT_FAMILIES
+) -> FileType:
     """The type of a file by its first HEAD_BYTES (all of it when it is shorter).
 
-    Raises FileTypeNotAllowedError. Word documents and text still need their Check.
+    Raises FileTypeNotAllowedError. Its Check has still to see the whole.
     """
-    if not head:
-        return _type_of_nothing(filename)
-    detected = _sniff(head)
-    if file_type := _TYPES.get(detected):
+    detected = _sniff(head, filename) if head else _type_of_nothing(filename)
+    file_type = TYPES.get(detected)
+    if file_type and is_allowed(file_type, families):
         return file_type
-    raise FileTypeNotAllowedError(detected=detected, hint=_HINTS.get(detected, ALLOWED_HINT))
+    hint = _HINTS.get(detected) or allowed_hint(families)
+    raise FileTypeNotAllowedError(detected=detected, hint=hint)
 
 
-def begin_check(file_type: FileType, head: bytes) -> Check:
+def begin_check(
+    file_type: FileType, head: bytes, *, families: Collection[FileFamily] = DEFAULT_FAMILIES
+) -> Check:
     """What a file of this type still has to show, begun with its head."""
-    check = Check()
-    if file_type == TEXT:
-        check = TextCheck(head)
-    elif file_type == WORD:
-        check = WordCheck()
-    elif file_type == DOCX:
-        check = DocxCheck()
+    check = _CHECKS[file_type](head) if file_type in _CHECKS else Check()
+    check.hint = allowed_hint(families)
     check.feed(head)
     return check
 
 
-_TYPES = {file_type.media_type: file_type for file_type in ALLOWED_TYPES}
-_HINTS = {
-    "text/html": MARKUP_HINT,
-    "image/svg+xml": MARKUP_HINT,
-    "text/xml": MARKUP_HINT,
-    "text/x-php": MARKUP_HINT,
-    "application/encrypted": ENCRYPTED_HINT,
-}
+_OPEN_DOCUMENT = (ODT, ODS, ODP)
+_CHECKS: dict[FileType, Callable[[bytes], Check]] = (
+    {TEXT: TextCheck, WORD: WordCheck, JPEG: JpegCheck, MP3: Mp3Check}
+    | {PDF: lambda _: PdfCheck(), WEBM: lambda _: WebmSoundCheck()}
+    | {known: partial(OpenXmlCheck, known) for known in (DOCX, PPTX, XLSX)}
+    | {known: partial(OpenDocumentCheck, known) for known in _OPEN_DOCUMENT}
+)
 
-_ZIP = b"PK\x03\x04"
-_OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
-# What libmagic calls a container whose head does not tell its kind: the Check decides.
-_UNNAMED = {"application/octet-stream", "text/plain"}
-_MAYBE_DOCX = _UNNAMED | {"application/zip", DOCX.media_type}
-_MAYBE_WORD = _UNNAMED | {
-    "application/CDFV2",
-    "application/x-ole-storage",
-    "application/vnd.ms-office",
-    WORD.media_type,
+_HINTS = dict.fromkeys(("text/html", "image/svg+xml", "text/xml", "text/x-php"), MARKUP_HINT) | {
+    "application/x-empty": EMPTY_HINT
 }
 
 
-def _type_of_nothing(filename: str) -> FileType:
+def _type_of_nothing(filename: str) -> str:
     _, dot, extension = filename.rpartition(".")
-    if dot and extension.strip().lower() in NOT_TEXT_EXTENSIONS:
-        raise FileTypeNotAllowedError(detected="application/x-empty", hint=EMPTY_HINT)
-    return TEXT
+    is_lost = dot and extension.strip().lower() in NOT_TEXT_EXTENSIONS
+    return "application/x-empty" if is_lost else TEXT.media_type
 
 
-def _sniff(head: bytes) -> str:
+def _sniff(head: bytes, filename: str) -> str:
     """The media type, by the first rule that knows. The order is what makes polyglots harmless."""
-    return _markup(head) or _text(head) or _iso_media(head) or _by_libmagic(head)
+    return (
+        _markup(head)
+        or _text(head)
+        or detect_iso_media(head)
+        or _container(head, filename)
+        or _by_libmagic(head)
+    )
 
 
 # What a browser would render, and other text that is more than text.
@@ -154,8 +127,15 @@ _MARKUP = (
     ),
     ("text/x-php", re.compile(r"<\?(?:php\b|=)")),
     ("text/xml", re.compile(r"<\?xml\b")),
-    # Only shells: `#!/usr/bin/env python3` is how homework in Python begins.
-    ("text/x-shellscript", re.compile(r"#!.*\b(?:ba|da|a|k|z|c|tc|fi|pw)?sh\b")),
+    # Only shells, and only a whole word or the end of a path: homework in Python begins like that
+    # as well, with `#!/usr/bin/env python3` or `#!/opt/ash/bin/python`.
+    (
+        "text/x-shellscript",
+        re.compile(
+            r"#!(?:.*[\s/\\=\"'])?(?:rba|ba|da|a|k|mk|z|c|tc|fi|pw|r)?sh[\d.-]*(?:\.exe)?"
+            r"(?=[\s\"']|\Z)"
+        ),
+    ),
     ("text/rtf", re.compile(r"\{\\rtf")),
     ("application/postscript", re.compile(r"%!ps")),
 )
@@ -170,66 +150,121 @@ def _markup(head: bytes) -> str | None:
 
 
 _PDF_LINE = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?|[\r\n])[ \t]*+%PDF-\d")
+# Writers put four letters beyond ASCII behind the mark, for it to be taken for binary.
+_PDF_PROOF = re.compile(rb" obj|startxref|%PDF-\d\.\d\s+%[\x80-\xff]{4}")
+
+
+def _is_pdf(head: bytes) -> bool:
+    return bool(_PDF_LINE.search(head, 0, PDF_HEADER_WITHIN_BYTES))
 
 
 def _text(head: bytes) -> str | None:
-    """Text, or a GIF or PDF in text characters alone, as polyglots with JavaScript are."""
+    """Text, or a GIF or PDF in text characters alone; text may quote their marks."""
     check = TextCheck(head)
     check.feed(head)
-    if check.binary:
+    if check.is_binary or _begins_binary(head, check):
         return None
-    if head.startswith((b"GIF87a", b"GIF89a")):
+    if _is_gif(head):
         return "image/gif"
-    is_pdf = _PDF_LINE.search(head, 0, PDF_HEADER_WITHIN_BYTES)
-    return "application/pdf" if is_pdf else TEXT.media_type
+    is_pdf = _is_pdf(head) and _PDF_PROOF.search(head)
+    return PDF.media_type if is_pdf else TEXT.media_type
 
 
-# Major brands of ISO media files. libmagic takes those of cameras (MSNV, XAVC) for audio or for
-# nothing, and an AVIF or HEIC that calls itself mif1 for plain HEIF.
-_BRANDS = (
-    dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "image/heic")
-    | dict.fromkeys((b"mif1", b"msf1"), "image/heif")
-    | dict.fromkeys((b"avif", b"avis"), "image/avif")
-    | dict.fromkeys((b"isom", b"mp41", b"mp42", b"avc1", b"dash", b"mmp4"), "video/mp4")
-    | dict.fromkeys((b"M4V ", b"M4VH", b"M4VP", b"f4v ", b"MSNV", b"XAVC"), "video/mp4")
-    | dict.fromkeys((b"iso%d" % version for version in range(2, 10)), "video/mp4")
-    | {b"qt  ": "video/quicktime"}
+def _begins_binary(head: bytes, check: TextCheck) -> bool:
+    """Whether what could be text, but for its beginning, begins with a mark of something else."""
+    if not check.decodes or head.startswith(_ZIP):
+        return head.startswith((_JPEG, _ZIP))
+    if check.is_plain or head.startswith(UTF16_MARKS):
+        return False
+    detected = _libmagic().from_buffer(head)
+    return detected != UNKNOWN and not detected.startswith("text/")
+
+
+_GIF_SCREEN = struct.Struct("<6s2xxxBxx")
+_GIF_EXTENSION = re.compile(rb"![\x01\xf9\xfe\xff].", re.DOTALL)
+_GIF_PICTURE = re.compile(rb",.{8}(.)", re.DOTALL)
+_GIF_CODE_SIZE = re.compile(rb"[\x01-\x0b]")
+
+
+def _is_gif(head: bytes) -> bool:
+    """GIF89a sections 18 to 24: the screen, its colours, and a picture or an extension."""
+    if not head.startswith((b"GIF87a", b"GIF89a")) or len(head) < _GIF_SCREEN.size:
+        return False
+    at = _GIF_SCREEN.size + _colours_bytes(head[10])
+    if picture := _GIF_PICTURE.match(head, at):
+        return bool(_GIF_CODE_SIZE.match(head, picture.end() + _colours_bytes(picture[1][0])))
+    return bool(_GIF_EXTENSION.match(head, at))
+
+
+def _colours_bytes(flags: int) -> int:
+    """The size of the colour table that is announced by its highest bit."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+_ZIP = b"PK\x03\x04"
+_OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_JPEG = b"\xff\xd8\xff"
+
+
+# A mark, and the first of what has to stand behind it; a mark alone names nothing.
+_CONTAINERS = (
+    (WORD.media_type, re.compile(_OLE2)),
+    (JPEG.media_type, re.compile(_JPEG)),
+    ("image/png", re.compile(rb"\x89PNG\r\n\x1a\n\0\0\0\rIHDR.{17}", re.DOTALL)),
+    ("image/webp", re.compile(rb"RIFF.{4}WEBPVP8[ LX].{4}", re.DOTALL)),
+    ("video/x-msvideo", re.compile(rb"RIFF.{4}AVI (?:LIST|JUNK).{4}", re.DOTALL)),
+    ("audio/x-wav", re.compile(rb"RIFF.{4}WAVE.*fmt ", re.DOTALL)),
+    (WEBM.media_type, re.compile(rb"\x1a\x45\xdf\xa3.{,60}webm.*A_(?:OPUS|VORBIS)", re.DOTALL)),
 )
-_OLD_QUICKTIME = (b"moov", b"mdat", b"wide", b"pnot")
 
 
-def _iso_media(head: bytes) -> str | None:
-    """ISO/IEC 14496-12 section 4.3: a box is its size in four bytes, its kind, its content."""
-    if head[4:8] in _OLD_QUICKTIME:
-        return "video/quicktime"
-    if head[4:8] != b"ftyp":
-        return None
-    brands = [head[at : at + 4] for at in range(8, min(int.from_bytes(head[:4], "big"), 256), 4)]
-    detected = _BRANDS.get(head[8:12])
-    if detected == "image/heif":
-        named = {_BRANDS.get(brand) for brand in brands}
-        return next((name for name in ("image/avif", "image/heic") if name in named), detected)
-    return detected
+def _container(head: bytes, filename: str) -> str | None:
+    if head.startswith(_ZIP):
+        return _package(head, filename)
+    if _is_gif(head):
+        return "image/gif"
+    return next((name for name, form in _CONTAINERS if form.match(head)), None)
+
+
+# Names of entries in a head, behind their 30 bytes.
+_FOLDER = re.compile(rb"PK\x03\x04.{26}(word|ppt|xl)[/\\]", re.DOTALL)
+_BY_FOLDER = {b"word": DOCX, b"ppt": PPTX, b"xl": XLSX}
+_MIMETYPE = re.compile(rb"PK\x03\x04.{26}mimetype(?:.{4})?(application/[\w.+-]+)", re.DOTALL)
+_MAYBE_DOCX = ("application/octet-stream", "text/plain", "application/zip", DOCX.media_type)
+
+
+def _package(head: bytes, filename: str) -> str:
+    """Of a zip whose head does not tell its kind the name may; its Check decides."""
+    if said := _MIMETYPE.match(head):
+        known = (kind for kind in _OPEN_DOCUMENT if said[1].startswith(kind.media_type.encode()))
+        return next((kind.media_type for kind in known), "application/zip")
+    if folder := _FOLDER.search(head):
+        return _BY_FOLDER[folder[1]].media_type
+    detected = _libmagic().from_buffer(head)
+    if detected not in _MAYBE_DOCX:
+        return detected
+    extension = filename.rpartition(".")[2].lower()
+    named = (kind for kind in (PPTX, XLSX) if kind.extension == extension)
+    return next(named, DOCX).media_type
 
 
 def _by_libmagic(head: bytes) -> str:
+    """A name for what is refused, and the rest of what is taken."""
     detected = _libmagic().from_buffer(head)
-    is_known = detected not in _UNNAMED
-    if head.startswith(_ZIP) and detected in _MAYBE_DOCX:
-        return DOCX.media_type
-    if head.startswith(_OLE2) and detected in _MAYBE_WORD:
-        return "application/encrypted" if _is_encrypted_word(head) else WORD.media_type
     # Pictures and sounds are guesses from a few bytes: junk before a PDF passes for one.
-    is_named = detected in _TYPES or (detected.startswith("application/") and is_known)
-    if not is_named and b"%PDF-" in head[:PDF_HEADER_WITHIN_BYTES]:
-        return "application/pdf"
-    return detected if is_known else "application/octet-stream"
+    is_named = detected.startswith("application/") and detected not in (UNKNOWN, PDF.media_type)
+    if not is_named and _is_pdf(head):
+        return PDF.media_type
+    if detected == MP3.media_type or _MP3.match(head):
+        return MP3.media_type
+    if detected in _OF_BOXES and has_boxes(head):
+        return detected
+    return UNKNOWN if detected in TYPES else detected
 
 
-def _is_encrypted_word(head: bytes) -> bool:
-    """[MS-DOC] 2.5.2: fEncrypted, where the first sector is the start of the text as in Word."""
-    flags = int.from_bytes(head[522:524], "little")
-    return head[512:514] == b"\xec\xa5" and bool(flags & 0x0100)
+# A tag, or two frames, the second where the first one ends at the latest.
+_MP3 = re.compile(rb"ID3|(\xff[\xe2\xe3\xf2\xf3\xfa\xfb]).{2,1500}?\1", re.DOTALL)
+_OF_BOXES = ("video/mp4", "video/quicktime", "image/heic", "image/heif")
 
 
 @cache

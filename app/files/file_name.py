@@ -7,7 +7,7 @@ that tells the truth about the content and that no browser or shell would run.
 import re
 import unicodedata
 
-from app.files.content_type import NOT_TEXT_EXTENSIONS, TEXT, FileType
+from app.files.file_types import NOT_TEXT_EXTENSIONS, TEXT, FileType
 from app.text import clean_text
 
 MAX_NAME_BYTES = 255

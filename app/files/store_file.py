@@ -4,8 +4,9 @@ On the way they are counted, hashed and checked: the content decides the type, a
 has the extension of that type and nothing of the sender's name.
 """
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -17,6 +18,7 @@ from app.files.file_name import display_name
 from app.files.multipart import FormPart
 from app.files.spool import SpooledPart
 from app.files.uploads import register_upload
+from app.settings import FileFamily
 from app.storage.bucket import Bucket
 from app.storage.kept_file import KeptFile
 from app.storage.store_stream import store_stream
@@ -31,18 +33,20 @@ async def pass_by(_: bytes) -> None:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where files go, and whose they are."""
+    """Where files go, whose they are, and what they may be."""
 
     sessions: Sessions
     bucket: Bucket
     user_id: UUID
     lease: timedelta
+    families: Collection[FileFamily]
 
 
 class _Passage:
     """The bytes of one file, passing: size, SHA-256 and type are known as they are seen."""
 
-    def __init__(self, part: NamedPart, watch: Watch) -> None:
+    def __init__(self, part: NamedPart, watch: Watch, families: Collection[FileFamily]) -> None:
+        self._families = families
         self.name = part.filename or ""
         self.size_bytes = 0
         self._chunks = aiter(part)
@@ -62,21 +66,28 @@ class _Passage:
             if len(self._head) >= HEAD_BYTES:
                 break
         head = bytes(self._head)
-        self.file_type = detect_type(head[:HEAD_BYTES], filename=self.name)
+        self.file_type = detect_type(head[:HEAD_BYTES], filename=self.name, families=self._families)
         if not self.file_type.media_type.startswith(kind):
             raise FileTypeNotAllowedError(
                 detected=self.file_type.media_type, hint=f"Only {kind}… is taken here."
             )
-        self._check = begin_check(self.file_type, head)
+        self._check = begin_check(self.file_type, head, families=self._families)
 
     async def checked(self) -> AsyncIterator[bytes]:
         """Every byte, the head included. Raises at the end if the whole is no such file."""
+        await self._check_in_steps()
         yield bytes(self._head)
         async for chunk in self._chunks:
             await self._take(chunk)
             self._check.feed(chunk)
+            await self._check_in_steps()
             yield chunk
         self._check.finish()
+
+    async def _check_in_steps(self) -> None:
+        """A few bytes may unpack to a lot: others have their turn in between."""
+        while self._check.go_on():  # noqa: ASYNC110 - it is this that goes on
+            await asyncio.sleep(0)
 
     async def _take(self, chunk: bytes) -> None:
         await self._watch(chunk)
@@ -92,7 +103,7 @@ async def store_file(
 
     Whatever happens, the upload is on record as pending and somebody's to discard.
     """
-    passage = _Passage(part, watch)
+    passage = _Passage(part, watch, destination.families)
     await passage.open(kind=kind)
     file_type = passage.file_type
     object_key = f"{destination.user_id}/{uuid4()}.{file_type.extension}"
@@ -116,12 +127,23 @@ async def store_file(
     )
 
 
-async def inspect_file(part: NamedPart, watch: Watch = pass_by) -> tuple[bytes, int]:
+async def inspect_file(
+    part: NamedPart, families: Collection[FileFamily], watch: Watch = pass_by
+) -> tuple[bytes, int]:
     """Check a file without keeping it: its SHA-256 and size. Raises what `store_file` raises of the
     type.
     """
-    passage = _Passage(part, watch)
+    passage = _Passage(part, watch, families)
     await passage.open()
     async for _ in passage.checked():
         pass
     return passage.sha256, passage.size_bytes
+
+
+async def digest_file(part: NamedPart, watch: Watch) -> bytes:
+    """The SHA-256 of a file that was judged when it came first."""
+    digest = hashlib.sha256()
+    async for chunk in part:
+        await watch(chunk)
+        digest.update(chunk)
+    return digest.digest()

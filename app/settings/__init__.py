@@ -5,7 +5,7 @@ descriptions here and compared in `make check`. A refusal names the variable, ne
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -30,6 +30,11 @@ MEBIBYTE = 1024 * 1024
 QUOTES = "\"'"
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+FileFamily = Literal[
+    "images", "videos", "documents", "presentations", "spreadsheets", "opendocument", "audio"
+]
+DEFAULT_FAMILIES: tuple[FileFamily, ...] = ("images", "videos", "documents")  # CONTRACT 7.3
 
 
 class SettingsError(Exception):
@@ -148,6 +153,11 @@ class Settings(BaseSettings):
     )
     max_text_bytes: int = Field(MEBIBYTE, ge=1, description="Largest text, in bytes of UTF-8.")
     max_evidence_file_bytes: int = Field(10 * MEBIBYTE, ge=1, description="Of an evidence upload.")
+    allowed_file_types: Annotated[tuple[FileFamily, ...], NoDecode] = Field(
+        DEFAULT_FAMILIES,
+        description="Families of files: images, videos, documents, presentations, spreadsheets,"
+        " opendocument, audio.",
+    )
     max_files: int = Field(20, ge=1, description="Most files of one submission.")
     max_parts: int = Field(100, ge=1, description="Most parts of one multipart body.")
     max_concurrent_uploads: int = Field(
@@ -208,6 +218,14 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(item.strip() for item in value.split(",") if item.strip())
         return value
+
+    @field_validator("allowed_file_types", mode="before")
+    @classmethod
+    def _known_families(cls, value: object) -> object:
+        names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+        if not isinstance(names, list | tuple) or not set(names) <= set(get_args(FileFamily)):
+            raise ValueError(f"must name families of files: {', '.join(get_args(FileFamily))}")
+        return tuple(names)
 
     @field_validator("*", mode="before")
     @classmethod

@@ -184,7 +184,7 @@ class FileIntake:
 
     async def _take(self, part: NamedPart) -> tuple[bytes, int]:
         if self._faults:
-            return await inspect_file(part, self._watch)
+            return await inspect_file(part, self._destination.families, self._watch)
         upload_id = self._work.new_id()
         self._upload_ids.append(upload_id)
         file = await store_file(part, self._destination, upload_id=upload_id, watch=self._watch)

@@ -22,7 +22,7 @@ from app.errors import (
     RequestInProgressError,
     RequestStillRunningError,
 )
-from app.files.store_file import Destination, NamedPart, inspect_file
+from app.files.store_file import Destination, NamedPart, digest_file
 from app.storage.kept_file import KeptFile
 from app.submissions.admit import claim_submission
 from app.submissions.file_intake import FileIntake
@@ -91,7 +91,7 @@ async def _fingerprint(answer: Answer, work: Work, files: AsyncIterable[NamedPar
         if fingerprint == answer.fingerprint:
             return fingerprint
     count = work.entry.tally.add_bytes
-    return work.message.fingerprint([(await inspect_file(part, count))[0] async for part in files])
+    return work.message.fingerprint([await digest_file(part, count) async for part in files])
 
 
 async def _take_in(
@@ -99,7 +99,8 @@ async def _take_in(
 ) -> SubmissionOutcome:
     """Store the files, then record. On any exit but success nothing of it stays."""
     lease = timedelta(seconds=intake.settings.upload_lease_seconds)
-    destination = Destination(intake.sessions, intake.bucket, user_id, lease)
+    families = intake.settings.allowed_file_types
+    destination = Destination(intake.sessions, intake.bucket, user_id, lease, families)
     file_intake = FileIntake(destination, work, declared_files(intake.settings, work.message))
     try:
         stored = await file_intake.store_all(files)

@@ -52,10 +52,11 @@ async def _rehearse(
     rehearsal.add(*faults)
     rehearsal.warn(*warnings)
     if faults:
-        await _inspect(files, DeclaredFiles(None, required=False), rehearsal)
+        await _inspect(intake, files, DeclaredFiles(None, required=False), rehearsal)
         return rehearsal
     message = await read_entry(intake, entry)
-    digests = await _inspect(files, declared_files(intake.settings, message), rehearsal)
+    declared = declared_files(intake.settings, message)
+    digests = await _inspect(intake, files, declared, rehearsal)
     if message.text is None and not digests and not rehearsal.problems:
         rehearsal.add(ContentMissingError())
     claim = claim_of(intake, entry, entry.id, idempotency_key=delivery.idempotency_key)
@@ -84,13 +85,13 @@ def _foresee(
 
 
 async def _inspect(
-    files: AsyncIterable[NamedPart], declared: DeclaredFiles, rehearsal: Rehearsal
+    intake: Intake, files: AsyncIterable[NamedPart], declared: DeclaredFiles, rehearsal: Rehearsal
 ) -> list[bytes]:
     """The digests of all files, as far as the form can be read."""
     digests: list[bytes] = []
 
     async def take(part: NamedPart) -> tuple[bytes, int]:
-        sha256, size_bytes = await inspect_file(part)
+        sha256, size_bytes = await inspect_file(part, intake.settings.allowed_file_types)
         digests.append(sha256)
         return sha256, size_bytes
 

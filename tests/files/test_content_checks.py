@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from app.errors import FileExpandsTooLargeError, FileTypeNotAllowedError
-from app.files.content_type import DOCX, HEAD_BYTES, TEXT, WORD, FileType, begin_check
+from app.files.content_type import HEAD_BYTES, begin_check
+from app.files.file_types import DOCX, TEXT, WORD, FileType
 from tests.support import samples
 
 MIB = 1024 * 1024
@@ -20,10 +21,13 @@ def check(file_type: FileType, content: bytes, *, size: int = 65_536) -> None:
     watching.finish()
 
 
-@pytest.mark.parametrize("later", [b"\0", b"\x01", b"\x7f"], ids=["P133-nul", "P133-1", "P133-del"])
-def test_text_that_turns_binary_after_the_head_is_refused(later: bytes) -> None:
+@pytest.mark.parametrize(
+    "later", [b"\0", b"\xfc\x01", b"\x01 \xfc", b"\xfc\x1a "], ids=lambda later: f"P133-{later!r}"
+)
+@pytest.mark.parametrize("size", [1, 3, 65_536])
+def test_text_that_turns_binary_after_the_head_is_refused(later: bytes, size: int) -> None:
     with pytest.raises(FileTypeNotAllowedError):
-        check(TEXT, b"a" * (HEAD_BYTES + 10) + later)
+        check(TEXT, b"a" * (HEAD_BYTES + 10) + later, size=size)
 
 
 REST_OF_DOCX = len(samples.docx(stored=b"a")) - 1

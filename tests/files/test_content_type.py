@@ -12,16 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import FileExpandsTooLargeError, FileTypeNotAllowedError
-from app.files.content_type import (
-    ALLOWED_TYPES,
-    DOCX,
-    HEAD_BYTES,
-    TEXT,
-    WORD,
-    FileType,
-    begin_check,
-    detect_type,
-)
+from app.files.content_type import HEAD_BYTES, begin_check, detect_type
+from app.files.file_types import ALLOWED_TYPES, DOCX, TEXT, WORD, FileType
 from tests.support import samples
 
 MIB = 1024 * 1024
@@ -81,6 +73,12 @@ REFUSED = {
     "P130-mz": (samples.windows_program(), "application/x-dosexec"),
     "P130-shell": (b"#!/bin/sh\nrm -rf /\n", "text/x-shellscript"),
     "P130-shell-by-env": (b"#!/usr/bin/env bash\n", "text/x-shellscript"),
+    "F34-shell-with-options": (b"#! /bin/dash -e\n", "text/x-shellscript"),
+    "F34-shell-by-env-with-options": (b"#!/usr/bin/env -S X=1 zsh -f\n", "text/x-shellscript"),
+    "F34-shell-by-busybox": (b"#!/bin/busybox ash\n", "text/x-shellscript"),
+    "F34-shell-of-windows": (b"#!C:\\cygwin\\bin\\bash.exe\r\n", "text/x-shellscript"),
+    "F34-shell-with-version": (b"#!/usr/local/bin/bash-5.2", "text/x-shellscript"),
+    "F34-shell-in-a-shell-folder": (b"#!/opt/ash/bin/ksh\n", "text/x-shellscript"),
     "P132-doctype": (b"<!DOCTYPE html>\n<p>", "text/html"),
     "P132-mark": (b"\xef\xbb\xbf<HTML>", "text/html"),
     "P132-spaces": (b" \t\r\n\f <script>alert(1)</script>", "text/html"),
@@ -95,7 +93,9 @@ REFUSED = {
     "P132-iframe": (b"<iframe src=//evil>", "text/html"),
     "P132-html-before-pdf": (b"<html>\n" + samples.pdf(), "text/html"),
     "P133-nul": (b"My homework\0", "application/octet-stream"),
-    "P133-control": (b"My homework\x01", "application/octet-stream"),
+    "P133-control": ("Mein süßes\x01".encode("latin-1"), "application/octet-stream"),
+    "P133-bell": ("Mein süßes\a".encode("latin-1"), "application/octet-stream"),
+    "P133-dos-in-the-middle": ("süß\x1a süß".encode("latin-1"), "application/octet-stream"),
     "P133-utf-16-control": ("My\0homework".encode("utf-16"), "application/octet-stream"),
     "P133-half-surrogate": (b"\xff\xfe\x00\xd8a\0", "application/octet-stream"),
     "P133-unmarked-utf-16": ("My homework".encode("utf-16-le"), "application/octet-stream"),
@@ -111,7 +111,7 @@ REFUSED = {
     ),
     "P134-xlsx-in-odd-order": (
         samples.zipped("a.txt", *samples.XLSX_PARTS),
-        "application/zip",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     ),
     "P134-macros": (
         samples.docx("word/vbaProject.bin"),
@@ -123,22 +123,37 @@ REFUSED = {
     ),
     "P134-cut-off": (samples.docx()[:-30], "application/zip"),
     "P136-xls": (samples.ole2("Workbook"), "application/vnd.ms-excel"),
-    "P136-xls-unseen": (samples.ole2("Workbook", directory_last=True), "application/x-ole-storage"),
+    "P136-xls-at-the-end": (
+        samples.ole2("Workbook", directory_last=True),
+        "application/vnd.ms-excel",
+    ),
     "P136-ppt": (
         samples.ole2("PowerPoint Document", directory_last=True),
-        "application/x-ole-storage",
+        "application/vnd.ms-powerpoint",
     ),
     "P136-doc-macros": (samples.doc("Macros", "VBA", "_VBA_PROJECT"), "application/msword"),
     "P136-doc-macros-in-lower-case": (samples.doc("_vba_project"), "application/msword"),
     "P136-doc-encrypted": (samples.doc(encrypted=True), "application/encrypted"),
     "P136-docx-encrypted": (
         samples.ole2("EncryptionInfo", "EncryptedPackage", directory_last=True),
-        "application/x-ole-storage",
+        "application/encrypted",
     ),
     "P136-avif": (samples.iso_media(b"avif", b"mif1"), "image/avif"),
     "P136-avif-as-heif": (samples.iso_media(b"mif1", b"mif1", b"avif"), "image/avif"),
     "P136-sound": (samples.iso_media(b"M4A ", b"M4A ", b"isom"), "audio/x-m4a"),
-    "P136-3gp": (samples.iso_media(b"3gp4", b"isom"), "video/3gpp"),
+    "P136-3gp": (samples.iso_media(b"3gp4", b"3gp4"), "video/3gpp"),
+    "P131-jpeg-mark": (b"\xff\xd8\xff", "application/octet-stream"),
+    "P131-jpeg-mark-and-junk": (b"\xff\xd8\xff\xe0 alert(1)", "application/octet-stream"),
+    "P131-png-mark": (b"\x89PNG\r\n\x1a\n", "application/octet-stream"),
+    "P131-gif-mark": (b"GIF89a\0\0\0", "application/octet-stream"),
+    "P131-webp-mark": (b"RIFF\0\0\0\0WEBP", "application/octet-stream"),
+    "P131-avi-mark": (b"RIFF\0\0\0\0AVI ", "application/octet-stream"),
+    "P131-mp4-mark": (samples.box(b"ftyp", b"isom\0\0\0\0"), "application/octet-stream"),
+    "P131-quicktime-mark": (samples.box(b"moov", b""), "application/octet-stream"),
+    "P131-pdf-mark": (b"%PDF-1.7\n\xe4\xf6\xfc\0", "application/octet-stream"),
+    "P131-pdf-mark-in-a-line": (b"\0 %PDF-1.7\n1 0 obj\n", "application/octet-stream"),
+    "P131-zip-mark": (b"PK\x03\x04", "application/zip"),
+    "P131-ole2-mark": (bytes.fromhex("d0cf11e0a1b11ae1"), "application/x-ole-storage"),
     "P144-pdf": (b"", "application/x-empty"),
 }
 
@@ -154,7 +169,20 @@ def test_what_is_not_allowed_is_refused_by_its_real_type(row: str) -> None:
 
 ACCEPTED = {
     "P128-pdf": (samples.pdf(), "application/pdf"),
-    "P131-gif-javascript": (b"GIF89a=1;alert(1)//", "image/gif"),
+    "P131-gif-javascript": (b"GIF89a=1;alert(1)//", "text/plain"),
+    "F25-pdf-mark": (b"How files begin:\n%PDF-1.7 is one of the marks.\n", "text/plain"),
+    "F25-pdf-first": (b"%PDF-1.4 is what they begin with.\n" * 300, "text/plain"),
+    "F25-gif-mark": (b"GIF89a, GIF87a: the marks of GIF.\n", "text/plain"),
+    "F25-many-marks": (b"PK\nRIFF AVI LIST\nMZ\nID3\nBM\n%!PS\n", "text/plain"),
+    "F25-mark-in-utf-16": ("%PDF-1.7 1 0 obj".encode("utf-16"), "text/plain"),
+    "F25-jpeg-mark-in-utf-8": ("ÿØÿà begins a JPEG".encode(), "text/plain"),
+    "F34-python": (b"#!/opt/ash/venv/bin/python\nprint(1)\n", "text/plain"),
+    "F34-node": (b"#!/home/fish/.nvm/node\n", "text/plain"),
+    "F34-perl": (b"#!/usr/local/zsh-tools/perl -w\n", "text/plain"),
+    "F34-awk": (b"#!/srv/bash/awk -f\n", "text/plain"),
+    "F34-env": (b"#!/usr/bin/env -S python3 -u\n", "text/plain"),
+    "P133-control-in-utf-8": (b"My homework\x01\x7f\x1b[1m", "text/plain"),
+    "P133-escape-in-latin-1": ("\x1b[1msüß\f\x1a".encode("latin-1"), "text/plain"),
     "P131-jpeg-php": (samples.jpeg() + b"<?php system($_GET[0]); ?>", "image/jpeg"),
     "P132-html-in-the-middle": (b"In HTML, <html> opens a page.\n", "text/plain"),
     "P132-only-comment": (b"<!-- my notes -->\n# Title\n", "text/plain"),
@@ -185,7 +213,34 @@ ACCEPTED = {
     "P136-doc-directory-last": (samples.doc(directory_last=True), WORD.media_type),
     "P136-pdf-after-lines": (samples.pdf(before=b"\r\n" * 20), "application/pdf"),
     "P136-pdf-after-mark": (samples.pdf(before=b"\xef\xbb\xbf"), "application/pdf"),
-    "P136-pdf-after-junk": (samples.pdf(before=b"\x01" * 1000), "application/pdf"),
+    "P136-pdf-after-junk": (samples.pdf(before=b"\x01" * 999 + b"\n"), "application/pdf"),
+    "P136-pdf-after-a-form": (
+        samples.pdf(before=b"--x\r\nContent-Type: application/pdf\r\n\r\n"),
+        "application/pdf",
+    ),
+    "P136-pdf-after-a-printer": (
+        samples.pdf(before=b"\x1b%-12345X@PJL\r\n@PJL ENTER LANGUAGE=PDF\r\n"),
+        "application/pdf",
+    ),
+    "P136-pdf-without-objects-at-first": (
+        b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n" + b"%" * 70_000 + b"\nstartxref\n0\n%%EOF",
+        "application/pdf",
+    ),
+    "P136-jpeg-with-fill": (b"\xff\xd8\xff" + samples.jpeg()[2:], "image/jpeg"),
+    "P136-jpeg-with-large-exif": (
+        b"\xff\xd8\xff\xe1\xff\xff" + bytes(65_533) + samples.jpeg()[2:],
+        "image/jpeg",
+    ),
+    "P136-jpeg-cut-off": (samples.jpeg()[:-40], "image/jpeg"),
+    "P136-gif-without-colours": (
+        b"GIF87a\x01\0\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\x80\0\0\0\xff\xff\xff\x02\x02D\1\0;",
+        "image/gif",
+    ),
+    "P136-gif-with-extension": (
+        b"GIF89a\x01\0\x01\0\xf7\0\0" + bytes(768) + b"!\xf9\4\0\0\0\0\0,",
+        "image/gif",
+    ),
+    "P136-gif-with-comment": (b"GIF89a\x01\0\x01\0\0\0\0!\xfe\4abcd\0;", "image/gif"),
     "P136-pdf-in-text-characters": (b"%PDF-1.4\n1 0 obj\n<<>>\nendobj\n", "application/pdf"),
     "P136-mp42": (samples.iso_media(b"mp42"), "video/mp4"),
     "P136-avc1": (samples.iso_media(b"avc1"), "video/mp4"),

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.files.content_type import ALLOWED_TYPES, TEXT, FileType
 from app.files.file_name import MAX_NAME_BYTES, display_name
+from app.files.file_types import ALLOWED_TYPES, TEXT, FileType
 from app.storage.content_disposition import content_disposition
 
 TYPES = {file_type.extension: file_type for file_type in ALLOWED_TYPES}

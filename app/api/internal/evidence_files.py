@@ -49,7 +49,8 @@ async def upload(
     block_id: UUID, request: Request, opened: Opened, editor: Editing, response: Response
 ) -> UploadedAnswer:
     lease = timedelta(seconds=opened.settings.upload_lease_seconds)
-    destination = Destination(opened.sessions, opened.bucket, editor.user_id, lease)
+    families = opened.settings.allowed_file_types
+    destination = Destination(opened.sessions, opened.bucket, editor.user_id, lease, families)
     form = _form(request, opened, editor.user_id)
     content, updated_at = await attach_file(destination, form, block_id, editor)
     file = await Links(opened.bucket, editor.user_id).show(content)

@@ -59,7 +59,8 @@ class SubmissionForm(fields.ContractModel):
         title="Files",
         description=(
             "At most 20 of at most 50 MiB, 200 MiB together, under any field names:"
-            " JPEG, PNG, GIF, WebP, HEIC, MP4, QuickTime, AVI, PDF, DOC, DOCX, plain text."
+            " JPEG, PNG, GIF, WebP, HEIC, MP4, QuickTime, AVI, PDF, DOC, DOCX, plain text. An"
+            " operator may also allow PPTX, ODP, XLSX, ODS, ODT, M4A, MP3, WAV and WebM sound."
         ),
         examples=[["Rain fell on four of seven days.\n"]],
     )

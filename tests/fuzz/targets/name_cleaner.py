@@ -3,8 +3,8 @@
 from contextlib import suppress
 
 from app.accounts.personal import MAX_NAME_CHARACTERS, usable_email, usable_name
-from app.files.content_type import ALLOWED_TYPES
 from app.files.file_name import MAX_NAME_BYTES, display_name
+from app.files.file_types import ALLOWED_TYPES
 from app.storage.content_disposition import content_disposition
 from app.text import identifier_text, is_clean, trimmed_id
 
