@@ -213,7 +213,7 @@ _CONTAINERS = (
     ("image/png", re.compile(rb"\x89PNG\r\n\x1a\n\0\0\0\rIHDR.{17}", re.DOTALL)),
     ("image/webp", re.compile(rb"RIFF.{4}WEBPVP8[ LX].{4}", re.DOTALL)),
     ("video/x-msvideo", re.compile(rb"RIFF.{4}AVI (?:LIST|JUNK).{4}", re.DOTALL)),
-    ("audio/x-wav", re.compile(rb"RIFF.{4}WAVE.*fmt ", re.DOTALL)),
+    ("audio/x-wav", re.compile(rb"R(?:IFF|F64).{4}WAVE.*fmt ", re.DOTALL)),
     (WEBM.media_type, re.compile(rb"\x1a\x45\xdf\xa3.{,60}webm.*A_(?:OPUS|VORBIS)", re.DOTALL)),
 )
 

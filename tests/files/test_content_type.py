@@ -15,6 +15,7 @@ from app.errors import FileExpandsTooLargeError, FileTypeNotAllowedError
 from app.files.content_type import HEAD_BYTES, begin_check, detect_type
 from app.files.file_types import ALLOWED_TYPES, DOCX, TEXT, WORD, FileType
 from tests.support import samples
+from tests.support.containers import Entry, Stream, compound, docx_entries, written_zip
 
 MIB = 1024 * 1024
 NOISE = random.Random(1).randbytes(65_536)  # noqa: S311
@@ -306,7 +307,12 @@ def verdict(content: bytes, cuts: list[int]) -> str:
     return file_type.media_type
 
 
-SEEDS = [*GOOD.values(), samples.as_zip64(samples.docx()), *(file for file, _ in REFUSED.values())]
+SEEDS = [
+    *GOOD.values(),
+    *(samples.as_zip64(samples.docx()), written_zip(docx_entries(Entry("a", size_behind=True)))),
+    *(compound(Stream("WordDocument"), Stream("EncryptedPackage")), compound(Stream("Workbook"))),
+    *(file for file, _ in REFUSED.values()),
+]
 
 
 @st.composite

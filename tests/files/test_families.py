@@ -68,6 +68,7 @@ TAKEN: dict[str, tuple[bytes, str, FileFamily]] = {
     "R30a-mp3": (mp3(), "a.mp3", "audio"),
     "R30a-mp3-with-picture": (mp3(tag=70_000), "a.mp3", "audio"),
     "R30a-wav": (wav(), "a.wav", "audio"),
+    "R30a-wav-of-broadcasters": (b"RF64" + wav()[4:], "a.wav", "audio"),
     "R30a-webm": (webm(b"A_OPUS"), "a.webm", "audio"),
 }
 MACRO_MAINS = {

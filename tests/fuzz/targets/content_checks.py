@@ -3,6 +3,7 @@
 from app.errors import BadRequestError
 from app.files.content_type import HEAD_BYTES, begin_check, detect_type
 from tests.support import samples
+from tests.support.containers import Entry, Stream, compound, docx_entries, written_zip
 
 REFUSALS = ()
 SEEDS = (
@@ -19,6 +20,8 @@ SEEDS = (
     samples.as_zip64(samples.docx()),
     samples.doc(),
     samples.doc(directory_last=True),
+    written_zip(docx_entries(Entry("a.xml", size_behind=True))),
+    compound(Stream("WordDocument"), Stream("EncryptedPackage")),
     "süß 😀".encode("utf-16"),
     b"#!/bin/sh\n",
 )
