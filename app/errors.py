@@ -60,8 +60,7 @@ class MissingError(ServiceError):
 
 
 class UnavailableError(ServiceError):
-    status, error = 503, "Service temporarily unavailable"
-    retry_after = 5
+    status, error, retry_after = 503, "Service temporarily unavailable", 5
 
 
 # The edge: what any route may answer.
@@ -132,9 +131,8 @@ class BodyTimeoutError(UnavailableError):
 
 
 class RateLimitedError(UnavailableError):
-    status, code, title = 429, "rate_limited", "Too many requests"
+    status, code, title, retry_after = 429, "rate_limited", "Too many requests", 60
     error = "Too many requests. Please try again later."
-    retry_after = 60
 
 
 class DatabaseUnavailableError(UnavailableError):
@@ -169,8 +167,7 @@ class LaunchClaimsInvalidError(UnauthorizedError):
 
 
 class LaunchTokenExpiredError(UnauthorizedError):
-    code, title = "token_expired", "Launch token expired"
-    error = "Token expired. Please try again."
+    code, title, error = "token_expired", "Launch token expired", "Token expired. Please try again."
     hint = "Make a new launch token for each click; it may live 10 minutes."
 
 
@@ -213,14 +210,12 @@ class TokenExchangeFailedError(ServiceError):
 
 
 class CodeMissingError(BadRequestError):
-    code, title = "code_missing", "Authorization code missing"
-    error = "Missing authorization code"
+    code, title, error = "code_missing", "Authorization code missing", "Missing authorization code"
     hint = 'Send a JSON object: {"code": "<the code from the redirect>"}.'
 
 
 class CodeInvalidError(UnauthorizedError):
-    code, title = "code_invalid", "Authorization code invalid"
-    error = "Invalid authorization code"
+    code, title, error = "code_invalid", "Authorization code invalid", "Invalid authorization code"
 
 
 class CodeAlreadyRedeemedError(UnauthorizedError):
@@ -293,6 +288,12 @@ class RequestStillRunningError(RequestInProgressError):
     status = 503
 
 
+class MessageSupersededError(BadRequestError):
+    status, code, title = 409, "message_superseded", "Message superseded"
+    error = "A later message was taken"
+    hint = "A later one for this course was taken. If this one holds, send it with a new time."
+
+
 class CourseFieldMissingError(FieldMissingError):
     error = "Missing spark_course_id or course_title"
 
@@ -351,8 +352,7 @@ class MultipartInvalidError(BadRequestError):
 
 
 class MultipartTruncatedError(BadRequestError):
-    code, title = "multipart_truncated", "Multipart body truncated"
-    error = "Invalid multipart body"
+    code, title, error = "multipart_truncated", "Multipart body truncated", "Invalid multipart body"
     hint = "The closing boundary never arrived. Send the whole request again."
 
 

@@ -81,6 +81,7 @@ class AnswerWarning(ContractModel):
             " and was left out. `member_unknown`: no such member; a similar name is told."
             " `course_unknown`: no course has this id, and the assignment was found without it."
             " `organisation_missing`: other courses of this id have an organisation."
+            " `repeated_without_time`: an old course or roster message came again."
         ),
         examples=["member_unknown"],
     )

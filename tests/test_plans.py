@@ -17,6 +17,7 @@ from app.activity.hours import COUNT, COUNTED_UNTIL
 from app.activity.log_page import AppliedFilters, Status
 from app.activity.search import NEWEST, NEWEST_OF_REQUEST, select_counts
 from app.database import Sessions, create_engine, migrate, open_sessions
+from app.deliveries.inbox import WAS_TAKEN
 from app.deliveries.read_inbox import DeliveryFilter, newest_deliveries
 from app.evidence.list_completions import CompletionFilter, completions_of
 from app.learning.read_experience import newest_awards
@@ -62,6 +63,11 @@ async def _indexes(
 
 def _deliveries(**filters: Any) -> Select[*tuple[Any, ...]]:
     return newest_deliveries(DeliveryFilter(**filters), uuid4(), 51)
+
+
+async def test_a_text_that_was_taken_before_is_found_by_its_digest(sessions: Sessions) -> None:
+    _, indexes = await _indexes(sessions, WAS_TAKEN, {"digest": b"", "route": "/"})
+    assert set(indexes) == {"ix_deliveries_digest"}
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ KINDS = {
         "Course synced",
         ("spark_org_id", "spark_course_id", "quest_id", "task_count", "retired_count"),
     ),
+    "spark_message_repeated": Kind("Old course or roster message taken again"),
     "spark_roster_failed": Kind("Roster change failed"),
     "spark_roster_success": Kind(
         "Roster changed",

@@ -20,6 +20,7 @@ from app.errors import (
     LaunchTokenExpiredError,
     LaunchTokenInvalidError,
     LaunchTokenMissingError,
+    MessageSupersededError,
     RateLimitedError,
     ServiceError,
     SignatureMismatchError,
@@ -50,6 +51,10 @@ LIMITS = {
     ROSTER: "rate_limit_course_failures",
 }
 
+_OF_A_COURSE: dict[type[ServiceError], tuple[str, str] | None] = {
+    SignatureMismatchError: ("spark_webhook_invalid_signature", "invalid_signature"),
+    MessageSupersededError: ("spark_webhook_replay_attack", "message_superseded"),
+}
 # (event_type, error_type); the last two of a route are for other 4xx and for the unexpected.
 EVENTS: dict[str, dict[type[ServiceError], tuple[str, str] | None]] = {
     SSO: {
@@ -74,8 +79,8 @@ EVENTS: dict[str, dict[type[ServiceError], tuple[str, str] | None]] = {
         AssignmentNotFoundError: ("spark_webhook_failed", "quest_not_found"),
         AssignmentAmbiguousError: ("spark_webhook_failed", "quest_not_found"),
     },
-    COURSE: {SignatureMismatchError: ("spark_webhook_invalid_signature", "invalid_signature")},
-    ROSTER: {SignatureMismatchError: ("spark_webhook_invalid_signature", "invalid_signature")},
+    COURSE: _OF_A_COURSE,
+    ROSTER: _OF_A_COURSE,
 }
 OTHERS = {
     SSO: ("spark_sso_failed", "validation_error", "user_creation_error"),

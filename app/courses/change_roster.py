@@ -7,19 +7,20 @@ atomic and may be repeated, so a message that was cut off is simply sent again.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
 from uuid import UUID
 
-from sqlalchemy import bindparam, or_, select
+from sqlalchemy import bindparam, func, or_, select, update
 
 from app.accounts.enlist import MAX_STUDENTS, Refused, active_or_refused, enlist, find_students
 from app.accounts.students import AccountRules, Student, StudentAccount
 from app.activity.record_event import record_event
+from app.courses.message_order import check_order
 from app.courses.roster import Roster, RosterEntry
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import Entry, keep_delivery
 from app.deliveries.payload import Subject
 from app.errors import CourseNotFoundError, ServiceError
+from app.fields import AnswerWarning
 from app.learning.course_enrolment import drop_students, enrol_students
 from app.models import PLATFORM, SparkCourse
 
@@ -35,6 +36,7 @@ class RosterRun:
     new_id: Callable[[], UUID]
     rules: AccountRules
     caller: str
+    requires_time: bool = False
 
 
 @dataclass
@@ -49,6 +51,7 @@ class RosterChange:
     dropped: int = 0
     users_created: int = 0
     faults: list[tuple[int, RosterEntry, ServiceError]] = field(default_factory=list)
+    warnings: list[AnswerWarning] = field(default_factory=list)
 
     @property
     def unchanged(self) -> int:
@@ -68,30 +71,47 @@ Numbered = Sequence[tuple[int, RosterEntry]]
 async def change_roster(
     sessions: Sessions, roster: Roster, entry: Entry, run: RosterRun
 ) -> RosterChange:
-    """Raises CourseNotFoundError before anything is changed."""
-    quest_id = await _find_course(sessions, roster)
-    change = RosterChange()
-    for part in _parts(roster):
+    """Raises CourseNotFoundError or MessageSupersededError before anything is changed."""
+    first, *others = _parts(roster)
+    quest_id, change = await _begin(sessions, roster, entry, first, run)
+    for part in others:
         change.add(await _change_part(sessions, quest_id, part, run))
     await _record(sessions, roster, change, entry)
     return change
 
 
-async def rehearse_roster(sessions: Sessions, roster: Roster, run: RosterRun) -> RosterChange:
+async def rehearse_roster(
+    sessions: Sessions, roster: Roster, entry: Entry, run: RosterRun
+) -> RosterChange:
     """What `change_roster` would do, and raises; everything is undone."""
-    quest_id = await _find_course(sessions, roster)
     change = RosterChange()
     for part in _parts(roster):
         async with sessions() as session, session.begin() as transaction:
+            quest_id, change.warnings = await _take_turn(session, roster, entry, run)
             change.add(await _change(session, quest_id, part, run))
             await transaction.rollback()
     return change
 
 
-def _parts(roster: Roster) -> Iterator[Numbered]:
-    numbered = iter(enumerate(roster.entries))
-    while part := list(islice(numbered, MAX_STUDENTS)):
-        yield part
+def _parts(roster: Roster) -> Sequence[Numbered]:
+    """At least one, and be it empty: the course has to be there."""
+    numbered = list(enumerate(roster.entries))
+    firsts = range(0, max(len(numbered), 1), MAX_STUDENTS)
+    return [numbered[first : first + MAX_STUDENTS] for first in firsts]
+
+
+@retried
+async def _begin(
+    sessions: Sessions, roster: Roster, entry: Entry, part: Numbered, run: RosterRun
+) -> tuple[UUID, RosterChange]:
+    """The first part, and with it the message's place in the order: a later message for the course
+    waits for it. The course's quest, and what was done.
+    """
+    async with sessions() as session, session.begin():
+        quest_id, warnings = await _take_turn(session, roster, entry, run)
+        change = await _change(session, quest_id, part, run)
+    change.warnings = warnings
+    return quest_id, change
 
 
 @retried
@@ -158,23 +178,49 @@ def _faults(part: Numbered, accounts: Accounts) -> Iterator[tuple[int, RosterEnt
 
 
 _ORG = bindparam("org_id", type_=SparkCourse.spark_org_id.type)
-_FIND = select(SparkCourse.quest_id).where(
-    SparkCourse.lms_platform == PLATFORM,
-    SparkCourse.spark_course_id == bindparam("course_id"),
-    or_(_ORG.is_(None), SparkCourse.spark_org_id == _ORG),
+_FIND = (
+    select(
+        SparkCourse.id, SparkCourse.quest_id, SparkCourse.roster_digest, SparkCourse.roster_sent_at
+    )
+    .where(
+        SparkCourse.lms_platform == PLATFORM,
+        SparkCourse.spark_course_id == bindparam("course_id"),
+        or_(_ORG.is_(None), SparkCourse.spark_org_id == _ORG),
+    )
+    .order_by(SparkCourse.id)
+    .with_for_update(key_share=True)
+)
+_TAKEN = (
+    update(SparkCourse)
+    .where(SparkCourse.id == bindparam("course"))
+    .values(
+        roster_digest=bindparam("digest"),
+        roster_sent_at=func.coalesce(bindparam("said_at"), SparkCourse.roster_sent_at),
+    )
 )
 
 
-async def _find_course(sessions: Sessions, roster: Roster) -> UUID:
-    """Its quest. Raises CourseNotFoundError."""
+async def _take_turn(
+    session: Session, roster: Roster, entry: Entry, run: RosterRun
+) -> tuple[UUID, list[AnswerWarning]]:
+    """The course's quest, locked until the transaction ends, and what is noticed.
+
+    Raises CourseNotFoundError or MessageSupersededError.
+    """
     named = {"course_id": roster.spark_course_id, "org_id": roster.spark_org_id}
-    async with sessions() as session, session.begin():
-        found = await session.execute(_FIND, named)
-    quests = [quest_id for quest_id in found.scalars() if quest_id]
-    if len(quests) == 1:
-        return quests[0]
-    hint = "Several organisations have this course: send spark_org_id." if quests else None
-    raise CourseNotFoundError(hint=hint, spark_course_id=roster.spark_course_id)
+    found = await session.execute(_FIND, named)
+    courses = [course for course in found if course.quest_id]
+    if len(courses) != 1:
+        hint = "Several organisations have this course: send spark_org_id." if courses else None
+        raise CourseNotFoundError(hint=hint, spark_course_id=roster.spark_course_id)
+    course, sent_at = courses[0], roster.sent_at
+    last = (course.roster_digest, course.roster_sent_at)
+    warnings = await check_order(
+        session, entry, last, sent_at=sent_at, requires_time=run.requires_time
+    )
+    marks = {"course": course.id, "digest": entry.digest, "said_at": sent_at}
+    await session.execute(_TAKEN, marks)
+    return course.quest_id, warnings
 
 
 @retried

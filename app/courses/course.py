@@ -7,11 +7,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from app.deliveries.payload import (
     DueText,
     FreeText,
+    MomentText,
     clean_free_text,
     counted_first,
     refuse_repeats,
 )
-from app.fields import SparkId
+from app.fields import MOMENT_EXAMPLE, SparkId
 
 MAX_ASSIGNMENTS = 1000
 
@@ -60,6 +61,21 @@ class CourseAssignment(BaseModel):
     )
 
 
+SentAt = Annotated[
+    MomentText | None,
+    Field(
+        title="Sent at",
+        description=(
+            "When this message was made: ISO 8601 with `Z` or an offset (none means UTC). At most"
+            " 300 s from now under `X-Spark-Signature`, up to 7 days ago under `webhook-signature`."
+            " With it nobody can send an old message again: one that is older than the last taken"
+            " for its course is refused."
+        ),
+        examples=[MOMENT_EXAMPLE],
+    ),
+]
+
+
 class CoursePayload(BaseModel):
     """A course with all its assignments. Unknown fields are ignored."""
 
@@ -96,6 +112,8 @@ class CoursePayload(BaseModel):
         ),
         max_length=MAX_ASSIGNMENTS,
     )
+
+    sent_at: SentAt = None
 
     @field_validator("assignments")
     @classmethod

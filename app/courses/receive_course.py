@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from app.accounts.tombstones import Tombstones
 from app.courses.course import CoursePayload
+from app.courses.message_order import check_sent_at
 from app.courses.sync import CourseSync, rehearse_sync, sync_course
 from app.database import Sessions
 from app.deliveries.keep_refusal import remember_refusal
@@ -23,8 +24,8 @@ from app.settings import Settings
 async def receive_course(
     settings: Settings, sessions: Sessions, delivery: Delivery, tombstones: Tombstones
 ) -> tuple[CourseSync, Sequence[AnswerWarning]]:
-    """Raises what `open_json` raises, the first fault of the message, TimestampTooOldError or
-    TimestampInFutureError; then nothing has changed.
+    """Raises what `open_json` raises, the first fault of the message, TimestampTooOldError,
+    TimestampInFutureError or MessageSupersededError; then nothing has changed.
     """
     entry = await open_json(settings, delivery)
     async with remember_refusal(sessions, entry, tombstones.of_student):
@@ -32,17 +33,33 @@ async def receive_course(
         course, faults, warnings = await beside_if_large(examine_course, entry.text)
         if course is None:
             raise faults[0]
+        check_sent_at(course.sent_at, entry, now=delivery.now)
         synced = await sync_course(
-            sessions, course, entry, now=delivery.now, new_id=delivery.new_id
+            sessions,
+            course,
+            entry,
+            now=delivery.now,
+            new_id=delivery.new_id,
+            requires_time=settings.webhook_require_time,
         )
         return synced, [*warnings, *synced.warnings]
 
 
 async def rehearse_course(settings: Settings, sessions: Sessions, delivery: Delivery) -> Rehearsal:
     """Raises only what comes before the signature is verified, RateLimitedError, and outages."""
-    course, _, rehearsal = await rehearse_json(settings, delivery, examine_course)
-    if course and not rehearsal.problems:
-        synced = await rehearse_sync(sessions, course, now=delivery.now, new_id=delivery.new_id)
+    course, entry, rehearsal = await rehearse_json(settings, delivery, examine_course)
+    if course is None or rehearsal.problems:
+        return rehearsal
+    with rehearsal.going_on():
+        check_sent_at(course.sent_at, entry, now=delivery.now)
+        synced = await rehearse_sync(
+            sessions,
+            course,
+            entry,
+            now=delivery.now,
+            new_id=delivery.new_id,
+            requires_time=settings.webhook_require_time,
+        )
         rehearsal.warn(*synced.warnings)
         rehearsal.foresee("create" if synced.is_new else "revise")
     return rehearsal

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from app.accounts.students import AccountRules
 from app.courses.change_roster import RosterChange, RosterRun, change_roster, rehearse_roster
+from app.courses.message_order import check_sent_at
 from app.courses.roster import Roster, RosterPayload, StudentPayload
 from app.database import Sessions
 from app.deliveries.keep_refusal import remember_refusal
@@ -19,7 +20,7 @@ async def receive_roster(
     settings: Settings, sessions: Sessions, delivery: Delivery, rules: AccountRules
 ) -> tuple[RosterChange, Sequence[AnswerWarning]]:
     """Raises what `open_json` raises, the first fault of the message, TimestampTooOldError,
-    TimestampInFutureError or CourseNotFoundError; then nothing has changed.
+    TimestampInFutureError, CourseNotFoundError or MessageSupersededError; then nothing has changed.
     """
     entry = await open_json(settings, delivery)
     async with remember_refusal(sessions, entry, rules.tombstones.of_student):
@@ -27,8 +28,10 @@ async def receive_roster(
         roster, faults, warnings = await beside_if_large(examine_roster, entry.text)
         if roster is None:
             raise faults[0]
-        run = RosterRun(delivery.now, delivery.new_id, rules, delivery.route)
-        return await change_roster(sessions, roster, entry, run), warnings
+        check_sent_at(roster.sent_at, entry, now=delivery.now)
+        run = _run_of(delivery, settings, rules)
+        change = await change_roster(sessions, roster, entry, run)
+        return change, [*warnings, *change.warnings]
 
 
 async def rehearse_receipt(
@@ -38,15 +41,27 @@ async def rehearse_receipt(
 
     Problems of single entries are listed too, though they do not refuse the roster.
     """
-    roster, _, rehearsal = await rehearse_json(settings, delivery, examine_roster)
+    roster, entry, rehearsal = await rehearse_json(settings, delivery, examine_roster)
     if roster is None or rehearsal.problems:
         return rehearsal
     with rehearsal.going_on():
-        run = RosterRun(delivery.now, delivery.new_id, rules, delivery.route)
-        change = await rehearse_roster(sessions, roster, run)
+        check_sent_at(roster.sent_at, entry, now=delivery.now)
+        run = _run_of(delivery, settings, rules)
+        change = await rehearse_roster(sessions, roster, entry, run)
+        rehearsal.warn(*change.warnings)
         rehearsal.foresee("revise")
         rehearsal.add(*(_placed(fault, index) for index, _, fault in change.faults))
     return rehearsal
+
+
+def _run_of(delivery: Delivery, settings: Settings, rules: AccountRules) -> RosterRun:
+    return RosterRun(
+        now=delivery.now,
+        new_id=delivery.new_id,
+        rules=rules,
+        caller=delivery.route,
+        requires_time=settings.webhook_require_time,
+    )
 
 
 def examine_roster(raw: bytes) -> tuple[Roster | None, list[BadRequestError], list[AnswerWarning]]:

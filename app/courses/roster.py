@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from app.accounts.personal import usable_email, usable_name
 from app.accounts.students import Student
+from app.courses.course import SentAt
 from app.deliveries.payload import counted_first, refuse_repeats
 from app.errors import FieldInvalidError
 from app.fields import SparkId
@@ -92,6 +93,7 @@ class _Course(BaseModel):
         description="A course that was synced. An integer is read as its decimal text.",
         examples=["weather_101"],
     )
+    sent_at: SentAt = None
 
 
 class RosterPayload(_Course):

@@ -10,15 +10,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.activity.record_event import record_event
 from app.courses.course import CourseAssignment, CoursePayload
+from app.courses.message_order import Last, check_order
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import Entry, keep_delivery
 from app.deliveries.payload import Subject
 from app.fields import AnswerWarning
+from app.learning.organisations import has_organisation
 from app.learning.task_copies import follow_templates
 from app.models import PLATFORM, CourseQuestTask, Quest, SparkAssignment, SparkCourse
 
@@ -43,11 +45,19 @@ class CourseSync:
 
 
 async def rehearse_sync(
-    sessions: Sessions, course: CoursePayload, *, now: datetime, new_id: Callable[[], UUID]
+    sessions: Sessions,
+    course: CoursePayload,
+    entry: Entry,
+    *,
+    now: datetime,
+    new_id: Callable[[], UUID],
+    requires_time: bool,
 ) -> CourseSync:
-    """What a sync would do; everything is undone."""
+    """What a sync would do, and raises; everything is undone."""
     async with sessions() as session, session.begin() as transaction:
-        synced = await _sync(session, course, now=now, new_id=new_id)
+        synced = await _sync(
+            session, course, entry, now=now, new_id=new_id, requires_time=requires_time
+        )
         await transaction.rollback()
     return synced
 
@@ -60,10 +70,13 @@ async def sync_course(
     *,
     now: datetime,
     new_id: Callable[[], UUID],
+    requires_time: bool,
 ) -> CourseSync:
-    """Atomic; the same state again changes nothing."""
+    """Atomic; the same state again changes nothing. Raises MessageSupersededError."""
     async with sessions() as session, session.begin():
-        synced = await _sync(session, course, now=now, new_id=new_id)
+        synced = await _sync(
+            session, course, entry, now=now, new_id=new_id, requires_time=requires_time
+        )
         await record_event(
             session,
             "spark_course_sync_success",
@@ -83,12 +96,23 @@ async def sync_course(
 
 
 async def _sync(
-    session: Session, course: CoursePayload, *, now: datetime, new_id: Callable[[], UUID]
+    session: Session,
+    course: CoursePayload,
+    entry: Entry,
+    *,
+    now: datetime,
+    new_id: Callable[[], UUID],
+    requires_time: bool,
 ) -> CourseSync:
-    course_id, quest_id = await _lock_course(session, course, now=now)
+    course_id, quest_id, last = await _lock_course(session, course, now=now)
+    warnings = await check_order(
+        session, entry, last, sent_at=course.sent_at, requires_time=requires_time
+    )
     is_new = quest_id is None
     quest_id = quest_id or new_id()
-    await _write_quest(session, course, course_id, quest_id=quest_id, now=now)
+    await _write_quest(session, course, quest_id=quest_id, now=now)
+    marks = {"digest": entry.digest, "said_at": course.sent_at}
+    await session.execute(_TAKEN, marks | {"course": course_id, "quest": quest_id})
     assignments = course.assignments or []
     known = await _find_tasks(session, course_id)
     tasks = {
@@ -107,7 +131,7 @@ async def _sync(
         created=created,
         updated=len(tasks) - created,
         retired=retired,
-        warnings=await _miss_organisation(session, course),
+        warnings=[*warnings, *await _miss_organisation(session, course)],
     )
 
 
@@ -119,13 +143,24 @@ _LOCK = _NEW.on_conflict_do_update(
         SparkCourse.spark_course_id,
     ],
     set_={"synced_at": _NEW.excluded.synced_at},
-).returning(SparkCourse.id, SparkCourse.quest_id)
+).returning(
+    SparkCourse.id, SparkCourse.quest_id, SparkCourse.course_digest, SparkCourse.course_sent_at
+)
+_TAKEN = (
+    update(SparkCourse)
+    .where(SparkCourse.id == bindparam("course"))
+    .values(
+        quest_id=bindparam("quest"),
+        course_digest=bindparam("digest"),
+        course_sent_at=func.coalesce(bindparam("said_at"), SparkCourse.course_sent_at),
+    )
+)
 
 
 async def _lock_course(
     session: Session, course: CoursePayload, *, now: datetime
-) -> tuple[UUID, UUID | None]:
-    """The course, and its quest if it has one."""
+) -> tuple[UUID, UUID | None, Last]:
+    """The course, its quest if it has one, and the marks of the message taken last."""
     locked = await session.execute(
         _LOCK,
         {
@@ -135,32 +170,19 @@ async def _lock_course(
             "synced_at": now,
         },
     )
-    course_id, quest_id = locked.one()
-    return course_id, quest_id
-
-
-_ELSEWHERE = select(SparkCourse.id).where(
-    SparkCourse.lms_platform == PLATFORM,
-    SparkCourse.spark_course_id == bindparam("course_id"),
-    SparkCourse.spark_org_id != "",
-)
+    course_id, quest_id, digest, sent_at = locked.one()
+    return course_id, quest_id, (digest, sent_at)
 
 
 async def _miss_organisation(session: Session, course: CoursePayload) -> list[AnswerWarning]:
-    """Without an organisation this is another course than the one of the same id that has one."""
-    if course.spark_org_id:
+    if course.spark_org_id or not await has_organisation(session, course.spark_course_id):
         return []
-    found = await session.execute(_ELSEWHERE.limit(1), {"course_id": course.spark_course_id})
-    if found.first() is None:
-        return []
-    detail = (
-        "Another course of this id has an organisation; without one this is a course of its own."
-    )
+    detail = "Without it this is not the course of this id that has an organisation."
     return [AnswerWarning(code="organisation_missing", detail=detail, field="spark_org_id")]
 
 
 async def _write_quest(
-    session: Session, course: CoursePayload, course_id: UUID, *, quest_id: UUID, now: datetime
+    session: Session, course: CoursePayload, *, quest_id: UUID, now: datetime
 ) -> None:
     shown = {
         "title": course.course_title,
@@ -179,9 +201,6 @@ async def _write_quest(
             **shown,
         )
         .on_conflict_do_update(index_elements=[Quest.id], set_=shown)
-    )
-    await session.execute(
-        update(SparkCourse).where(SparkCourse.id == course_id).values(quest_id=quest_id)
     )
 
 

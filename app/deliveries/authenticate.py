@@ -26,6 +26,7 @@ from app.errors import (
 from app.signing import sign
 
 FRESH = timedelta(seconds=300)
+LATEST_RETRY = timedelta(days=7)  # a message whose attempt is signed with its own time (D8)
 WEBHOOK_ID = re.compile(r"[ -\-/-~]{1,255}")  # no full stop, which ends it in what is signed
 TIMESTAMP = re.compile(r"[0-9]{1,18}")
 
@@ -91,6 +92,20 @@ class Attempt:
                 hint="webhook-timestamp may be 5 minutes ahead, in seconds (not milliseconds) since"
                 " 1970. Check the sender's clock."
             )
+
+
+def check_said_time(said_at: datetime, *, name: str, has_own_time: bool, now: datetime) -> None:
+    """Of the time that a message itself says, as `name`. Raises TimestampTooOldError or
+    TimestampInFutureError.
+    """
+    if said_at < now - (LATEST_RETRY if has_own_time else FRESH):
+        again = f"{name} may be 5 minutes old. Sign a retry again with a fresh {name}."
+        late = f"{name} may be {LATEST_RETRY.days} days old."
+        raise TimestampTooOldError(hint=late if has_own_time else again)
+    if said_at > now + FRESH:
+        raise TimestampInFutureError(
+            hint=f"{name} may be 5 minutes ahead. Check the sender's clock and UTC offset."
+        )
 
 
 def check_headers(headers: SignatureHeaders, *, require_v1: bool) -> None:

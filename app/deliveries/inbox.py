@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -121,8 +122,15 @@ _SEEN_IN_TIME = select(
     )
     .exists()
 )
-
-
+WAS_TAKEN = select(
+    select(InboxDelivery.id)
+    .where(
+        InboxDelivery.digest == bindparam("digest"),
+        InboxDelivery.route == bindparam("route"),
+        InboxDelivery.status == HTTPStatus.OK,  # by `code` another index would fit, too
+    )
+    .exists()
+)
 _SAME = InboxDelivery.__table__.alias("same")
 # A text that came several times may be kept with another delivery of it.
 KEPT_TEXTS = select(_SAME.c.message).where(
@@ -183,6 +191,12 @@ async def was_seen_in_time(session: Session, digest: bytes, *, said_at: datetime
         _SEEN_IN_TIME, {"digest": digest, "earliest": said_at - FRESH, "latest": said_at + FRESH}
     )
     return bool(seen.scalar_one())
+
+
+async def was_taken(session: Session, entry: Entry) -> bool:
+    """Whether this very text was answered 200 before, as far back as the inbox goes."""
+    taken = await session.execute(WAS_TAKEN, {"digest": entry.digest, "route": entry.route})
+    return bool(taken.scalar_one())
 
 
 async def get_delivery(sessions: Sessions, delivery_id: UUID) -> Entry:

@@ -10,7 +10,11 @@ from app.models.columns import SPARK, Id, Moment, Platform, QuestId, Table
 
 
 class SparkCourse(Table):
-    """A course that was synced, and its quest. `spark_org_id` is empty where Spark names none."""
+    """A course that was synced, and its quest. `spark_org_id` is empty where Spark names none.
+
+    Of the course's own messages and of its rosters the last that was taken stands here, and the
+    latest time that one of them named: what is older may not undo it.
+    """
 
     __tablename__ = "courses"
     __table_args__ = (
@@ -26,6 +30,10 @@ class SparkCourse(Table):
     quest_id: Mapped[QuestId | None] = mapped_column(unique=True)
     created_at: Mapped[Moment]
     synced_at: Mapped[Moment]
+    course_digest: Mapped[bytes | None] = mapped_column(comment="SHA-256 of the signed text")
+    course_sent_at: Mapped[datetime | None]
+    roster_digest: Mapped[bytes | None] = mapped_column(comment="SHA-256 of the signed text")
+    roster_sent_at: Mapped[datetime | None]
 
 
 class SparkAssignment(Table):

@@ -183,6 +183,10 @@ class Settings(BaseSettings):
     webhook_require_v1: bool = Field(
         default=False, description="Refuse webhooks that are signed only by X-Spark-Signature."
     )
+    webhook_require_time: bool = Field(
+        default=False,
+        description="Refuse a repeated course or roster that says no time, once a later one came.",
+    )
     require_file_digests: bool = Field(
         default=False, description="Refuse files that the signed metadata does not list."
     )

@@ -4,13 +4,13 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from app.deliveries.authenticate import FRESH
+from app.deliveries.authenticate import check_said_time
 from app.deliveries.payload import (
     FreeText,
     MomentText,
@@ -21,13 +21,10 @@ from app.deliveries.payload import (
 from app.errors import (
     BadRequestError,
     FieldInvalidError,
-    TimestampInFutureError,
-    TimestampTooOldError,
     UrlNotAllowedError,
 )
 from app.fields import AnswerWarning, SparkId
 
-LATEST_RETRY = timedelta(days=7)  # a message whose attempt is signed with its own time (D8)
 MAX_DECLARED = 1000  # files
 MAX_GRADE = Decimal("999.99")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
@@ -194,14 +191,12 @@ class Message:
 
     def check_fresh(self, *, now: datetime) -> None:
         """Raises TimestampTooOldError or TimestampInFutureError."""
-        oldest = now - (LATEST_RETRY if self.has_own_time else FRESH)
-        if self.payload.submitted_at < oldest:
-            raise TimestampTooOldError(hint=LATE_RETRY_HINT if self.has_own_time else None)
-        if self.payload.submitted_at > now + FRESH:
-            raise TimestampInFutureError
-
-
-LATE_RETRY_HINT = f"submitted_at may be {LATEST_RETRY.days} days old."
+        check_said_time(
+            self.payload.submitted_at,
+            name="submitted_at",
+            has_own_time=self.has_own_time,
+            now=now,
+        )
 
 
 def read_message(raw: bytes, *, digest: bytes, has_own_time: bool, max_text_bytes: int) -> Message:

@@ -111,10 +111,11 @@ def _encode(
 
 
 def _fresh(text: str) -> bytes:
-    """The same JSON, handed in now if it says when."""
+    """The same JSON, handed in or sent now if it says when."""
     value = json.loads(text) if text else {}
-    if "submitted_at" in value:
-        text = json.dumps(value | {"submitted_at": datetime.now(tz=UTC).isoformat()})
+    said = value.keys() & {"submitted_at", "sent_at"}
+    if said:
+        text = json.dumps(value | dict.fromkeys(said, datetime.now(tz=UTC).isoformat()))
     return text.encode()
 
 

@@ -129,7 +129,7 @@ async def test_a_migration_that_was_killed_half_way_is_run_again(empty: Settings
 async def test_two_instances_that_migrate_at_once_take_turns(empty: Settings, row: str) -> None:
     both = [await _start_migration(empty) for _ in range(2)]
     assert [await migration.wait() for migration in both] == [0, 0]
-    assert await execute(empty, "select version_num from spark.alembic_version") == [("0009",)]
+    assert await execute(empty, "select version_num from spark.alembic_version") == [("0010",)]
 
 
 @pytest.mark.parametrize("row", ["P265"])

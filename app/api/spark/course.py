@@ -12,7 +12,7 @@ from app.api.spark.delivery import SIGNATURE_HEADERS, WEBHOOK_PARAMETERS, DryRun
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
 from app.courses.course import CoursePayload
 from app.courses.receive_course import receive_course, rehearse_course
-from app.errors import WEBHOOK_PROBLEMS, CourseSyncFailedError
+from app.errors import WEBHOOK_PROBLEMS, CourseSyncFailedError, MessageSupersededError
 
 router = APIRouter(tags=["courses"])
 
@@ -24,7 +24,8 @@ that is no longer in the list is retired: nobody has to do it any more, and noth
 in is lost. Without `assignments` they stay as they are.
 
 Signed like a submission. Sending the same again changes nothing; of two different messages at once
-one comes after the other entirely."""
+one comes after the other entirely. With `sent_at` one that is older than the last taken is 409
+`message_superseded`."""
 
 
 class CourseAnswer(fields.ContractModel):
@@ -48,7 +49,7 @@ class CourseAnswer(fields.ContractModel):
     response_model=CourseAnswer | DryRunAnswer,
     dependencies=[Security(header) for header in SIGNATURE_HEADERS],
     openapi_extra={"parameters": WEBHOOK_PARAMETERS, **json_body(CoursePayload)},
-    responses=problems(*WEBHOOK_PROBLEMS, CourseSyncFailedError),
+    responses=problems(*WEBHOOK_PROBLEMS, MessageSupersededError, CourseSyncFailedError),
 )
 async def sync(
     request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False

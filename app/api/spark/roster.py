@@ -16,7 +16,12 @@ from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
 from app.courses.change_roster import RosterChange
 from app.courses.receive_roster import receive_roster, rehearse_receipt
 from app.courses.roster import Roster
-from app.errors import WEBHOOK_PROBLEMS, CourseNotFoundError, RosterFailedError
+from app.errors import (
+    WEBHOOK_PROBLEMS,
+    CourseNotFoundError,
+    MessageSupersededError,
+    RosterFailedError,
+)
 from app.text import clean_line
 
 router = APIRouter(tags=["courses"])
@@ -27,8 +32,10 @@ list. Students who never signed in get their account now, so their homework may 
 dropped keeps everything, and is signed out once no course is left.
 
 Signed like a submission. Sending the same again changes nothing. A message with an invalid entry,
-or one that names a student twice, is refused as a whole; an entry whose account may not be used is
-listed in `errors`, and the others take effect. After 5xx send it again: part of it may be done."""
+or one that names a student twice, is refused as a whole; an entry whose account may not be used, or
+whose id has a character that no id has, is listed in `errors`, and the others take effect. After
+5xx send it again: part of it may be done. With `sent_at` a message that is older than the last
+taken for its course is 409 `message_superseded`."""
 
 RosterBody = Annotated[
     Roster, Field(title="RosterChange", description="A list of students, or one without a list.")
@@ -76,7 +83,9 @@ class RosterAnswer(fields.ContractModel):
         "parameters": WEBHOOK_PARAMETERS,
         **request_body({"application/json": RosterBody}),
     },
-    responses=problems(*WEBHOOK_PROBLEMS, CourseNotFoundError, RosterFailedError),
+    responses=problems(
+        *WEBHOOK_PROBLEMS, MessageSupersededError, CourseNotFoundError, RosterFailedError
+    ),
 )
 async def change(
     request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False
