@@ -157,6 +157,7 @@ NOT_DUE: dict[str, object] = {
     "no-such-moment": "2026-02-30T00:00:00Z",
     "dotnet-min-value": "0001-01-01T00:00:00",
     "mysql-zero": "0000-00-00 00:00:00",
+    "mysql-zero-by-php": "-0001-11-30T00:00:00+01:00",
     "dotnet-json": "/Date(1795444200000)/",
     "unix-seconds": 1795444200,
     "java-milliseconds": 1795444200000,
