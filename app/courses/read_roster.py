@@ -13,7 +13,7 @@ from itertools import chain
 
 from typing_extensions import override
 
-from app.accounts.personal import usable_email, usable_name
+from app.accounts.personal import ASCII_SPACE, usable_email, usable_name
 from app.errors import RosterFileInvalidError
 from app.text import identifier_text, is_clean, trimmed_id
 
@@ -55,7 +55,9 @@ def read_table(source: str, file: io.RawIOBase, *, needs_role: bool) -> Iterator
     bad = 0
     for line, record in records:
         code = _fault(record, len(columns))
-        fields = dict(zip(columns, map(_plain, record or ()), strict=False)) if not code else {}
+        fields = (
+            dict(zip(columns, map(_cell, columns, record or ()), strict=False)) if not code else {}
+        )
         row = _row(source, line, fields, code)
         yield row
         bad = bad + 1 if row["code"] else 0
@@ -174,11 +176,20 @@ def _parse(text: Iterable[str], lines: _Lines) -> Iterator[tuple[int, list[str] 
                 yield lines.number, record
 
 
+def _cell(column: str, value: str) -> str:
+    """An address is taken as it was sent: what surrounds it may make it somebody else's (R42)."""
+    return _from_text(value.strip(ASCII_SPACE)) if column == "email" else _plain(value)
+
+
 def _plain(value: str) -> str:
-    """A cell without what cannot be seen round it, and out of the `="001"` that keeps it text."""
-    value = trimmed_id(value)
-    is_quoted = value[:2] == '="' and value[-1] == '"' and value.count('"') == 2  # noqa: PLR2004
-    return trimmed_id(value[2:-1]) if is_quoted else value
+    """A cell without what cannot be seen round it."""
+    return trimmed_id(_from_text(trimmed_id(value)))
+
+
+def _from_text(value: str) -> str:
+    """Out of the `="001"` that keeps a cell text in a spreadsheet."""
+    is_text = value[:2] == '="' and value[-1] == '"' and value.count('"') == 2  # noqa: PLR2004
+    return value[2:-1] if is_text else value
 
 
 def _fault(record: Sequence[str] | None, columns: int) -> str | None:

@@ -218,7 +218,7 @@ async def test_after_a_wrong_file_the_right_one_is_taken_under_the_same_signatur
 
 
 NO_LISTS: dict[str, tuple[object, str]] = {
-    "no-list": ({}, "files"),
+    "no-list": ({"name": "gauge.png"}, "files"),
     "no-object": (["gauge.png"], "files.0"),
     "no-digest": ([{"name": "gauge.png", "size": 1}], "files.0.sha256"),
     "63-digits": (listing(PICTURE, sha256="0" * 63), "files.0.sha256"),
