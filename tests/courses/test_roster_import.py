@@ -53,7 +53,7 @@ async def people(sessions: Sessions) -> list[tuple[Any, ...]]:
             .where(User.role != "student")
             .order_by(User.id)
         )
-        return [(row.caller, row.action) for row in found]
+        return [tuple(row) for row in found]
 
 
 # ---------------------------------------------------------------------------- the flat file
