@@ -1,10 +1,18 @@
 # The service alone: Postgres and S3 come from outside (docker-compose.yml shows one way).
 
-FROM python:3.11-slim AS builder
+# `docker buildx imagetools inspect python:3.11-slim` prints its `Digest:`; the next line as
+# `ARG PYTHON_IMAGE=python:3.11-slim@sha256:…` then takes those bytes and no others.
+ARG PYTHON_IMAGE=python:3.11-slim
 
-# The version of the Makefile, which also made uv.lock.
+FROM ${PYTHON_IMAGE} AS builder
+
+# The version of the Makefile, which also made uv.lock, and the wheels for x86_64 and aarch64
+# (`pip download --no-deps uv==…` on each, then `pip hash`).
 ARG UV_VERSION=0.13.9
-RUN pip install --no-cache-dir "uv==${UV_VERSION}"
+RUN printf 'uv==%s --hash=sha256:%s --hash=sha256:%s\n' "${UV_VERSION}" \
+      d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19 \
+      ecb6028d79dc96fbeafffe5c8af62a7099487ebc05a701e76714eebcffd06375 > /tmp/uv.txt \
+    && pip install --no-cache-dir --require-hashes -r /tmp/uv.txt
 
 # Copied files instead of links into a cache, compiled once here instead of at every start.
 ENV UV_LINK_MODE=copy \
@@ -16,7 +24,7 @@ COPY pyproject.toml uv.lock ./
 RUN uv sync --frozen --no-dev --no-install-project --no-cache
 
 
-FROM python:3.11-slim
+FROM ${PYTHON_IMAGE}
 
 ENV PATH=/app/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -48,8 +48,10 @@ soak: $(FUZZER) ## all tests with the full numbers: much longer
 	$(call step,soak,SOAK=1 $(PYTEST))
 
 .PHONY: check
-check: static ## all that quick does, contract, deployment files, then make test
+check: static ## all that quick does, secrets, contract, deployment files, then make test
 	$(call step,dependencies,$(BIN)/deptry .)
+	$(call step,insecure code,$(BIN)/bandit -q -c pyproject.toml -r app migrations)
+	$(call step,secrets,$(BIN)/python -m tests.support.find_secrets)
 	$(call step,contract,$(BIN)/python -m app openapi --check)
 	$(call step,image,$(BIN)/hadolint Dockerfile)
 	$(call step,compose,$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml)
@@ -71,9 +73,18 @@ format: $(SYNCED) ## format the code and mend what ruff can mend
 openapi: $(SYNCED) ## write the contract to openapi/
 	$(BIN)/python -m app openapi
 
+# Of what the image installs, and no more: from an environment that holds only that.
+.PHONY: sbom
+sbom: $(SYNCED) ## write what the service is made of to sbom.json (CycloneDX)
+	@UV_PROJECT_ENVIRONMENT=.sbom $(BIN)/uv sync -q --frozen --no-dev
+	@$(BIN)/uv run -q --isolated --frozen --only-group sbom cyclonedx-py environment --output-reproducible \
+	  --pyproject pyproject.toml --output-file sbom.json .sbom
+	@rm -rf .sbom
+	@echo 'sbom.json'
+
 .PHONY: clean
 clean: ## remove the environment and all caches, not the data
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache sbom.json
 	find . -path ./.local -prune -o -name __pycache__ -prune -exec rm -rf {} +
 	@echo 'The data of make run are in .local; to remove them too: rm -rf .local'
 

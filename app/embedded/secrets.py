@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app.embedded.folder import EmbeddedError, make_folder, open_lock
 
-POSTGRES_PASSWORD = "EMBEDDED_POSTGRES_PASSWORD"  # noqa: S105 - a name
+POSTGRES_PASSWORD = "EMBEDDED_POSTGRES_PASSWORD"  # noqa: S105 - a name  # nosec
 NAMES = (
     "SPARK_SSO_SECRET",
     "SPARK_WEBHOOK_SECRET",

@@ -18,7 +18,7 @@ HINT = "Its answer said in `hint` what is wrong: let the sender do that, and sen
 # By how the type of a failure begins.
 STEPS = {
     "spark_sso": "Let the student click in Spark again.",
-    "spark_token": "Let the student click in Spark again: a code lives briefly, and once.",
+    "spark_token": "Let the student click in Spark again: a code lives briefly, and once.",  # nosec
 }
 NOTHING: dict[str, Any] = dict.fromkeys(HomeworkFacts.model_fields) | {"deliveries": []}
 
