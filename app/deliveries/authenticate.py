@@ -51,10 +51,6 @@ class SignatureHeaders:
     def is_v1(self) -> bool:
         return bool(self.webhook_id or self.webhook_timestamp or self.webhook_signature)
 
-    @property
-    def present(self) -> bool:
-        return bool(self.spark) or self.is_v1
-
     def by_name(self) -> dict[str, tuple[str, ...]]:
         return {
             "X-Spark-Signature": self.spark,
@@ -81,7 +77,9 @@ class Attempt:
 
     def check_fresh(self, *, now: datetime) -> None:
         """Raises TimestampTooOldError or TimestampInFutureError; never under v0."""
-        age = 0 if self.attempted_at is None else now.timestamp() - self.attempted_at
+        if self.attempted_at is None:
+            return
+        age = now.timestamp() - self.attempted_at
         if age > FRESH.total_seconds():
             raise TimestampTooOldError(
                 hint="webhook-timestamp may be 5 minutes old: it is the time of this attempt, so"

@@ -160,22 +160,29 @@ def test_the_previous_secret_counts_while_it_is_configured(row: str, form: type)
 
 @pytest.mark.parametrize("row", ["P056"])
 def test_no_header_is_a_missing_signature(row: str) -> None:
-    headers = SignatureHeaders()
-    assert not headers.present
     with pytest.raises(SignatureMissingError) as raised:
-        authenticated(headers)
+        authenticated(SignatureHeaders())
     assert raised.value.hint_text == SignatureMissingError.hint
 
 
 @pytest.mark.parametrize("name", ["webhook_id", "webhook_timestamp", "webhook_signature"])
 @pytest.mark.parametrize("spark", [(), V0.spark], ids=["alone", "with v0"])
 def test_v1_is_not_left_by_leaving_a_header_away(name: str, spark: tuple[str, ...]) -> None:
-    headers = replace(V1, spark=spark, **{name: ()})
-    assert headers.present
     with pytest.raises(SignatureMissingError) as raised:
-        authenticated(headers)
+        authenticated(replace(V1, spark=spark, **{name: ()}))
     hint = raised.value.hint_text or ""
     assert hint.startswith(f"Send {name.replace('_', '-')}, too.")
+
+
+@pytest.mark.parametrize("name", ["webhook_id", "webhook_timestamp", "webhook_signature"])
+@pytest.mark.parametrize("spark", [(), V0.spark], ids=["alone", "with v0"])
+def test_a_single_header_of_v1_is_no_way_back_to_v0(name: str, spark: tuple[str, ...]) -> None:
+    only = SignatureHeaders(spark=spark, **{name: getattr(V1, name)})
+    with pytest.raises(SignatureMissingError) as raised:
+        authenticated(only)
+    hint = raised.value.hint_text or ""
+    assert " and " in hint.partition(", too.")[0]
+    assert name.replace("_", "-") not in hint.partition(", too.")[0]
 
 
 @pytest.mark.parametrize("name", ["spark", "webhook_id", "webhook_timestamp", "webhook_signature"])
@@ -287,6 +294,14 @@ def test_a_stale_timestamp_is_told_only_to_whom_the_signature_is_known() -> None
 
 def test_v0_says_nothing_about_time() -> None:
     assert authenticated(V0, now=NOW + timedelta(days=9)) == AUTHENTIC_V0
+
+
+@pytest.mark.parametrize(("headers", "has_one"), [(V0, False), (V1, True)], ids=["v0", "v1"])
+def test_an_attempt_has_a_time_of_its_own_under_v1(
+    headers: SignatureHeaders, *, has_one: bool
+) -> None:
+    attempt = authenticate(BODY, headers, secrets=[SECRET], require_v1=False)
+    assert attempt.has_own_time == has_one
 
 
 # ---------------------------------------------------------------------------- the oracle
