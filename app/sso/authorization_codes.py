@@ -26,7 +26,6 @@ from app.errors import (
 from app.models import LmsSession, SparkAuthCode, SsoReplay
 
 CODE_LIFE = timedelta(seconds=60)
-REPLAY_MEMORY = timedelta(seconds=120)  # beyond the token's own expiry, for clocks that differ
 
 
 def new_code() -> str:
@@ -79,7 +78,7 @@ async def issue_code(
             "code": code_hash,
             "user_id": user_id,
             "replay_key": replay_key,
-            "forget_at": launch_expires_at + REPLAY_MEMORY,
+            "forget_at": launch_expires_at,  # and a day, by retention: clocks may differ
         },
     )
     if not issued.scalar_one():
@@ -93,7 +92,7 @@ async def _supersede(session: Session, code_hash: str, *, replay_key: bytes) -> 
     current = select(SsoReplay.code_hash).where(SsoReplay.key == replay_key)
     await session.execute(
         update(SparkAuthCode)
-        .where(SparkAuthCode.code == current.scalar_subquery(), SparkAuthCode.used.is_(False))
+        .where(SparkAuthCode.code == current.scalar_subquery())
         .values(superseded_at=func.now())
     )
     moved = await session.execute(
@@ -102,7 +101,7 @@ async def _supersede(session: Session, code_hash: str, *, replay_key: bytes) -> 
         .values(code_hash=code_hash)
         .returning(SsoReplay.key)
     )
-    if moved.one_or_none() is None:
+    if moved.one_or_none() is None:  # redeemed: the transaction, and all of the above, is undone
         raise LaunchTokenReplayedError
 
 

@@ -99,11 +99,7 @@ _CLAIMED_IN_TIME = select(
     .exists()
 )
 _RENEW = update(IdempotencyKey).where(_OURS).values(lease_until=_LEASE_END)
-_RELEASE = (
-    update(IdempotencyKey)
-    .where(_OURS, IdempotencyKey.response.is_(None))
-    .values(lease_until=func.now())
-)
+_RELEASE = update(IdempotencyKey).where(_OURS).values(lease_until=func.now())
 _ANSWER = (
     update(IdempotencyKey)
     .where(_OURS)

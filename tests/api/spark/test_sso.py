@@ -320,6 +320,18 @@ async def test_of_twenty_clicks_at_once_one_code_lives(lms: Spark) -> None:
     assert sorted(answer.status_code for answer in answers) == [200] + [401] * 19
 
 
+async def test_of_twenty_students_at_once_under_one_jti_one_code_lives(lms: Spark) -> None:
+    """P028: clicks of one student take turns at their account, these only at the token's use."""
+    students = [claims["sub"] for claims in (lms.claims() for _ in range(20))]
+    await asyncio.gather(*(lms.launch_code(sub=student) for student in students))
+    for _ in range(2):
+        jti = secrets.token_hex(8)
+        await lms.launch_code(jti=jti)
+        codes = await asyncio.gather(*(lms.launch_code(jti=jti, sub=one) for one in students))
+        answers = await asyncio.gather(*map(lms.exchange, codes))
+        assert sorted(answer.status_code for answer in answers) == [200] + [401] * 19
+
+
 async def test_clicks_and_exchanges_that_race_make_one_session(lms: Spark) -> None:
     """P028, SECURITY promise 1"""
     token = lms.launch_token()

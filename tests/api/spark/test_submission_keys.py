@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from app.database import Sessions
 from app.models import IdempotencyKey
@@ -186,6 +186,77 @@ async def test_the_signed_bytes_are_known_under_another_key_too(
         for sign in (*KEYS.values(), *KEYS.values())
     ]
     assert [is_replay(answer) for answer in answers] == [False] + [True] * 5
+
+
+@under_each_key
+async def test_an_answered_message_is_a_replay_long_after_its_lease(
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+    sessions: Sessions,
+    *,
+    sign: Sign,
+    key: str,
+) -> None:
+    raw = encoded(submission(student, assignment))
+    first = await spark.post(raw, sign(spark, raw, key))
+    async with sessions() as session, session.begin():
+        answered = update(IdempotencyKey).where(IdempotencyKey.user_id == UUID(student.user_id))
+        await session.execute(answered.values(lease_until=datetime(2026, 1, 1, tzinfo=UTC)))
+    again = await spark.post(raw, sign(spark, raw, key))
+    assert (is_replay(first), is_replay(again)) == (False, True)
+
+
+async def test_the_answer_of_the_signed_bytes_goes_before_that_of_the_key(
+    spark: Spark, student: SignedIn, assignment: Assignment
+) -> None:
+    """R1: both are known, each with an answer of its own."""
+    raws = [encoded(submission(student, assignment)) for _ in range(2)]
+    sign = OWN_KEYS["Idempotency-Key"]
+    keys = [uuid4().hex for _ in raws]
+    answers = [
+        await spark.post(raw, sign(spark, raw, key)) for raw, key in zip(raws, keys, strict=True)
+    ]
+    crossed = [
+        await spark.post(raw, sign(spark, raw, key))
+        for raw, key in zip(raws, reversed(keys), strict=True)
+    ]
+    assert all(map(is_replay, crossed))
+    told = [[answer.json()["submission_id"] for answer in each] for each in (answers, crossed)]
+    assert told[0] == told[1]
+
+
+async def test_beside_a_webhook_id_an_idempotency_key_counts_for_nothing(
+    spark: Spark, student: SignedIn, assignment: Assignment, key: str
+) -> None:
+    payloads = [submission(student, assignment) for _ in range(2)]
+    for webhook_id, payload in enumerate(payloads):
+        for raw, expected in ((encoded(payload), False), (encoded(later(payload)), True)):
+            headers = spark.sign_v1(raw, webhook_id=f"{key} {webhook_id}")
+            answer = await spark.post(raw, headers | {"Idempotency-Key": key})
+            assert is_replay(answer) == expected
+
+
+@pytest.mark.parametrize("seconds", [-301, -300, 300, 301])
+async def test_a_late_message_is_taken_that_was_begun_within_five_minutes_of_its_time(
+    spark: Spark, student: SignedIn, assignment: Assignment, sessions: Sessions, seconds: int
+) -> None:
+    """D8: a delivery that was killed left nothing in the inbox, but its claim."""
+    said_at = datetime.now(tz=UTC) - timedelta(hours=1)
+    raw = encoded(submission(student, assignment, submitted_at=said_at.isoformat()))
+    async with sessions() as session, session.begin():
+        left = {
+            "key": hashlib.sha256(raw).digest(),
+            "owner": uuid4(),
+            "lease_until": said_at,
+            "created_at": said_at + timedelta(seconds=seconds),
+        }
+        await session.execute(insert(IdempotencyKey).values(left))
+    answer = await spark.post(raw, KEYS["digest"](spark, raw, ""))
+    if abs(seconds) > 300:
+        assert_problem(answer, 400, "timestamp_too_old")
+    else:
+        assert not is_replay(answer)
 
 
 # ---------------------------------------------------------------------------- other content
