@@ -51,7 +51,7 @@ class Answer:
     user_id: UUID
     fingerprint: bytes
     response: dict[str, Any]
-    has_same_text: bool = True
+    has_same_text: bool
 
 
 class RunningError(Exception):
@@ -62,7 +62,6 @@ class AnsweredError(Exception):
     """The message was handled before, and this was its answer."""
 
     def __init__(self, answer: Answer) -> None:
-        super().__init__()
         self.answer = answer
 
 

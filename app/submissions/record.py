@@ -170,7 +170,7 @@ async def _close(
     session: Session, work: Work, standing: Standing, revision: Revision, body: dict[str, Any]
 ) -> None:
     """Keep the answer that a repetition of the message gets, and the delivery in the inbox."""
-    answer = Answer(standing.user_id, revision.fingerprint, body)
+    answer = Answer(standing.user_id, revision.fingerprint, body, has_same_text=True)
     await answer_claim(session, work.claim, answer)
     await keep_delivery(
         session,

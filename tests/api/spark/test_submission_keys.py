@@ -692,6 +692,32 @@ async def test_p165_a_form_whose_sender_fell_silent_gives_way_after_its_lease(
     assert await kept(sessions, student.user_id) == ONCE
 
 
+@under_own_key
+async def test_a_form_that_lost_its_key_does_not_give_it_up_for_the_one_who_has_it(
+    server: Running,
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+    sessions: Sessions,
+    *,
+    sign: Sign,
+    key: str,
+) -> None:
+    raw, body = described(student, assignment, PAGE)
+    payload = submission(student, assignment)
+    second, third = encoded(payload), encoded(later(payload))
+    whole = form(Part("metadata", second), Part("comment", b"no file"))
+    async with running_form(server, sessions, sign(spark, raw, key), raw, body) as refused:
+        await expire_leases(sessions, student.user_id)
+        headers = sign(spark, second, key)
+        async with running_form(server, sessions, headers, second, whole) as finish:
+            assert_problem(await refused(), 400, "file_type_not_allowed")
+            twin = asyncio.create_task(spark.post(third, sign(spark, third, key)))
+            assert await still_waits(twin)
+            answer = await finish()
+    assert (is_replay(answer), is_replay(await twin)) == (False, True)
+
+
 if "SOAK" in os.environ:  # a request waits for its twin for 25 s
 
     async def test_p165_who_waited_in_vain_gets_409_with_a_key_and_503_without(
