@@ -13,12 +13,12 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from app.database import Sessions
 from app.models import IdempotencyKey
 from app.settings import Settings
-from tests.support.bodies import BOUNDARY, Part, form
+from tests.support.bodies import BOUNDARY, Part, cut, form
 from tests.support.elsewhere import run_elsewhere
 from tests.support.problems import assert_problem
 from tests.support.processes import serve_elsewhere
@@ -202,7 +202,8 @@ async def test_an_answered_message_is_a_replay_long_after_its_lease(
     first = await spark.post(raw, sign(spark, raw, key))
     async with sessions() as session, session.begin():
         answered = update(IdempotencyKey).where(IdempotencyKey.user_id == UUID(student.user_id))
-        await session.execute(answered.values(lease_until=datetime(2026, 1, 1, tzinfo=UTC)))
+        past = await session.execute(answered.values(lease_until=datetime(2026, 1, 1, tzinfo=UTC)))
+    assert past.rowcount == (1 if sign is KEYS["digest"] else 2)
     again = await spark.post(raw, sign(spark, raw, key))
     assert (is_replay(first), is_replay(again)) == (False, True)
 
@@ -405,11 +406,18 @@ async def test_p164_a_key_whose_first_attempt_failed_succeeds_once_the_cause_is_
 
 @under_own_key
 async def test_a_key_whose_message_was_refused_may_bring_a_better_one(
-    spark: Spark, student: SignedIn, assignment: Assignment, *, sign: Sign, key: str
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+    sessions: Sessions,
+    *,
+    sign: Sign,
+    key: str,
 ) -> None:
     raw, body = described(student, assignment, PAGE)
     refused = await spark.post(body, sign(spark, raw, key), media_type=FORM)
     assert_problem(refused, 400, "file_type_not_allowed")
+    assert not await is_claimed(sessions, raw)  # or the next one would wait for its lease
     raw, body = described(student, assignment, PICTURE)
     assert not is_replay(await spark.post(body, sign(spark, raw, key), media_type=FORM))
 
@@ -690,6 +698,41 @@ async def test_p165_a_form_whose_sender_fell_silent_gives_way_after_its_lease(
     assert is_replay(late)
     assert late.json()["submission_id"] == (await twin).json()["submission_id"]
     assert await kept(sessions, student.user_id) == ONCE
+
+
+async def lease_of(sessions: Sessions, key: bytes) -> datetime:
+    async with sessions() as session:
+        lease = select(IdempotencyKey.lease_until).where(IdempotencyKey.key == key)
+        return (await session.execute(lease)).scalar_one()
+
+
+async def test_a_form_keeps_its_own_claim_while_its_bytes_arrive(
+    settings: Settings, student: SignedIn, assignment: Assignment, sessions: Sessions
+) -> None:
+    large = Part("f", b"calm\n" * 20_000, filename="notes.txt")
+    raw, body = described(student, assignment, large)
+    digest, of_the_dead = hashlib.sha256(raw).digest(), secrets.token_bytes(32)
+    ended = datetime(2026, 1, 1, tzinfo=UTC)
+    async with sessions() as session, session.begin():
+        left = {"key": of_the_dead, "owner": uuid4(), "lease_until": ended}
+        await session.execute(insert(IdempotencyKey).values(left))
+    pieces = iter(cut(body, 200))
+    async with (
+        run_elsewhere(settings, delivery_lease_seconds=1) as elsewhere,
+        connect(elsewhere.running) as wire,
+    ):
+        await send_head(wire, KEYS["digest"](elsewhere.spark, raw, ""), len(body), FORM)
+        for _ in range(10):
+            await wire.send(next(pieces))
+        await eventually(lambda: is_claimed(sessions, raw))
+        claimed_until = await lease_of(sessions, digest)
+
+        async def is_renewed() -> bool:
+            await wire.send(next(pieces))
+            return await lease_of(sessions, digest) > claimed_until
+
+        await eventually(is_renewed)
+    assert await lease_of(sessions, of_the_dead) == ended
 
 
 @under_own_key
