@@ -143,7 +143,6 @@ class _FormReader:
 
     async def aclose(self) -> None:
         self.current = None
-        self._events.clear()
         if isinstance(self._chunks, AsyncGenerator):
             await self._chunks.aclose()
 

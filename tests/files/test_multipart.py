@@ -299,6 +299,20 @@ async def test_p126_a_form_object_sent_as_text_is_told_how_to_send_it(size: int)
     assert "form.pipe" in str(refused.value.hint_text)
 
 
+@pytest.mark.parametrize(
+    ("rest", "hint"),
+    [
+        pytest.param(b"-x", "must begin", id="P119 no boundary after all"),
+        pytest.param(b"\n", "must begin", id="P121 LF"),
+        pytest.param(b"\r\n\0: y\r\n\r\n", "Lines end in CRLF", id="P118 in the first part"),
+    ],
+)
+async def test_the_hint_tells_the_opening_from_a_part(rest: bytes, hint: str) -> None:
+    with pytest.raises(errors.MultipartInvalidError) as refused:
+        await receive([b"--" + BOUNDARY + rest])
+    assert hint in str(refused.value.hint_text)
+
+
 @pytest.mark.parametrize("word", [b"7bit", b"8BIT", b"binary "])
 async def test_p114_an_encoding_that_changes_nothing_is_accepted(word: bytes) -> None:
     part = Part("a", b"x\xff", headers=[b"Content-Transfer-Encoding: " + word])
@@ -570,7 +584,8 @@ async def test_p149_nothing_more_is_read_once_a_limit_is_passed() -> None:
 
 
 async def test_a_part_larger_than_the_consumer_takes_is_refused() -> None:
-    async with reading([form(METADATA)]) as parts:
+    async with reading([form(METADATA, METADATA)]) as parts:
+        assert await (await anext(parts)).read(len(METADATA.content)) == METADATA.content
         part = await anext(parts)
         with pytest.raises(errors.BodyTooLargeError):
             await part.read(len(METADATA.content) - 1)
@@ -762,6 +777,16 @@ async def test_awkward_content_is_read_byte_for_byte_in_time(
     received = await receive(chunks)
     assert time.process_time() - started < limit_seconds
     assert received == [("f", "a.txt", None, content)]
+
+
+async def test_p127_ten_thousand_lines_may_begin_like_a_boundary() -> None:
+    lines = b"\r\n--Bx" * 9_999  # and the closing one
+    bodies = [
+        form(Part("f", content, "a"), boundary=b"B") for content in (lines, lines + lines[:6])
+    ]
+    assert len(await receive([bodies[0]], boundary=b"B")) == 1
+    with pytest.raises(errors.MultipartInvalidError):
+        await receive([bodies[1]], boundary=b"B")
 
 
 @pytest.mark.parametrize(
