@@ -47,6 +47,10 @@ slow: $(FUZZER) ## the tests that make test leaves out, with small numbers
 soak: $(FUZZER) ## all tests with the full numbers: much longer
 	$(call step,soak,SOAK=1 $(PYTEST))
 
+.PHONY: mutants
+mutants: $(SYNCED) ## change the modules that guard, one thing at a time: do their tests notice?
+	$(call step,mutants,$(BIN)/python -m tests.mutants)
+
 .PHONY: check
 check: static ## all that quick does, secrets, contract, deployment files, then make test
 	$(call step,dependencies,$(BIN)/deptry .)
