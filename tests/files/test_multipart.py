@@ -300,16 +300,17 @@ async def test_p126_a_form_object_sent_as_text_is_told_how_to_send_it(size: int)
 
 
 @pytest.mark.parametrize(
-    ("rest", "hint"),
+    ("body", "hint"),
     [
-        pytest.param(b"-x", "must begin", id="P119 no boundary after all"),
-        pytest.param(b"\n", "must begin", id="P121 LF"),
-        pytest.param(b"\r\n\0: y\r\n\r\n", "Lines end in CRLF", id="P118 in the first part"),
+        pytest.param(b"text", "must begin", id="P119 text"),
+        pytest.param(b"--%s-x" % BOUNDARY, "must begin", id="P119 no boundary after all"),
+        pytest.param(b"--%s\n" % BOUNDARY, "must begin", id="P121 LF"),
+        pytest.param(b"--%s\r\n\0: y\r\n" % BOUNDARY, "Lines end in CRLF", id="P118 in a part"),
     ],
 )
-async def test_the_hint_tells_the_opening_from_a_part(rest: bytes, hint: str) -> None:
+async def test_the_hint_tells_the_opening_from_a_part(body: bytes, hint: str) -> None:
     with pytest.raises(errors.MultipartInvalidError) as refused:
-        await receive([b"--" + BOUNDARY + rest])
+        await receive([body])
     assert hint in str(refused.value.hint_text)
 
 
@@ -501,7 +502,7 @@ MEBIBYTE = 1 << 20
         ),
         pytest.param(
             limited(max_files=1),
-            [Part("none", b"", "")] * 3,
+            [*[Part("none", b"", "")] * 3, Part("nameless", b"xx", "")],
             [Part("nameless", b"xx", "")] * 2,
             errors.TooManyFilesError,
             id="P125 nameless files with content",
@@ -533,6 +534,13 @@ MEBIBYTE = 1 << 20
             files(15, 16),
             errors.TotalTooLargeError,
             id="P150 total before file",
+        ),
+        pytest.param(
+            limited(max_total_file_bytes=10, max_file_bytes=10),
+            files(10),
+            files(11),
+            errors.FileTooLargeError,
+            id="P149 both at once",
         ),
         pytest.param(
             limited(max_body_bytes=WHOLE),
