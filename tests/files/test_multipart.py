@@ -463,6 +463,11 @@ async def test_a_refused_header_names_the_character() -> None:
     assert "U+0007 (a control character)" in str(refused.value.hint_text)
 
 
+async def test_parameters_that_mean_nothing_to_us_are_passed_over() -> None:
+    header = NAMED + b'; creation-date="2026"; filename-size=1; filename="a.txt"'
+    assert await receive([form(header + b"\r\n\r\nx")]) == [("a", "a.txt", None, b"x")]
+
+
 async def test_a_form_without_parts_is_a_form() -> None:
     assert await receive([form()]) == []
 
