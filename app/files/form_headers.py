@@ -86,7 +86,7 @@ def _from_transport(filename: str) -> str:
             return str(make_header(decode_header(filename)))
         except (MessageError, LookupError, ValueError):
             return filename
-    if "%" in filename and _PERCENT_ENCODED.fullmatch(filename):
+    if _PERCENT_ENCODED.fullmatch(filename):
         try:
             return unquote(filename, errors="strict")
         except UnicodeDecodeError:

@@ -463,6 +463,18 @@ async def test_a_refused_header_names_the_character() -> None:
     assert "U+0007 (a control character)" in str(refused.value.hint_text)
 
 
+async def test_blanks_and_tabs_round_a_header_are_no_part_of_it() -> None:
+    header = b'Content-Disposition:\t form-data \t; name="a"\r\nContent-Type:\tmultipartish/x\t'
+    assert await receive([form(header + b"\r\n\r\nx")]) == [("a", None, "multipartish/x", b"x")]
+
+
+async def test_a_name_in_an_unknown_encoding_is_left_as_it_is() -> None:
+    header = NAMED + b'; filename="=?unknown-8?q?a%22?="'
+    assert await receive([form(header + b"\r\n\r\nx")]) == [
+        ("a", "=?unknown-8?q?a%22?=", None, b"x")
+    ]
+
+
 async def test_parameters_that_mean_nothing_to_us_are_passed_over() -> None:
     header = NAMED + b'; creation-date="2026"; filename-size=1; filename="a.txt"'
     assert await receive([form(header + b"\r\n\r\nx")]) == [("a", "a.txt", None, b"x")]
