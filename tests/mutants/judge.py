@@ -19,8 +19,10 @@ ROOT = Path(__file__).parents[2]
 COPIED = ("app", "migrations", "tests", "alembic.ini", "pyproject.toml")
 FORK = get_context("fork")
 KILLED, SURVIVED, HUNG = "killed", "survived", "hung"
-OPTIONS = ("-x", "-q", "--assert=plain", "-p", "no:randomly", "-p", "no:cacheprovider")
-OPTIONS += ("-o", "timeout=30")  # of one test; a mutant that hangs is noticed by it
+OPTIONS = (
+    *("-x", "-q", "--assert=plain", "-p", "no:randomly", "-p", "no:cacheprovider"),
+    *("-o", "timeout=30"),  # of one test: it notices a mutant that hangs
+)
 LIST_LIBRARIES = """
 import sys, pytest
 pytest.main(["--collect-only", "-qq", *sys.argv[1:]])
