@@ -32,7 +32,7 @@ def main() -> int:
         folder = stack.enter_context(open_project())
         os.environ |= stack.enter_context(run_servers(folder / ".local", postgres=True, s3=True))
         copies = Path(stack.enter_context(TemporaryDirectory(prefix="mutants-")))
-        load_libraries([test for module in asked for test in module["tests"]])
+        load_libraries([test for module in asked for test in _tests(module)])
         workers = ProcessPoolExecutor(WORKERS, FORK, make_copy, (copies,))
         stack.callback(workers.shutdown, cancel_futures=True)
         return max([_judge_module(workers, module) for module in asked], default=1)
@@ -41,7 +41,7 @@ def main() -> int:
 def _judge_module(workers: ProcessPoolExecutor, module: Module) -> int:
     """Says what survived; 1 if that is too much, or if a list is wrong."""
     path, began = module["path"], time.monotonic()
-    tests = [*module["tests"], "-k", f"not ({module.get('but', 'nothing')})"]
+    tests = [*_tests(module), "-k", f"not ({module.get('but', 'nothing')})"]
     source = (ROOT / path).read_text()
     if workers.submit(judge, path, tests, source, 300).result() != SURVIVED:
         return _say(f"{path}: its tests fail as it is")
@@ -64,6 +64,11 @@ def _judge_module(workers: ProcessPoolExecutor, module: Module) -> int:
         f" {time.monotonic() - began:.0f} s"
     )
     return int(share < GOAL or not equal <= made.keys())
+
+
+def _tests(module: Module) -> list[str]:
+    found = [path for pattern in module["tests"] for path in sorted(ROOT.glob(pattern))]
+    return [str(path.relative_to(ROOT)) for path in found]
 
 
 def _by_hand(module: Module, source: str) -> Iterator[Mutant]:
