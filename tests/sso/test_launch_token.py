@@ -463,6 +463,22 @@ def test_odd_courses_keep_no_student_out(courses: object, kept: object) -> None:
     assert verify_claims(courses=courses).courses == kept
 
 
+@pytest.mark.parametrize(
+    ("courses", "unreadable"),
+    [(..., 0), ([], 0), ("x", 1), (["a", 7, True, None, "b\0"], 3)],
+    ids=["absent", "empty", "text", "odd-items"],
+)
+def test_courses_that_cannot_be_read_are_counted(courses: object, unreadable: int) -> None:
+    assert verify_claims(courses=courses).unreadable_courses == unreadable
+
+
+@pytest.mark.parametrize("moment", [32_503_680_000, 1_795_444_200_000], ids=["3000", "2026"])
+def test_a_moment_after_the_year_2999_is_told_to_be_in_milliseconds(moment: int) -> None:
+    with pytest.raises(LaunchClaimsInvalidError) as refusal:
+        verify_claims(exp=moment)
+    assert "milliseconds" in str(refusal.value.hint_text)
+
+
 def test_a_token_of_the_previous_secret_is_accepted_while_that_is_a_key() -> None:
     """P029"""
     now = datetime.now(tz=UTC)

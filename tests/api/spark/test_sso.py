@@ -285,6 +285,13 @@ async def test_a_token_is_spent_when_its_code_was_exchanged(lms: Spark) -> None:
     assert problem["error"] == "Token already used"
 
 
+async def test_an_exchange_spends_no_other_token(lms: Spark) -> None:
+    token, other = lms.launch_token(), lms.launch_token()
+    code, _ = await lms.launch_code(token), await lms.launch_code(other)
+    assert (await lms.exchange(code)).status_code == 200
+    assert (await lms.exchange(await lms.launch_code(other))).status_code == 200
+
+
 async def test_a_jti_is_spent_whatever_else_the_token_says(lms: Spark) -> None:
     """P026"""
     mine = {"sub": new_student(), "jti": secrets.token_hex(8)}
