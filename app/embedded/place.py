@@ -18,7 +18,7 @@ from app.embedded.folder import PRIVATE, EmbeddedError
 from app.embedded.supervise import SystemUser
 
 UNPRIVILEGED = "nobody"
-PERSISTENT_TEMP = Path("/var/tmp")  # noqa: S108 - ours, checked in _make_home  # nosec
+PERSISTENT_TEMP = Path("/var/tmp")  # noqa: S108 - ours, checked in _make_home
 SETTLE = "set DATABASE_URL instead"
 
 

@@ -95,4 +95,4 @@ def _sockets(ports: dict[str, int]) -> Iterator[Path]:
     """The Unix sockets it opens in /tmp, whatever TMPDIR says, named by kind and port."""
     for name, port in ports.items():
         kind = name.replace(".port", "").replace(".", "-")
-        yield Path(f"/tmp/seaweedfs-{kind}-{port}.sock")  # noqa: S108 - not our choice  # nosec
+        yield Path(f"/tmp/seaweedfs-{kind}-{port}.sock")  # noqa: S108 - not our choice

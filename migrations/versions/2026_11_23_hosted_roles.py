@@ -39,7 +39,7 @@ begin
     end loop;
 end
 $$
-"""  # noqa: S608 - all names are ours  # nosec
+"""  # noqa: S608 - all names are ours
 
 
 def upgrade() -> None:
