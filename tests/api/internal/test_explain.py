@@ -452,7 +452,7 @@ async def test_every_refusal_has_its_sentence_and_its_next_step(scene: Scene) ->
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"grade": "A"}, "field_invalid"),
+        ({"submitted_at": "soon"}, "field_invalid"),
         ({"submitted_at": ...}, "field_missing"),
         ({"submission_files": [{"url": "https://files.example.com/a"}]}, "url_not_allowed"),
     ],
