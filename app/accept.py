@@ -52,7 +52,7 @@ class Connection(HttpToolsProtocol):
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
         if len(self.connections) > MAX_CONNECTIONS:
-            self._end_another()
+            self._make_room()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -178,29 +178,30 @@ class Connection(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is None or cycle.response_complete
 
-    def _end_another(self) -> None:
-        """Of those that wait for their client the one that has waited longest: of an address that
-        has more than a quarter of all connections first, while a body comes, too.
+    @property
+    def brings_body(self) -> bool:
+        return not self.is_idle and self.cycle.more_body
+
+    def _make_room(self) -> None:
+        """Of an address that has more than a quarter of all connections, those beyond it that wait
+        for their client are ended, the longest waiting first; of others than the newcomer's also
+        those that still bring a body. Where there is no such address, one of who has most is.
         """
-        held = Counter(one.peer for one in self._others())
-
-        def is_excessive(one: Connection) -> bool:
-            return one.peer != self.peer and held[one.peer] > MAX_CONNECTIONS // SHARES
-
-        ended = max(
-            (
-                one
-                for one in self._others()
-                if one.is_idle or (one.cycle.more_body and is_excessive(one))
-            ),
-            key=lambda one: (is_excessive(one), one.is_idle, held[one.peer], -one.waits_since),
-            default=None,
-        )
-        if ended is not None:
-            ended.transport.close()
-            self.connections.discard(ended)
-        elif len(self.connections) > 2 * MAX_CONNECTIONS:
+        others = [
+            one for one in self.connections if isinstance(one, Connection) and one is not self
+        ]
+        waiting = sorted((one for one in others if one.is_idle), key=lambda one: one.waits_since)
+        bringing = (one for one in others if one.brings_body and one.peer != self.peer)
+        held = Counter(one.peer for one in others)
+        ended = []
+        for one in (*waiting, *bringing):
+            if held[one.peer] > MAX_CONNECTIONS // SHARES:
+                held[one.peer] -= 1
+                ended.append(one)
+        if waiting and not ended:
+            ended = [max(waiting, key=lambda one: held[one.peer])]
+        for one in ended:
+            one.transport.close()
+            self.connections.discard(one)
+        if not ended and len(others) >= 2 * MAX_CONNECTIONS:
             self.transport.abort()
-
-    def _others(self) -> "list[Connection]":
-        return [one for one in self.connections if one is not self and isinstance(one, Connection)]

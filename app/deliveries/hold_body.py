@@ -18,7 +18,7 @@ SHARES = 4
 class HeldBody:
     """The bytes of one request, until it is answered.
 
-    `holder` is who brings them; `is_authentic` says that their signature was found right.
+    `holder` is who brings them; they are nobody's until their signature was found right.
     """
 
     def __init__(self, budget: "BodyBudget", holder: str) -> None:
@@ -28,6 +28,11 @@ class HeldBody:
         self._budget = budget
         self._wait: asyncio.Timeout | None = None
         self._was_ended = False
+
+    def vouch(self) -> None:
+        """Their signature was found right."""
+        self._budget.count(self, -self.size)
+        self.is_authentic = True
 
     async def take(self, size: int) -> None:
         """Room for so many bytes more. Raises OverloadedError when there is none for a while."""
@@ -64,6 +69,7 @@ class BodyBudget:
 
     def __init__(self, max_bytes: int) -> None:
         self._free_bytes = max_bytes
+        self._shares = Counter[str]()  # of what nobody has vouched for
         self._share_bytes = max_bytes // SHARES
         self._bodies: set[HeldBody] = set()
         self._waiting: set[HeldBody] = set()
@@ -85,11 +91,20 @@ class BodyBudget:
             await self._wait_for_room(body, size)
         self._free_bytes -= size
         body.size += size
+        self.count(body, size)
 
     def give_back(self, body: HeldBody, size: int) -> None:
         self._free_bytes += size
         body.size -= size
+        self.count(body, -size)
         self._has_changed.set()
+
+    def count(self, body: HeldBody, size: int) -> None:
+        """Add to the holder's share; who has none is forgotten."""
+        if not body.is_authentic:
+            self._shares[body.holder] += size
+            if not self._shares[body.holder]:
+                del self._shares[body.holder]
 
     async def _wait_for_room(self, body: HeldBody, size: int) -> None:
         self._waiting.add(body)
@@ -112,21 +127,14 @@ class BodyBudget:
         return is_alone or self._is_in_share(body, size)
 
     def _is_in_share(self, body: HeldBody, size: int) -> bool:
-        return body.is_authentic or self._shares()[body.holder] + size <= self._share_bytes
-
-    def _shares(self) -> Counter[str]:
-        shares: Counter[str] = Counter()
-        for body in self._bodies:
-            if not body.is_authentic:
-                shares[body.holder] += body.size
-        return shares
+        return body.is_authentic or self._shares[body.holder] + size <= self._share_bytes
 
     def _end_another(self, body: HeldBody, size: int) -> None:
         if not self._is_in_share(body, size):
             return
-        shares = self._shares()
-        del shares[body.holder]
-        excessive = {holder for holder, held in shares.items() if held > self._share_bytes}
+        excessive = {
+            holder for holder, held in self._shares.items() if held > self._share_bytes
+        } - {body.holder}
         found = (one for one in self._bodies if one.holder in excessive and one.can_be_ended)
         largest = max(found, key=lambda one: one.size, default=None)
         if largest is not None:

@@ -101,7 +101,7 @@ async def open_delivery(
         )
     except SignatureMismatchError as mismatch:
         raise await _explain(settings, delivery, text, body, mismatch) from None
-    delivery.held.is_authentic = True
+    delivery.held.vouch()
     body.stop_keeping()
     await delivery.count_message()
     return Entry(

@@ -24,7 +24,8 @@ FOREVER = 60
 async def stall(budget: BodyBudget, holder: str, size: int, *, is_authentic: bool = False) -> str:
     """A body of so many bytes that never ends, until it is ended."""
     with budget.open(holder) as body, suppress(OverloadedError):
-        body.is_authentic = is_authentic
+        if is_authentic:
+            body.vouch()
         await body.take(size)
         async with body.wait(FOREVER):
             await asyncio.Event().wait()
@@ -125,7 +126,7 @@ async def test_while_another_waits_nobody_takes_more_than_a_quarter() -> None:
     with budget.open("a") as first, budget.open("c") as known:
         await first.take(QUARTER)
         await known.take(QUARTER)
-        known.is_authentic = True
+        known.vouch()
         waiting = asyncio.create_task(take(budget, "b", 2 * QUARTER + 1))
         await settle()
         greedy = asyncio.create_task(take_more(first))
