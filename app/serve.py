@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import socket
 from types import FrameType
 
 import uvicorn
@@ -17,6 +18,7 @@ from app.worker import run_worker
 # How long running requests may take to end: a person at a terminal waits less than a host.
 SIGINT_GRACE_SECONDS = 3
 SIGTERM_GRACE_SECONDS = 25
+CONNECTIONS_A_TURN = 16
 KEEP_ALIVE_SECONDS = 75  # longer than a proxy's: else we close just as it sends the next request
 
 
@@ -34,6 +36,13 @@ def http_config(app: FastAPI, *, host: str, port: int) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SIGTERM_GRACE_SECONDS,
     )
+
+
+def listen_often(listener: socket.socket) -> list[socket.socket]:
+    """The same socket several times: of each one uvloop takes one connection in a turn of its loop,
+    so that behind many new ones a request would wait for as many turns.
+    """
+    return [listener, *(listener.dup() for _ in range(CONNECTIONS_A_TURN - 1))]
 
 
 class Server(uvicorn.Server):

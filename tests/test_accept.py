@@ -6,15 +6,19 @@ import asyncio
 import os
 import re
 import resource
+import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 
 import httpx
 import pytest
+import uvloop
 from fastapi import FastAPI
+from typing_extensions import override
 
 from app.accept import HEAD_SECONDS, MAX_CONNECTIONS, MAX_HEAD_BYTES
+from app.serve import CONNECTIONS_A_TURN, listen_often
 from app.settings import Settings
 from tests.support.bodies import Part, form
 from tests.support.patience import patient
@@ -308,3 +312,33 @@ async def test_beyond_the_limit_requests_are_503_and_health_is_still_told(roomy:
         async with connect(roomy) as late:
             assert (await ask(late, HEALTH + b"\r\n")).json() == {"status": "ok"}
         assert_problem(await ask(wires[1], body[-1:]), 401, "code_invalid")
+
+
+def test_a_burst_of_connections_is_taken_in_few_turns_of_the_loop() -> None:
+    """M6: a socket gives uvloop one in a turn; behind 1,500 half heads a health check took 1 s."""
+    burst, taken = 10 * CONNECTIONS_A_TURN, list[asyncio.BaseTransport]()
+
+    class Taken(asyncio.Protocol):
+        @override
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            taken.append(transport)
+
+    async def count_turns() -> int:
+        loop = asyncio.get_running_loop()
+        with socket.create_server(("127.0.0.1", 0), backlog=burst) as listener, ExitStack() as here:
+            servers = [
+                await loop.create_server(Taken, sock=one, backlog=burst)
+                for one in listen_often(listener)
+            ]
+            for _ in range(burst):
+                here.enter_context(socket.create_connection(listener.getsockname()))
+            turns = 0
+            while len(taken) < burst:
+                turns += 1
+                await asyncio.sleep(0)
+            for server in servers:
+                server.close()
+        return turns
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(count_turns()) < burst / 4

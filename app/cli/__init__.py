@@ -22,7 +22,7 @@ from app.demo import Demo, DemoFailedError
 from app.logs import configure_logs
 from app.main import open_resources
 from app.play_spark import try_it
-from app.serve import Server
+from app.serve import Server, listen_often
 from app.settings import Settings
 from app.worker import run_worker
 
@@ -48,7 +48,7 @@ def serve(
     configure_logs()
     read_settings()  # a port is not worth looking for with settings that are wrong
     with _listen(host, port) as listener, servers(LOCAL) as settings:
-        _AnnouncingServer(settings, host=host, port=port).run([listener])
+        _AnnouncingServer(settings, host=host, port=port).run(listen_often(listener))
 
 
 @commands.command()
