@@ -1,18 +1,17 @@
-"""The engine and its sessions, migrations, and what a failing database means to those above.
+"""The engine and its sessions, and what a failing database means to those above.
 
 An act takes `Sessions` and opens `session.begin()` itself; helpers take the session and never
 begin or commit. Searching for `session.begin` lists every transaction of the service.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 from uuid import uuid4
 
-from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Dialect, ExceptionContext, Row, event, text
@@ -188,8 +187,8 @@ def sqlstate_of(failure: Exception) -> str:
 _APPLIED = text(f"select version_num from {SPARK}.alembic_version")  # noqa: S608 - our own name
 
 
-async def schema_is_current(sessions: Sessions, revisions: frozenset[str]) -> bool:
-    """Whether these migrations, and so all before them, have been applied.
+async def schema_is_current(sessions: Sessions, complete: Collection[frozenset[str]]) -> bool:
+    """Whether one of these sets of migrations, and so all before them, has been applied.
 
     Raises one of OUTAGES when the database does not answer.
     """
@@ -200,22 +199,16 @@ async def schema_is_current(sessions: Sessions, revisions: frozenset[str]) -> bo
         if sqlstate_of(failure) in NO_TABLE:
             return False
         raise
-    return set(applied) == revisions
+    return frozenset(applied) in complete
 
 
-def newest_revisions() -> frozenset[str]:
-    """What this code needs. Read from disk: once, at start."""
-    return frozenset(ScriptDirectory.from_config(alembic_config()).get_heads())
-
-
-def migrate(settings: Settings, revision: str = "head") -> None:
-    """Bring the schema to `revision`, in one transaction. Safe to repeat and to run twice at once.
-
-    Blocking, and runs its own event loop: for commands, never for a running service.
+def newest_revisions() -> tuple[frozenset[str], ...]:
+    """What this code needs: of a database of our own, and of an adopted one, where the main app
+    keeps `public`. Read from disk: once, at start.
     """
-    config = alembic_config()
-    config.attributes["settings"] = settings
-    command.upgrade(config, revision)
+    migrations = ScriptDirectory.from_config(alembic_config())
+    own = migrations.get_revision("spark@head")
+    return frozenset(migrations.get_heads()), frozenset({own.revision})
 
 
 def alembic_config() -> Config:

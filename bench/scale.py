@@ -25,9 +25,9 @@ from pydantic import SecretStr
 from app.activity.hours import count_hours
 from app.api.dependencies import Resources
 from app.api.paging import Cursors
-from app.database import migrate
 from app.embedded.servers import run_servers
 from app.logs import configure_logs
+from app.migrate import migrate
 from app.settings import Settings
 from bench import wire
 from bench.scale_rows import FUNCTIONS, STATEMENTS, fill

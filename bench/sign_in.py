@@ -26,10 +26,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app.clock import utc_now
-from app.database import migrate
 from app.embedded.servers import run_servers
 from app.logs import configure_logs
 from app.main import create_app
+from app.migrate import migrate
 from app.serve import http_config
 from app.settings import Settings
 from app.signing import sign_token, token_key

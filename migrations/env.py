@@ -1,15 +1,13 @@
-"""Runs migrations over asyncpg: one transaction, one runner at a time."""
+"""Runs migrations over asyncpg: on the connection of `app.migrate`, or on one of their own."""
 
 import asyncio
 
 from alembic import context
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from app.database import create_engine
 from app.models import SPARK, Table
 from app.settings import Settings, load_settings
-
-ONE_RUNNER = 7_265_737_461  # the advisory lock that makes a second runner wait
 
 
 def run(connection: Connection) -> None:
@@ -22,17 +20,11 @@ def run(connection: Connection) -> None:
         compare_server_default=True,
     )
     with context.begin_transaction():
-        connection.execute(text(f"select pg_advisory_xact_lock({ONE_RUNNER})"))
-        connection.execute(text(f"create schema if not exists {SPARK}"))
-        # A role named like our schema would get the tables of `public` in it.
-        if connection.scalar(text("select current_schema()")) != "public":
-            raise RuntimeError("the database role's search_path must begin with public")
         context.run_migrations()
 
 
 async def main(settings: Settings) -> None:
-    patient = settings.model_copy(update={"statement_timeout_seconds": 600})
-    engine = create_engine(patient)
+    engine = create_engine(settings)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(run)
@@ -40,4 +32,8 @@ async def main(settings: Settings) -> None:
         await engine.dispose()
 
 
-asyncio.run(main(context.config.attributes.get("settings") or load_settings()))
+given = context.config.attributes.get("connection")
+if given is None:
+    asyncio.run(main(context.config.attributes.get("settings") or load_settings()))
+else:
+    run(given)

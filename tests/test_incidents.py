@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import func, insert, literal, select, text
 
 from app.activity.audit import ENTRIES_PER_PAGE
-from app.database import Sessions, migrate
+from app.database import Sessions
+from app.migrate import migrate
 from app.models import PLATFORM, AuditEntry, LmsSession
 from app.settings import Settings
 from app.sso.sessions import BATCH_SESSIONS

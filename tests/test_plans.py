@@ -16,11 +16,12 @@ from app.activity.follow import AFTER, OF_TYPES, PLACE
 from app.activity.hours import COUNT, COUNTED_UNTIL
 from app.activity.log_page import AppliedFilters, Status
 from app.activity.search import NEWEST, NEWEST_OF_REQUEST, select_counts
-from app.database import Sessions, create_engine, migrate, open_sessions
+from app.database import Sessions, create_engine, open_sessions
 from app.deliveries.inbox import WAS_TAKEN
 from app.deliveries.read_inbox import DeliveryFilter, newest_deliveries
 from app.evidence.list_completions import CompletionFilter, completions_of
 from app.learning.read_experience import newest_awards
+from app.migrate import migrate
 from app.privacy.retention import BATCH_ROWS, rules
 from app.settings import Settings
 from app.submissions.list_submissions import SubmissionFilter, newest_submissions

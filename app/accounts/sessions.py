@@ -9,7 +9,7 @@ from app.accounts.linked_students import is_active
 from app.database import Session
 from app.models import PLATFORM, LmsSession, SparkAuthCode
 
-_OURS = LmsSession.lms_platform == PLATFORM  # the main app keeps those of others there, too
+_OURS = LmsSession.lms_platform == PLATFORM  # those of another LMS are not
 _IS_OPEN = _OURS & LmsSession.revoked_at.is_(None) & (LmsSession.expires_at > func.now())
 
 OPEN_SESSIONS = (

@@ -12,12 +12,13 @@ import typer
 from app.api.dependencies import Resources
 from app.cli.terminal import say
 from app.database import OUTAGES, Sessions, create_engine
-from app.database import migrate as migrate_database
 from app.embedded.secrets import local_secrets
 from app.embedded.servers import EmbeddedError, run_servers
 from app.errors import ServiceError, StorageUnavailableError
 from app.learning.sample_course import seed_sample_course
 from app.main import open_resources
+from app.migrate import UnfitDatabaseError
+from app.migrate import migrate as migrate_database
 from app.settings import Settings, SettingsError, load_settings
 
 PROJECT = Path(__file__).parents[2]
@@ -49,7 +50,7 @@ def servers(folder: Path, *, s3: bool = True) -> Iterator[Settings]:
                 migrate_database(settings)
                 on_database(settings, seed_sample_course)
             yield settings
-    except EmbeddedError as error:
+    except (EmbeddedError, UnfitDatabaseError) as error:
         refuse(*str(error).splitlines())
     except StorageUnavailableError:
         refuse("The file storage does not answer as it should.")

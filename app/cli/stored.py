@@ -11,10 +11,10 @@ from app.api.dependencies import Resources
 from app.cli.servers import CALLER, LOCAL, ask_database, ask_service, refuse, servers
 from app.cli.terminal import say
 from app.clock import new_id, stopwatch, utc_now
-from app.database import migrate as migrate_database
 from app.files.reconcile import Report
 from app.files.reconcile import reconcile as reconcile_files
 from app.learning.sample_course import seed_sample_course
+from app.migrate import migrate as migrate_database
 from app.submissions.record import SubmissionOutcome
 from app.submissions.replay import replay_delivery
 from app.worker import sweep as sweep_once

@@ -103,7 +103,7 @@ _BLOCK = (
         column("order_index", Integer),
         column("is_private", Boolean),
         column("uploaded_by_user_id", Uuid),
-        column("uploaded_by_role", Text),
+        column("uploaded_by_role", EvidenceBlock.uploaded_by_role.type),
     )
     .render_derived("block", with_types=True)
 )
@@ -145,7 +145,7 @@ def keep_native(document: CTE, user_id: ColumnElement[UUID], task_id: ColumnElem
             place + number,
             native.is_confidential,
             native.user_id,
-            literal("student"),
+            literal("student", EvidenceBlock.uploaded_by_role.type),
         )
         .join_from(document, native, true())
         .where(native.user_id == user_id, native.task_id == task_id, is_told, ~had_document)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, CTE, Integer, Text, Uuid, bindparam, column, func, select, true
+from sqlalchemy import ARRAY, CTE, Integer, Text, Uuid, bindparam, cast, column, func, select, true
 from sqlalchemy.dialects.postgresql import insert
 
 from app.learning.enrolment import Task
@@ -50,9 +50,11 @@ def award(completion: CTE) -> tuple[CTE, CTE, CTE]:
     )
     by_subject = insert(UserSubjectXp).from_select(
         ["user_id", "school_subject", "xp_amount"],
-        select(paid.c.user_id, _SUBJECTS.c.subject, _SUBJECTS.c.amount).join_from(
-            paid, _SUBJECTS, true()
-        ),
+        select(
+            paid.c.user_id,
+            cast(_SUBJECTS.c.subject, UserSubjectXp.school_subject.type),
+            _SUBJECTS.c.amount,
+        ).join_from(paid, _SUBJECTS, true()),
     )
     return (
         paid,

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import Field
-from sqlalchemy import Select, select
+from sqlalchemy import Select, Text, cast, select
 
 from app.activity.audit import record_audit
 from app.database import Sessions
@@ -46,7 +46,7 @@ async def get_totals(
         subjects = await session.execute(
             select(UserSubjectXp.school_subject, UserSubjectXp.xp_amount)
             .where(UserSubjectXp.user_id == user_id)
-            .order_by(UserSubjectXp.school_subject)
+            .order_by(cast(UserSubjectXp.school_subject, Text))
         )
         return (
             {row.pillar: row.xp_amount for row in pillars},

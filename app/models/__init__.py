@@ -1,7 +1,8 @@
 """Every table. Rules that must hold are constraints here, not checks in code.
 
-Schema `public` has the names and columns that the main app reads (CONTRACT 13); schema `spark`
-is ours alone and carries no grants to the hosted data API's roles. Statements are Core; the
+Schema `public` has the names and columns that the main app reads (CONTRACT 13), on a database of
+our own made by us, else its own; schema `spark` is ours alone everywhere (R28) and carries no
+grants to the hosted data API's roles. Statements are Core; the
 classes give them typed columns.
 """
 

@@ -4,9 +4,24 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, MetaData, String, Text, Uuid, func, text
+from sqlalchemy import (
+    BindParameter,
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    MetaData,
+    String,
+    Text,
+    Uuid,
+    cast,
+    func,
+    text,
+    type_coerce,
+)
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.types import UserDefinedType
+from typing_extensions import override
 
 SPARK = "spark"  # the schema that is ours alone
 PLATFORM = "spark"  # this LMS, in every `lms_platform`
@@ -37,6 +52,33 @@ No = Annotated[bool, mapped_column(server_default=text("false"))]
 Zero = Annotated[int, mapped_column(server_default=text("0"))]
 Subjects = Annotated[Any, mapped_column(JSONB, server_default=text("""'["Electives"]'::jsonb"""))]
 Distribution = Annotated[dict[str, Any], mapped_column(JSONB, server_default=text("'{}'::jsonb"))]
+
+
+class DatabaseEnum(UserDefinedType[str]):
+    """An enum of the main app's, which is text to us: the driver need not ask the database what it
+    is, and a label that the main app adds is read like any other.
+    """
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @override
+    def get_col_spec(self, **_: Any) -> str:
+        return self.name
+
+    @override
+    def bind_expression(self, bindvalue: BindParameter[str]) -> ColumnElement[str]:
+        return cast(type_coerce(bindvalue, Text), self)
+
+    @override
+    def column_expression(self, colexpr: ColumnElement[Any]) -> ColumnElement[str]:
+        return cast(colexpr, Text)
+
+
+UPLOADER_ROLE = DatabaseEnum("evidence_uploader_role")
+SCHOOL_SUBJECT = DatabaseEnum("school_subject")
 
 
 def one_of(column: str, values: str) -> CheckConstraint:

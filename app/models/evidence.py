@@ -18,7 +18,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.columns import SPARK, Id, Moment, No, QuestId, Table, UserId, one_of
+from app.models.columns import (
+    SPARK,
+    UPLOADER_ROLE,
+    Id,
+    Moment,
+    No,
+    QuestId,
+    Table,
+    UserId,
+    one_of,
+)
 
 LMS_EVENTS = text("event_category = 'lms'")  # no parameter, or plans could not use the index
 # What names a student, or leads to one as long as the student is here.
@@ -59,7 +69,6 @@ class EvidenceBlock(Table):
     __tablename__ = "evidence_document_blocks"
     __table_args__ = (
         one_of("block_type", "'text', 'image', 'video', 'link', 'document'"),
-        one_of("uploaded_by_role", "'student', 'advisor', 'parent'"),
         UniqueConstraint("document_id", "order_index"),
     )
 
@@ -74,7 +83,7 @@ class EvidenceBlock(Table):
     uploaded_by_user_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("users.id", ondelete="SET NULL"), index=True
     )
-    uploaded_by_role: Mapped[str] = mapped_column(server_default="student")
+    uploaded_by_role: Mapped[str] = mapped_column(UPLOADER_ROLE, server_default="student")
     created_at: Mapped[Moment]
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.columns import (
     PILLARS,
-    SCHOOL_SUBJECTS,
+    SCHOOL_SUBJECT,
     SPARK,
     Distribution,
     Id,
@@ -168,14 +168,11 @@ class UserSubjectXp(Table):
     """Diploma credit: what the tasks' `subject_xp_distribution` adds up to."""
 
     __tablename__ = "user_subject_xp"
-    __table_args__ = (
-        one_of("school_subject", ", ".join(f"'{name}'" for name in SCHOOL_SUBJECTS)),
-        UniqueConstraint("user_id", "school_subject"),
-    )
+    __table_args__ = (UniqueConstraint("user_id", "school_subject"),)
 
     id: Mapped[Id]
     user_id: Mapped[UserId]
-    school_subject: Mapped[str]
+    school_subject: Mapped[str] = mapped_column(SCHOOL_SUBJECT)
     xp_amount: Mapped[Zero]
     updated_at: Mapped[Moment]
 

@@ -1,6 +1,7 @@
 """Users, their link to Spark, and how they sign in."""
 
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -13,6 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.columns import (
@@ -32,6 +34,10 @@ from app.models.columns import (
 
 
 class User(Table):
+    """What a school's own account may do stands in its `org_role` and `org_roles`, which are the
+    main app's to write.
+    """
+
     __tablename__ = "users"
     __table_args__ = (
         one_of("role", "'student', 'parent', 'advisor', 'admin', 'observer'"),
@@ -53,6 +59,10 @@ class User(Table):
     deletion_status: Mapped[str] = mapped_column(String(20), server_default="none")
     last_active: Mapped[datetime | None]
     created_at: Mapped[Moment]
+    organization_id: Mapped[UUID | None]
+    org_role: Mapped[str | None]
+    org_roles: Mapped[Any | None] = mapped_column(JSONB)
+    last_logout_at: Mapped[datetime | None]
 
 
 class LmsIntegration(Table):
@@ -76,6 +86,7 @@ class LmsIntegration(Table):
     last_sync_at: Mapped[datetime | None]
     created_at: Mapped[Moment]
     updated_at: Mapped[Moment]
+    organization_id: Mapped[UUID | None]
 
 
 class LmsSession(Table):
@@ -87,6 +98,7 @@ class LmsSession(Table):
         # What ended long ago is deleted.
         Index(None, "expires_at"),
         Index(None, "revoked_at", postgresql_where=text("revoked_at is not null")),
+        {"schema": SPARK},
     )
 
     id: Mapped[Id]
@@ -102,6 +114,7 @@ class SparkAuthCode(Table):
     """A one-time code: issued, then redeemed (`used`), superseded or expired."""
 
     __tablename__ = "spark_auth_codes"
+    __table_args__ = ({"schema": SPARK},)
 
     code: Mapped[str] = mapped_column(primary_key=True, comment="SHA-256 of the code, in hex")
     user_id: Mapped[UserId] = mapped_column(index=True)
@@ -110,7 +123,7 @@ class SparkAuthCode(Table):
     created_at: Mapped[Moment]
     superseded_at: Mapped[datetime | None]
     session_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("lms_sessions.id", ondelete="SET NULL"), index=True
+        ForeignKey("spark.lms_sessions.id", ondelete="SET NULL"), index=True
     )
 
 

@@ -29,7 +29,7 @@ class AppTokens:
 
     @property
     def refresh_hash(self) -> str:
-        """What `lms_sessions.session_token` keeps instead of the token."""
+        """What `spark.lms_sessions.session_token` keeps instead of the token."""
         return hashlib.sha256(self.refresh.encode()).hexdigest()
 
 

@@ -13,7 +13,8 @@ from sqlalchemy import delete, func, insert, select
 from app.activity.hours import count_hours
 from app.activity.log_page import ActivityData, AppliedFilters, Status
 from app.activity.search import search_activity
-from app.database import Sessions, create_engine, migrate, open_sessions
+from app.database import Sessions, create_engine, open_sessions
+from app.migrate import migrate
 from app.models import ActivityEvent, ActivityHour
 from app.settings import Settings
 from app.worker import sweep

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from app.database import migrate
+from app.migrate import migrate
 from app.models import ActivityEvent
 from app.settings import Settings
 from app.signing import sign

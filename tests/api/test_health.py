@@ -51,14 +51,14 @@ async def test_what_fails_and_what_holds_again_is_told_soon(
         checks: dict[str, bool] = (await browser.get("/readyz")).json()["checks"]
         return checks == {"database": True, "schema": False, "storage": True}
 
-    revision = "update spark.alembic_version set version_num = :number returning version_num"
+    revision = "update spark.alembic_version set version_num = :new where version_num = :old"
+    newest, old = "spark_0001", "spark_0000"
     async with sessions() as session, session.begin():
-        found = await session.execute(text("select version_num from spark.alembic_version"))
-        number = found.scalar_one()
-        await session.execute(text(revision), {"number": "0001"})
+        changed = await session.execute(text(revision), {"old": newest, "new": old})
+        assert changed.rowcount == 1
     try:
         await eventually(is_old)
     finally:
         async with sessions() as session, session.begin():
-            await session.execute(text(revision), {"number": number})
+            await session.execute(text(revision), {"old": old, "new": newest})
     assert (await browser.get("/readyz")).status_code == 200

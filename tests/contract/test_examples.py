@@ -16,8 +16,8 @@ import pytest
 from sqlalchemy import update
 
 from app.api.docs import internal_contract, public_contract
-from app.database import migrate
 from app.learning.sample_course import seed_sample_course
+from app.migrate import migrate
 from app.models import SparkAuthCode
 from app.settings import Settings
 from app.sso.authorization_codes import hash_code

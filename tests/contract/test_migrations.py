@@ -13,7 +13,8 @@ from alembic.util import CommandError
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from app.database import alembic_config, create_engine, migrate
+from app.database import alembic_config, create_engine, newest_revisions, schema_is_current
+from app.migrate import OWN, migrate, upgrade
 from app.models import Table
 from app.settings import Settings
 from tests.support.databases import empty_database, execute
@@ -21,6 +22,13 @@ from tests.support.running import run_app
 
 HOSTED_ROLES = ("anon", "authenticated")
 ACTS = ("select from {}", "insert into {} default values", "delete from {}", "truncate {}")
+PUBLIC = (
+    "select relname, relacl::text, pg_get_indexdef(oid),"
+    " array(select attname || ' ' || atttypid::regtype || attnotnull from pg_attribute"
+    " where attrelid = pg_class.oid and attnum > 0 order by attnum),"
+    " array(select pg_get_constraintdef(oid) from pg_constraint where conrelid = pg_class.oid)"
+    " from pg_class where relnamespace = 'public'::regnamespace order by relname"
+)
 WAITING = (
     "from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
     " and query ilike '%create table user_activity_events%'"
@@ -53,7 +61,9 @@ async def _start_migration(settings: Settings) -> asyncio.subprocess.Process:
     assert settings.database_url
     environment = {"DATABASE_URL": settings.database_url.get_secret_value()}
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "app", "migrate", env=os.environ | environment
+        *(sys.executable, "-m", "app", "migrate"),
+        env=os.environ | environment,
+        stderr=asyncio.subprocess.PIPE,
     )
 
 
@@ -66,6 +76,13 @@ async def _tables(settings: Settings) -> set[object]:
     return {row[0] for row in found}
 
 
+async def _upgrade(settings: Settings, *branches: str) -> None:
+    engine = create_engine(settings)
+    async with engine.begin() as connection:
+        await connection.run_sync(upgrade, *branches)
+    await engine.dispose()
+
+
 def _alembic(settings: Settings, act: str, *arguments: str) -> None:
     config = alembic_config()
     config.attributes["settings"] = settings
@@ -76,7 +93,8 @@ async def test_migrations_make_what_the_models_say_and_take_it_back(empty: Setti
     await asyncio.to_thread(migrate, empty)
     assert {"public.users", "spark.uploads"} <= await _tables(empty)
     await asyncio.to_thread(_alembic, empty, "check")
-    await asyncio.to_thread(_alembic, empty, "downgrade", "base")
+    for branch in reversed(OWN):
+        await asyncio.to_thread(_alembic, empty, "downgrade", f"{branch}@base")
     assert await _tables(empty) == {"spark.alembic_version"}
     await asyncio.to_thread(migrate, empty)
 
@@ -88,13 +106,16 @@ async def test_a_column_without_its_migration_is_noticed(empty: Settings) -> Non
         await asyncio.to_thread(_alembic, empty, "check")
 
 
-def test_there_is_one_head() -> None:
-    assert len(ScriptDirectory.from_config(alembic_config()).get_heads()) == 1
+def test_each_branch_has_one_head_and_knows_nothing_of_the_other() -> None:
+    migrations = ScriptDirectory.from_config(alembic_config())
+    heads = [migrations.get_revision(f"{branch}@head") for branch in OWN]
+    assert {head.revision for head in heads} == set(migrations.get_heads())
+    assert all(script.dependencies is None for script in migrations.walk_revisions())
 
 
 @pytest.mark.parametrize("role", HOSTED_ROLES, ids="P278 {}".format)
 async def test_the_hosted_data_api_reads_and_writes_no_table(hosted: Settings, role: str) -> None:
-    await execute(hosted, "create table somebody_elses ()")
+    await execute(hosted, "create view somebody_elses as select")
     await asyncio.to_thread(migrate, hosted)
     engine = create_engine(hosted)
     async with engine.connect() as connection:
@@ -129,7 +150,53 @@ async def test_a_migration_that_was_killed_half_way_is_run_again(empty: Settings
 async def test_two_instances_that_migrate_at_once_take_turns(empty: Settings, row: str) -> None:
     both = [await _start_migration(empty) for _ in range(2)]
     assert [await migration.wait() for migration in both] == [0, 0]
-    assert await execute(empty, "select version_num from spark.alembic_version") == [("0010",)]
+    assert len(await execute(empty, "select version_num from spark.alembic_version")) == len(OWN)
+
+
+OPTIO = [f"create table {name} ()" for name in ("users", "quests", "user_quests", "badges")]
+REFUSED = {
+    "an Optio application": (OPTIO, ("Optio application", "python -m app adopt")),
+    "another application": (
+        ["create table users ()", *(f"create table t{number} ()" for number in range(9))],
+        ("t0, t1, t2, t3, t4 and 5 more", "DATABASE_URL"),
+    ),
+    "a revision of the time before": (
+        [
+            "create schema spark",
+            "create table spark.alembic_version as select '0010' as version_num",
+        ],
+        ("0010", "empty database"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("made", "told"), REFUSED.values(), ids=REFUSED)
+async def test_a_database_that_is_not_ours_is_refused_and_left_alone(
+    empty: Settings, made: list[str], told: tuple[str, ...]
+) -> None:
+    for statement in made:
+        await execute(empty, statement)
+    before = await _tables(empty)
+    migration = await _start_migration(empty)
+    _, errors = await migration.communicate()
+    assert migration.returncode == 1
+    assert [words for words in told if words not in errors.decode()] == []
+    assert "Traceback" not in errors.decode()
+    assert await _tables(empty) == before
+
+
+async def test_in_an_adopted_database_public_stays_as_it_is(hosted: Settings) -> None:
+    """The main app's tables, here as our own branch makes them, with rights that it has granted."""
+    await _upgrade(hosted, "optio")
+    await execute(hosted, "delete from spark.alembic_version")
+    await execute(hosted, "grant select on users to authenticated")
+    before = await execute(hosted, PUBLIC)
+    await _upgrade(hosted, "spark")
+    await asyncio.to_thread(migrate, hosted)
+    assert await execute(hosted, PUBLIC) == before
+    engine = create_engine(hosted)
+    assert await schema_is_current(engine.connect, newest_revisions())
+    await engine.dispose()
 
 
 @pytest.mark.parametrize("row", ["P265"])

@@ -11,8 +11,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from app.database import create_engine, migrate
+from app.database import create_engine
 from app.learning.sample_course import seed_sample_course
+from app.migrate import migrate
 from app.settings import Settings
 from tests.embedded.holders import Holder, Holders
 from tests.support.folders import open_project

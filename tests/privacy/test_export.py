@@ -71,7 +71,7 @@ async def test_an_export_holds_every_row_and_every_byte(family: Family) -> None:
     assert len(rows(archive, "spark.submission_revisions")) == 2
     texts = [row["message"] for row in rows(archive, "spark.deliveries") if row["message"]]
     assert child.spark_user_id in json.loads(texts[0]).values()
-    assert "code" not in rows(archive, "public.spark_auth_codes")[0]
+    assert "code" not in rows(archive, "spark.spark_auth_codes")[0]
     audit = [(row["action"], row["detail"]) for row in rows(archive, "spark.audit_log")]
     assert ("sensitive_read", {"what": "export"}) in audit
 

@@ -25,19 +25,19 @@ KINDS = {
     "codes": (
         1,
         (
-            "INSERT INTO spark_auth_codes (code, user_id, expires_at)"
+            "INSERT INTO spark.spark_auth_codes (code, user_id, expires_at)"
             " VALUES ('{mark}', '{user}', {then})"
         ),
-        "spark_auth_codes",
+        "spark.spark_auth_codes",
     ),
     "sessions": (
         30,
         (
-            "INSERT INTO lms_sessions (user_id, lms_platform, session_token, expires_at,"
+            "INSERT INTO spark.lms_sessions (user_id, lms_platform, session_token, expires_at,"
             " revoked_at) VALUES ('{user}', 'spark', '{mark}', now() + interval '9 days', {then}),"
             " ('{user}', 'spark', '{mark}', {then}, NULL)"
         ),
-        "lms_sessions",
+        "spark.lms_sessions",
     ),
     "deliveries": (
         30,
@@ -156,14 +156,16 @@ async def test_an_old_event_is_nobodys(family: Family, row: str) -> None:
     assert (await sweep(family.resources))["activity_personal"] == 0
 
 
-async def test_sessions_at_other_platforms_are_the_main_apps(family: Family) -> None:
+async def test_sessions_at_other_platforms_are_not_ours(family: Family) -> None:
     user = (await family.spark.sign_in()).user_id
     await family.stores.execute(
-        "INSERT INTO lms_sessions (user_id, lms_platform, session_token, expires_at)"  # noqa: S608
+        "INSERT INTO spark.lms_sessions (user_id, lms_platform, session_token, expires_at)"  # noqa: S608
         f" VALUES ('{user}', 'canvas', 'theirs', now() - interval '31 days')"
     )
     await sweep(family.resources)
-    kept = await family.stores.execute("SELECT * FROM lms_sessions WHERE session_token = 'theirs'")
+    kept = await family.stores.execute(
+        "SELECT * FROM spark.lms_sessions WHERE session_token = 'theirs'"
+    )
     assert len(kept) == 1
 
 

@@ -17,8 +17,8 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.database import migrate
 from app.learning.sample_course import seed_sample_course
+from app.migrate import migrate
 from app.settings import Settings
 
 if TYPE_CHECKING:

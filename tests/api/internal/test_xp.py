@@ -19,7 +19,14 @@ from app.learning.check_experience import (
     check_experience,
     repair_student,
 )
-from app.models import CourseQuestTask, SubmissionRevision, User, UserSkillXp, XpAward
+from app.models import (
+    CourseQuestTask,
+    SubmissionRevision,
+    User,
+    UserSkillXp,
+    UserSubjectXp,
+    XpAward,
+)
 from app.settings import Settings
 from tests.conftest import create_assignment
 from tests.support.checkout import make_checkout
@@ -128,6 +135,20 @@ async def test_a_student_without_xp_has_none(
     ).json()
     empty = {"total": 0, "pillars": {}, "subjects": {}, "items": [], "next_cursor": None}
     assert body == {"user_id": student.user_id} | empty
+
+
+async def test_a_school_subject_that_the_main_app_adds_is_shown_among_the_others(
+    browser: httpx.AsyncClient, main_app: dict[str, str], student: SignedIn, sessions: Sessions
+) -> None:
+    await run(sessions, text("alter type school_subject add value if not exists 'latin'"))
+    subjects = [{"school_subject": name, "xp_amount": 7} for name in ("math", "latin", "cte")]
+    await run(
+        sessions,
+        insert(UserSubjectXp).values([row | {"user_id": student.user_id} for row in subjects]),
+    )
+    path = f"/internal/v1/students/{student.user_id}/xp"
+    body = (await browser.get(path, headers=main_app)).json()
+    assert list(body["subjects"].items()) == [("cte", 7), ("latin", 7), ("math", 7)]
 
 
 # ---------------------------------------------------------------------------- xp check

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from app.accounts.students import unroutable_email
-from app.database import Sessions, create_engine, migrate, open_sessions
+from app.database import Sessions, create_engine, open_sessions
+from app.migrate import migrate
 from app.settings import Settings
 from app.signing import sign_token, token_key
 from tests.api.spark.conftest import spark_at

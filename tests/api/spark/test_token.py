@@ -393,7 +393,8 @@ async def cut_whom(sessions: Sessions, *, blocks: int) -> None:
     """End the connection that waits for this one to let it insert a session."""
     cut = text(
         "select pg_terminate_backend(pid) from pg_stat_activity"
-        " where :holder = any(pg_blocking_pids(pid)) and query like 'INSERT INTO lms_sessions%'"
+        " where :holder = any(pg_blocking_pids(pid))"
+        " and query like 'INSERT INTO spark.lms_sessions%'"
     )
     async with sessions() as killer, asyncio.timeout(patient(20)):
         while not (await killer.execute(cut, {"holder": blocks})).all():

@@ -1,0 +1,116 @@
+"""Brings a database's schema up to date, as far as it is ours to change.
+
+There are two branches of migrations (R28). A database of our own has both; in an adopted one
+`public` is the main app's, and only `spark` is applied.
+"""
+
+import asyncio
+
+from alembic import command
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from app.database import alembic_config, create_engine
+from app.models import SPARK
+from app.settings import Settings
+
+ONE_RUNNER = 7_265_737_461  # the advisory lock that makes a second runner wait
+STATEMENT_SECONDS = 600
+
+OWN = ("optio", "spark")  # in this order: tables of `spark` refer to those of `optio`
+ADOPTED = ("spark",)
+MAIN_APP = {"quests", "user_quests", "users"}  # who has these three is an Optio application
+NAMED = 5
+
+_LOCK = text(f"select pg_advisory_xact_lock({ONE_RUNNER})")
+_MAKE_SCHEMA = text(f"create schema if not exists {SPARK}")
+_HAS_REVISIONS = text(f"select to_regclass('{SPARK}.alembic_version') is not null")
+_REVISIONS = text(f"select version_num from {SPARK}.alembic_version")  # noqa: S608 - our own name
+# Views and what an extension made are nobody's data.
+_TABLES = text(
+    "select relname from pg_class where relnamespace = 'public'::regnamespace"
+    " and relkind in ('r', 'p', 'f') and not exists (select from pg_depend"
+    " where classid = 'pg_class'::regclass and objid = pg_class.oid and deptype = 'e')"
+    " order by relname"
+)
+
+
+class UnfitDatabaseError(Exception):
+    """No migration may run here. Its lines say why, and what to do."""
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the schema to the newest revision, in one transaction. Safe to repeat and to run twice
+    at once. Raises UnfitDatabaseError for a database that is neither ours nor adopted.
+
+    Blocking, and runs its own event loop: for commands, never for a running service.
+    """
+    asyncio.run(
+        _migrate(settings.model_copy(update={"statement_timeout_seconds": STATEMENT_SECONDS}))
+    )
+
+
+async def _migrate(settings: Settings) -> None:
+    engine = create_engine(settings)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_migrate_one_at_a_time)
+    finally:
+        await engine.dispose()
+
+
+def _migrate_one_at_a_time(connection: Connection) -> None:
+    connection.execute(_LOCK)
+    # A role named like our schema would get the tables of `public` in it.
+    if connection.scalar(text("select current_schema()")) != "public":
+        raise UnfitDatabaseError("The search_path of the database's role must begin with public.")
+    upgrade(connection, *find_branches(connection))
+
+
+def upgrade(connection: Connection, *branches: str) -> None:
+    """Apply what is missing of these branches, in their order and in the caller's transaction."""
+    connection.execute(_MAKE_SCHEMA)
+    config = alembic_config()
+    config.attributes["connection"] = connection
+    for branch in branches:
+        command.upgrade(config, f"{branch}@head")
+
+
+def find_branches(connection: Connection) -> tuple[str, ...]:
+    """Those that belong here: OWN in an empty database or one that we made, ADOPTED in one that
+    was adopted. Raises UnfitDatabaseError for any other.
+    """
+    applied = set[str]()
+    if connection.scalar(_HAS_REVISIONS):
+        applied.update(connection.scalars(_REVISIONS))
+    if applied:
+        return OWN if "optio" in _branches_of(applied) else ADOPTED
+    tables = list(connection.scalars(_TABLES))
+    if set(tables) >= MAIN_APP:
+        raise UnfitDatabaseError(
+            "This database holds an Optio application, whose tables migrate may not change.\n"
+            "Look with `python -m app adopt`."
+        )
+    if tables:
+        names = ", ".join(tables[:NAMED])
+        more = f" and {len(tables) - NAMED} more" if len(tables) > NAMED else ""
+        raise UnfitDatabaseError(
+            f"This database holds tables that are not ours: {names}{more}.\n"
+            "Name an empty database in DATABASE_URL, or that of the Optio application."
+        )
+    return OWN
+
+
+def _branches_of(applied: set[str]) -> set[str]:
+    known = {
+        script.revision: script.branch_labels
+        for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()
+    }
+    if unknown := applied - known.keys():
+        raise UnfitDatabaseError(
+            f"This database has a revision that this version does not know: {min(unknown)}.\n"
+            "A newer version made it: run that one. If the revision is a number alone, a version"
+            " before the first release made it: start with an empty database"
+            " (`make run`: remove its data, README says where)."
+        )
+    return set().union(*(known[revision] for revision in applied))

@@ -1,0 +1,678 @@
+"""the schema that is ours alone, on every database.
+
+Its tables refer to those of `public`; nothing here may change one of them.
+"""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+
+revision: str = "spark_0001"
+down_revision: str | None = None
+branch_labels: str | Sequence[str] | None = ("spark",)
+depends_on: str | Sequence[str] | None = None
+
+SPARK = "spark"
+MOMENT = TIMESTAMP(timezone=True)
+NOW = sa.text("now()")
+NEW_ID = sa.text("gen_random_uuid()")
+TABLES = (
+    "activity_hours",
+    "audit_log",
+    "erasures",
+    "roster_imports",
+    "service_keys",
+    "sso_replays",
+    "tombstone_key",
+    "idempotency_keys",
+    "lms_sessions",
+    "roster_rows",
+    "xp_ledger",
+    "courses",
+    "events",
+    "spark_auth_codes",
+    "assignments",
+    "submission_revisions",
+    "deliveries",
+    "uploads",
+)
+# The one key of the hashes of erasures: 244 random bits, in the database that keeps the hashes.
+MAKE_KEY = """
+insert into spark.tombstone_key (key)
+select sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8'))
+"""
+# Whoever owns the database may have granted its data API every new table of every schema.
+REVOKE = """
+do $$
+declare hosted text;
+begin
+    for hosted in select rolname from pg_roles where rolname in ('anon', 'authenticated') loop
+        execute format('revoke all on all tables in schema spark from %I', hosted);
+    end loop;
+end
+$$
+"""
+
+
+def upgrade() -> None:
+    _activity_hours()
+    _audit_log()
+    _erasures()
+    _roster_imports()
+    _service_keys()
+    _sso_replays()
+    _tombstone_key()
+    _idempotency_keys()
+    _lms_sessions()
+    _roster_rows()
+    _xp_ledger()
+    _courses()
+    _events()
+    _spark_auth_codes()
+    _assignments()
+    _submission_revisions()
+    _deliveries()
+    _uploads()
+    op.execute(MAKE_KEY)
+    op.execute(REVOKE)
+
+
+def downgrade() -> None:
+    for table in reversed(TABLES):
+        op.drop_table(table, schema=SPARK)
+
+
+def _activity_hours() -> None:
+    op.create_table(
+        "activity_hours",
+        sa.Column("hour", MOMENT, nullable=False),
+        sa.Column("event_type", sa.String(length=100), nullable=False),
+        sa.Column("events", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("hour", "event_type", name="pk_activity_hours"),
+        schema=SPARK,
+    )
+
+
+def _audit_log() -> None:
+    op.create_table(
+        "audit_log",
+        sa.Column("id", sa.Uuid(), server_default=NEW_ID, nullable=False),
+        sa.Column("occurred_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column("caller", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=True, comment="nobody's once erased"),
+        sa.Column(
+            "user_ids",
+            sa.ARRAY(sa.Uuid()),
+            nullable=True,
+            comment="of a list; without who was erased",
+        ),
+        sa.Column("detail", JSONB, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_audit_log"),
+        schema=SPARK,
+    )
+    op.create_index("ix_audit_log_occurred_at", "audit_log", ["occurred_at"], schema=SPARK)
+    op.create_index("ix_audit_log_user_id", "audit_log", ["user_id"], schema=SPARK)
+    op.create_index(
+        "ix_audit_log_user_ids",
+        "audit_log",
+        ["user_ids"],
+        schema=SPARK,
+        postgresql_using="gin",
+        postgresql_where=sa.text("user_ids is not null"),
+    )
+
+
+def _erasures() -> None:
+    op.create_table(
+        "erasures",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("subject_hash", sa.LargeBinary(), nullable=True),
+        sa.Column("user_id", sa.Uuid(), nullable=True, comment="null once completed"),
+        sa.Column("spark_user_id", sa.Text(), nullable=True, comment="null once completed"),
+        sa.Column("requested_at", MOMENT, nullable=False),
+        sa.Column("completed_at", MOMENT, nullable=True),
+        sa.Column("counts", JSONB, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_erasures"),
+        sa.UniqueConstraint("user_hash", name="uq_erasures_user_hash"),
+        sa.UniqueConstraint("user_id", name="uq_erasures_user_id"),
+        schema=SPARK,
+    )
+    op.create_index("ix_erasures_subject_hash", "erasures", ["subject_hash"], schema=SPARK)
+
+
+def _roster_imports() -> None:
+    op.create_table(
+        "roster_imports",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("state", sa.Text(), server_default="reading", nullable=False),
+        sa.Column("is_whole", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column("applied_at", MOMENT, nullable=True),
+        sa.CheckConstraint(
+            "state in ('reading', 'checked', 'applying', 'held', 'applied')",
+            name=op.f("ck_roster_imports_state"),
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_roster_imports"),
+        schema=SPARK,
+    )
+    op.create_index("ix_roster_imports_created_at", "roster_imports", ["created_at"], schema=SPARK)
+
+
+def _service_keys() -> None:
+    op.create_table(
+        "service_keys",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("secret_hash", sa.LargeBinary(), nullable=False, comment="SHA-256 of the secret"),
+        sa.Column("scopes", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column("revoked_at", MOMENT, nullable=True),
+        sa.CheckConstraint(
+            "scopes <@ array['read', 'write', 'admin']", name=op.f("ck_service_keys_scopes")
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_service_keys"),
+        schema=SPARK,
+    )
+
+
+def _sso_replays() -> None:
+    op.create_table(
+        "sso_replays",
+        sa.Column("key", sa.LargeBinary(), nullable=False),
+        sa.Column("code_hash", sa.Text(), nullable=False),
+        sa.Column("exchanged_at", MOMENT, nullable=True),
+        sa.Column("expires_at", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("key", name="pk_sso_replays"),
+        schema=SPARK,
+    )
+    op.create_index("ix_sso_replays_code_hash", "sso_replays", ["code_hash"], schema=SPARK)
+    op.create_index("ix_sso_replays_expires_at", "sso_replays", ["expires_at"], schema=SPARK)
+
+
+def _tombstone_key() -> None:
+    op.create_table(
+        "tombstone_key",
+        sa.Column("id", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("key", sa.LargeBinary(), nullable=False),
+        sa.CheckConstraint("id", name=op.f("ck_tombstone_key_is_one")),
+        sa.PrimaryKeyConstraint("id", name="pk_tombstone_key"),
+        schema=SPARK,
+    )
+
+
+def _idempotency_keys() -> None:
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("key", sa.LargeBinary(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=True),
+        sa.Column("owner", sa.Uuid(), nullable=False),
+        sa.Column("lease_until", MOMENT, nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary(), nullable=True),
+        sa.Column("response", JSONB, nullable=True),
+        sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name="fk_idempotency_keys_user_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("key", name="pk_idempotency_keys"),
+        schema=SPARK,
+    )
+    op.create_index(
+        "ix_idempotency_keys_created_at", "idempotency_keys", ["created_at"], schema=SPARK
+    )
+    op.create_index("ix_idempotency_keys_user_id", "idempotency_keys", ["user_id"], schema=SPARK)
+
+
+def _lms_sessions() -> None:
+    op.create_table(
+        "lms_sessions",
+        sa.Column("id", sa.Uuid(), server_default=NEW_ID, nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("lms_platform", sa.String(length=50), nullable=False),
+        sa.Column("session_token", sa.String(length=500), nullable=False),
+        sa.Column("expires_at", MOMENT, nullable=False),
+        sa.Column("revoked_at", MOMENT, nullable=True),
+        sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
+        sa.CheckConstraint(
+            "lms_platform in ('canvas', 'google_classroom', 'schoology', 'moodle', 'spark')",
+            name=op.f("ck_lms_sessions_lms_platform"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name="fk_lms_sessions_user_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_lms_sessions"),
+        schema=SPARK,
+    )
+    op.create_index("ix_lms_sessions_expires_at", "lms_sessions", ["expires_at"], schema=SPARK)
+    op.create_index(
+        "ix_lms_sessions_revoked_at",
+        "lms_sessions",
+        ["revoked_at"],
+        schema=SPARK,
+        postgresql_where=sa.text("revoked_at is not null"),
+    )
+    op.create_index("ix_lms_sessions_user_id", "lms_sessions", ["user_id"], schema=SPARK)
+
+
+def _roster_rows() -> None:
+    op.create_table(
+        "roster_rows",
+        sa.Column("import_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("line", sa.Integer(), nullable=True),
+        sa.Column("spark_user_id", sa.Text(), nullable=True),
+        sa.Column("email", sa.Text(), nullable=True),
+        sa.Column("given_name", sa.Text(), nullable=True),
+        sa.Column("family_name", sa.Text(), nullable=True),
+        sa.Column("is_student", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("spark_org_id", sa.Text(), nullable=True),
+        sa.Column("spark_course_id", sa.Text(), nullable=True),
+        sa.Column("quest_id", sa.Uuid(), nullable=True),
+        sa.Column("leaves", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=True),
+        sa.Column("code", sa.Text(), nullable=True),
+        sa.Column("is_done", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.CheckConstraint(
+            "outcome in ('create', 'link', 'enrol', 'drop', 'held', 'unchanged', 'skipped',"
+            " 'error')",
+            name=op.f("ck_roster_rows_outcome"),
+        ),
+        sa.CheckConstraint(
+            "source in ('users', 'roles', 'enrollments', 'absent')",
+            name=op.f("ck_roster_rows_source"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["import_id"],
+            ["spark.roster_imports.id"],
+            name="fk_roster_rows_import_id",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("import_id", "number", name="pk_roster_rows"),
+        schema=SPARK,
+    )
+    op.create_index(
+        "ix_roster_rows_import_id_quest_id", "roster_rows", ["import_id", "quest_id"], schema=SPARK
+    )
+    op.create_index(
+        "ix_roster_rows_import_id_spark_user_id_source",
+        "roster_rows",
+        ["import_id", "spark_user_id", "source"],
+        schema=SPARK,
+    )
+
+
+def _xp_ledger() -> None:
+    op.create_table(
+        "xp_ledger",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("task_id", sa.Uuid(), nullable=False),
+        sa.Column("completion_id", sa.Uuid(), nullable=False),
+        sa.Column("pillar", sa.Text(), nullable=False),
+        sa.Column("xp_amount", sa.Integer(), nullable=False),
+        sa.Column("awarded_at", MOMENT, server_default=NOW, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name="fk_xp_ledger_user_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_xp_ledger"),
+        sa.UniqueConstraint("user_id", "task_id", name="uq_xp_ledger_user_id_task_id"),
+        schema=SPARK,
+    )
+    op.create_index("ix_xp_ledger_user_id_id", "xp_ledger", ["user_id", "id"], schema=SPARK)
+
+
+def _courses() -> None:
+    op.create_table(
+        "courses",
+        sa.Column("id", sa.Uuid(), server_default=NEW_ID, nullable=False),
+        sa.Column("lms_platform", sa.String(length=50), nullable=False),
+        sa.Column(
+            "spark_org_id", sa.String(length=255), server_default=sa.text("''"), nullable=False
+        ),
+        sa.Column("spark_course_id", sa.String(length=255), nullable=False),
+        sa.Column("quest_id", sa.Uuid(), nullable=True),
+        sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column("synced_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column(
+            "course_digest", sa.LargeBinary(), nullable=True, comment="SHA-256 of the signed text"
+        ),
+        sa.Column("course_sent_at", MOMENT, nullable=True),
+        sa.Column(
+            "roster_digest", sa.LargeBinary(), nullable=True, comment="SHA-256 of the signed text"
+        ),
+        sa.Column("roster_sent_at", MOMENT, nullable=True),
+        sa.ForeignKeyConstraint(
+            ["quest_id"], ["quests.id"], name="fk_courses_quest_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_courses"),
+        sa.UniqueConstraint(
+            "lms_platform",
+            "spark_org_id",
+            "spark_course_id",
+            name="uq_courses_lms_platform_spark_org_id_spark_course_id",
+        ),
+        sa.UniqueConstraint("quest_id", name="uq_courses_quest_id"),
+        schema=SPARK,
+    )
+    op.create_index("ix_courses_spark_course_id", "courses", ["spark_course_id"], schema=SPARK)
+
+
+def _events() -> None:
+    op.create_table(
+        "events",
+        sa.Column("number", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["event_id"], ["user_activity_events.id"], name="fk_events_event_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("number", name="pk_events"),
+        sa.UniqueConstraint("event_id", name="uq_events_event_id"),
+        sa.UniqueConstraint("position", name="uq_events_position"),
+        schema=SPARK,
+    )
+    op.create_index(
+        "ix_events_waiting",
+        "events",
+        ["number"],
+        schema=SPARK,
+        postgresql_where=sa.text("position is null"),
+    )
+
+
+def _spark_auth_codes() -> None:
+    op.create_table(
+        "spark_auth_codes",
+        sa.Column("code", sa.Text(), nullable=False, comment="SHA-256 of the code, in hex"),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("expires_at", MOMENT, nullable=False),
+        sa.Column("used", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column("superseded_at", MOMENT, nullable=True),
+        sa.Column("session_id", sa.Uuid(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["session_id"],
+            ["spark.lms_sessions.id"],
+            name="fk_spark_auth_codes_session_id",
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name="fk_spark_auth_codes_user_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("code", name="pk_spark_auth_codes"),
+        schema=SPARK,
+    )
+    op.create_index(
+        "ix_spark_auth_codes_session_id", "spark_auth_codes", ["session_id"], schema=SPARK
+    )
+    op.create_index("ix_spark_auth_codes_user_id", "spark_auth_codes", ["user_id"], schema=SPARK)
+
+
+def _assignments() -> None:
+    op.create_table(
+        "assignments",
+        sa.Column("id", sa.Uuid(), server_default=NEW_ID, nullable=False),
+        sa.Column("course_id", sa.Uuid(), nullable=False),
+        sa.Column("spark_assignment_id", sa.String(length=255), nullable=False),
+        sa.Column("task_id", sa.Uuid(), nullable=False),
+        sa.Column("due_date", MOMENT, nullable=True),
+        sa.Column("retired_at", MOMENT, nullable=True),
+        sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column("updated_at", MOMENT, server_default=NOW, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["course_id"], ["spark.courses.id"], name="fk_assignments_course_id", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["task_id"],
+            ["course_quest_tasks.id"],
+            name="fk_assignments_task_id",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_assignments"),
+        sa.UniqueConstraint(
+            "course_id", "spark_assignment_id", name="uq_assignments_course_id_spark_assignment_id"
+        ),
+        sa.UniqueConstraint("task_id", name="uq_assignments_task_id"),
+        schema=SPARK,
+    )
+    op.create_index(
+        "ix_assignments_spark_assignment_id", "assignments", ["spark_assignment_id"], schema=SPARK
+    )
+
+
+def _submission_revisions() -> None:
+    op.create_table(
+        "submission_revisions",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("completion_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("quest_id", sa.Uuid(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("restored_from", sa.Uuid(), nullable=True),
+        sa.Column("spark_assignment_id", sa.String(length=255), nullable=False),
+        sa.Column("spark_course_id", sa.String(length=255), nullable=True),
+        sa.Column("submission_text", sa.Text(), nullable=True),
+        sa.Column("grade", sa.Numeric(precision=5, scale=2), nullable=True),
+        sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
+        sa.Column(
+            "written_ids",
+            sa.ARRAY(sa.Uuid()),
+            server_default=sa.text("'{}'"),
+            nullable=False,
+            comment="the blocks this revision wrote",
+        ),
+        sa.Column(
+            "block_ids",
+            sa.ARRAY(sa.Uuid()),
+            server_default=sa.text("'{}'"),
+            nullable=False,
+            comment="those that nobody else has changed",
+        ),
+        sa.Column("submitted_at", MOMENT, nullable=False),
+        sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column("replaced_at", MOMENT, nullable=True),
+        sa.Column(
+            "was_hidden",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="a part of it was, when it was replaced",
+        ),
+        sa.ForeignKeyConstraint(
+            ["completion_id"],
+            ["quest_task_completions.id"],
+            name="fk_submission_revisions_completion_id",
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["restored_from"],
+            ["spark.submission_revisions.id"],
+            name="fk_submission_revisions_restored_from",
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name="fk_submission_revisions_user_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_submission_revisions"),
+        sa.UniqueConstraint(
+            "completion_id", "revision", name="uq_submission_revisions_completion_id_revision"
+        ),
+        schema=SPARK,
+    )
+    op.create_index(
+        "ix_submission_revisions_quest_id_id",
+        "submission_revisions",
+        ["quest_id", "id"],
+        schema=SPARK,
+    )
+    op.create_index(
+        "ix_submission_revisions_replaced",
+        "submission_revisions",
+        ["id", "quest_id", "spark_assignment_id"],
+        schema=SPARK,
+        postgresql_where=sa.text("replaced_at is not null"),
+    )
+    op.create_index(
+        "ix_submission_revisions_restored_from",
+        "submission_revisions",
+        ["restored_from"],
+        schema=SPARK,
+    )
+    op.create_index(
+        "ix_submission_revisions_spark_assignment_id_id",
+        "submission_revisions",
+        ["spark_assignment_id", "id"],
+        schema=SPARK,
+    )
+    op.create_index(
+        "ix_submission_revisions_user_id_id",
+        "submission_revisions",
+        ["user_id", "id"],
+        schema=SPARK,
+    )
+    op.create_index(
+        "uq_submission_revisions_current",
+        "submission_revisions",
+        ["completion_id"],
+        unique=True,
+        schema=SPARK,
+        postgresql_where=sa.text("replaced_at is null"),
+    )
+
+
+def _deliveries() -> None:
+    op.create_table(
+        "deliveries",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("route", sa.Text(), nullable=False),
+        sa.Column("media_type", sa.Text(), nullable=False),
+        sa.Column("received_at", MOMENT, nullable=False),
+        sa.Column("answered_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column("replayed_at", MOMENT, nullable=True),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=True),
+        sa.Column("digest", sa.LargeBinary(), nullable=False, comment="SHA-256 of the signed text"),
+        sa.Column("request_id", sa.Text(), nullable=True, comment="as the sender was told it"),
+        sa.Column("webhook_id", sa.Text(), nullable=True),
+        sa.Column("message", sa.LargeBinary(), nullable=True),
+        sa.Column("body_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("file_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=True),
+        sa.Column("spark_user_id", sa.String(length=255), nullable=True),
+        sa.Column("spark_assignment_id", sa.String(length=255), nullable=True),
+        sa.Column("spark_course_id", sa.String(length=255), nullable=True),
+        sa.Column("submission_id", sa.Uuid(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["submission_id"],
+            ["spark.submission_revisions.id"],
+            name="fk_deliveries_submission_id",
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name="fk_deliveries_user_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_deliveries"),
+        schema=SPARK,
+    )
+    op.create_index(
+        "ix_deliveries_accepted",
+        "deliveries",
+        ["id"],
+        schema=SPARK,
+        postgresql_where=sa.text("code is null"),
+    )
+    op.create_index(
+        "ix_deliveries_code_id",
+        "deliveries",
+        ["code", "id"],
+        schema=SPARK,
+        postgresql_where=sa.text("code is not null"),
+    )
+    op.create_index("ix_deliveries_digest", "deliveries", ["digest"], schema=SPARK)
+    op.create_index("ix_deliveries_received_at", "deliveries", ["received_at"], schema=SPARK)
+    op.create_index(
+        "ix_deliveries_refused",
+        "deliveries",
+        ["id", "spark_assignment_id"],
+        schema=SPARK,
+        postgresql_where=sa.text("code is not null"),
+    )
+    op.create_index("ix_deliveries_request_id_id", "deliveries", ["request_id", "id"], schema=SPARK)
+    op.create_index(
+        "ix_deliveries_spark_assignment_id_id",
+        "deliveries",
+        ["spark_assignment_id", "id"],
+        schema=SPARK,
+    )
+    op.create_index(
+        "ix_deliveries_spark_user_id_id", "deliveries", ["spark_user_id", "id"], schema=SPARK
+    )
+    op.create_index("ix_deliveries_submission_id", "deliveries", ["submission_id"], schema=SPARK)
+    op.create_index("ix_deliveries_user_id", "deliveries", ["user_id"], schema=SPARK)
+    op.create_index(
+        "ix_deliveries_webhook_id_id",
+        "deliveries",
+        ["webhook_id", "id"],
+        schema=SPARK,
+        postgresql_where=sa.text("webhook_id is not null"),
+    )
+
+
+def _uploads() -> None:
+    op.create_table(
+        "uploads",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("submission_id", sa.Uuid(), nullable=True),
+        sa.Column("document_id", sa.Uuid(), nullable=True),
+        sa.Column("object_key", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), server_default="pending", nullable=False),
+        sa.Column("lease_until", MOMENT, nullable=False),
+        sa.Column("position", sa.Integer(), nullable=True),
+        sa.Column("filename", sa.Text(), nullable=True),
+        sa.Column("content_type", sa.Text(), nullable=True),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("sha256", sa.LargeBinary(), nullable=True),
+        sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
+        sa.CheckConstraint(
+            "state in ('pending', 'committed', 'deleting')", name=op.f("ck_uploads_state")
+        ),
+        sa.ForeignKeyConstraint(
+            ["document_id"],
+            ["user_task_evidence_documents.id"],
+            name="fk_uploads_document_id",
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["submission_id"],
+            ["spark.submission_revisions.id"],
+            name="fk_uploads_submission_id",
+            ondelete="SET NULL",
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_uploads"),
+        sa.UniqueConstraint("object_key", name="uq_uploads_object_key"),
+        schema=SPARK,
+    )
+    op.create_index("ix_uploads_document_id", "uploads", ["document_id"], schema=SPARK)
+    op.create_index(
+        "ix_uploads_lease_until",
+        "uploads",
+        ["lease_until"],
+        schema=SPARK,
+        postgresql_where=sa.text("state <> 'committed'"),
+    )
+    op.create_index(
+        "ix_uploads_ownerless",
+        "uploads",
+        ["id"],
+        schema=SPARK,
+        postgresql_where=sa.text(
+            "state = 'committed' and submission_id is null and document_id is null"
+        ),
+    )
+    op.create_index("ix_uploads_submission_id", "uploads", ["submission_id"], schema=SPARK)
+    op.create_index("ix_uploads_user_id", "uploads", ["user_id"], schema=SPARK)
