@@ -30,6 +30,38 @@ def test_text_that_turns_binary_after_the_head_is_refused(later: bytes, size: in
         check(TEXT, b"a" * (HEAD_BYTES + 10) + later, size=size)
 
 
+BEGINNING = b"a" * HEAD_BYTES
+TEXTS = {
+    "another encoding": [b"s\xfc", b"\xdf", b" s\xfc\xdf"],
+    "the mark of DOS twice": [b"s\xfc\xdf\x1a", b"\x1a"],
+    "nothing behind the mark": [b"s\xfc\xdf\x1a", b""],
+    "a control character in UTF-8": [b"\x01 caf\xc3", b"\xa9"],
+}
+NO_TEXTS = {
+    "it ends inside a character": [b"\x01 caf\xc3"],
+    "it goes on behind the mark": [b"s\xfc\xdf\x1a", b"", b"s\xfc\xdf"],
+}
+
+
+@pytest.mark.parametrize("pieces", TEXTS.values(), ids=TEXTS)
+def test_p133_text_stays_text_to_its_end(pieces: list[bytes]) -> None:
+    show(TEXT, pieces)
+
+
+@pytest.mark.parametrize("pieces", NO_TEXTS.values(), ids=NO_TEXTS)
+def test_p133_text_may_end_as_what_is_none(pieces: list[bytes]) -> None:
+    with pytest.raises(FileTypeNotAllowedError):
+        show(TEXT, pieces)
+
+
+def show(file_type: FileType, pieces: list[bytes]) -> None:
+    """Behind a head that says nothing."""
+    watching = begin_check(file_type, BEGINNING)
+    for piece in pieces:
+        watching.feed(piece)
+    watching.finish()
+
+
 REST_OF_DOCX = len(samples.docx(stored=b"a")) - 1
 GOOD = {
     "P133-utf-8": (TEXT, ("a" + "😀" * HEAD_BYTES).encode()),
