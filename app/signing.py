@@ -109,7 +109,7 @@ def _check_header(segment: str) -> None:
         not isinstance(header, dict)
         or not header.keys() <= HEADER_MEMBERS
         or header.get("alg") != ALGORITHM
-        or str(header.get("typ") or "JWT").upper() != "JWT"
+        or (header.get("typ") not in (None, "") and str(header["typ"]).upper() != "JWT")
     ):
         raise ValueError("the header is of another kind of token")
 

@@ -205,6 +205,10 @@ P268 = {
         {"FRONTEND_URL": f"https://optio.example/#{CANARY}"},
         "FRONTEND_URL: must have no query, no fragment, and a port that is one or none",
     ),
+    "a front end that looks like another": (
+        {"FRONTEND_URL": f"https://key:{CANARY}\u2100@optio.example"},
+        "FRONTEND_URL: is no address",
+    ),
     "a counter of rates whose port is none": (
         {"RATE_LIMIT_STORAGE_URI": f"redis://:{CANARY}@redis.example:x"},
         "RATE_LIMIT_STORAGE_URI: must be redis://:password@host:6379/0",

@@ -31,8 +31,7 @@ class HeldBody:
 
     def vouch(self) -> None:
         """Their signature was found right."""
-        self._budget.count(self, -self.size)
-        self.is_authentic = True
+        self._budget.vouch(self)
 
     async def take(self, size: int) -> None:
         """Room for so many bytes more. Raises OverloadedError when there is none for a while."""
@@ -44,6 +43,7 @@ class HeldBody:
     @asynccontextmanager
     async def wait(self, seconds: float) -> AsyncIterator[None]:
         """Waiting inside can be ended: raises OverloadedError then, else TimeoutError in time."""
+        self._was_ended = False  # bytes may have come just as it was to be ended
         try:
             async with asyncio.timeout(seconds) as self._wait:
                 yield
@@ -91,15 +91,21 @@ class BodyBudget:
             await self._wait_for_room(body, size)
         self._free_bytes -= size
         body.size += size
-        self.count(body, size)
+        self._count(body, size)
 
     def give_back(self, body: HeldBody, size: int) -> None:
         self._free_bytes += size
         body.size -= size
-        self.count(body, -size)
+        self._count(body, -size)
         self._has_changed.set()
 
-    def count(self, body: HeldBody, size: int) -> None:
+    def vouch(self, body: HeldBody) -> None:
+        """What it holds is no longer part of a share."""
+        self._count(body, -body.size)
+        body.is_authentic = True
+        self._has_changed.set()
+
+    def _count(self, body: HeldBody, size: int) -> None:
         """Add to the holder's share; who has none is forgotten."""
         if not body.is_authentic:
             self._shares[body.holder] += size

@@ -26,6 +26,7 @@ _PARAMETER = re.compile(
 )
 _CONTROL = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
 _EXTENDED = re.compile(r"([\w-]+)'[\w-]*'(.*)", re.ASCII)  # RFC 8187
+_CHARSETS = ("utf-8", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252")
 _ENCODED_WORDS = re.compile(r"=\?[^\s?]+\?[bqBQ]\?[^\s?]*\?=(?: =\?[^\s?]+\?[bqBQ]\?[^\s?]*\?=)*")
 # What encodeURIComponent and Python's `quote` make of a whole name.
 _PERCENT_ENCODED = re.compile(r"(?:[\w.~!'()*-]|%[0-9A-Fa-f]{2})+", re.ASCII)
@@ -67,9 +68,11 @@ def read_disposition(header: bytes) -> tuple[str, str | None]:
 def _from_extended(extended: str, plain: str | None) -> str:
     """What `filename*` says (RFC 8187); RFC 7578 forbids it, aiohttp and others send it."""
     found = _EXTENDED.fullmatch(extended)
+    if found is None or found[1].lower() not in _CHARSETS:
+        return _required(plain)
     try:
-        return unquote_to_bytes(found[2]).decode(found[1]) if found else _required(plain)
-    except (LookupError, UnicodeDecodeError):
+        return unquote_to_bytes(found[2]).decode(found[1])
+    except UnicodeDecodeError:
         return _required(plain)
 
 
@@ -83,7 +86,9 @@ def _from_transport(filename: str) -> str:
     """Undoes RFC 2047, which mailers' libraries use, and the percent-encoding of a whole name."""
     if _ENCODED_WORDS.fullmatch(filename):
         try:
-            return str(make_header(decode_header(filename)))
+            name = str(make_header(decode_header(filename)))
+            name.encode()  # in some charsets half a pair of surrogates can be written
+            return name  # noqa: TRY300 - what follows is for other spellings
         except (MessageError, LookupError, ValueError):
             return filename
     if _PERCENT_ENCODED.fullmatch(filename):

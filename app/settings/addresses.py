@@ -114,7 +114,10 @@ def _unknown(name: str) -> str:
 
 def web_address(address: str) -> str:
     """Without a slash at its end."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # whose text is the address
+        raise ValueError("is no address") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise ValueError("must be http(s)://host without credentials")
     if not _has_port(address) or "?" in address or "#" in address:

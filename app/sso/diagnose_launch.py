@@ -49,7 +49,8 @@ def _about_header(segment: str) -> str | None:
         return "The token's first segment is no JSON object in base64url."
     algorithm = header.get("alg")
     if algorithm != ALGORITHM:
-        named = f"by {algorithm}" if algorithm in _ALGORITHMS else "by another algorithm"
+        is_known = isinstance(algorithm, str) and algorithm in _ALGORITHMS
+        named = f"by {algorithm}" if is_known else "by another algorithm"
         return f"The token is signed {named}: sign with {ALGORITHM}."
     if header.keys() - HEADER_MEMBERS:
         return "The token's header has other members than alg, typ and kid: leave them out."

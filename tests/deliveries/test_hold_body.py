@@ -121,6 +121,23 @@ async def test_who_waits_gets_the_room_that_another_gives_back() -> None:
         assert await waiting
 
 
+async def test_a_right_signature_makes_room_for_what_waits_of_the_same_address() -> None:
+    budget = BodyBudget(BUDGET)
+    with budget.open("a") as first, budget.open("a") as second, budget.open("c") as known:
+        await first.take(QUARTER)
+        await known.take(QUARTER)
+        known.vouch()
+        waiting = asyncio.create_task(take(budget, "b", 2 * QUARTER + 1))
+        await settle()
+        more = asyncio.create_task(take_more(second))
+        await settle()
+        assert not more.done()
+        first.vouch()
+        await settle()
+        assert more.done()
+        waiting.cancel()
+
+
 async def test_while_another_waits_nobody_takes_more_than_a_quarter() -> None:
     budget = BodyBudget(BUDGET)
     with budget.open("a") as first, budget.open("c") as known:

@@ -381,6 +381,7 @@ async def test_p126_chunks_of_any_size_and_empty_ones_are_read() -> None:
             b'"=?iso-8859-1?Q?r=E9sum?= =?iso-8859-1?Q?=E9_1.txt?="', "résumé 1.txt", id="F07 words"
         ),
         pytest.param(b'"=?klingon?B?csOp?="', "=?klingon?B?csOp?=", id="F07 an unknown word"),
+        pytest.param(b'"=?utf-7?q?+2AA-?="', "=?utf-7?q?+2AA-?=", id="F07 half a pair in a word"),
         pytest.param('"=?klïngon?Q?a?="'.encode(), "=?klïngon?Q?a?=", id="F07 no charset's name"),
         pytest.param('"re\u0301sume\u0301.txt"'.encode(), "re\u0301sume\u0301.txt", id="NFD"),
     ],
@@ -418,6 +419,10 @@ async def test_the_label_of_a_part_is_lower_case_without_parameters(
         ),
         pytest.param(b"; filename=\"a.txt\"; filename*=utf-8''%ff", "a.txt", id="unreadable"),
         pytest.param(b"; filename=\"a.txt\"; filename*=klingon''b", "a.txt", id="unknown"),
+        *(
+            pytest.param(b'; filename="a.txt"; filename*=' + odd, "a.txt", id=odd.decode())
+            for odd in (b"undefined''x", b"idna''a", b"punycode''a-999999", b"utf-7''+2AA-")
+        ),
     ],
 )
 async def test_f07_the_extended_file_name_is_the_one_meant(

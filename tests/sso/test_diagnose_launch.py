@@ -53,6 +53,8 @@ MISTAKES = {
     "RS256": (made(header={"alg": "RS256"}), "by RS256"),
     "none": (made(header={"alg": "none"}, write=lambda _: ""), "by none"),
     "an algorithm of its own": (made(header={"alg": "canary"}), "by another algorithm"),
+    "a list of algorithms": (made(header={"alg": []}), "by another algorithm"),
+    "an object of them": (made(header={"alg": {}}), "by another algorithm"),
     "no algorithm": (made(header={"typ": "JWT"}), "by another algorithm"),
     "other members": (made(header={"alg": "HS256", "crit": ["x"]}), "other members"),
     "cut off": (made()[:-9], "its signature has 43 characters"),

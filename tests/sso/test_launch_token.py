@@ -151,6 +151,9 @@ FORGED = {
     "P009-kid-object": forge({**HEADER, "kid": {"a": 1}}, VALID),
     "P010-access-token": forge({"alg": "HS256", "typ": "at+jwt"}, VALID),
     "P010-typ-other": forge({"alg": "HS256", "typ": "JWS"}, VALID),
+    "P010-typ-empty-list": forge({"alg": "HS256", "typ": []}, VALID),
+    "P010-typ-zero": forge({"alg": "HS256", "typ": 0}, VALID),
+    "P010-typ-false": forge({"alg": "HS256", "typ": False}, VALID),
     "P010-typ-list": forge({"alg": "HS256", "typ": ["JWT"]}, VALID),
     "P023-nested-header": encode(b'{"alg":' + b"[" * 1400 + b"]" * 1400 + b"}").decode() + ".e30.",
     "P023-header-no-object": forge([HEADER], VALID),
@@ -233,6 +236,7 @@ LAXER = {
     "P010-access-token": BOTH,
     "P010-typ-other": BOTH,
     "P010-typ-list": {"pyjwt"},
+    **dict.fromkeys(("P010-typ-empty-list", "P010-typ-zero", "P010-typ-false"), {"pyjwt"}),
     # Of two equal keys the last counts, any encoding and any depth is read.
     "P006-alg-twice": BOTH,
     "P022-sub-twice": BOTH,
