@@ -9,13 +9,13 @@ are full of them, and nothing opens them by itself.
 import re
 from collections.abc import Callable
 from typing import ClassVar
-from xml.parsers import expat
 
 from typing_extensions import override
 
 from app.errors import FileExpandsTooLargeError, FileTypeNotAllowedError
 from app.files.content_checks import Check
 from app.files.file_types import DOCX, ENCRYPTED_HINT, MACROS_HINT, PPTX, XLSX, FileType
+from app.files.read_xml import ReadElement, XmlReader
 from app.files.unzip import Show, ZipBrokenError, ZipEncryptedError, ZipReader
 
 REMOTE_HINT = (
@@ -25,8 +25,6 @@ REMOTE_HINT = (
 MAX_XML_BYTES = 8 * 1024 * 1024  # of the parts that are read
 _ZIP = "application/zip"
 _ESCAPES = re.compile(r"/|[a-z]:|.*(?:\A|/)\.\.(?:/|\Z)|.*\0", re.DOTALL)
-
-ReadElement = Callable[[str, dict[str, str]], None]
 
 
 class PackageCheck(Check):
@@ -76,19 +74,13 @@ class PackageCheck(Check):
         """At the name of an entry that programs find."""
 
     def read_xml(self, read: ReadElement) -> Show:
-        """Raises ZipBrokenError for what is no XML, or has definitions of its own."""
-        parser = expat.ParserCreate()
-        parser.StartElementHandler = read
-        parser.StartDoctypeDeclHandler = _refuse_definitions
+        reader = XmlReader(read)
 
         def show(piece: bytes) -> None:
             self._xml_bytes += len(piece)
             if self._xml_bytes > MAX_XML_BYTES:
                 raise FileExpandsTooLargeError
-            try:
-                parser.Parse(piece, not piece)
-            except (expat.ExpatError, ValueError, LookupError):
-                raise ZipBrokenError from None
+            reader.show(piece)
 
         return show
 
@@ -123,10 +115,6 @@ def _path(raw: bytes) -> str:
     if _ESCAPES.match(name):
         raise ZipBrokenError
     return name
-
-
-def _refuse_definitions(*_: object) -> None:
-    raise ZipBrokenError
 
 
 class OpenXmlCheck(PackageCheck):

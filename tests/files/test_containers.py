@@ -104,6 +104,9 @@ GOOD_ZIPS = {
         }
     ),
     "R30-capitals": written_zip(Entry(name.upper()) for name in samples.DOCX_PARTS),
+    "R30-types-of-many-parts": docx(
+        **{"[Content_Types]_DOT_xml": types(**{f"slide{number}": MAIN for number in range(9000)})}
+    ),
     "R30-types-in-utf-16": docx(
         **{"[Content_Types]_DOT_xml": "<Types/>".encode("utf-16")}
     ),
@@ -152,6 +155,14 @@ def located_elsewhere() -> bytes:
     return entries(Entry("a.xml", comment=locator))
 
 
+def with_types(content: str) -> bytes:
+    return docx(**{"[Content_Types]_DOT_xml": f"<T>{content}</T>".encode()})
+
+
+def many_names(form: str) -> bytes:
+    return with_types("".join(form.format(number) for number in range(300_000)))
+
+
 def in_utf16(xml: bytes) -> bytes:
     return xml.decode().replace("UTF-8", "UTF-16").encode("utf-16")
 
@@ -196,6 +207,11 @@ BAD_ZIPS = {
         docx(**{"[Content_Types]_DOT_xml": b"<!DOCTYPE a [<!ENTITY b 'c'>]><a/>"}),
         NO_SUCH,
     ),
+    "R30-tags-in-each-other": (with_types("<a>" * 100 + "</a>" * 100), NO_SUCH),
+    "R30-tags-that-are-never-closed": (with_types("<a>" * 2_700_000), NO_SUCH),
+    "R30-names-of-elements": (many_names("<a{}/>"), NO_SUCH),
+    "R30-names-of-attributes": (many_names("<a b{}=''/>"), NO_SUCH),
+    "R30-one-tag": (with_types(f"<a b='{'x' * 400_000}'/>"), NO_SUCH),
     "L4-macros-under-another-name": (
         docx(**{"[Content_Types]_DOT_xml": types(notes=MACRO_TYPE), "word__notes_DOT_xml": b""}),
         "without macros",

@@ -3,7 +3,7 @@
 from app.errors import BadRequestError
 from app.files.content_type import HEAD_BYTES, begin_check, detect_type
 from tests.support import samples
-from tests.support.containers import Entry, Stream, compound, docx_entries, written_zip
+from tests.support.containers import Entry, Stream, compound, docx, docx_entries, written_zip
 
 REFUSALS = ()
 SEEDS = (
@@ -21,6 +21,8 @@ SEEDS = (
     samples.doc(),
     samples.doc(directory_last=True),
     written_zip(docx_entries(Entry("a.xml", size_behind=True))),
+    docx(**{"[Content_Types]_DOT_xml": b"<a>" * 2_700_000}),
+    docx(word___rels__a_DOT_rels=b"<a>" + b"".join(b"<a%d/>" % n for n in range(20_000))),
     compound(Stream("WordDocument"), Stream("EncryptedPackage")),
     "süß 😀".encode("utf-16"),
     b"#!/bin/sh\n",
