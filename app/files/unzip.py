@@ -22,6 +22,7 @@ MAX_DIRECTORY_BYTES = 1024 * 1024
 # What is done in one step, in bytes that unpacking gave: a few milliseconds.
 STEP_BYTES = 1024 * 1024
 _HEADER_COST = 4096  # reading a header takes as long as unpacking so much
+_READING_COST = 16  # reading XML takes so many times as long as unpacking it
 _PACKED_BYTES = 16 * 1024
 _PIECE_BYTES = 64 * 1024
 
@@ -170,6 +171,7 @@ class ZipReader:
                 if int.from_bytes(self._data[8:12], "little") == self._at - begin:
                     return
                 yield from self._show(4, show)
+                yield from self._spend(_HEADER_COST)
 
     def _unpack(self, piece: bytes, show: Show) -> Steps:
         self._unpacked += len(piece)
@@ -177,7 +179,7 @@ class ZipReader:
             raise FileExpandsTooLargeError
         if piece:
             show(piece)
-        return self._spend(len(piece))
+        return self._spend(len(piece) * (1 if show is _nobody else _READING_COST))
 
     def _spend(self, cost: int) -> Steps:
         self._spent += cost
