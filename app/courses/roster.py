@@ -1,5 +1,6 @@
 """The signed JSON of a roster (CONTRACT 8.6, DESIGN R24): who joins a course and who leaves it."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -24,7 +25,14 @@ Name = Annotated[str, BeforeValidator(_name)]
 
 
 def _id_of_entry(value: object) -> object:
-    return trimmed_id(str(value)) if type(value) is int or isinstance(value, str) else value
+    """Half of a surrogate pair, that no `str` of pydantic's has, gets a control character before
+    its number: so each remains another, and none an id.
+    """
+    if type(value) is int:
+        return str(value)
+    if not isinstance(value, str):
+        return value
+    return re.sub("[\ud800-\udfff]", lambda half: f"\x1a{ord(half[0]):x}", trimmed_id(value))
 
 
 _ID = Annotated[str, Field(min_length=1, max_length=255)]

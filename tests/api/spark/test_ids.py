@@ -101,7 +101,11 @@ async def test_what_is_not_seen_round_an_id_makes_no_other_course(
     assert await synced(spark, sent) == await synced(spark, again)
 
 
-@inside
+@pytest.mark.parametrize(
+    "broken",
+    [*INSIDE.values(), "a\ud800b", "\udfff"],
+    ids=[*INSIDE, "R46-half-a-pair", "R46-half-a-pair-behind"],
+)
 async def test_a_character_that_no_id_has_costs_the_entry_alone(
     spark: Spark, known: Course, sessions: Sessions, broken: str
 ) -> None:
