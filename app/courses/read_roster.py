@@ -97,6 +97,7 @@ class _Lines(Iterator[str]):
         )
         self._room = MAX_LINE_CHARACTERS
         self.number = 0
+        self.have_ended = False
         self.separator = ","
 
     @property
@@ -120,6 +121,7 @@ class _Lines(Iterator[str]):
         except UnicodeError as broken:  # only in UTF-16: the other handler takes everything
             raise RosterFileInvalidError(hint=f"A character is cut off. {self.dialect}") from broken
         if not line:
+            self.have_ended = True
             raise StopIteration
         if len(line) == MAX_LINE_CHARACTERS:
             raise RosterFileInvalidError(
@@ -169,10 +171,12 @@ def _parse(text: Iterable[str], lines: _Lines) -> Iterator[tuple[int, list[str] 
             record = next(reader)
         except StopIteration:
             return
-        except csv.Error:  # as a quote that is never closed: the next line starts anew
+        except csv.Error:  # a record that is too long: the next line starts anew
             yield lines.number, None
         else:
-            if any(record):  # rows that were emptied in a spreadsheet are only separators
+            if lines.have_ended:  # inside quotes: only there more lines are asked for
+                yield lines.number, None
+            elif any(record):  # rows that were emptied in a spreadsheet are only separators
                 yield lines.number, record
 
 

@@ -443,8 +443,22 @@ async def test_a_delta_drops_only_whom_it_names(
     assert await active_in(sessions, course) == set(students[1:])
 
 
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        pytest.param("1,,x\0y,24,z,student\n", "nul_invalid", id="NUL"),
+        pytest.param(
+            '1,,"x,24,z,student\n2,,x,24,y,student', "quotes_invalid", id="P277-quote-in-a-row"
+        ),
+        pytest.param(
+            '1,,x,24,z,"student\n2,,x,24,y,student\n',
+            "quotes_invalid",
+            id="P277-quote-in-the-last-cell",
+        ),
+    ],
+)
 async def test_nobody_is_absent_from_a_list_that_cannot_be_read(
-    importer: Importer, course: Course, sessions: Sessions
+    importer: Importer, course: Course, sessions: Sessions, line: str, code: str
 ) -> None:
     students = [new_student() for _ in range(10)]
     await importer.apply(whole_list(course, *students))
@@ -452,10 +466,11 @@ async def test_nobody_is_absent_from_a_list_that_cannot_be_read(
     report = await importer.apply(
         bundle(
             users=table(USERS, *map(user, students)),
-            enrollments=broken + b"1,,x\0y,24,z,student\n",
+            enrollments=broken + line.encode(),
         )
     )
     assert counted(report, "enrollments") == {"unchanged": 9, "error": 1}
+    assert codes(report) == [code]
     assert counted(report, "absent") == {}
     assert await active_in(sessions, course) == set(students)
 
