@@ -7,6 +7,7 @@ atomic and may be repeated, so a message that was cut off is simply sent again.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam, func, or_, select, update
@@ -14,9 +15,9 @@ from sqlalchemy import bindparam, func, or_, select, update
 from app.accounts.enlist import MAX_STUDENTS, Refused, active_or_refused, enlist, find_students
 from app.accounts.students import AccountRules, Student, StudentAccount
 from app.activity.record_event import record_event
-from app.courses.message_order import check_order
+from app.courses.message_order import check_latest, check_order
 from app.courses.roster import Roster, RosterEntry
-from app.database import Session, Sessions, retried
+from app.database import Session, Sessions, read_as, retried
 from app.deliveries.inbox import Entry, keep_delivery
 from app.deliveries.payload import Subject
 from app.errors import CourseNotFoundError, ServiceError
@@ -71,11 +72,13 @@ Numbered = Sequence[tuple[int, RosterEntry]]
 async def change_roster(
     sessions: Sessions, roster: Roster, entry: Entry, run: RosterRun
 ) -> RosterChange:
-    """Raises CourseNotFoundError or MessageSupersededError before anything is changed."""
+    """Raises CourseNotFoundError or MessageSupersededError; of MAX_STUDENTS entries or fewer before
+    anything is changed, else between parts: a later message may have come between.
+    """
     first, *others = _parts(roster)
-    quest_id, change = await _begin(sessions, roster, entry, first, run)
+    change = await _begin(sessions, roster, entry, first, run)
     for part in others:
-        change.add(await _change_part(sessions, quest_id, part, run))
+        change.add(await _change_part(sessions, roster, part, run))
     await _record(sessions, roster, change, entry)
     return change
 
@@ -103,23 +106,26 @@ def _parts(roster: Roster) -> Sequence[Numbered]:
 @retried
 async def _begin(
     sessions: Sessions, roster: Roster, entry: Entry, part: Numbered, run: RosterRun
-) -> tuple[UUID, RosterChange]:
+) -> RosterChange:
     """The first part, and with it the message's place in the order: a later message for the course
-    waits for it. The course's quest, and what was done.
+    waits for this part, and may then come before the next one.
     """
     async with sessions() as session, session.begin():
         quest_id, warnings = await _take_turn(session, roster, entry, run)
         change = await _change(session, quest_id, part, run)
     change.warnings = warnings
-    return quest_id, change
+    return change
 
 
 @retried
 async def _change_part(
-    sessions: Sessions, quest_id: UUID, part: Numbered, run: RosterRun
+    sessions: Sessions, roster: Roster, part: Numbered, run: RosterRun
 ) -> RosterChange:
+    """Raises MessageSupersededError where a later message has come since."""
     async with sessions() as session, session.begin():
-        return await _change(session, quest_id, part, run)
+        course = await _lock_course(session, roster)
+        check_latest(course.roster_sent_at, roster.sent_at)
+        return await _change(session, course.quest_id, part, run)
 
 
 async def _change(session: Session, quest_id: UUID, part: Numbered, run: RosterRun) -> RosterChange:
@@ -177,6 +183,13 @@ def _faults(part: Numbered, accounts: Accounts) -> Iterator[tuple[int, RosterEnt
             yield index, entry, fault
 
 
+class _Course(NamedTuple):
+    id: UUID
+    quest_id: UUID
+    roster_digest: bytes | None
+    roster_sent_at: datetime | None
+
+
 _ORG = bindparam("org_id", type_=SparkCourse.spark_org_id.type)
 _FIND = (
     select(
@@ -203,17 +216,11 @@ _TAKEN = (
 async def _take_turn(
     session: Session, roster: Roster, entry: Entry, run: RosterRun
 ) -> tuple[UUID, list[AnswerWarning]]:
-    """The course's quest, locked until the transaction ends, and what is noticed.
+    """The quest of the course, which is locked until the transaction ends, and what is noticed.
 
     Raises CourseNotFoundError or MessageSupersededError.
     """
-    named = {"course_id": roster.spark_course_id, "org_id": roster.spark_org_id}
-    found = await session.execute(_FIND, named)
-    courses = [course for course in found if course.quest_id]
-    if len(courses) != 1:
-        hint = "Several organisations have this course: send spark_org_id." if courses else None
-        raise CourseNotFoundError(hint=hint, spark_course_id=roster.spark_course_id)
-    course, sent_at = courses[0], roster.sent_at
+    course, sent_at = await _lock_course(session, roster), roster.sent_at
     last = (course.roster_digest, course.roster_sent_at)
     warnings = await check_order(
         session, entry, last, sent_at=sent_at, requires_time=run.requires_time
@@ -221,6 +228,17 @@ async def _take_turn(
     marks = {"course": course.id, "digest": entry.digest, "said_at": sent_at}
     await session.execute(_TAKEN, marks)
     return course.quest_id, warnings
+
+
+async def _lock_course(session: Session, roster: Roster) -> _Course:
+    """Until the transaction ends. Raises CourseNotFoundError."""
+    named = {"course_id": roster.spark_course_id, "org_id": roster.spark_org_id}
+    found = await session.execute(_FIND, named)
+    courses = [course for course in found if course.quest_id]
+    if len(courses) != 1:
+        hint = "Several organisations have this course: send spark_org_id." if courses else None
+        raise CourseNotFoundError(hint=hint, spark_course_id=roster.spark_course_id)
+    return read_as(_Course, courses[0])
 
 
 @retried

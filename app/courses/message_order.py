@@ -28,6 +28,12 @@ def check_sent_at(sent_at: datetime | None, entry: Entry, *, now: datetime) -> N
         check_said_time(sent_at, name="sent_at", has_own_time=has_own_time, now=now)
 
 
+def check_latest(latest: datetime | None, sent_at: datetime | None) -> None:
+    """Who does not say when is in no order. Raises MessageSupersededError."""
+    if sent_at is not None and latest is not None and sent_at < latest:
+        raise MessageSupersededError
+
+
 async def check_order(
     session: Session, entry: Entry, last: Last, *, sent_at: datetime | None, requires_time: bool
 ) -> list[AnswerWarning]:
@@ -37,8 +43,7 @@ async def check_order(
     """
     digest, latest = last
     if sent_at is not None:
-        if latest is not None and sent_at < latest:
-            raise MessageSupersededError
+        check_latest(latest, sent_at)
         return []
     if entry.attempt.has_own_time or digest in (None, entry.digest):
         return []

@@ -20,7 +20,8 @@ async def receive_roster(
     settings: Settings, sessions: Sessions, delivery: Delivery, rules: AccountRules
 ) -> tuple[RosterChange, Sequence[AnswerWarning]]:
     """Raises what `open_json` raises, the first fault of the message, TimestampTooOldError,
-    TimestampInFutureError, CourseNotFoundError or MessageSupersededError; then nothing has changed.
+    TimestampInFutureError, CourseNotFoundError or MessageSupersededError; then nothing has changed
+    but what `change_roster` says.
     """
     entry = await open_json(settings, delivery)
     async with remember_refusal(sessions, entry, rules.tombstones.of_student):

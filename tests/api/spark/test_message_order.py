@@ -14,8 +14,9 @@ from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
+from app.accounts.enlist import MAX_STUDENTS
 from app.database import Sessions
 from app.models import ActivityEvent, Quest, UserQuest
 from app.settings import Settings
@@ -24,8 +25,11 @@ from tests.support.courses import course
 from tests.support.courses import send as send_course
 from tests.support.elsewhere import run_elsewhere
 from tests.support.problems import assert_problem
-from tests.support.roster import entry, roster, sync_course
+from tests.support.roster import entry, new_student, roster, sync_course
+from tests.support.roster import send as send_roster
 from tests.support.spark import SignedIn, Spark
+from tests.support.stored import eventually
+from tests.test_database import own_connection, waiting_backends
 
 REPEATED = [("repeated_without_time", "sent_at")]
 COURSE, ROSTER = "/spark/webhook/course", "/spark/webhook/roster"
@@ -268,3 +272,57 @@ async def test_an_empty_roster_is_taken(spark: Spark) -> None:
     headers = {"Content-Type": "application/json", "X-Spark-Signature": spark.sign(raw)}
     answer = await spark.browser.post(ROSTER, content=raw, headers=headers)
     assert answer.status_code == 200, answer.text
+
+
+# ---------------------------------------------------------------------------- in parts
+
+
+@pytest.mark.parametrize(
+    ("older", "later", "status"),
+    [(20, 10, 409), (10, 10, 200), (None, None, 200)],
+    ids=["R45-older", "R45-as-old", "R45-without-a-time"],
+)
+async def test_a_later_part_of_an_older_roster_undoes_nothing_of_a_later_one(
+    settings: Settings,
+    spark: Spark,
+    sessions: Sessions,
+    older: int | None,
+    later: int | None,
+    status: int,
+) -> None:
+    """Who says no time is in no order, and none of the entries is lost."""
+    talk = Conversation(spark, sessions, "roster")
+    await talk.begin()
+    assert talk.student
+    now = datetime.now(tz=UTC)
+    times = [
+        {} if ago is None else {"sent_at": (now - timedelta(seconds=ago)).isoformat()}
+        for ago in (older, later)
+    ]
+    names = [new_student() for _ in range(MAX_STUDENTS)]
+    entries = [entry(name) for name in (*names, talk.student.spark_user_id)]
+    async with (
+        run_elsewhere(settings, database_pool_size=1) as elsewhere,
+        own_connection(settings) as holder,
+    ):
+        await holder.execute(text("lock table lms_integrations in share mode"))
+        raw = talk.message("second", entries=entries, **times[0])
+
+        async def it_waits() -> bool:
+            return bool(await waiting_backends(sessions, holder))
+
+        sent = asyncio.create_task(send_roster(elsewhere.spark, raw))
+        await eventually(it_waits)
+
+        async def come_between() -> None:
+            """In the turn before the second part's: that process has one session."""
+            async with elsewhere.running.app.state.resources.sessions():
+                assert_told(await talk.send(talk.message("first", **times[1])), [])
+
+        between = asyncio.create_task(come_between())
+        await asyncio.sleep(0)
+        await holder.rollback()
+        await between
+        answer = await sent
+    assert answer.status_code == status, answer.text
+    assert await talk.state() == ("first" if status == 409 else "second")
