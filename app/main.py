@@ -10,6 +10,7 @@ import structlog
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from app import metrics
 from app.accounts.students import AccountRules
 from app.accounts.tombstones import Tombstones
 from app.activity.failure_events import FailureEvents
@@ -154,7 +155,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             ),
             body_budget=BodyBudget(settings.body_budget_bytes),
             # What is read of one may need four times its bytes until it is saved.
-            large_saves=asyncio.Semaphore(1),
+            large_saves=Places(asyncio.Semaphore(1), each=1, running=metrics.LARGE_SAVES_RUNNING),
             account_rules=AccountRules(settings.sso_link_by_email, tombstones),
             # However slow the students' own uploads are, most places are left to Spark.
             editor_places=Places(

@@ -11,3 +11,4 @@ UNCOUNTED = Counter("spark_uncounted_requests", "Let through: the store of rates
 POOL_IN_USE = Gauge("spark_database_connections_in_use", "Connections of the pool in use.")
 EVENTS_WAITING = Gauge("spark_events_waiting", "Events of failures not yet written.")
 UPLOADS_RUNNING = Gauge("spark_uploads_running", "Uploads being received.")
+LARGE_SAVES_RUNNING = Gauge("spark_large_saves_running", "Large evidence being saved.")

@@ -1,6 +1,5 @@
 """What an endpoint may ask for: the resources of this process, the moment, the body."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -39,7 +38,7 @@ class Resources:
     bucket: Bucket
     intake: Intake
     body_budget: BodyBudget
-    large_saves: asyncio.Semaphore
+    large_saves: Places
     account_rules: AccountRules
     editor_places: Places
     limits: Limits

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
 from weakref import WeakValueDictionary
 
+from prometheus_client import Gauge
+
 from app import metrics
 from app.errors import OverloadedError
 
@@ -12,17 +14,22 @@ WAIT_SECONDS = 20
 
 
 class Places:
-    """A place is one of each of these; one holder has at most `each`, where that is given."""
+    """A place is one of each of these; one holder has at most `each`, where that is given.
+
+    `running` counts who has one.
+    """
 
     def __init__(
         self,
         *shared: asyncio.Semaphore,
         each: int | None = None,
         wait_seconds: float = WAIT_SECONDS,
+        running: Gauge = metrics.UPLOADS_RUNNING,
     ) -> None:
         self._shared = shared
         self._each = each
         self._wait_seconds = wait_seconds
+        self._running = running
         # A holder who has no place and waits for none is forgotten.
         self._own: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
 
@@ -38,7 +45,7 @@ class Places:
                         await stack.enter_async_context(semaphore)
             except TimeoutError:
                 raise OverloadedError from None
-            with metrics.UPLOADS_RUNNING.track_inprogress():
+            with self._running.track_inprogress():
                 yield
 
     def _own_of(self, holder: Hashable) -> list[asyncio.Semaphore]:

@@ -105,7 +105,8 @@ async def save(
     with hold_body(request) as held:
         held.holder = str(editor.user_id)  # a class behind one address is not one holder
         body = await read_all(paced_body(request, held), held, max_bytes=settings.max_json_bytes)
-        async with opened.large_saves if len(body) > THREAD_BYTES else nullcontext():
+        is_large = len(body) > THREAD_BYTES
+        async with opened.large_saves.take(held.holder) if is_large else nullcontext():
             draft = await beside_if_large(
                 read_draft, body, bucket, max_text_bytes=settings.max_text_bytes
             )

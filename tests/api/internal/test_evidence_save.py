@@ -1,7 +1,9 @@
 """Saving and completing evidence (CONTRACT 11, 12; DEFECTS 10, 11, 45, 62 to 67)."""
 
+import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,7 +12,10 @@ import httpx
 import pytest
 from sqlalchemy import ColumnElement, Row, delete, func, select, update
 
+from app import metrics
 from app.database import Sessions
+from app.deliveries.payload import THREAD_BYTES
+from app.files.places import Places
 from app.models import (
     ActivityEvent,
     EvidenceDocument,
@@ -28,7 +33,8 @@ from tests.support.evidence import Desk, as_read, body_of, desk_of, tasks_of, te
 from tests.support.problems import assert_problem
 from tests.support.running import run_app
 from tests.support.spark import Assignment, SignedIn, Spark, submission
-from tests.support.stored import audited, total_xp
+from tests.support.stored import audited, eventually, total_xp
+from tests.test_database import own_connection, waiting_backends
 
 PICTURE = Part("f", samples.png(), filename="gauge.png")
 
@@ -657,3 +663,41 @@ async def test_the_main_app_and_the_audit_log_learn_of_it_by_ids_alone(
     assert event.event_data == ids | {"quest_id": handed_in["quest_id"], "status": "draft"}
     entry = (f"user:{student.user_id}", "sensitive_update", ids)
     assert await audited(sessions, student.user_id) == [entry]
+
+
+# ---------------------------------------------------------------------------- large ones
+
+
+async def test_r44_a_large_save_that_waited_in_vain_for_a_slow_one_comes_again(
+    settings: Settings, sessions: Sessions, fresh: Desk
+) -> None:
+    """One at a time is saved, and none waits for ever."""
+    saved = await fresh.saved(text())
+    large = text("rain " * THREAD_BYTES)
+    async with (
+        run_app(settings) as running,
+        httpx.AsyncClient(base_url=running.url, trust_env=False) as browser,
+        own_connection(settings) as holder,
+    ):
+        opened = running.app.state.resources
+        one = Places(
+            asyncio.Semaphore(1), each=1, wait_seconds=0.1, running=metrics.LARGE_SAVES_RUNNING
+        )
+        running.app.state.resources = replace(opened, large_saves=one)
+        desk = replace(fresh, browser=browser)
+        await holder.execute(
+            select(EvidenceDocument.id)
+            .where(EvidenceDocument.id == UUID(saved["document_id"]))
+            .with_for_update()
+        )
+        slow = asyncio.create_task(desk.save(large, version=saved["version"]))
+
+        async def it_waits() -> bool:
+            return bool(await waiting_backends(sessions, holder))
+
+        await eventually(it_waits)
+        refused = await desk.save(large, version=saved["version"])
+        assert_problem(refused, 503, "overloaded")
+        assert int(refused.headers["retry-after"]) > 0
+        await holder.rollback()
+        body_of(await slow)
