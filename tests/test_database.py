@@ -4,7 +4,8 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import uuid4
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID, uuid4
 
 import pytest
 from pydantic import SecretStr
@@ -12,7 +13,7 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database import TRIES, Sessions, create_engine, open_sessions
-from app.models import IdempotencyKey, UserQuest
+from app.models import IdempotencyKey, User, UserQuest
 from app.settings import Settings
 from tests.support.elsewhere import run_elsewhere
 from tests.support.problems import assert_problem
@@ -139,6 +140,36 @@ async def test_a_submission_that_loses_a_deadlock_is_tried_again(
         await holder.rollback()
         answer = await asked
     assert (answer.status_code, answer.json()["revision"]) == (200, 2)
+
+
+async def test_a_sign_in_that_loses_a_deadlock_with_a_roster_is_tried_again(
+    settings: Settings, spark: Spark, sessions: Sessions
+) -> None:
+    """It holds the student's row and waits for the new address; who holds that asks for the row."""
+    student = await spark.sign_in()
+    email = f"{uuid4().hex}@example.org"
+    async with own_connection(settings) as holder:
+        await holder.execute(text("set local deadlock_timeout = '20s'"))  # the other one finds it
+        await holder.execute(
+            text("select pg_advisory_xact_lock(hashtextextended(:name, 0))"),
+            {"name": f"email:{email}"},
+        )
+        token = spark.launch_token(sub=student.spark_user_id, email=email)
+        clicked = asyncio.create_task(spark.launch(token))
+
+        async def it_waits() -> bool:
+            return bool(await waiting_backends(sessions, holder))
+
+        await eventually(it_waits)
+        await holder.execute(
+            select(User.id).where(User.id == UUID(student.user_id)).with_for_update()
+        )
+        assert not clicked.done()
+        await holder.rollback()
+        answer = await clicked
+    assert answer.status_code == 302, answer.text
+    [code] = parse_qs(urlsplit(answer.headers["location"]).query)["code"]
+    assert (await spark.exchange(code)).status_code == 200
 
 
 # ---------------------------------------------------------------------------- turns

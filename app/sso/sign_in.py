@@ -8,29 +8,32 @@ from uuid import UUID
 from app.accounts.enlist import find_or_create_account
 from app.accounts.students import AccountRules, Student
 from app.activity.record_event import record_event
-from app.database import FAILURES, Sessions
+from app.database import FAILURES, Sessions, retried
 from app.learning.course_enrolment import enrol_in_courses
-from app.sso.authorization_codes import issue_code
+from app.sso.authorization_codes import issue_code, new_code
 from app.sso.launch_token import LEEWAY_SECONDS, LaunchClaims
 
 LEEWAY = timedelta(seconds=LEEWAY_SECONDS)
 
 
+@retried
 async def sign_in(
     sessions: Sessions,
     claims: LaunchClaims,
     *,
-    code: str,
     now: datetime,
     new_id: Callable[[], UUID],
     rules: AccountRules,
-) -> UUID:
-    """Find or make the account and issue `code` for it; on any error nothing has happened.
+) -> tuple[UUID, str]:
+    """Find or make the account and issue a code for it; on any error nothing has happened.
+
+    It may be done again, with a code of its own each time: a roster locks the same student's rows
+    in another order, and a cut COMMIT may have left a code, which the next one then supersedes.
 
     Raises AccountInactiveError, AccountErasedError, AccountLinkForbiddenError or
     LaunchTokenReplayedError.
     """
-    unreadable = claims.unreadable_courses
+    code, unreadable = new_code(), claims.unreadable_courses
     async with sessions() as session, session.begin():
         account = await find_or_create_account(
             session, student_of(claims), now=now, new_id=new_id, rules=rules
@@ -57,7 +60,7 @@ async def sign_in(
                 | ({"unreadable_courses": unreadable} if unreadable else {}),
                 page_url="/spark/sso",
             )
-    return account.user_id
+    return account.user_id, code
 
 
 def student_of(claims: LaunchClaims) -> Student:

@@ -32,7 +32,6 @@ from app.errors import (
     SsoNotConfiguredError,
 )
 from app.fields import ContractModel
-from app.sso.authorization_codes import new_code
 from app.sso.diagnose_launch import diagnose_launch
 from app.sso.launch_token import LaunchClaims, verify_launch_token
 from app.sso.rehearse_sign_in import rehearse_sign_in
@@ -153,11 +152,9 @@ async def sign_in_by_form(
 async def _redirect(opened: Resources, token: str | None, now: datetime) -> Response:
     settings = opened.settings
     claims = await _read_launch(opened, token, now)
-    code = new_code()
-    user_id = await sign_in(
+    user_id, code = await sign_in(
         opened.sessions,
         claims,
-        code=code,
         now=now,
         new_id=new_id,
         rules=opened.account_rules,
