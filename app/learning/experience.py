@@ -45,8 +45,7 @@ def award(completion: CTE) -> tuple[CTE, CTE, CTE]:
         .cte("paid")
     )
     by_pillar = insert(UserSkillXp).from_select(
-        ["user_id", "pillar", "xp_amount"],
-        select(paid.c.user_id, paid.c.pillar, paid.c.xp_amount),
+        ["user_id", "pillar", "xp_amount"], select(paid.c.user_id, paid.c.pillar, paid.c.xp_amount)
     )
     by_subject = insert(UserSubjectXp).from_select(
         ["user_id", "school_subject", "xp_amount"],
