@@ -22,6 +22,7 @@ from app.errors import (
     RequestInvalidError,
     ServiceError,
 )
+from app.limits import holder_of
 
 MAX_HEAD_BYTES = 32 * 1024
 HEAD_SECONDS = 10
@@ -47,7 +48,7 @@ class Connection(HttpToolsProtocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.peer = self.client[0] if self.client else ""
+        self.peer = holder_of(self.client[0]) if self.client else ""
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )

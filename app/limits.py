@@ -6,7 +6,9 @@ lets requests through and is counted. This is the one module that knows slowapi 
 """
 
 import asyncio
+import re
 import time
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.aio.storage import Storage
@@ -70,3 +72,23 @@ class Limits:
 
 def _seconds_until(moment: float) -> int:
     return max(1, round(moment - time.time()))
+
+
+_WITH_PORT = re.compile(r"(?:\[([^]]*)\]|([\d.]+))(?::\d+)?")
+
+
+def holder_of(address: str) -> str:
+    """Who counts as one where an address has a share or a limit (DESIGN R15): an IPv4 address, or
+    the /64 of an IPv6 one, within which one host takes any address it likes. Some gateways append
+    the port. What is no address stays as it is.
+    """
+    match = _WITH_PORT.fullmatch(address)
+    try:
+        found = ip_address((match[1] or match[2] or "") if match else address)
+    except ValueError:
+        return address
+    if isinstance(found, IPv4Address):
+        return str(found)
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return f"{IPv6Address(int(found) >> 64 << 64)}/64"

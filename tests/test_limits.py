@@ -10,6 +10,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from app.limits import holder_of
 from app.settings import Settings
 from tests.support.problems import assert_problem
 from tests.support.processes import serve_elsewhere
@@ -84,3 +85,24 @@ async def test_a_store_of_rates_that_is_down_lets_through_and_is_counted(
             assert answer.status_code == 302
         metrics = (await browser.get("/metrics", headers=main_app)).text
     assert "spark_uncounted_requests_total 6.0" in metrics
+
+
+@pytest.mark.parametrize(
+    ("address", "holder"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7:5678", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("[::ffff:192.0.2.7]:5678", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::1", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::1]", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::1]:443", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        *((same, same) for same in ("unknown", "", "_hidden", "[]:1", "1.2.3:4", "1.2.3.4:x")),
+    ],
+    ids="R15-{}".format,
+)
+def test_whoever_can_change_an_address_at_will_is_one_holder(address: str, holder: str) -> None:
+    assert holder_of(address) == holder

@@ -23,6 +23,7 @@ from app.api.problems import WITHOUT_HEAD, on_service_error, on_unexpected
 from app.clock import new_id
 from app.errors import HeaderTooLargeError, RequestInvalidError, ServiceError
 from app.fields import REQUEST_ID_PATTERN
+from app.limits import holder_of
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1024
@@ -68,14 +69,16 @@ class Edge:
             exchange.log()
 
     def _client_address(self, scope: Scope, headers: Headers) -> str:
-        """Counted from the right: what stands further left is the client's own invention."""
+        """As `holder_of` has it. Counted from the right: what stands further left is the client's
+        own invention.
+        """
         peer = scope["client"][0] if scope.get("client") else "unknown"
         chain = [
             address.strip()
             for value in headers.getlist("x-forwarded-for")
             for address in value.split(",")
         ]
-        return chain[-self._hops] if 0 < self._hops <= len(chain) else peer
+        return holder_of(chain[-self._hops] if 0 < self._hops <= len(chain) else peer)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         if scope["state"].get("refusal") and scope["path"] not in HEALTH_PATHS:

@@ -706,6 +706,24 @@ async def test_a_client_is_whom_the_trusted_proxy_names(
         assert answer.status_code == status
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "status"),
+    [
+        pytest.param("2001:db8::1", "2001:db8::2:0:0:1", 429, id="R15-one-64"),
+        pytest.param("2001:db8::1", "2001:db8:0:1::1", 401, id="R15-two-64"),
+        pytest.param("192.0.2.7:5678", "192.0.2.7:5679", 429, id="R15-ports"),
+    ],
+)
+async def test_a_client_who_changes_its_address_within_its_network_is_still_one(
+    settings: Settings, first: str, second: str, status: int
+) -> None:
+    async with spark_at(settings, rate_limit_sso=1, trusted_proxy_hops=1) as lms:
+        for address in (first, second):
+            forwarded = {"X-Forwarded-For": address}
+            answer = await lms.browser.get(SSO, params={"token": "junk"}, headers=forwarded)
+        assert answer.status_code == status
+
+
 @pytest.mark.parametrize("role", ["advisor", "admin", "parent", "observer"])
 async def test_a_link_does_not_let_spark_into_an_account_that_is_no_students_any_more(
     lms: Spark, sessions: Sessions, role: str
