@@ -206,7 +206,7 @@ P268 = {
         "FRONTEND_URL: must have no query, no fragment, and a port that is one or none",
     ),
     "a front end that looks like another": (
-        {"FRONTEND_URL": f"https://key:{CANARY}\u2100@optio.example"},
+        {"FRONTEND_URL": f"https://{CANARY}\u2100@optio.example"},
         "FRONTEND_URL: is no address",
     ),
     "a counter of rates whose port is none": (
