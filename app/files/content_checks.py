@@ -23,7 +23,7 @@ class Check:
     hint = ""
 
     def feed(self, chunk: bytes) -> None:
-        """Never raises, and the chunking makes no difference: the verdict is `finish`'s."""
+        """Refuses nothing, and the chunking makes no difference: the verdict is `finish`'s."""
 
     def go_on(self) -> bool:
         """Do some milliseconds of what `feed` left to do; whether there is still more."""

@@ -40,13 +40,13 @@ _EXTENSION = re.compile(r"\.([^.\s]{1,32})\Z")
 _SEPARATOR = re.compile(r"[/\\]")
 # A leading dot hides a file, `C:` is a drive, and Windows drops dots and spaces at the end.
 _EDGES = re.compile(r"\A(?:[\s.]|[A-Za-z]:)+|[\s.]+\Z")
-# Control and format characters and line ends; among them those that turn the direction of
-# writing and so show `fdp.exe` as `exe.pdf`. Emoji and Persian need the two joiners.
 # For Windows `x.html::$DATA` is `x.html`, and these are devices, whatever their extension.
 _STREAM = re.compile(r"\.[^.\s]*:[^.]*\Z")
 _DEVICE = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])\s*(?:[.:]|\Z)", re.IGNORECASE
 )
+# Control and format characters and line ends; among them those that turn the direction of
+# writing and so show `fdp.exe` as `exe.pdf`. Emoji and Persian need the two joiners.
 _INVISIBLE = frozenset(("Cc", "Cf", "Zl", "Zp"))
 _JOINERS = "\u200c\u200d"
 
