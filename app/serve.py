@@ -18,6 +18,7 @@ from app.worker import run_worker
 # How long running requests may take to end: a person at a terminal waits less than a host.
 SIGINT_GRACE_SECONDS = 3
 SIGTERM_GRACE_SECONDS = 25
+CLEANUP_SECONDS = 2  # for requests that are cancelled then
 CONNECTIONS_A_TURN = 16
 KEEP_ALIVE_SECONDS = 75  # longer than a proxy's: else we close just as it sends the next request
 
@@ -74,6 +75,19 @@ class Server(uvicorn.Server):
             self._captured_signals.clear()
             worker.cancel()
             await asyncio.wait([worker])
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Requests that are cancelled clean up, and what they do it with is closed after that."""
+        close, requests = self.lifespan.shutdown, self.server_state.tasks
+
+        async def close_behind_requests() -> None:
+            if requests:
+                await asyncio.wait(requests, timeout=CLEANUP_SECONDS)
+            await close()
+
+        self.lifespan.shutdown = close_behind_requests
+        await super().shutdown(sockets)
 
     async def on_serving(self) -> None:
         """Called once, when requests are served."""
