@@ -71,7 +71,7 @@ def examine_course(
     """A course, or every fault that refuses it; and what was noticed."""
     if not raw:
         return None, [RequestBodyMissingError()], []
-    course, faults, warnings = examine(raw, CoursePayload)
+    course, faults, warnings = examine(raw, lambda _: CoursePayload)
     named = [
         CourseFieldMissingError() if isinstance(fault, FieldMissingError) else fault
         for fault in faults

@@ -1,6 +1,7 @@
 """A roster from Spark, from its first byte to its answer (CONTRACT 8.6)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from app.accounts.students import AccountRules
 from app.courses.change_roster import RosterChange, RosterRun, change_roster, rehearse_roster
@@ -9,9 +10,9 @@ from app.courses.roster import Roster, RosterPayload, StudentPayload
 from app.database import Sessions
 from app.deliveries.keep_refusal import remember_refusal
 from app.deliveries.open import Delivery, open_json
-from app.deliveries.payload import beside_if_large, examine, has_member
+from app.deliveries.payload import beside_if_large, examine
 from app.deliveries.rehearsal import Rehearsal, rehearse_json
-from app.errors import BadRequestError, JsonInvalidError, RequestBodyMissingError, ServiceError
+from app.errors import BadRequestError, RequestBodyMissingError, ServiceError
 from app.fields import AnswerWarning
 from app.settings import Settings
 
@@ -69,11 +70,11 @@ def examine_roster(raw: bytes) -> tuple[Roster | None, list[BadRequestError], li
     """A roster, in either form, or every fault that refuses it; and what was noticed."""
     if not raw:
         return None, [RequestBodyMissingError()], []
-    try:
-        is_one_student = has_member(raw, "spark_user_id")
-    except JsonInvalidError as fault:
-        return None, [fault], []
-    return examine(raw, StudentPayload) if is_one_student else examine(raw, RosterPayload)
+    return examine(raw, _form_of)
+
+
+def _form_of(content: Mapping[str, Any]) -> type[Roster]:
+    return StudentPayload if "spark_user_id" in content else RosterPayload
 
 
 def _placed(fault: ServiceError, index: int) -> ServiceError:

@@ -23,13 +23,12 @@ class Delivery:
     """One request of Spark to a webhook, as it arrives: its body and headers, and the moment and
     ids from the edge.
 
-    `address` is the client's, and `length` what it announced, or None if the body is chunked.
+    `length` is what the client announced, or None if the body is chunked.
     `elapsed` gives the seconds since it came. `count_message` is told of each authentic message and
     raises RateLimitedError for one too many.
     """
 
     route: str
-    address: str
     body: AsyncIterable[bytes]
     held: HeldBody
     length: int | None

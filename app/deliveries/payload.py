@@ -6,7 +6,7 @@ never its value.
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -135,15 +135,11 @@ def refuse_repeats(ids: Iterable[str], *, item: str, name: str) -> None:
         seen.add(one)
 
 
-def has_member(raw: bytes, name: str) -> bool:
-    """For a message that has two forms. Raises JsonInvalidError."""
-    return name in _load(raw)
-
-
 def examine(
-    raw: bytes, model: type[Payload]
+    raw: bytes, model_of: Callable[[Mapping[str, Any]], type[Payload]]
 ) -> tuple[Payload | None, list[BadRequestError], list[AnswerWarning]]:
-    """A message, or every fault that refuses it; and what was noticed.
+    """A message, or every fault that refuses it; and what was noticed. Its content decides which
+    model it has.
 
     An optional value that is empty counts as absent, and so does one of IGNORABLE that cannot be
     read, with a warning: neither refuses a message (DESIGN R31).
@@ -152,6 +148,7 @@ def examine(
         content = _load(raw)
     except JsonInvalidError as unread:
         return None, [unread], []
+    model = model_of(content)
     warnings = list(islice(unknown_members(content, model), MAX_WARNINGS))
     while True:
         try:

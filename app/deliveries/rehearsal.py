@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Literal, TypeVar
 
 from app.deliveries.inbox import Entry
@@ -51,10 +52,21 @@ async def rehearse_json(
 ) -> tuple[T, Entry, Rehearsal]:
     """What the message says, and what is wrong with it. Raises what `open_json` raises."""
     entry = await open_json(settings, delivery)
+    payload, rehearsal = await rehearse_entry(entry, examine, now=delivery.now)
+    return payload, entry, rehearsal
+
+
+async def rehearse_entry(
+    entry: Entry,
+    examine: Callable[[bytes], tuple[T, Sequence[BadRequestError], Sequence[AnswerWarning]]],
+    *,
+    now: datetime,
+) -> tuple[T, Rehearsal]:
+    """What an opened message says, and what is wrong with it."""
     rehearsal = Rehearsal()
     with rehearsal.going_on():
-        entry.attempt.check_fresh(now=delivery.now)
+        entry.attempt.check_fresh(now=now)
     payload, faults, warnings = await beside_if_large(examine, entry.text)
     rehearsal.add(*faults)
     rehearsal.warn(*warnings)
-    return payload, entry, rehearsal
+    return payload, rehearsal

@@ -38,7 +38,7 @@ async def open_form(
     body = begin_body(settings, delivery)
     boundary = parse_boundary(delivery.content_type)
     parts = read_parts(body, boundary=boundary, limits=form_limits(settings))
-    stay = intake.waiting_room.stay(delivery.address, lambda: body.received_bytes)
+    stay = intake.waiting_room.stay(delivery.held.holder, lambda: body.received_bytes)
     async with AsyncExitStack() as spooled, aclosing(parts):
         async with stay as waiting:
             share = spooled.enter_context(intake.spool.open(waiting))

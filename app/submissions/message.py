@@ -213,7 +213,7 @@ def examine_message(
     raw: bytes, *, max_text_bytes: int
 ) -> tuple[SubmissionPayload | None, list[BadRequestError], list[AnswerWarning]]:
     """A submission, or every fault that refuses it; and what was noticed."""
-    payload, faults, warnings = examine(raw, SubmissionPayload)
+    payload, faults, warnings = examine(raw, lambda _: SubmissionPayload)
     if payload:
         faults += _faults(payload, max_text_bytes)
     return None if faults else payload, faults, warnings

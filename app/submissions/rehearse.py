@@ -1,6 +1,7 @@
 """A dry run (DESIGN R7): everything that handing in would check, and nothing written or stored."""
 
 from collections.abc import AsyncIterable, AsyncIterator
+from functools import partial
 from uuid import UUID
 
 from app.accounts.linked_students import check_student, find_linked
@@ -8,8 +9,7 @@ from app.accounts.tombstones import Tombstones, find_erasure
 from app.database import Session
 from app.deliveries.inbox import Entry
 from app.deliveries.open import Delivery, open_json
-from app.deliveries.payload import beside_if_large
-from app.deliveries.rehearsal import Rehearsal
+from app.deliveries.rehearsal import Rehearsal, rehearse_entry
 from app.errors import ContentMissingError, IdempotencyConflictError
 from app.files.store_file import NamedPart, inspect_file
 from app.learning.assignments import resolve_assignment
@@ -17,7 +17,7 @@ from app.learning.enrolment import find_enrolment
 from app.submissions.admit import check_time, course_unknown, refuse_erased
 from app.submissions.file_intake import DeclaredFiles, take_files
 from app.submissions.idempotency import Answer, find_answer
-from app.submissions.intake import claim_of, declared_files, open_form, read_entry
+from app.submissions.intake import claim_of, declared_files, open_form
 from app.submissions.message import Message, examine_message
 from app.submissions.revisions import Revision, find_standing
 from app.submissions.work import Intake
@@ -44,17 +44,12 @@ async def _no_files() -> AsyncIterator[NamedPart]:
 async def _rehearse(
     intake: Intake, delivery: Delivery, entry: Entry, files: AsyncIterable[NamedPart]
 ) -> Rehearsal:
-    rehearsal = Rehearsal()
-    with rehearsal.going_on():
-        entry.attempt.check_fresh(now=delivery.now)
-    limit = intake.settings.max_text_bytes
-    _, faults, warnings = await beside_if_large(examine_message, entry.text, max_text_bytes=limit)
-    rehearsal.add(*faults)
-    rehearsal.warn(*warnings)
-    if faults:
+    examine = partial(examine_message, max_text_bytes=intake.settings.max_text_bytes)
+    payload, rehearsal = await rehearse_entry(entry, examine, now=delivery.now)
+    if payload is None:
         await _inspect(intake, files, DeclaredFiles(None, required=False), rehearsal)
         return rehearsal
-    message = await read_entry(intake, entry)
+    message = Message(payload, entry.digest, entry.attempt.has_own_time, tuple(rehearsal.warnings))
     declared = declared_files(intake.settings, message)
     digests = await _inspect(intake, files, declared, rehearsal)
     if message.text is None and not digests and not rehearsal.problems:

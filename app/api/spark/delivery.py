@@ -99,7 +99,6 @@ def read_delivery(
     with hold_body(request) as held:
         yield Delivery(
             route=request.url.path,
-            address=request.state.client_address,
             body=request.stream(),
             held=held,
             length=_content_length(request),
