@@ -5,7 +5,7 @@ A refusal is a ValueError: it names the part that is wrong, and no value.
 
 from inspect import signature
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from asyncpg import (  # type: ignore[import-untyped]
     ClientConfigurationError,
@@ -120,7 +120,7 @@ def web_address(address: str) -> str:
         raise ValueError("is no address") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise ValueError("must be http(s)://host without credentials")
-    if not _has_port(address) or "?" in address or "#" in address:
+    if not _has_port(parts) or "?" in address or "#" in address:
         raise ValueError("must have no query, no fragment, and a port that is one or none")
     return address.rstrip("/")
 
@@ -145,8 +145,8 @@ def rates_address(address: str) -> str:
     return address
 
 
-def _has_port(address: str) -> bool:
+def _has_port(parts: SplitResult) -> bool:
     try:
-        return urlsplit(address).port != 0
+        return parts.port != 0
     except ValueError:
         return False

@@ -5,7 +5,7 @@ Its servers for rows and files are other processes and do not count.
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -33,14 +33,8 @@ class Memory:
     @contextmanager
     def watch(self) -> Iterator[None]:
         self.peak = self.now
-        over = threading.Event()
-        watcher = threading.Thread(target=self._sample, args=(over,))
-        watcher.start()
-        try:
+        with _beside(self._sample):
             yield
-        finally:
-            over.set()
-            watcher.join()
 
     def _sample(self, over: threading.Event) -> None:
         while not over.wait(SAMPLE_SECONDS):
@@ -59,14 +53,8 @@ class Pulse:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        over = threading.Event()
-        watcher = threading.Thread(target=self._ask, args=(over,))
-        watcher.start()
-        try:
+        with _beside(self._ask):
             yield
-        finally:
-            over.set()
-            watcher.join()
 
     def _ask(self, over: threading.Event) -> None:
         with httpx.Client(base_url=self._url, timeout=60, trust_env=False) as client:
@@ -107,3 +95,16 @@ def hand_in(sender: Sender, *, files: int, file_bytes: int) -> None:
 
 def mebibytes(size: int) -> float:
     return size / MEBIBYTE
+
+
+@contextmanager
+def _beside(act: Callable[[threading.Event], None]) -> Iterator[None]:
+    """In a thread, which is told when it is over."""
+    over = threading.Event()
+    watcher = threading.Thread(target=act, args=(over,))
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
