@@ -65,6 +65,7 @@ def settings() -> Iterator[Settings]:
     """Settings of a service with a migrated database and a bucket of the run's own."""
     from app.embedded.servers import run_servers
     from app.settings import Settings
+    from tests.support.defaults import RATES
     from tests.support.folders import open_project
     from tests.support.stores import own_stores
 
@@ -81,6 +82,8 @@ def settings() -> Iterator[Settings]:
             jwt_secret_key=_secret(),
             internal_api_keys=(_secret(),),
             statement_timeout_seconds=30,  # a machine that stands still for seconds fails no test
+            # All tests are one address: a test of a rate sets it.
+            **dict.fromkeys(RATES, 10**9),
         )
         CANARIES.release(*_all_secrets(made))
         own = stack.enter_context(own_stores(made)).variables

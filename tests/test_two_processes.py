@@ -21,14 +21,13 @@ CODES, EXCHANGES = (100 if "SOAK" in os.environ else 10), 20
 
 @pytest.fixture(scope="module")
 async def both(settings: Settings) -> AsyncIterator[list[Spark]]:
-    """A Spark at each of two processes, which do not limit it."""
-    generous = settings.model_copy(update={"rate_limit_sso": 100_000, "rate_limit_token": 100_000})
+    """A Spark at each of two processes."""
     assert settings.spark_sso_secret
     assert settings.spark_webhook_secret
     secrets = (settings.spark_sso_secret, settings.spark_webhook_secret)
     async with (
-        serve_elsewhere(generous) as one,
-        serve_elsewhere(generous) as other,
+        serve_elsewhere(settings) as one,
+        serve_elsewhere(settings) as other,
         httpx.AsyncClient(base_url=one, timeout=60, trust_env=False) as first,
         httpx.AsyncClient(base_url=other, timeout=60, trust_env=False) as second,
     ):

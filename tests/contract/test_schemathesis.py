@@ -25,22 +25,19 @@ SECONDS = 900 if SOAK else 120
 SEED = () if SOAK else ("--seed", "13")  # what CI finds is the commit's doing, not chance
 PROJECT = Path(__file__).parents[2]
 CONFIG = Path(__file__).parent / "schemathesis.toml"
-UNLIMITED = 10**9
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(patient(SECONDS + 180))]
 
 
 @pytest.fixture(scope="module")
 def own_settings(settings: Settings) -> Iterator[Settings]:
-    """A database of its own, since it also erases students, and no limit of rates."""
-    limits = {name: UNLIMITED for name in Settings.model_fields if name.startswith("rate_limit_")}
-    del limits["rate_limit_storage_uri"]
+    """A database of its own, since it also erases students."""
     with own_stores(settings) as stores:
         own = {
             "database_url": SecretStr(stores.variables["DATABASE_URL"]),
             "s3_bucket": stores.variables["S3_BUCKET"],
         }
-        yield settings.model_copy(update=limits | own)
+        yield settings.model_copy(update=own)
 
 
 @pytest.fixture

@@ -38,14 +38,11 @@ def stores(settings: Settings) -> Iterator[Stores]:
 
 @pytest.fixture(scope="session")
 def settings_of_stores(settings: Settings, stores: Stores) -> Settings:
-    """Rates do not count here, and a retry after a lost claim does not wait long."""
+    """A retry after a lost claim does not wait long."""
     return settings.model_copy(
         update={
             "database_url": SecretStr(stores.variables["DATABASE_URL"]),
             "s3_bucket": stores.variables["S3_BUCKET"],
-            "rate_limit_sso": 100_000,
-            "rate_limit_token": 100_000,
-            "rate_limit_webhook": 100_000,
             "delivery_lease_seconds": 2,
         }
     )

@@ -155,8 +155,6 @@ def of_stores(settings: Settings, stores: Stores) -> Settings:
         update={
             "database_url": SecretStr(stores.variables["DATABASE_URL"]),
             "s3_bucket": stores.variables["S3_BUCKET"],
-            "rate_limit_sso": 100_000,
-            "rate_limit_webhook": 1_000_000,
             "delivery_lease_seconds": 1,
             "upload_lease_seconds": 2,
         }

@@ -81,8 +81,6 @@ async def load_on(
         update={
             "database_url": SecretStr(held.variables["DATABASE_URL"]),
             "s3_bucket": stores.variables["S3_BUCKET"],
-            "rate_limit_sso": 100_000,
-            "rate_limit_webhook": 100_000,
         }
     )
     await asyncio.to_thread(migrate, own)

@@ -24,8 +24,6 @@ async def family(settings: Settings, stores: Stores) -> AsyncIterator[Family]:
         update={
             "database_url": SecretStr(stores.variables["DATABASE_URL"]),
             "s3_bucket": stores.variables["S3_BUCKET"],
-            "rate_limit_sso": 100_000,
-            "rate_limit_webhook": 100_000,
         }
     )
     async with run_elsewhere(own) as elsewhere:

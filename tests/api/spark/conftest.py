@@ -25,6 +25,5 @@ async def spark_at(settings: Settings, **changes: Any) -> AsyncIterator[Spark]:
 @pytest.fixture(scope="session")
 async def lms(settings: Settings) -> AsyncIterator[Spark]:
     """Enough connections that racing requests meet in the database and not before it."""
-    forgiving = {"rate_limit_sso": 100_000, "rate_limit_token": 100_000, "database_pool_size": 20}
-    async with spark_at(settings, **forgiving) as spark:
+    async with spark_at(settings, database_pool_size=20) as spark:
         yield spark

@@ -26,6 +26,7 @@ from tests.support.courses import (
     synced,
     templates,
 )
+from tests.support.defaults import RATES
 from tests.support.problems import assert_problem
 from tests.support.spark import Spark, encoded
 from tests.support.stored import count_everything, deliveries_of, eventually
@@ -454,7 +455,7 @@ async def test_without_a_secret_the_webhook_is_not_configured(settings: Settings
 async def test_wrong_signatures_past_the_limit_wait_and_signed_messages_do_not(
     settings: Settings,
 ) -> None:
-    assert settings.rate_limit_course_failures == 50
+    assert RATES["rate_limit_course_failures"] == 50
     wrong = {"X-Spark-Signature": "0" * 64}
     async with spark_at(settings, rate_limit_course_failures=3) as lms:
         for _ in range(4):

@@ -26,6 +26,7 @@ from app.settings import Settings
 from app.signing import sign_token, token_key
 from app.sso.authorization_codes import issue_code, new_code
 from tests.api.spark.conftest import spark_at
+from tests.support.defaults import RATES
 from tests.support.patience import patient
 from tests.support.problems import assert_problem
 from tests.support.roster import new_student
@@ -662,7 +663,7 @@ async def test_of_twenty_claimants_at_once_one_is_linked(lms: Spark, sessions: S
 
 async def test_the_eleventh_failure_of_an_address_has_to_wait(settings: Settings) -> None:
     """P226, P230"""
-    async with spark_at(settings) as lms:
+    async with spark_at(settings, **RATES) as lms:
         for _ in range(10):
             assert_problem(await lms.launch("junk"), 401, "token_invalid")
         answer = await lms.launch("junk")
@@ -676,14 +677,14 @@ async def test_the_eleventh_failure_of_an_address_has_to_wait(settings: Settings
 
 async def test_a_class_behind_one_address_is_let_in(settings: Settings) -> None:
     """P229"""
-    async with spark_at(settings) as lms:
+    async with spark_at(settings, **RATES) as lms:
         students = [await lms.sign_in() for _ in range(30)]
     assert len({student.user_id for student in students}) == 30
 
 
 async def test_one_student_signs_in_ten_times_a_minute(settings: Settings) -> None:
     """P226. Where a minute of the counter ends in between it estimates, and one more may pass."""
-    async with spark_at(settings) as lms:
+    async with spark_at(settings, **RATES) as lms:
         tokens = [lms.launch_token(sub="restless", jti=secrets.token_hex(8)) for _ in range(12)]
         answers = [await lms.launch(token) for token in tokens]
         refused = sum(answer.status_code == 429 for answer in answers)

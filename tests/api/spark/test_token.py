@@ -20,6 +20,7 @@ from app.settings import Settings
 from app.sso.authorization_codes import hash_code
 from app.sso.redeem import redeem_code
 from tests.api.spark.conftest import spark_at
+from tests.support.defaults import RATES
 from tests.support.elsewhere import Elsewhere, run_elsewhere
 from tests.support.patience import patient
 from tests.support.problems import assert_problem
@@ -369,7 +370,7 @@ async def test_the_life_of_a_code_is_counted_by_the_database(
 async def test_of_fifty_exchanges_at_two_servers_one_wins(
     lms: Spark, settings: Settings, sessions: Sessions, *, revokes: bool
 ) -> None:
-    changes = {"rate_limit_token": 1000, "code_reuse_revokes_session": revokes}
+    changes = {"code_reuse_revokes_session": revokes}
     async with spark_at(settings, **changes) as one, spark_at(settings, **changes) as other:
         code = await lms.launch_code()
         answers = await asyncio.gather(*(at.exchange(code) for at in [one, other] * 25))
@@ -458,8 +459,6 @@ async def apart(settings: Settings, stores: Stores) -> AsyncIterator[Elsewhere]:
     async with run_elsewhere(
         settings,
         database_url=SecretStr(stores.variables["DATABASE_URL"]),
-        rate_limit_sso=100_000,
-        rate_limit_token=100_000,
     ) as elsewhere:
         yield elsewhere
 
@@ -515,7 +514,7 @@ async def test_the_hash_of_a_code_is_no_code(lms: Spark) -> None:
 
 async def test_the_eleventh_failure_of_an_address_has_to_wait(settings: Settings) -> None:
     """P226, P230"""
-    async with spark_at(settings) as lms:
+    async with spark_at(settings, **RATES) as lms:
         for _ in range(20):
             await lms.browser.options(TOKEN, headers={"Origin": settings.frontend_url, **PREFLIGHT})
         for _ in range(10):
