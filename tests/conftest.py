@@ -82,15 +82,14 @@ def settings() -> Iterator[Settings]:
             jwt_secret_key=_secret(),
             internal_api_keys=(_secret(),),
             statement_timeout_seconds=30,  # a machine that stands still for seconds fails no test
-            # All tests are one address: a test of a rate sets it.
-            **dict.fromkeys(RATES, 10**9),
         )
         CANARIES.release(*_all_secrets(made))
         own = stack.enter_context(own_stores(made)).variables
         os.environ.update(own)
-        yield made.model_copy(
-            update={"database_url": SecretStr(own["DATABASE_URL"]), "s3_bucket": own["S3_BUCKET"]}
-        )
+        # All tests are one address: a test of a rate sets it.
+        rates = dict.fromkeys(RATES, 10**9)
+        stores = {"database_url": SecretStr(own["DATABASE_URL"]), "s3_bucket": own["S3_BUCKET"]}
+        yield made.model_copy(update=rates | stores)
 
 
 def _all_secrets(settings: Settings) -> list[str]:

@@ -1,0 +1,86 @@
+"""The main app's database, as it is in August or was in December 2025, before we move in.
+
+Made of `tests/adoption/*.sql` once for a server, and then copied.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+import asyncpg  # type: ignore[import-untyped]
+from pydantic import SecretStr
+from sqlalchemy import make_url
+
+from app.settings import Settings
+
+SQL = Path(__file__).parents[1] / "adoption"
+OWNER = "optio_owner"  # what the hosted platform calls postgres
+TURN = 7_265_737_462  # the advisory lock under which a template is made
+HOSTED = "00_hosted.sql"
+
+Shape = Literal["2026_08", "2025_12"]
+SHAPES: dict[Shape, Sequence[str]] = {
+    "2026_08": ("10_optio_2026_08.sql", "20_rows.sql"),
+    "2025_12": ("10_optio_2026_08.sql", "15_optio_2025_12.sql"),
+}
+
+
+@asynccontextmanager
+async def main_app_database(
+    settings: Settings, shape: Shape = "2026_08"
+) -> AsyncIterator[Settings]:
+    """The settings with such a database, as its owner; gone afterwards."""
+    assert settings.database_url
+    server = settings.database_url.get_secret_value()
+    template, name = f"optio_{shape}", f"optio_{secrets.token_hex(8)}"
+    await _make_template(server, template, SHAPES[shape])
+    await _run(server, f"create database {name} template {template} owner {OWNER}")
+    await _run(server, _search_path(name))
+    try:
+        address = SecretStr(_address(server, name, OWNER))
+        yield settings.model_copy(update={"database_url": address})
+    finally:
+        await _run(server, f"drop database {name} with (force)")
+
+
+async def _make_template(server: str, template: str, files: Sequence[str]) -> None:
+    """Under a name of its own until it is whole."""
+    guard = await asyncpg.connect(_driver(server))
+    try:
+        await guard.execute("select pg_advisory_lock($1)", TURN)
+        if await guard.fetchval("select 1 from pg_database where datname = $1", template):
+            return
+        draft = f"{template}_{secrets.token_hex(4)}"
+        await guard.execute(f"create database {draft}")
+        await _run(_address(server, draft), (SQL / HOSTED).read_text())
+        for file in files:
+            await _run(_address(server, draft, OWNER), (SQL / file).read_text())
+        await guard.execute(f"alter database {draft} rename to {template}")
+    finally:
+        await guard.close()
+
+
+async def _run(address: str, script: str) -> None:
+    connection = await asyncpg.connect(_driver(address))
+    try:
+        await connection.execute(script)
+    finally:
+        await connection.close()
+
+
+def _search_path(name: str) -> str:
+    """As 00_hosted.sql sets it; a copy of a database has no settings of its own."""
+    return f'alter database {name} set search_path = "$user", public, extensions'
+
+
+def _address(server: str, database: str, role: str | None = None) -> str:
+    url = make_url(server).set(database=database)
+    if role:
+        url = url.set(username=role, password=role)
+    return url.render_as_string(hide_password=False)
+
+
+def _driver(address: str) -> str:
+    return address.replace("postgresql+asyncpg://", "postgresql://")
