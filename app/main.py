@@ -14,6 +14,7 @@ from app import metrics
 from app.accounts.students import AccountRules
 from app.accounts.tombstones import Tombstones
 from app.activity.failure_events import FailureEvents
+from app.adoption.require_sight import require_sight
 from app.api.cors import TokenCors
 from app.api.dependencies import Resources
 from app.api.docs import create_docs_router
@@ -48,6 +49,7 @@ from app.files.spool import Spool
 from app.files.waiting_room import WaitingRoom
 from app.limits import Limits
 from app.logs import configure_logs
+from app.migrate import UnfitDatabaseError
 from app.settings import Settings, SettingsError, load_settings
 from app.signing import TokenKey, own_keys, token_key
 from app.sso.app_tokens import TokenIssuer
@@ -98,6 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_resources(settings) as resources:
             app.state.resources = resources
+            await resources.readiness.begin()
             yield
 
     app = FastAPI(
@@ -180,7 +183,8 @@ def _settings_of_a_host() -> Settings:
     try:
         settings = load_settings()
         _require_addresses(settings)
-    except SettingsError as error:
+        require_sight(settings)
+    except (SettingsError, UnfitDatabaseError) as error:
         raise SystemExit(str(error)) from None
     return settings
 

@@ -1,44 +1,178 @@
 """What the live catalogue says of the tables that matter to us.
 
-Only `pg_catalog` is read, which every role may, and no lock of a table is waited for.
+Only `pg_catalog` is read, which every role may, and no lock of the main app's is waited for.
 """
 
-from collections.abc import Collection, Mapping
-from typing import NamedTuple
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from app.adoption.requirements import Key
-from app.database import Session
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
+
+from app.adoption.requirements import AUTH, OURS, PUBLIC, WRITTEN_BY_TRIGGER, family
+from app.database import OUR_FAULT, Session, Sessions, sqlstate_of
 
 
 class FoundColumn(NamedTuple):
-    type: str  # as PostgreSQL writes it, with its length
+    """`type` as PostgreSQL writes it, with its length; `labels` are an enum's."""
+
+    type: str
     is_mandatory: bool
     has_default: bool
     is_generated: bool
-    labels: Collection[str] | None  # of an enum
-    rights: Collection[str]
+    labels: Sequence[str] | None
+    rights: Sequence[str]
+
+
+class FoundKey(NamedTuple):
+    """Of a unique index that a statement may rely on; `condition` is a partial one's."""
+
+    columns: Sequence[str]
+    condition: str | None
 
 
 class FoundTable(NamedTuple):
+    """`triggers` are those that run; `row_security` hides rows from the role."""
+
     columns: Mapping[str, FoundColumn]
-    keys: Mapping[Key, str | None]  # with the condition of a partial one
-    triggers: Collection[str]  # that are enabled
-    rights: Collection[str]
-    row_security: bool  # it is on, and the role may not pass it
+    keys: Sequence[FoundKey]
+    checks: Sequence[tuple[str, str]]
+    triggers: Sequence[str]
+    refers_to: Sequence[str]
+    rights: Sequence[str]
+    row_security: bool
+
+    def has_key(self, columns: Collection[str]) -> bool:
+        return any(not key.condition and set(key.columns) == set(columns) for key in self.keys)
 
 
 class Catalogue(NamedTuple):
-    """As one role sees it. Tables have their schema's name, `public.users`; `refused` are values of
-    ours, by table and column, that a check refuses.
+    """As one role sees it. Tables of `public` go by their name, others by `schema.name`. `refused`
+    are values of ours, by table and column, that a check does not let in.
     """
 
     role: str
-    schema: str | None  # in which a name without one is looked for first
-    has_auth_rows: bool  # `users.id` refers to `auth.users`
+    schema: str | None
     tables: Mapping[str, FoundTable]
-    refused: Mapping[tuple[str, str], Collection[str]]
+    refused: Mapping[tuple[str, str], Sequence[str]]
+
+    @property
+    def has_auth_rows(self) -> bool:
+        """Whether an account is a row of `auth.users` as well."""
+        return "users" in self.tables and AUTH in self.tables["users"].refers_to
+
+
+_CATALOGUE = text("""
+select role.rolname as role, current_schema() as schema, (
+    select jsonb_object_agg(wanted.name, jsonb_build_array(
+        (select jsonb_object_agg(attname, jsonb_build_array(
+                format_type(atttypid, atttypmod),
+                attnotnull,
+                atthasdef or attidentity <> '',
+                attgenerated <> '' or attidentity = 'a',
+                (select jsonb_agg(enumlabel) from pg_enum where enumtypid = atttypid),
+                (select coalesce(jsonb_agg(p), '[]')
+                 from unnest(array['select', 'insert', 'update']) as p
+                 where has_column_privilege(role.oid, c.oid, attnum, p))))
+         from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped),
+        (select coalesce(jsonb_agg(jsonb_build_array(
+                (select jsonb_agg(attname) from pg_attribute where attrelid = c.oid
+                 and attnum = any ((indkey::int2[])[0\\:indnkeyatts - 1])),
+                case when indpred is not null then pg_get_indexdef(indexrelid) end)), '[]')
+         from pg_index where indrelid = c.oid and indisunique and indisvalid and indisready
+         and indimmediate and indexprs is null),
+        (select coalesce(jsonb_agg(jsonb_build_array(attname, pg_get_constraintdef(con.oid))), '[]')
+         from pg_constraint con join pg_attribute on attrelid = c.oid and attnum = conkey[1]
+         where conrelid = c.oid and contype = 'c' and cardinality(conkey) = 1),
+        (select coalesce(jsonb_agg(tgname), '[]') from pg_trigger
+         where tgrelid = c.oid and not tgisinternal and tgenabled in ('O', 'A')),
+        (select coalesce(jsonb_agg(other_schema.nspname || '.' || other.relname), '[]')
+         from pg_constraint join pg_class other on other.oid = confrelid
+         join pg_namespace other_schema on other_schema.oid = other.relnamespace
+         where conrelid = c.oid and contype = 'f'
+         and conkey = (select array_agg(attnum) from pg_attribute
+                       where attrelid = c.oid and attname = 'id')),
+        (select coalesce(jsonb_agg(p), '[]')
+         from unnest(array['select', 'insert', 'update', 'delete']) as p
+         where has_table_privilege(role.oid, c.oid, p)),
+        relrowsecurity and not (role.rolsuper or role.rolbypassrls)
+            and (relforcerowsecurity or not pg_has_role(role.oid, relowner, 'usage'))))
+    from pg_class c join pg_namespace n on n.oid = relnamespace
+    cross join lateral (
+        select case nspname when 'public' then '' else nspname || '.' end || relname
+    ) as wanted (name)
+    where wanted.name = any (:names) and relkind in ('r', 'p')
+    and has_schema_privilege(role.oid, n.oid, 'usage')
+) as tables
+from pg_roles role where rolname = coalesce(:role, current_user)
+""").columns(tables=JSONB)
+_NAMES = [*PUBLIC, *WRITTEN_BY_TRIGGER, AUTH, *(f"spark.{name}" for name in OURS)]
+
+
+async def look(sessions: Sessions) -> Catalogue:
+    """In a transaction that cannot write. Raises one of OUTAGES."""
+    async with sessions() as session:
+        reading = await session.execution_options(postgresql_readonly=True)
+        async with reading.begin():
+            return await read_catalogue(reading)
 
 
 async def read_catalogue(session: Session, *, role: str | None = None) -> Catalogue:
-    """For this role, else the session's own. Raises one of OUTAGES."""
-    raise NotImplementedError
+    """As this role, which must be there, else as the session's own. Raises one of OUTAGES."""
+    found = (await session.execute(_CATALOGUE, {"names": _NAMES, "role": role})).one()
+    tables = {name: _table(*facts) for name, facts in (found.tables or {}).items()}
+    refused: dict[tuple[str, str], list[str]] = {}
+    for table, column, value in await _try_checks(session, list(_attempts(tables))):
+        refused.setdefault((table, column), []).append(value)
+    return Catalogue(found.role, found.schema, tables, refused)
+
+
+def _table(columns: Any, keys: Any, *others: Any) -> FoundTable:
+    return FoundTable(
+        {name: FoundColumn(*facts) for name, facts in columns.items()},
+        [FoundKey(names, index and index.partition(" WHERE ")[2]) for names, index in keys],
+        *others,
+    )
+
+
+class _Attempt(NamedTuple):
+    table: str
+    column: str
+    value: str
+    type: str
+    condition: str
+
+
+def _attempts(tables: Mapping[str, FoundTable]) -> Iterator[_Attempt]:
+    """Each value that we write with each check of its column alone, one for valid rows included."""
+    for table, need in PUBLIC.items():
+        found = tables.get(table)
+        for column, definition in found.checks if found else ():
+            check = re.fullmatch(
+                r"CHECK (\(.*\))( NO INHERIT)?( NOT VALID)?", definition, re.DOTALL
+            )
+            type_ = found.columns[column].type if found else ""
+            if check and column in need.columns and family(type_) == "text":
+                for value in need.values.get(column, ()):
+                    yield _Attempt(table, column, value, type_, check[1])
+
+
+async def _try_checks(session: Session, attempts: Sequence[_Attempt]) -> list[tuple[str, str, str]]:
+    """Those that are refused, as PostgreSQL itself judges. What cannot be tried is not judged."""
+    tried = " union all ".join(
+        f"select {place} from (select ${place + 1}::{one.type} as {one.column}) as written"  # noqa: S608 - the catalogue's own words
+        f" where not {one.condition}"
+        for place, one in enumerate(attempts)
+    )
+    if not tried:
+        return []
+    try:
+        async with session.begin_nested():
+            refused = await session.exec_driver_sql(tried, tuple(one.value for one in attempts))
+            return [attempts[place][:3] for (place,) in refused]
+    except DBAPIError as failure:
+        if sqlstate_of(failure)[:2] in OUR_FAULT:
+            return []
+        raise

@@ -1,141 +1,157 @@
-"""What the code needs of the main app's tables. Their columns, types and keys are what the models
-of schema `public` say, and so are the values that we write; what they cannot say stands here.
+"""What the code needs of the main app's tables. Columns, types, keys and the values that we write
+are what the models of schema `public` say; what these cannot say stands here.
 """
 
 import re
-from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import CheckConstraint, Column, PrimaryKeyConstraint, UniqueConstraint
-from sqlalchemy import Table as SqlTable
 from sqlalchemy.dialects import postgresql
 
-from app.models import PLATFORM, SCHOOL_SUBJECTS, Table
+from app.models import PLATFORM, SCHOOL_SUBJECTS, SPARK, Table
 from app.models.columns import PILLARS
 
-Key = frozenset[str]  # the columns that are unique together
+Key = tuple[str, ...]  # the columns that are unique together
 
-READ, WRITE = ("select",), ("select", "insert", "update")
-WRITE_AND_DELETE = (*WRITE, "delete")
+RIGHTS = ("select", "insert", "update", "delete")
+# Its trigger on the table that is named writes this one, with the rights of whoever writes there.
+WRITTEN_BY_TRIGGER = {"diplomas": "users", "user_mastery": "user_skill_xp"}
+RIGHTS_OF_TRIGGERS = ("select", "insert", "update")
 
-# Unique in a database of our own; the main app's rows are not, and no statement relies on it.
-OURS_ALONE: Mapping[str, Collection[Key]] = {
-    "users": [frozenset({"portfolio_slug"})],
-    "lms_integrations": [frozenset({"lms_platform", "user_id"})],
-    "user_quests": [frozenset({"user_id", "quest_id"})],
-    "user_quest_tasks": [frozenset({"user_quest_id", "source_task_id"})],
+# In the models because the main app reads them (CONTRACT 13): no statement of ours names them.
+UNUSED: Mapping[str, Collection[str]] = {
+    "quests": ("big_idea", "material_link", "header_image_url", "image_url", "metadata"),
 }
-# Of what a check of ours allows, or where we have none: the values that we write.
-WRITTEN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "users": {"role": ("student",)},
-    "lms_integrations": {"lms_platform": (PLATFORM,)},
+# Unique in a database of our own. The main app's rows are not, and no statement relies on it.
+OURS_ALONE: Mapping[str, Collection[Key]] = {
+    "users": [("portfolio_slug",)],
+    "lms_integrations": [("lms_platform", "user_id")],
+    "user_quests": [("user_id", "quest_id")],
+    "user_quest_tasks": [("user_quest_id", "source_task_id")],
+}
+# Where it is not all that a check of ours allows: what we write of the values that theirs names.
+_PILLARS = tuple(re.findall(r"\w+", PILLARS))
+VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "users": {"role": ("student",), "deletion_status": ("pending",)},
+    "lms_integrations": {"lms_platform": (PLATFORM,), "sync_status": ("active",)},
     "quests": {"quest_type": ("course",), "lms_platform": (PLATFORM,)},
-    "user_skill_xp": {"pillar": tuple(re.findall(r"\w+", PILLARS))},
-    "user_quest_tasks": {
-        "pillar": tuple(re.findall(r"\w+", PILLARS)),
-        "approval_status": ("approved",),
-    },
+    "user_quest_tasks": {"pillar": _PILLARS, "approval_status": ("approved",)},
+    "user_quests": {"status": ("picked_up",)},
+    "user_skill_xp": {"pillar": _PILLARS},
     "user_subject_xp": {"school_subject": SCHOOL_SUBJECTS},
     "evidence_document_blocks": {"uploaded_by_role": ("student",)},
 }
-# Nullable in the models, and yet never left out: the main app may make them mandatory.
-ALWAYS_WRITTEN: Mapping[str, Collection[str]] = {"user_task_evidence_documents": ("quest_id",)}
-# Mandatory since December 2025; OPTIO_ORGANIZATION_ID names what we write.
+# Null or left out by the model, and yet always written.
+ALWAYS_WRITTEN: Mapping[str, Collection[str]] = {
+    "users": ("role", "email"),
+    "quests": ("id", "quest_type", "lms_platform", "lms_course_id"),
+    "course_quest_tasks": ("id", "xp_value", "order_index", "is_required"),
+    "user_task_evidence_documents": ("quest_id",),
+    "user_activity_events": ("id",),
+    "lms_integrations": ("last_sync_at", "organization_id"),  # see ORGANISATION
+}
+# Read, and never written: mandatory is no matter where there is a default.
+ONLY_READ: Mapping[str, Collection[str]] = {
+    "users": ("portfolio_slug", "date_of_birth", "organization_id", "org_role", "org_roles"),
+    "lms_integrations": ("lms_course_id",),
+    "quests": ("lms_assignment_id", "created_by"),
+    "quest_task_completions": ("scheduled_date",),
+}
+# Mandatory since December 2025: OPTIO_ORGANIZATION_ID is what we write then.
 ORGANISATION = ("lms_integrations", "organization_id")
-# What the shape of December 2025 lacks, and `adopt --apply --alter` adds, each nullable.
+# What the shape of December 2025 lacks and `adopt --alter` adds, as columns that may be null.
 ADDABLE: Mapping[str, Collection[str]] = {
     "users": ("organization_id", "org_role", "org_roles", "last_logout_at"),
     "lms_integrations": ("organization_id",),
     "user_quest_tasks": ("source_task_id", "due_date"),
 }
-ADDABLE_KEY = ("quest_task_completions", frozenset({"user_id", "task_id"}))
-# Their triggers write these with the rights of whoever writes the table that they stand on.
-WRITTEN_BY_TRIGGERS = {"diplomas": "users", "user_mastery": "user_skill_xp"}
-# Where `users.id` refers to it: an account's row is made here first (ADOPTION, identity).
-AUTH_USERS: Mapping[str, str] = {
+ADDABLE_KEYS: Mapping[str, Key] = {"quest_task_completions": ("user_id", "task_id")}
+
+# Where `users.id` refers to it, an account's row is made here first (ADOPTION 5).
+AUTH = "auth.users"
+AUTH_COLUMNS: Mapping[str, str] = {
     "id": "uuid",
     "instance_id": "uuid",
-    "aud": "text",
-    "role": "text",
-    "email": "text",
-    "encrypted_password": "text",
-    "email_confirmed_at": "timestamp with time zone",
-    "confirmation_token": "text",
-    "recovery_token": "text",
-    "email_change_token_new": "text",
-    "email_change": "text",
-    "raw_app_meta_data": "jsonb",
-    "raw_user_meta_data": "jsonb",
-    "created_at": "timestamp with time zone",
-    "updated_at": "timestamp with time zone",
+    **dict.fromkeys(("aud", "role", "email", "encrypted_password"), "varchar(255)"),
+    **dict.fromkeys(("confirmation_token", "recovery_token"), "varchar(255)"),
+    **dict.fromkeys(("email_change_token_new", "email_change"), "varchar(255)"),
+    **dict.fromkeys(("raw_app_meta_data", "raw_user_meta_data"), "jsonb"),
+    **dict.fromkeys(("email_confirmed_at", "created_at", "updated_at"), "timestamp with time zone"),
     "is_sso_user": "boolean",
 }
-AUTH_USERS_READ = ("id", "email", "email_confirmed_at", "is_sso_user")
+AUTH_COLUMNS_READ = ("id", "email", "email_confirmed_at", "is_sso_user")
+AUTH_KEY = "email"
+AUTH_KEY_CONDITIONS = (None, "(NOT is_sso_user)", "(is_sso_user = false)")  # one is enough
 DELETION_TRIGGER = "trigger_sync_auth_user_deletion"  # on `users`: takes the row of `auth` along
 
-_DIALECT = postgresql.dialect()
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 _ALIKE = {"varchar": "text", "character varying": "text", "bigint": "integer"}
 
 
 class RequiredColumn(NamedTuple):
-    """`type` as PostgreSQL writes it. `may_be_mandatory`: we write it always, and never null."""
+    """`type` as PostgreSQL writes it. Of a mandatory one: is it always written, or else left to the
+    default, and may that be?
+    """
 
     type: str
-    may_be_mandatory: bool
+    is_always_written: bool
+    is_left_to_default: bool
 
 
 class RequiredTable(NamedTuple):
     columns: Mapping[str, RequiredColumn]
-    keys: Collection[Key]
-    values: Mapping[str, tuple[str, ...]]
+    keys: Sequence[Key]
+    values: Mapping[str, Sequence[str]]
 
 
 def family(type_: str) -> str:
     """Types of one family hold each other's values, but for their length."""
-    name = re.sub(r"\(\d+\)", "", type_.lower()).strip()
+    name = re.sub(r"\(\d+\)", "", type_.lower())
     return _ALIKE.get(name, name)
 
 
-def length(type_: str) -> int | None:
-    """In characters; None for any."""
+def length(type_: str) -> float:
+    """How many characters a value may have."""
     found = re.search(r"\((\d+)\)", type_)
-    return int(found[1]) if found else None
+    return int(found[1]) if found else float("inf")
 
 
-def _require(table: SqlTable) -> RequiredTable:
-    name = table.name
+def _require(table: Any) -> RequiredTable:
     unique = [
-        frozenset(constraint.columns.keys())
+        tuple(constraint.columns.keys())
         for constraint in table.constraints
         if isinstance(constraint, PrimaryKeyConstraint | UniqueConstraint)
     ]
     return RequiredTable(
         columns={
-            column.name: RequiredColumn(
-                column.type.compile(_DIALECT).lower(), _may_be_mandatory(name, column)
-            )
+            column.name: _require_column(table.name, column)
             for column in table.columns
+            if column.name not in UNUSED.get(table.name, ())
         },
-        keys=[key for key in unique if key not in OURS_ALONE.get(name, ())],
-        values={**_allowed(table), **WRITTEN.get(name, {})},
+        keys=sorted(key for key in unique if key not in OURS_ALONE.get(table.name, ())),
+        values={**_allowed(table), **VALUES.get(table.name, {})},
     )
 
 
-def _may_be_mandatory(table: str, column: Column[object]) -> bool:
-    if (table, column.name) == ORGANISATION or column.name in ALWAYS_WRITTEN.get(table, ()):
-        return True
-    return not column.nullable and column.server_default is None
+def _require_column(table: str, column: Column[Any]) -> RequiredColumn:
+    has_default = column.server_default is not None
+    return RequiredColumn(
+        type=column.type.compile(_DIALECT).lower(),
+        is_always_written=column.name in ALWAYS_WRITTEN.get(table, ())
+        or not (column.nullable or has_default),
+        is_left_to_default=has_default or column.name in ONLY_READ.get(table, ()),
+    )
 
 
-def _allowed(table: SqlTable) -> dict[str, tuple[str, ...]]:
-    """By column, what the checks of ours list."""
+def _allowed(table: Any) -> dict[str, Sequence[str]]:
+    """By column, what a check of ours lists."""
     checks = (str(one.sqltext) for one in table.constraints if isinstance(one, CheckConstraint))
     listed = (re.fullmatch(r"(\w+) in \((.*)\)", check) for check in checks)
-    return {found[1]: tuple(re.findall(r"'(\w+)'", found[2])) for found in listed if found}
+    return {found[1]: re.findall(r"'(\w+)'", found[2]) for found in listed if found}
 
 
 PUBLIC: Mapping[str, RequiredTable] = {
-    table.name: _require(table)
-    for table in Table.metadata.sorted_tables
-    if table.schema is None
+    table.name: _require(table) for table in Table.metadata.sorted_tables if table.schema is None
 }
+OURS = tuple(table.name for table in Table.metadata.sorted_tables if table.schema == SPARK)

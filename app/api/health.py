@@ -4,14 +4,15 @@ Anybody may ask, so what asking costs does not grow with who asks.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from app.database import FAILURES, Sessions, newest_revisions, schema_is_current
+from app.adoption.watch_schema import SchemaWatch
+from app.database import FAILURES, Sessions
 from app.storage.bucket import Bucket
 
 router = APIRouter(tags=["health"])
@@ -20,6 +21,7 @@ CHECK_SECONDS = 4
 BELIEVED_SECONDS = 1
 
 Health = Literal["ok", "failed"]
+Looked = tuple[dict[str, bool], Sequence[str]]  # the checks, and what differs in the schema
 
 
 class Alive(BaseModel):
@@ -33,8 +35,13 @@ class Readiness(BaseModel):
 
     status: Health = Field(description="`ok` when every check holds.", examples=["ok"])
     checks: dict[Literal["database", "schema", "storage"], bool] = Field(
-        description="Each dependency by name; `schema` is true when all migrations are applied.",
+        description="Each dependency by name; `schema` is true when all migrations are applied and"
+        " the tables are as this version needs them.",
         examples=[{"database": True, "schema": True, "storage": True}],
+    )
+    differences: list[str] = Field(
+        description="The tables and columns that are not; looked at once a minute.",
+        examples=[[]],
     )
 
 
@@ -54,18 +61,18 @@ async def healthz() -> JSONResponse:
     name="readyz",
     summary="Can requests be served?",
     description=(
-        "Asks database, schema and storage; 503 names those that fail in `checks`. That all hold is"
-        " true for a second."
+        "Asks database, schema and storage; 503 names those that fail in `checks`, and in"
+        " `differences` what does not fit. That all hold is true for a second."
     ),
     response_model=Readiness,
     responses={503: {"model": Readiness, "description": "At least one check fails."}},
 )
 async def readyz(request: Request) -> JSONResponse:
     resources = request.app.state.resources
-    checks = await resources.readiness.read()
+    checks, differences = await resources.readiness.read()
     ready = all(checks.values())
     return JSONResponse(
-        {"status": "ok" if ready else "failed", "checks": checks},
+        {"status": "ok" if ready else "failed", "checks": checks, "differences": differences},
         status_code=200 if ready else 503,
     )
 
@@ -76,28 +83,29 @@ class ReadinessChecks:
     """
 
     def __init__(self, sessions: Sessions, bucket: Bucket) -> None:
-        self._sessions, self._bucket = sessions, bucket
-        self._revisions = newest_revisions()
-        self._look: asyncio.Task[dict[str, bool]] | None = None
+        self._schema, self._bucket = SchemaWatch(sessions), bucket
+        self._look: asyncio.Task[Looked] | None = None
         self._believed_until = 0.0
 
-    async def read(self) -> dict[str, bool]:
+    async def begin(self) -> None:
+        """What differs is logged at start, too; a database that is away is asked again later."""
+        await _ask(self._schema.fits())
+
+    async def read(self) -> Looked:
         now = asyncio.get_running_loop().time()
         if self._look is None or (self._look.done() and now >= self._believed_until):
             self._look = asyncio.create_task(self._look_at_all(now))
         return await asyncio.shield(self._look)
 
-    async def _look_at_all(self, now: float) -> dict[str, bool]:
-        schema, storage = await asyncio.gather(
-            _ask(schema_is_current(self._sessions, self._revisions)), _ask(self._bucket.ping())
-        )
+    async def _look_at_all(self, now: float) -> Looked:
+        schema, storage = await asyncio.gather(_ask(self._schema.fits()), _ask(self._bucket.ping()))
         checks = {
             "database": schema is not None,
             "schema": schema is True,
             "storage": storage is not None,
         }
         self._believed_until = now + BELIEVED_SECONDS if all(checks.values()) else now
-        return checks
+        return checks, [] if schema is None else self._schema.names
 
 
 async def _ask(check: Coroutine[Any, Any, bool | None]) -> bool | None:

@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 from typing_extensions import override
 
-from app.cli import incidents, keys, rosters, stored, students, xp
+from app.adoption.require_sight import require_sight
+from app.cli import doctor, incidents, keys, rosters, stored, students, xp
 from app.cli.servers import LOCAL, PROJECT, read_settings, refuse, servers, use_local_secrets
 from app.cli.terminal import say
 from app.clock import utc_now
@@ -37,6 +38,7 @@ commands.add_typer(keys.commands, name="keys")
 commands.add_typer(xp.commands, name="xp")
 commands.add_typer(students.commands)
 commands.add_typer(incidents.commands)
+commands.add_typer(doctor.commands)
 
 
 @commands.command()
@@ -48,6 +50,7 @@ def serve(
     configure_logs()
     read_settings()  # a port is not worth looking for with settings that are wrong
     with _listen(host, port) as listener, servers(LOCAL) as settings:
+        require_sight(settings)
         _AnnouncingServer(settings, host=host, port=port).run(listen_often(listener))
 
 
@@ -56,6 +59,7 @@ def worker() -> None:
     """Run only the worker loop, until a signal ends it."""
     configure_logs()
     with servers(LOCAL) as settings:
+        require_sight(settings)
         asyncio.run(_work(settings))
 
 
@@ -137,6 +141,7 @@ async def _work(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with open_resources(settings) as resources:
+        await resources.readiness.begin()
         worker = asyncio.create_task(run_worker(resources))
         await stopping.wait()
         worker.cancel()

@@ -1,0 +1,29 @@
+"""What fits and what differs in the database of a running service. Changes nothing."""
+
+from app.adoption.compare import compare
+from app.adoption.finding import Finding
+from app.adoption.read_catalogue import Catalogue, look
+from app.database import Sessions, newest_revisions, schema_is_current
+
+
+async def inspect_database(sessions: Sessions) -> list[Finding]:
+    """Of any kind: one of our own, an adopted one, one that nobody has adopted yet.
+
+    Raises one of OUTAGES.
+    """
+    catalogue = await look(sessions)
+    if not catalogue.tables:
+        next_step = "`python -m app migrate` makes its tables."
+        return [Finding("refuse", "database", "holds neither our tables nor Optio's", next_step)]
+    is_current = await schema_is_current(sessions, newest_revisions())
+    return [_describe_ours(catalogue, is_current=is_current), *compare(catalogue)]
+
+
+def _describe_ours(catalogue: Catalogue, *, is_current: bool) -> Finding:
+    if is_current:
+        return Finding("ok", "schema spark", "all migrations are applied")
+    if any(name.startswith("spark.") for name in catalogue.tables):
+        next_step = "`python -m app migrate` applies it."
+        return Finding("refuse", "schema spark", "a migration is missing", next_step)
+    text = "is not there: nobody has adopted this database"
+    return Finding("would", "schema spark", text, "`python -m app adopt` shows how.")
