@@ -1,6 +1,7 @@
 """What the live catalogue says of the tables that matter to us.
 
-Only `pg_catalog` is read, which every role may, and no lock of the main app's is waited for.
+Only `pg_catalog` is read, which every role may. Writing out a check takes the lock of a reader on
+its table, as briefly.
 """
 
 import re
@@ -111,11 +112,18 @@ from pg_roles role where rolname = coalesce(:role, current_user)
 _NAMES = [*PUBLIC, *WRITTEN_BY_TRIGGER, AUTH, *(f"spark.{name}" for name in OURS)]
 
 
+_WAIT_BRIEFLY = text("set local lock_timeout = '1s'")
+TABLE_LOCKED = "55P03"
+
+
 async def look(sessions: Sessions) -> Catalogue:
-    """In a transaction that cannot write. Raises one of OUTAGES."""
+    """In a transaction that cannot write. Raises one of OUTAGES; one with SQLSTATE TABLE_LOCKED
+    while a table is being changed.
+    """
     async with sessions() as session:
         reading = await session.execution_options(postgresql_readonly=True)
         async with reading.begin():
+            await reading.execute(_WAIT_BRIEFLY)
             return await read_catalogue(reading)
 
 

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Sequence
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from app.adoption.compare import differences
-from app.adoption.read_catalogue import look
-from app.database import Sessions, newest_revisions, schema_is_current
+from app.adoption.read_catalogue import TABLE_LOCKED, look
+from app.database import Sessions, newest_revisions, schema_is_current, sqlstate_of
 
 COMPARED_SECONDS = 60
 
@@ -32,7 +33,12 @@ class SchemaWatch:
             return False
         now = asyncio.get_running_loop().time()
         if now >= self._compared_until:
-            await self._compare()
+            try:
+                await self._compare()
+            except DBAPIError as failure:
+                # What is being changed just now is compared the next time.
+                if sqlstate_of(failure) != TABLE_LOCKED:
+                    raise
             self._compared_until = now + COMPARED_SECONDS
         return not self.names
 

@@ -1,0 +1,86 @@
+"""An adopted database, and what the main app does there."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from pydantic import SecretStr
+from sqlalchemy import make_url, text
+
+from app.adoption.requirements import AUTH, AUTH_COLUMNS, AUTH_COLUMNS_READ, OURS, PUBLIC
+from app.database import Session, create_engine
+from app.migrate import upgrade
+from app.settings import Settings
+from tests.support.adopted import Shape, main_app_database
+from tests.support.databases import execute
+
+
+@asynccontextmanager
+async def adopted(settings: Settings, shape: Shape = "2026_08") -> AsyncIterator[Settings]:
+    async with main_app_database(settings, shape) as found:
+        engine = create_engine(found)
+        async with engine.begin() as connection:
+            await connection.run_sync(upgrade, "spark")
+        await engine.dispose()
+        yield found
+
+
+def as_superuser(found: Settings, settings: Settings) -> Settings:
+    assert found.database_url
+    assert settings.database_url
+    name = make_url(found.database_url.get_secret_value()).database
+    url = make_url(settings.database_url.get_secret_value()).set(database=name)
+    return settings.model_copy(
+        update={"database_url": SecretStr(url.render_as_string(hide_password=False))}
+    )
+
+
+@asynccontextmanager
+async def for_now(found: Settings, change: str = "") -> AsyncIterator[Session]:
+    """After that change, which is undone."""
+    engine = create_engine(found)
+    async with engine.connect() as session:
+        await session.begin()
+        for statement in filter(None, change.split("; ")):
+            await session.execute(text(statement))
+        yield session
+        await session.rollback()
+    await engine.dispose()
+
+
+async def change(found: Settings, statements: str) -> None:
+    for statement in statements.split(";"):
+        await execute(found, statement)
+
+
+def grants(role: str) -> list[str]:
+    used, read = ", ".join(AUTH_COLUMNS), ", ".join(AUTH_COLUMNS_READ)
+    ours = [f"spark.{name}" for name in OURS]
+    return [
+        f"create role {role} bypassrls",
+        f"grant usage on schema public, auth, spark to {role}",
+        f"grant select, insert, update, delete on {', '.join([*PUBLIC, *ours])} to {role}",
+        f"grant select, insert, update on diplomas, user_mastery to {role}",
+        f"grant insert ({used}), select ({read}) on {AUTH} to {role}",
+    ]
+
+
+@asynccontextmanager
+async def blind(found: Settings, settings: Settings) -> AsyncIterator[Settings]:
+    """The service as a role that sees what policies let it see."""
+    role = f"blind_{secrets.token_hex(4)}"
+    above = as_superuser(found, settings)
+    for statement in (
+        *grants(role),
+        f"alter role {role} login nobypassrls password '{role}'",
+        f"grant select on spark.alembic_version to {role}",
+    ):
+        await execute(above, statement)
+    assert found.database_url
+    url = make_url(found.database_url.get_secret_value()).set(username=role, password=role)
+    try:
+        address = SecretStr(url.render_as_string(hide_password=False))
+        yield found.model_copy(update={"database_url": address})
+    finally:
+        await execute(above, f"drop owned by {role}")
+        await execute(above, f"drop role {role}")
