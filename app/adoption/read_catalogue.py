@@ -120,11 +120,11 @@ async def look(sessions: Sessions) -> Catalogue:
     """In a transaction that cannot write. Raises one of OUTAGES; one with SQLSTATE TABLE_LOCKED
     while a table is being changed.
     """
-    async with sessions() as session:
-        reading = await session.execution_options(postgresql_readonly=True)
-        async with reading.begin():
-            await reading.execute(_WAIT_BRIEFLY)
-            return await read_catalogue(reading)
+    async with sessions() as opened:
+        session = await opened.execution_options(postgresql_readonly=True)
+        async with session.begin():
+            await session.execute(_WAIT_BRIEFLY)
+            return await read_catalogue(session)
 
 
 async def read_catalogue(session: Session, *, role: str | None = None) -> Catalogue:

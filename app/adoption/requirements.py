@@ -68,7 +68,7 @@ ADDABLE: Mapping[str, Collection[str]] = {
 }
 ADDABLE_KEYS: Mapping[str, Key] = {"quest_task_completions": ("user_id", "task_id")}
 
-# Where `users.id` refers to it, an account's row is made here first (ADOPTION 5).
+# Where `users.id` refers to it, an account's row is made here first.
 AUTH = "auth.users"
 AUTH_COLUMNS: Mapping[str, str] = {
     "id": "uuid",

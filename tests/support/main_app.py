@@ -39,12 +39,11 @@ def as_superuser(found: Settings, settings: Settings) -> Settings:
 async def for_now(found: Settings, change: str = "") -> AsyncIterator[Session]:
     """After that change, which is undone."""
     engine = create_engine(found)
-    async with engine.connect() as session:
-        await session.begin()
+    async with engine.connect() as session, session.begin() as transaction:
         for statement in filter(None, change.split("; ")):
             await session.execute(text(statement))
         yield session
-        await session.rollback()
+        await transaction.rollback()
     await engine.dispose()
 
 
