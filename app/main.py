@@ -15,6 +15,7 @@ from app.accounts.students import AccountRules
 from app.accounts.tombstones import Tombstones
 from app.activity.failure_events import FailureEvents
 from app.adoption.require_sight import require_sight
+from app.adoption.shape import LiveShape
 from app.api.cors import TokenCors
 from app.api.dependencies import Resources
 from app.api.docs import create_docs_router
@@ -137,7 +138,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     sessions = open_sessions(engine, at_once=settings.database_pool_size)
     failure_events = FailureEvents(sessions)
     limits = Limits(settings.rate_limit_storage_uri.get_secret_value())
-    tombstones = Tombstones()
+    tombstones, shape = Tombstones(), LiveShape()
     known = asyncio.Semaphore(settings.max_concurrent_uploads)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
@@ -155,11 +156,12 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
                 spool=Spool(settings.spool_max_bytes),
                 places=Places(known),
                 tombstones=tombstones,
+                shape=shape,
             ),
             body_budget=BodyBudget(settings.body_budget_bytes),
             # What is read of one may need four times its bytes until it is saved.
             large_saves=Places(asyncio.Semaphore(1), each=1, running=metrics.LARGE_SAVES_RUNNING),
-            account_rules=AccountRules(settings.sso_link_by_email, tombstones),
+            account_rules=AccountRules(settings.sso_link_by_email, tombstones, shape),
             # However slow the students' own uploads are, most places are left to Spark.
             editor_places=Places(
                 asyncio.Semaphore(-(-settings.max_concurrent_uploads // 4)),

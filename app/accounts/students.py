@@ -34,6 +34,7 @@ from app.accounts.linked_students import (
 )
 from app.accounts.personal import agreeing_name, folded_email
 from app.accounts.tombstones import Tombstones
+from app.adoption.shape import LiveShape
 from app.database import Session
 from app.errors import AccountInactiveError, AccountLinkForbiddenError
 from app.models import PLATFORM, LmsIntegration, User
@@ -77,6 +78,7 @@ class AccountRules:
 
     link_by_email: bool
     tombstones: Tombstones
+    shape: LiveShape
 
 
 @dataclass(frozen=True)

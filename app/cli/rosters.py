@@ -11,6 +11,7 @@ import typer
 
 from app.accounts.students import AccountRules
 from app.accounts.tombstones import Tombstones
+from app.adoption.shape import LiveShape
 from app.cli.servers import CALLER, LOCAL, on_database, refuse, servers
 from app.cli.terminal import say
 from app.clock import new_id, utc_now
@@ -45,7 +46,7 @@ def import_file(
     if (file is None) == (confirm is None):
         refuse("Give either a file or --confirm with the id of an import.")
     with servers(LOCAL, s3=False) as settings, _progress() as tell:
-        rules = AccountRules(settings.sso_link_by_email, Tombstones())
+        rules = AccountRules(settings.sso_link_by_email, Tombstones(), LiveShape())
         run = RosterRun(utc_now(), new_id, rules, CALLER)
 
         async def act(sessions: Sessions) -> RosterImportAnswer:

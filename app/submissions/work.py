@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.accounts.tombstones import Tombstones
+from app.adoption.shape import LiveShape
 from app.database import Sessions
 from app.deliveries.inbox import Entry
 from app.files.places import Places
@@ -28,6 +29,7 @@ class Intake:
     spool: Spool
     places: Places
     tombstones: Tombstones
+    shape: LiveShape
 
     @property
     def keeps_raw_text(self) -> bool:

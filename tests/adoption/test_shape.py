@@ -1,0 +1,73 @@
+"""What differs from a database of our own is asked of the catalogue, once."""
+
+import pytest
+
+from app.adoption.shape import LiveShape, Shape
+from app.database import create_engine
+from app.settings import Settings
+from tests.support.adopted import Shape as Dump
+from tests.support.adopted import main_app_database
+from tests.support.databases import execute
+
+OWN = Shape(
+    has_auth_users=False,
+    links_need_organization=False,
+    enrolment_is_unique=True,
+    defers_credit=False,
+)
+MAIN_APP = Shape(
+    has_auth_users=True,
+    links_need_organization=True,
+    enrolment_is_unique=False,
+    defers_credit=True,
+)
+
+
+async def read(settings: Settings, shape: LiveShape) -> Shape:
+    engine = create_engine(settings)
+    async with engine.connect() as session:
+        found = await shape.read(session)
+    await engine.dispose()
+    return found
+
+
+async def test_a_database_of_our_own_needs_nothing(settings: Settings) -> None:
+    assert await read(settings, LiveShape()) == OWN
+
+
+@pytest.mark.parametrize(
+    ("dump", "expected"),
+    [
+        ("2026_08", MAIN_APP),
+        ("2025_12", MAIN_APP._replace(links_need_organization=False, defers_credit=False)),
+    ],
+)
+async def test_the_main_apps_differs(settings: Settings, dump: Dump, expected: Shape) -> None:
+    async with main_app_database(settings, dump) as found:
+        assert await read(found, LiveShape()) == expected
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "create unique index on user_quests (quest_id, user_id) where is_active",
+        "create unique index on user_quests (quest_id, user_id, id)",
+        "create index on user_quests (quest_id, user_id)",
+    ],
+)
+async def test_only_a_whole_key_makes_an_enrolment_unique(settings: Settings, key: str) -> None:
+    async with main_app_database(settings, "2025_12") as found:
+        await execute(found, key)
+        assert not (await read(found, LiveShape())).enrolment_is_unique
+
+
+async def test_it_is_kept_until_it_is_asked_for_again(settings: Settings) -> None:
+    async with main_app_database(settings) as found:
+        shape = LiveShape()
+        before = await read(found, shape)
+        await execute(found, "alter table user_subject_xp drop column pending_xp")
+        assert await read(found, shape) == before
+        engine = create_engine(found)
+        async with engine.connect() as session:
+            assert not (await shape.refresh(session)).defers_credit
+        await engine.dispose()
