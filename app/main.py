@@ -161,7 +161,9 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             body_budget=BodyBudget(settings.body_budget_bytes),
             # What is read of one may need four times its bytes until it is saved.
             large_saves=Places(asyncio.Semaphore(1), each=1, running=metrics.LARGE_SAVES_RUNNING),
-            account_rules=AccountRules(settings.sso_link_by_email, tombstones, shape),
+            account_rules=AccountRules(
+                settings.sso_link_by_email, tombstones, shape, settings.optio_organization_id
+            ),
             # However slow the students' own uploads are, most places are left to Spark.
             editor_places=Places(
                 asyncio.Semaphore(-(-settings.max_concurrent_uploads // 4)),

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Insert, Select, Update, literal, select
 from sqlalchemy.sql import ClauseElement
 
-from app.accounts.students import OWNERS
+from app.accounts.owners import OWNERS
 from app.activity.follow import AFTER, OF_TYPES, PLACE
 from app.activity.hours import COUNT, COUNTED_UNTIL
 from app.activity.log_page import AppliedFilters, Status

@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping, bindparam, false, func, select
 from app import fields
 from app.accounts.sessions import OPEN_SESSIONS
 from app.activity.audit import record_audit
+from app.adoption.people import LINK_STATUS, NEWEST_LINK_FIRST
 from app.database import Session, Sessions
 from app.errors import NotFoundError
 from app.models import PLATFORM, LmsIntegration, Quest, User, UserQuest
@@ -21,7 +22,9 @@ class SparkLink(fields.ContractModel):
     status: Literal["active", "paused", "error"] = Field(
         description="Only an active one lets the student in.", examples=["active"]
     )
-    linked_at: fields.Moment = Field(description="When it was made.")
+    linked_at: fields.NullableMoment = Field(
+        description="When it was made; null where the main app does not say."
+    )
     last_sync_at: fields.NullableMoment = Field(description="When the student came last.")
 
 
@@ -55,14 +58,14 @@ class StudentAnswer(fields.ContractModel):
 _USER = select(
     User.id,
     LmsIntegration.lms_user_id.label("spark_user_id"),
-    LmsIntegration.sync_status.label("status"),
+    LINK_STATUS.label("status"),
     LmsIntegration.created_at.label("linked_at"),
     LmsIntegration.last_sync_at,
 ).outerjoin(
     LmsIntegration,
     (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM),
 )
-_BY_ID = _USER.where(User.id == bindparam("user_id"))
+_BY_ID = _USER.where(User.id == bindparam("user_id")).order_by(*NEWEST_LINK_FIRST).limit(1)
 _BY_SPARK_ID = _USER.where(LmsIntegration.lms_user_id == bindparam("spark_user_id"))
 _COURSES = (
     select(

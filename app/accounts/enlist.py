@@ -11,16 +11,14 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, Text, any_, bindparam
 
+from app.accounts.create_accounts import create_links, create_users
 from app.accounts.linked_students import ALL_LINKED, LinkedStudent
+from app.accounts.owners import Owner, find_owners
 from app.accounts.students import (
-    INSERT_LINK,
-    INSERT_USER,
     AccountRules,
-    Owner,
     Student,
     StudentAccount,
     active_account,
-    find_owners,
     link_row,
     lock_students,
     plan_account,
@@ -32,6 +30,7 @@ from app.accounts.students import (
 )
 from app.accounts.tombstones import find_erased
 from app.accounts.withheld_links import record_withheld
+from app.adoption.shape import Shape
 from app.database import Session
 from app.errors import AccountErasedError, AccountInactiveError, AccountLinkForbiddenError
 from app.models import LmsIntegration
@@ -72,14 +71,15 @@ async def find_or_create_account(
     """Raises AccountInactiveError, AccountErasedError or AccountLinkForbiddenError; then nothing
     may be committed.
     """
-    if account := await refresh_student(session, student, now=now):
+    if account := await refresh_student(session, student, now=now, rules=rules):
         return account
     [made] = (await enlist(session, [student], now=now, new_id=new_id, rules=rules)).values()
     if isinstance(made, REFUSALS):
         raise made
     if made.created or made.linked:
         return made
-    return await refresh_student(session, student, now=now) or made  # a twin has made it
+    # A twin has made it.
+    return await refresh_student(session, student, now=now, rules=rules) or made
 
 
 async def enlist(
@@ -104,14 +104,13 @@ async def enlist(
     for student in movable:
         account = accounts[student.spark_user_id]
         if isinstance(account, StudentAccount):
-            await take_address(session, account.user_id, student.own_address)
+            await take_address(session, account.user_id, student, rules)
     missing = [student for student in unknown if student.spark_user_id not in listed]
     erased = await find_erased(session, rules.tombstones, [each.spark_user_id for each in missing])
     barred = [student for student in missing if _is_barred(student, erased)]
     accounts |= {student.spark_user_id: AccountErasedError() for student in barred}
     missing = [student for student in missing if student not in barred]
-    made = await _make(session, missing, now=now, new_id=new_id, link_by_email=rules.link_by_email)
-    return accounts | made
+    return accounts | await _make(session, missing, now=now, new_id=new_id, rules=rules)
 
 
 def _is_barred(student: Student, erased: Mapping[str, datetime]) -> bool:
@@ -133,25 +132,32 @@ async def _make(
     *,
     now: datetime,
     new_id: Callable[[], UUID],
-    link_by_email: bool,
+    rules: AccountRules,
 ) -> dict[str, StudentAccount | Refused]:
     """For students who are locked and have no link."""
+    accounts: dict[str, StudentAccount | Refused] = {}
+    if not students:
+        return accounts
+    shape = await rules.place(session)
     owners = defaultdict[str | None, list[Owner]](list)
     addresses = {student.address for student in students if student.address}
-    for owner in await find_owners(session, list(addresses)):
+    for owner in await find_owners(session, list(addresses), shape):
         owners[owner.email].append(owner)
-    accounts: dict[str, StudentAccount | Refused] = {}
     new = _NewRows()
     for student in map(new.without_used, students):
         here = owners[student.address]
         try:
-            account = plan_account(student, here, new_user_id=new_id(), link_by_email=link_by_email)
+            account = plan_account(
+                student, here, new_user_id=new_id(), link_by_email=rules.link_by_email
+            )
         except REFUSALS as refused:
             accounts[student.spark_user_id] = refused
         else:
             accounts[student.spark_user_id] = account
-            new.add(student, account, here, now=now)
-    await new.insert(session)
+            new.add(student, account, here)
+    # Whose address somebody registered with at this moment: now they are its owner.
+    if late := await new.insert(session, shape, now=now, rules=rules):
+        accounts |= await _make(session, late, now=now, new_id=new_id, rules=rules)
     return accounts
 
 
@@ -159,30 +165,42 @@ class _NewRows:
     """Accounts and links to be written, and the addresses that are somebody's with them."""
 
     def __init__(self) -> None:
-        self._users: list[dict[str, object]] = []
-        self._links: list[dict[str, object]] = []
+        self._planned: list[tuple[Student, StudentAccount, Sequence[Owner]]] = []
         self._used: set[str | None] = set()
-        self._withheld: list[tuple[UUID, str]] = []
 
     def without_used(self, student: Student) -> Student:
         """A sibling's address is not this student's."""
         return replace(student, email=None) if student.address in self._used else student
 
-    def add(
-        self, student: Student, account: StudentAccount, owners: Sequence[Owner], *, now: datetime
-    ) -> None:
-        if account.created:
-            self._users.append(user_row(student, account.user_id, is_taken=bool(owners)))
-            unlinked = (owner for owner in owners if owner.spark_user_id is None)
-            reasons = (why_unlinked(student, owner) for owner in unlinked)
-            self._withheld += [(account.user_id, reason) for reason in reasons if reason]
-        self._links.append(link_row(student, account, now=now))
+    def add(self, student: Student, account: StudentAccount, owners: Sequence[Owner]) -> None:
+        self._planned.append((student, account, owners))
         if account.linked or not owners:
             self._used.add(student.own_address)
 
-    async def insert(self, session: Session) -> None:
-        for statement, rows in ((INSERT_USER, self._users), (INSERT_LINK, self._links)):
-            if rows:
-                await session.execute(statement, rows)
-        for user_id, reason in self._withheld:
-            await record_withheld(session, user_id, reason)
+    async def insert(
+        self, session: Session, shape: Shape, *, now: datetime, rules: AccountRules
+    ) -> list[Student]:
+        """Those of whom nothing was written, because their address is somebody's by now."""
+        users = [
+            user_row(student, account.user_id, is_taken=bool(owners))
+            for student, account, owners in self._planned
+            if account.created
+        ]
+        made = await create_users(session, users, shape)
+        made |= {account.user_id for _, account, _ in self._planned if account.linked}
+        written = [each for each in self._planned if each[1].user_id in made]
+        await create_links(
+            session,
+            [link_row(student, account, now=now, rules=rules) for student, account, _ in written],
+        )
+        for student, account, owners in written:
+            await _record_withheld(session, student, account, owners)
+        return [student for student, account, _ in self._planned if account.user_id not in made]
+
+
+async def _record_withheld(
+    session: Session, student: Student, account: StudentAccount, owners: Sequence[Owner]
+) -> None:
+    for owner in owners:
+        if account.created and owner.is_free and (reason := why_unlinked(student, owner)):
+            await record_withheld(session, account.user_id, reason)

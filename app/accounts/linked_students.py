@@ -5,6 +5,13 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, bindparam, exists, select
 
+from app.adoption.people import (
+    DELETION_STATUS,
+    IS_STAYING,
+    IS_STUDENT,
+    LINK_IS_ON,
+    LINK_STATUS,
+)
 from app.database import Session
 from app.errors import AccountInactiveError, StudentNotFoundError
 from app.models import PLATFORM, LmsIntegration, User
@@ -14,7 +21,7 @@ class LinkedStudent(NamedTuple):
     """A user who is linked to Spark, in the columns of LINKED."""
 
     user_id: UUID
-    role: str
+    is_student: bool
     deletion_status: str
     sync_enabled: bool
     sync_status: str
@@ -24,10 +31,10 @@ class LinkedStudent(NamedTuple):
 ALL_LINKED = (
     select(
         User.id.label("user_id"),
-        User.role,
-        User.deletion_status,
-        LmsIntegration.sync_enabled,
-        LmsIntegration.sync_status,
+        IS_STUDENT.label("is_student"),
+        DELETION_STATUS.label("deletion_status"),
+        LINK_IS_ON.label("sync_enabled"),
+        LINK_STATUS.label("sync_status"),
         User.email,
     )
     .join(LmsIntegration, LmsIntegration.user_id == User.id)
@@ -37,12 +44,8 @@ LINKED = ALL_LINKED.where(LmsIntegration.lms_user_id == bindparam("spark_user_id
 
 
 # As `why_inactive` says it, for statements that name the user by a column.
-STUDENT_IS_ACTIVE = (User.role == "student") & (User.deletion_status == "none")
-LINK_IS_ACTIVE = (
-    (LmsIntegration.lms_platform == PLATFORM)
-    & LmsIntegration.sync_enabled
-    & (LmsIntegration.sync_status != "paused")
-)
+STUDENT_IS_ACTIVE = IS_STUDENT & IS_STAYING
+LINK_IS_ACTIVE = (LmsIntegration.lms_platform == PLATFORM) & LINK_IS_ON & (LINK_STATUS != "paused")
 
 
 def is_active(user_id: SQLColumnExpression[UUID]) -> ColumnElement[bool]:
@@ -75,7 +78,7 @@ def why_inactive(
     """An account that was linked as a student's and is somebody else's now is not active here."""
     if known.deletion_status != "none":
         return "deletion_pending"
-    if known.role != "student":
+    if not known.is_student:
         return "not_a_student"
     is_paused = not known.sync_enabled or known.sync_status == "paused"
     return "paused" if is_paused else None

@@ -13,18 +13,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    Row,
-    Text,
-    any_,
-    bindparam,
-    case,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import ARRAY, Text, bindparam, case, func, select, update
 
 from app.accounts.linked_students import (
     LINK_IS_ACTIVE,
@@ -32,15 +21,17 @@ from app.accounts.linked_students import (
     LinkedStudent,
     refuse_inactive,
 )
+from app.accounts.owners import EMAIL, Owner, find_owners
 from app.accounts.personal import agreeing_name, folded_email
 from app.accounts.tombstones import Tombstones
-from app.adoption.shape import LiveShape
+from app.adoption.shape import LiveShape, Shape
 from app.database import Session
-from app.errors import AccountInactiveError, AccountLinkForbiddenError
+from app.errors import (
+    AccountInactiveError,
+    AccountLinkForbiddenError,
+    DatabaseUnavailableError,
+)
 from app.models import PLATFORM, LmsIntegration, User
-
-# The last but one, a Spark id, is None where there is no link.
-Owner = Row[UUID, str | None, str, str, str, str | None]
 
 
 @dataclass(frozen=True)
@@ -74,11 +65,19 @@ class Student:
 
 @dataclass(frozen=True)
 class AccountRules:
-    """What decides whether Spark may make or link an account."""
+    """What decides whether Spark may make or link an account, and in which organisation."""
 
     link_by_email: bool
     tombstones: Tombstones
     shape: LiveShape
+    organization_id: UUID | None
+
+    async def place(self, session: Session) -> Shape:
+        """What this database is like. Raises DatabaseUnavailableError if no link can be made."""
+        shape = await self.shape.read(session)
+        if shape.links_need_organization and self.organization_id is None:
+            raise DatabaseUnavailableError(hint="OPTIO_ORGANIZATION_ID must be set here.")
+        return shape
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class StudentAccount:
 
 def active_account(known: LinkedStudent) -> StudentAccount:
     """Raises AccountInactiveError or AccountLinkForbiddenError."""
-    if known.role != "student":
+    if not known.is_student:
         raise AccountLinkForbiddenError
     refuse_inactive(known)
     return StudentAccount(known.user_id)
@@ -120,8 +119,6 @@ _IS_SPARKS = User.created_at == _LINK.c.created_at
 _SAID = {
     name: case((_IS_SPARKS, bindparam(name, type_=Text))) for name in ("given", "family", "display")
 }
-# In ASCII letters alone, as `usable_email` lowers: an index has it.
-_EMAIL = func.lower(User.email.collate("C"))
 _REFRESH = (
     update(User)
     .where(
@@ -134,12 +131,12 @@ _REFRESH = (
         display_name=func.coalesce(_SAID["display"], User.display_name),
         last_active=bindparam("now"),
     )
-    .returning(User.id, _EMAIL.label("email"))
+    .returning(User.id, EMAIL.label("email"))
 )
 
 
 async def refresh_student(
-    session: Session, student: Student, *, now: datetime
+    session: Session, student: Student, *, now: datetime, rules: AccountRules
 ) -> StudentAccount | None:
     """Sign in a student we know, in one statement; None if there is no active one.
 
@@ -160,13 +157,23 @@ async def refresh_student(
     if user is None:
         return None
     if student.own_address not in (None, user.email):
-        await take_address(session, user.id, student.own_address)
+        await take_address(session, user.id, student, rules)
     return StudentAccount(user.id)
 
 
-async def take_address(session: Session, user_id: UUID, email: str | None) -> None:
-    """The address becomes the user's, unless it is somebody's."""
-    if not await _owners(session, email):
+async def take_address(
+    session: Session, user_id: UUID, student: Student, rules: AccountRules
+) -> None:
+    """The student's address becomes the user's, unless it is somebody else's.
+
+    What GoTrue knows stays as it is: by which address somebody signs in there is not ours to say.
+    """
+    email = student.own_address
+    if email is None:
+        return
+    await _lock(session, f"email:{email}")  # nobody else can take it until the transaction ends
+    owners = await find_owners(session, [email], await rules.shape.read(session))
+    if all(owner.id == user_id for owner in owners):
         await session.execute(update(User).where(User.id == user_id).values(email=email))
 
 
@@ -179,9 +186,9 @@ def plan_account(
     An address of a student who has a Spark link is no obstacle: siblings share a parent's. Raises
     AccountInactiveError or AccountLinkForbiddenError.
     """
-    if any(owner.role != "student" for owner in owners):
+    if any(owner.id and not owner.is_student for owner in owners):
         raise AccountLinkForbiddenError
-    unlinked = [owner for owner in owners if owner.spark_user_id is None]
+    unlinked = [owner for owner in owners if owner.is_free]
     if unlinked and not link_by_email:
         raise AccountLinkForbiddenError
     if any(owner.deletion_status != "none" for owner in unlinked):
@@ -189,55 +196,27 @@ def plan_account(
     fitting = [owner for owner in unlinked if why_unlinked(student, owner) is None]
     if len(fitting) > 1:
         raise AccountLinkForbiddenError
-    if fitting:
-        return StudentAccount(fitting[0].id, linked=True)
+    if fitting and (owner_id := fitting[0].id):
+        return StudentAccount(owner_id, linked=True)
     return StudentAccount(new_user_id, created=True)
 
 
-def why_unlinked(student: Student, owner: Owner) -> Literal["address", "given_name"] | None:
+def why_unlinked(
+    student: Student, owner: Owner
+) -> Literal["address", "unconfirmed", "given_name"] | None:
     """What speaks against linking this unlinked account of `student.address`. Sign-ins and rosters
     know no other rule.
     """
-    # Here is asked whether it is confirmed, once accounts have `auth.users.email_confirmed_at`.
     if student.own_address is None or not student.own_address.isascii():
         return "address"
+    if not owner.is_confirmed:
+        return "unconfirmed"
     given, known = agreeing_name(student.given_name), agreeing_name(owner.first_name or "")
     return "given_name" if given and known and given != known else None
 
 
-async def _owners(session: Session, email: str | None) -> Sequence[Owner]:
-    """Every account of this address; nobody else can take it until the transaction ends."""
-    if email is None:
-        return ()
-    await _lock(session, f"email:{email}")
-    return await find_owners(session, [email])
-
-
-async def find_owners(session: Session, emails: Sequence[str]) -> Sequence[Owner]:
-    owners = await session.execute(OWNERS, {"emails": emails})
-    return owners.all()
-
-
-OWNERS = (
-    select(
-        User.id,
-        _EMAIL.label("email"),
-        User.role,
-        User.deletion_status,
-        LmsIntegration.lms_user_id.label("spark_user_id"),
-        User.first_name,
-    )
-    .outerjoin(
-        LmsIntegration,
-        (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM),
-    )
-    .where(any_(bindparam("emails", type_=ARRAY(Text))) == _EMAIL)
-)
-INSERT_USER, INSERT_LINK = insert(User), insert(LmsIntegration)
-
-
 def user_row(student: Student, user_id: UUID, *, is_taken: bool) -> dict[str, object]:
-    """For INSERT_USER. `is_taken` says that the address is somebody's already."""
+    """For `create_users`. `is_taken` says that the address is somebody's already."""
     email = None if is_taken else student.own_address
     return {
         "id": user_id,
@@ -249,13 +228,16 @@ def user_row(student: Student, user_id: UUID, *, is_taken: bool) -> dict[str, ob
     }
 
 
-def link_row(student: Student, account: StudentAccount, *, now: datetime) -> dict[str, object]:
-    """For INSERT_LINK."""
+def link_row(
+    student: Student, account: StudentAccount, *, now: datetime, rules: AccountRules
+) -> dict[str, object]:
+    """For `create_links`."""
     return {
         "user_id": account.user_id,
         "lms_platform": PLATFORM,
         "lms_user_id": student.spark_user_id,
         "last_sync_at": now,
+        "organization_id": rules.organization_id,
     }
 
 

@@ -46,7 +46,9 @@ def import_file(
     if (file is None) == (confirm is None):
         refuse("Give either a file or --confirm with the id of an import.")
     with servers(LOCAL, s3=False) as settings, _progress() as tell:
-        rules = AccountRules(settings.sso_link_by_email, Tombstones(), LiveShape())
+        rules = AccountRules(
+            settings.sso_link_by_email, Tombstones(), LiveShape(), settings.optio_organization_id
+        )
         run = RosterRun(utc_now(), new_id, rules, CALLER)
 
         async def act(sessions: Sessions) -> RosterImportAnswer:

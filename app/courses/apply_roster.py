@@ -85,19 +85,25 @@ _LISTED_COURSES = text(
     where r.import_id = :import_id and r.quest_id is not null
     """
 )
+# Who has several Spark ids is there by any of them.
 _ABSENT = text(
     """
     insert into spark.roster_rows
       (import_id, number, source, spark_user_id, is_student, quest_id, leaves)
-    select :import_id, row_number() over (order by l.lms_user_id) + (
+    select :import_id, row_number() over (order by newest.lms_user_id) + (
         select max(number) from spark.roster_rows where import_id = :import_id),
-      'absent', l.lms_user_id, true, q.quest_id, true
-    from user_quests q
-    join lms_integrations l on l.user_id = q.user_id and l.lms_platform = 'spark'
-    where q.quest_id = :quest_id and q.is_active and not exists (
+      'absent', newest.lms_user_id, true, q.quest_id, true
+    from (select distinct user_id, quest_id from user_quests
+          where quest_id = :quest_id and is_active) q
+    join lateral (
+      select l.lms_user_id from lms_integrations l
+      where l.user_id = q.user_id and l.lms_platform = 'spark'
+      order by l.created_at desc nulls last, l.id limit 1) newest on true
+    where not exists (
       select from spark.roster_rows o
+      join lms_integrations l on l.lms_platform = 'spark' and l.lms_user_id = o.spark_user_id
       where o.import_id = :import_id and o.source = 'enrollments'
-        and o.spark_user_id = l.lms_user_id and o.quest_id = q.quest_id)
+        and l.user_id = q.user_id and o.quest_id = q.quest_id)
     """
 )
 _HOLD = text(

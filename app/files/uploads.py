@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from app.adoption.people import IS_STAYING
 from app.database import FAILURES, Session, Sessions
 from app.errors import AccountInactiveError, StorageUnavailableError
 from app.models import IS_OWNERLESS, EvidenceBlock, EvidenceDocument, Upload, User
@@ -37,7 +38,6 @@ SWEEP_BATCH = 100
 DELETE_LEASE = timedelta(minutes=5)
 
 
-_STAYS = User.deletion_status == "none"
 _REGISTER = insert(Upload).from_select(
     ["id", "user_id", "object_key", "lease_until"],
     select(
@@ -46,10 +46,10 @@ _REGISTER = insert(Upload).from_select(
         bindparam("key", type_=Text),
         func.now() + bindparam("lease", type_=Interval),
     )
-    .where(User.id == bindparam("of_user", type_=Uuid), _STAYS)
+    .where(User.id == bindparam("of_user", type_=Uuid), IS_STAYING)
     .with_for_update(read=True, key_share=True),  # an erasure waits, or was first
 )
-_IS_HERE = select(User.id).where(User.id == Upload.user_id, _STAYS).exists()
+_IS_HERE = select(User.id).where(User.id == Upload.user_id, IS_STAYING).exists()
 
 
 async def register_upload(

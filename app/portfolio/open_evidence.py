@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Executable, Uuid, bindparam, select
 
+from app.adoption.people import DELETION_STATUS
 from app.database import Session
 from app.errors import AccountInactiveError, EvidenceChangedError, NotFoundError
 from app.evidence.editor_document import EvidenceBlockAnswer
@@ -53,7 +54,7 @@ class OpenEvidence:
 
 # Locked before the enrolment, as an erasure does it: one waits for the other.
 _STUDENT = (
-    select(User.id, User.deletion_status)
+    select(User.id, DELETION_STATUS.label("deletion_status"))
     .where(User.id == bindparam("user_id"))
     .with_for_update(read=True, key_share=True)
     .cte("student")

@@ -8,9 +8,10 @@ away again: until then, or until the handler's lease is over, the erasure is not
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import structlog
 from pydantic import BaseModel, Field
@@ -24,10 +25,10 @@ from app.database import Session, Sessions, retried
 from app.errors import NotAStudentError, NotFoundError
 from app.fields import Id, Moment
 from app.files.uploads import release_all_files
-from app.models import Erasure, LmsIntegration, User
+from app.models import PLATFORM, Erasure, LmsIntegration, User
 from app.privacy.finish_erasure import go_on, stop_writers
 from app.privacy.forget_texts import forget_texts
-from app.privacy.holdings import HOLDINGS, LINKED_USER, OF_SPARK_USER, OF_USER
+from app.privacy.holdings import HOLDINGS, LINKED_USER, OF_USER
 from app.storage.bucket import Bucket
 
 FINISH_SECONDS = 30  # a caller waits so long; then the sweep goes on
@@ -77,11 +78,12 @@ async def erase_student(
     """
     if isinstance(order.who, str):  # who is in no column may still be in a text
         await forget_texts(sessions, order.who)
-    tombstone = await _begin(sessions, tombstones, order)
+    tombstone, *others = await _begin(sessions, tombstones, order)
     try:
         async with asyncio.timeout(FINISH_SECONDS) as deadline:
-            while not await go_on(sessions, bucket, tombstone.id):  # noqa: ASYNC110 - elsewhere
-                await asyncio.sleep(FINISH_POLL_SECONDS)
+            for each in (tombstone, *others):
+                while not await go_on(sessions, bucket, each.id):  # noqa: ASYNC110 - elsewhere
+                    await asyncio.sleep(FINISH_POLL_SECONDS)
     except TimeoutError:
         if not deadline.expired():  # the database timed out, not the wait
             raise
@@ -105,7 +107,14 @@ async def resume_erasures(sessions: Sessions, bucket: Bucket) -> int:
 
 
 _BY_USER = LINKED_USER.where(User.id == OF_USER)
-_BY_SPARK_USER = LINKED_USER.where(LmsIntegration.lms_user_id == OF_SPARK_USER)
+_NAMED = LmsIntegration.__table__.alias("named")
+_BY_SPARK_USER = LINKED_USER.where(
+    User.id.in_(
+        select(_NAMED.c.user_id).where(
+            _NAMED.c.lms_platform == PLATFORM, _NAMED.c.lms_user_id == bindparam("spark_user_id")
+        )
+    )
+)
 _CLOSE = update(User).where(User.id == OF_USER).values(deletion_status="pending")
 _IS_NAMED = select(or_(*(exists().where(holding.of) for holding in HOLDINGS if holding.by_spark)))
 _BEGUN = select(*_ANSWER).where(Erasure.user_id == OF_USER)
@@ -122,38 +131,56 @@ _WRITE = _NEW.on_conflict_do_update(
 
 
 @retried
-async def _begin(sessions: Sessions, tombstones: Tombstones, order: ErasureOrder) -> ErasureAnswer:
-    """The order is written and the account closed, or both are so already."""
+async def _begin(
+    sessions: Sessions, tombstones: Tombstones, order: ErasureOrder
+) -> list[ErasureAnswer]:
+    """The order is written and the account closed, or both are so already. Of a student with
+    further Spark ids further orders follow it.
+    """
     async with sessions() as session, session.begin():
         if isinstance(order.who, UUID):
             found = await session.execute(_BY_USER, {"of_user": order.who})
         else:
-            found = await session.execute(_BY_SPARK_USER, {"of_spark_user": order.who})
-        user = found.one_or_none()
-        if user is None and isinstance(order.who, str):
-            return await _begin_without_account(session, tombstones, order, order.who)
-        if user is None:
-            return await _get_tombstone(session, tombstones, order.who)
-        student = user.lms_user_id
-        subject_hash = await tombstones.of_student(session, student) if student else None
-        role = await stop_writers(session, user.id, subject_hash)
-        if role is None:  # a twin has just finished
-            return await _get_tombstone(session, tombstones, user.id)
-        if role != "student":
-            raise NotAStudentError
-        files = await _close(session, user.id)
-        written = await session.execute(_BEGUN, {"of_user": user.id})
-        begun = written.mappings().one_or_none()
-        if begun is not None:
-            return ErasureAnswer(**begun)
-        row = {
-            "user_hash": await tombstones.of_user(session, user.id),
-            "subject_hash": subject_hash,
-            "user_id": user.id,
-            "spark_user_id": student,
-            "counts": {"files": files},
-        }
-        return await _write(session, order, row)
+            found = await session.execute(_BY_SPARK_USER, {"spark_user_id": order.who})
+        links = found.all()
+        if links:
+            students = [link.lms_user_id for link in links if link.lms_user_id]
+            return await _begin_with_account(session, tombstones, order, links[0].id, students)
+        if isinstance(order.who, str):
+            return [await _begin_without_account(session, tombstones, order, order.who)]
+        return [await _get_tombstone(session, tombstones, order.who)]
+
+
+async def _begin_with_account(
+    session: Session,
+    tombstones: Tombstones,
+    order: ErasureOrder,
+    user_id: UUID,
+    students: Sequence[str],
+) -> list[ErasureAnswer]:
+    hashes = [await tombstones.of_student(session, student) for student in students]
+    is_student = await stop_writers(session, user_id, hashes or [None])
+    if is_student is None:  # a twin has just finished
+        return [await _get_tombstone(session, tombstones, user_id)]
+    if not is_student:
+        raise NotAStudentError
+    files = await _close(session, user_id)
+    written = await session.execute(_BEGUN, {"of_user": user_id})
+    begun = written.mappings().one_or_none()
+    if begun is not None:
+        return [ErasureAnswer(**begun)]
+    row: dict[str, object] = {
+        "user_hash": await tombstones.of_user(session, user_id),
+        "subject_hash": next(iter(hashes), None),
+        "user_id": user_id,
+        "spark_user_id": next(iter(students), None),
+        "counts": {"files": files},
+    }
+    orders = [await _write(session, order, row)]
+    for other, subject_hash in zip(students[1:], hashes[1:], strict=True):
+        further = replace(order, id=uuid5(order.id, other))
+        orders.append(await _write_without_account(session, further, other, subject_hash))
+    return orders
 
 
 async def _begin_without_account(
@@ -161,10 +188,16 @@ async def _begin_without_account(
 ) -> ErasureAnswer:
     """Rosters and refused homework may name who never signed in, or has no link any more."""
     subject_hash = await tombstones.of_student(session, spark_user_id)
-    await stop_writers(session, None, subject_hash)
-    named = await session.execute(_IS_NAMED, {"of_spark_user": spark_user_id, "of_user": None})
+    await stop_writers(session, None, [subject_hash])
+    named = await session.execute(_IS_NAMED, {"of_spark_users": [spark_user_id], "of_user": None})
     if not named.scalar_one():
         return await _get_tombstone(session, tombstones, spark_user_id)
+    return await _write_without_account(session, order, spark_user_id, subject_hash)
+
+
+async def _write_without_account(
+    session: Session, order: ErasureOrder, spark_user_id: str, subject_hash: bytes
+) -> ErasureAnswer:
     row: dict[str, object] = {
         "user_hash": subject_hash,
         "subject_hash": subject_hash,

@@ -60,13 +60,13 @@ async def begin_export(
     """
     async with sessions() as session, session.begin():
         found = await session.execute(_SUBJECT, {"of_user": user_id})
-        user = found.one_or_none()
-        if user is None:
+        links = found.all()
+        if not links:
             raise NotFoundError
-        if user.role != "student":
+        if not links[0].is_student:
             raise NotAStudentError
         await record_audit(session, caller, "sensitive_read", user_id=user_id, what="export")
-    whose = {"of_user": user_id, "of_spark_user": user.lms_user_id}
+    whose = {"of_user": user_id, "of_spark_users": [link.lms_user_id for link in links]}
     return _Export(sessions, bucket, whose, now).stream()
 
 

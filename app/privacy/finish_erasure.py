@@ -1,5 +1,6 @@
 """What follows the order to erase a student: files, texts of nobody, and then every row."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from sqlalchemy import (
@@ -14,6 +15,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import array
 
 from app.activity.hours import forget_hours
+from app.adoption.people import IS_STUDENT
 from app.database import Session, Sessions, retried
 from app.deliveries.keep_refusal import turn_of
 from app.files.uploads import remove_files
@@ -28,19 +30,21 @@ from app.privacy.holdings import HOLDINGS, OF_USER
 from app.storage.bucket import Bucket
 
 _TURN = select(func.pg_advisory_xact_lock(bindparam("turn", type_=BigInteger)))
-_LOCK = select(User.role).where(User.id == OF_USER).with_for_update()
+_LOCK = select(IS_STUDENT).where(User.id == OF_USER).with_for_update()
 
 
 async def stop_writers(
-    session: Session, user_id: UUID | None, subject_hash: bytes | None
-) -> str | None:
+    session: Session, user_id: UUID | None, subject_hashes: Iterable[bytes | None]
+) -> bool | None:
     """Wait for every transaction that writes rows or refusals of this user, and let none begin.
 
-    The user's role, or None if there is no such user.
+    Whether the user is a student, or None if there is no such user.
     """
-    await session.execute(_TURN, {"turn": turn_of(subject_hash)})
-    role: str | None = (await session.execute(_LOCK, {"of_user": user_id})).scalar_one_or_none()
-    return role
+    for turn in sorted(map(turn_of, subject_hashes)):
+        await session.execute(_TURN, {"turn": turn})
+    locked = await session.execute(_LOCK, {"of_user": user_id})
+    is_student: bool | None = locked.scalar_one_or_none()
+    return is_student
 
 
 _OPEN = select(Erasure.user_id, Erasure.spark_user_id, Erasure.subject_hash, Erasure.counts).where(
@@ -103,7 +107,7 @@ async def _finish(sessions: Sessions, erasure_id: UUID) -> bool:
         if order is None:
             return False
         whose = {"of_user": order.user_id}
-        await stop_writers(session, order.user_id, order.subject_hash)
+        await stop_writers(session, order.user_id, [order.subject_hash])
         if await _has_files(session, order.user_id):
             return False
         if order.user_id is not None:
@@ -124,7 +128,7 @@ async def _delete_rows(
     session: Session, user_id: UUID | None, spark_user_id: str | None
 ) -> dict[str, int]:
     """The count of deleted rows of each table that had any."""
-    whose = {"of_user": user_id, "of_spark_user": spark_user_id}
+    whose = {"of_user": user_id, "of_spark_users": [spark_user_id]}
     removed: dict[str, int] = {}
     for holding in HOLDINGS:
         if holding.is_deleted:

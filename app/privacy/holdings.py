@@ -8,9 +8,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, Uuid, bindparam, or_, select
+from sqlalchemy import ARRAY, ColumnElement, Text, Uuid, any_, bindparam, or_, select
 from sqlalchemy.dialects.postgresql import array
 
+from app.adoption.people import IS_STUDENT, NEWEST_LINK_FIRST
 from app.models import (
     PLATFORM,
     ActivityEvent,
@@ -49,13 +50,17 @@ from app.models import (
 PAGE_ROWS = 200
 PAGE_LARGE_ROWS = 8  # where a row may have a mebibyte and more
 
-# The parameters of every condition; `of_spark_user` is null for a student without a Spark id.
+# The parameters of every condition; one of `of_spark_users` is null where there is no Spark id.
 OF_USER = bindparam("of_user", type_=Uuid)
-OF_SPARK_USER = bindparam("of_spark_user", type_=Text)
-# Every user, with the Spark id if there is one.
-LINKED_USER = select(User.id, User.role, LmsIntegration.lms_user_id).outerjoin(
-    LmsIntegration,
-    (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM),
+OF_SPARK_USERS = bindparam("of_spark_users", type_=ARRAY(Text))
+# Every user, with the Spark id if there is one; a row for each where there are several.
+LINKED_USER = (
+    select(User.id, IS_STUDENT.label("is_student"), LmsIntegration.lms_user_id)
+    .outerjoin(
+        LmsIntegration,
+        (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM),
+    )
+    .order_by(*NEWEST_LINK_FIRST)
 )
 
 
@@ -113,13 +118,13 @@ HOLDINGS = (
         "rows of roster files",
         # Each import by itself: the index begins with it.
         RosterRow.import_id.in_(select(RosterImport.id))
-        & (RosterRow.spark_user_id == OF_SPARK_USER),
+        & (RosterRow.spark_user_id == any_(OF_SPARK_USERS)),
         by_spark=True,
     ),
     Holding(
         InboxDelivery,
         "messages from Spark as they came, and what they were answered",
-        or_(InboxDelivery.user_id == OF_USER, InboxDelivery.spark_user_id == OF_SPARK_USER),
+        or_(InboxDelivery.user_id == OF_USER, InboxDelivery.spark_user_id == any_(OF_SPARK_USERS)),
         page_rows=PAGE_LARGE_ROWS,
         by_spark=True,
     ),

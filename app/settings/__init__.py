@@ -7,6 +7,7 @@ descriptions here and compared in `make check`. A refusal names the variable, ne
 from collections.abc import Iterable
 from typing import Annotated, Literal, Self, get_args
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from pydantic import (
     Field,
@@ -130,6 +131,9 @@ class Settings(BaseSettings):
     )
     sso_link_by_email: bool = Field(
         default=True, description="A first sign-in may link to a plain, unlinked student account."
+    )
+    optio_organization_id: UUID | None = Field(
+        None, description="Beside the main app: whose organisation new links to Spark belong to."
     )
     sso_enrol_all: bool = Field(
         default=False,

@@ -9,6 +9,7 @@ from sqlalchemy import Row, bindparam, select
 
 from app.activity.audit import record_audit
 from app.activity.record_event import record_event
+from app.adoption.people import DELETION_STATUS
 from app.database import Session, retried
 from app.errors import AccountInactiveError, NotFoundError
 from app.evidence.revision_files import FILES_OF, list_files
@@ -38,7 +39,7 @@ _EARLIER = (
         SubmissionRevision.grade,
         SubmissionRevision.fingerprint,
         SubmissionRevision.was_hidden,
-        User.deletion_status,
+        DELETION_STATUS.label("deletion_status"),
     )
     .join(User, User.id == SubmissionRevision.user_id)
     .join(QuestTaskCompletion, QuestTaskCompletion.id == SubmissionRevision.completion_id)

@@ -54,6 +54,48 @@ begin
 end
 $$
 """
+# The only two ways to GoTrue's users, for a role that may not enter schema `auth`: of what is there
+# its owner cannot grant anything to others on the hosted platform. Functions, because a view would
+# stand in the way of GoTrue's own migrations.
+HAS_GOTRUE = """
+select exists (
+  select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where (n.nspname, c.relname) = ('auth', 'users'))
+"""
+FIND_AUTH_USERS = """
+create function spark.find_auth_users(emails text[])
+returns table (id uuid, email text, is_confirmed boolean)
+language sql stable security definer set search_path = '' as $$
+  select a.id, a.email::text, a.email_confirmed_at is not null
+  from auth.users a where a.email = any (emails) and not a.is_sso_user
+  union
+  select a.id, a.email::text, a.email_confirmed_at is not null
+  from public.users u join auth.users a on a.id = u.id
+  where lower(u.email collate "C") = any (emails)
+$$
+"""
+# GoTrue reads the four tokens as texts: null would end its sign-ins and lists. `confirmed_at` it
+# generates. Nothing is made where the address is somebody's.
+ADD_AUTH_USERS = """
+create function spark.add_auth_users(
+  ids uuid[], emails text[], first_names text[], last_names text[])
+returns setof uuid
+language sql volatile security definer set search_path = '' as $$
+  insert into auth.users (
+    instance_id, id, aud, role, email, encrypted_password, email_confirmed_at,
+    confirmation_token, recovery_token, email_change_token_new, email_change,
+    raw_app_meta_data, raw_user_meta_data, created_at, updated_at)
+  select '00000000-0000-0000-0000-000000000000'::uuid, n.id, 'authenticated', 'authenticated',
+    n.email, '', now(), '', '', '', '', '{"provider": "email", "providers": ["email"]}'::jsonb,
+    jsonb_strip_nulls(jsonb_build_object(
+      'sso_provider', 'spark', 'first_name', n.first_name, 'last_name', n.last_name)),
+    now(), now()
+  from unnest(ids, emails, first_names, last_names) as n (id, email, first_name, last_name)
+  on conflict (email) where is_sso_user = false do nothing
+  returning id
+$$
+"""
+REVOKE_FUNCTIONS = "revoke all on all functions in schema spark from public"
 
 
 def upgrade() -> None:
@@ -77,9 +119,14 @@ def upgrade() -> None:
     _uploads()
     op.execute(MAKE_KEY)
     op.execute(REVOKE)
+    if op.get_bind().scalar(sa.text(HAS_GOTRUE)):
+        for statement in (FIND_AUTH_USERS, ADD_AUTH_USERS, REVOKE_FUNCTIONS):
+            op.execute(statement)
 
 
 def downgrade() -> None:
+    for function in ("add_auth_users", "find_auth_users"):
+        op.execute(f"drop function if exists spark.{function}")
     for table in reversed(TABLES):
         op.drop_table(table, schema=SPARK)
 

@@ -1,7 +1,7 @@
 """One page says which table holds what of a student; none is forgotten, none is open to others."""
 
 from app.models import SPARK, Table
-from app.privacy.holdings import HOLDINGS, NOTHING, OF_SPARK_USER, OF_USER
+from app.privacy.holdings import HOLDINGS, NOTHING, OF_SPARK_USERS, OF_USER
 from tests.support.stores import Stores
 
 
@@ -32,7 +32,7 @@ def test_rows_go_before_what_they_belong_to() -> None:
 def test_every_condition_asks_for_the_student() -> None:
     for holding in HOLDINGS:
         said = str(holding.of.compile())
-        assert f":{OF_USER.key}" in said or f":{OF_SPARK_USER.key}" in said
+        assert f":{OF_USER.key}" in said or f":{OF_SPARK_USERS.key}" in said
 
 
 async def test_nobody_else_may_read_our_own_schema(stores: Stores) -> None:

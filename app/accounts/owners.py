@@ -1,0 +1,75 @@
+"""Whose an address is. Beside GoTrue it is also theirs who sign in to the main app with it, or have
+begun to register: both texts stand here, the database's shape chooses (DESIGN R26).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Text, any_, bindparam, func, select, text, true
+
+from app.adoption.people import DELETION_SQL, DELETION_STATUS, IS_STUDENT, IS_STUDENT_SQL
+from app.adoption.shape import Shape
+from app.database import Session
+from app.models import PLATFORM, LmsIntegration, User
+
+
+class Owner(NamedTuple):
+    """An account that has this address, in ASCII lower case; without `id` an orphan of GoTrue's: a
+    registration that ended half-way. `is_free` says that there is an account without a link to
+    Spark; `is_confirmed` is false where it is known that the address was never confirmed.
+    """
+
+    id: UUID | None
+    email: str
+    is_student: bool
+    deletion_status: str
+    is_free: bool
+    is_confirmed: bool
+    first_name: str | None
+
+
+# In ASCII letters alone, as `usable_email` lowers: an index has it.
+EMAIL = func.lower(User.email.collate("C"))
+_EMAILS = bindparam("emails", type_=ARRAY(Text))
+OWNERS = (
+    select(
+        User.id,
+        EMAIL.label("email"),
+        IS_STUDENT.label("is_student"),
+        DELETION_STATUS.label("deletion_status"),
+        LmsIntegration.id.is_(None).label("is_free"),
+        true().label("is_confirmed"),
+        User.first_name,
+    )
+    .outerjoin(
+        LmsIntegration,
+        (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM),
+    )
+    .where(any_(_EMAILS) == EMAIL)
+)
+# GoTrue keeps addresses in lower case. Only the one that it knows is one that was confirmed.
+OWNERS_BESIDE_GOTRUE = text(
+    f"""
+    with auth_user as materialized (select * from spark.find_auth_users(:emails)),
+    found as (
+      select users.id, said.email
+      from unnest(:emails) as said (email) join users on lower(users.email collate "C") = said.email
+      union select id, email from auth_user where email = any (:emails))
+    select users.id, found.email, {IS_STUDENT_SQL} as is_student, {DELETION_SQL} as deletion_status,
+      users.id is not null and lms_integrations.id is null as is_free,
+      coalesce(auth_user.is_confirmed and lower(auth_user.email) = found.email, false),
+      users.first_name
+    from found
+    left join users on users.id = found.id
+    left join auth_user on auth_user.id = found.id
+    left join lms_integrations
+      on lms_integrations.user_id = users.id and lms_integrations.lms_platform = '{PLATFORM}'
+    """  # noqa: S608 - our own words
+).bindparams(_EMAILS)
+
+
+async def find_owners(session: Session, emails: Sequence[str], shape: Shape) -> list[Owner]:
+    owners = OWNERS_BESIDE_GOTRUE if shape.has_auth_users else OWNERS
+    found = await session.execute(owners, {"emails": emails})
+    return [Owner(*row) for row in found]
