@@ -5,13 +5,14 @@ There are two branches of migrations (R28). A database of our own has both; in a
 """
 
 import asyncio
+from typing import Literal
 
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from app.database import alembic_config, create_engine
-from app.models import SPARK
+from app.models import SPARK, Adoption
 from app.settings import Settings
 
 ONE_RUNNER = 7_265_737_461  # the advisory lock that makes a second runner wait
@@ -22,10 +23,11 @@ ADOPTED = ("spark",)
 MAIN_APP = {"quests", "user_quests", "users"}  # who has these three is an Optio application
 NAMED = 5
 
-_LOCK = text(f"select pg_advisory_xact_lock({ONE_RUNNER})")
+TAKE_TURN = text(f"select pg_advisory_xact_lock({ONE_RUNNER})")
 _MAKE_SCHEMA = text(f"create schema if not exists {SPARK}")
 _HAS_REVISIONS = text(f"select to_regclass('{SPARK}.alembic_version') is not null")
 _REVISIONS = text(f"select version_num from {SPARK}.alembic_version")  # noqa: S608 - our own name
+_IS_ADOPTED = select(select(Adoption.id).exists())
 # Views and what an extension made are nobody's data.
 _TABLES = text(
     "select relname from pg_class where relnamespace = 'public'::regnamespace"
@@ -60,10 +62,7 @@ async def _migrate(settings: Settings) -> None:
 
 
 def _migrate_one_at_a_time(connection: Connection) -> None:
-    connection.execute(_LOCK)
-    # A role named like our schema would get the tables of `public` in it.
-    if connection.scalar(text("select current_schema()")) != "public":
-        raise UnfitDatabaseError("The search_path of the database's role must begin with public.")
+    connection.execute(TAKE_TURN)
     upgrade(connection, *find_branches(connection))
 
 
@@ -77,20 +76,36 @@ def upgrade(connection: Connection, *branches: str) -> None:
 
 
 def find_branches(connection: Connection) -> tuple[str, ...]:
-    """Those that belong here: OWN in an empty database or one that we made, ADOPTED in one that
-    was adopted. Raises UnfitDatabaseError for any other.
+    """Those that belong here. Raises UnfitDatabaseError for a database that may not be changed."""
+    match kind_of(connection):
+        case "own":
+            return OWN
+        case "adopted":
+            return ADOPTED
+        case "main app":
+            raise UnfitDatabaseError(
+                "This database holds an Optio application, whose tables migrate may not change.\n"
+                "Look with `python -m app adopt`."
+            )
+
+
+def kind_of(connection: Connection) -> Literal["own", "adopted", "main app"]:
+    """Our own is also one that is empty. Raises UnfitDatabaseError for any other database. The
+    answer holds as long as the caller has the lock of ONE_RUNNER.
     """
+    # A role named like our schema would get the tables of `public` in it.
+    if connection.scalar(text("select current_schema()")) != "public":
+        raise UnfitDatabaseError("The search_path of the database's role must begin with public.")
     applied = set[str]()
     if connection.scalar(_HAS_REVISIONS):
         applied.update(connection.scalars(_REVISIONS))
-    if applied:
-        return OWN if "optio" in _branches_of(applied) else ADOPTED
+    if applied and "optio" in _branches_of(applied):
+        return "own"
+    if applied and connection.scalar(_IS_ADOPTED):
+        return "adopted"
     tables = list(connection.scalars(_TABLES))
     if set(tables) >= MAIN_APP:
-        raise UnfitDatabaseError(
-            "This database holds an Optio application, whose tables migrate may not change.\n"
-            "Look with `python -m app adopt`."
-        )
+        return "main app"
     if tables:
         names = ", ".join(tables[:NAMED])
         more = f" and {len(tables) - NAMED} more" if len(tables) > NAMED else ""
@@ -98,7 +113,7 @@ def find_branches(connection: Connection) -> tuple[str, ...]:
             f"This database holds tables that are not ours: {names}{more}.\n"
             "Name an empty database in DATABASE_URL, or that of the Optio application."
         )
-    return OWN
+    return "own"
 
 
 def _branches_of(applied: set[str]) -> set[str]:

@@ -37,7 +37,7 @@ from app.models.people import (
     SsoReplay,
     User,
 )
-from app.models.records import AuditEntry, Erasure, TombstoneKey
+from app.models.records import Adoption, AuditEntry, Erasure, TombstoneKey
 from app.models.rosters import RosterImport, RosterRow
 from app.models.submissions import (
     IS_OWNERLESS,
@@ -58,6 +58,7 @@ __all__ = [
     "SPARK",
     "ActivityEvent",
     "ActivityHour",
+    "Adoption",
     "AuditEntry",
     "CourseQuestTask",
     "Erasure",

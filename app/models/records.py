@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Index, Uuid, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.columns import SPARK, Id, Moment, OwnId, Table
@@ -58,6 +58,18 @@ class Erasure(Table):
     requested_at: Mapped[datetime]
     completed_at: Mapped[datetime | None]
     counts: Mapped[dict[str, Any]]
+
+
+class Adoption(Table):
+    """The one row that makes a database adopted: `public` is the main app's, and we moved in."""
+
+    __tablename__ = "adoption"
+    __table_args__ = (CheckConstraint("id", name="is_one"), {"schema": SPARK})
+
+    id: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    adopted_at: Mapped[Moment]
+    adopted_by: Mapped[str] = mapped_column(comment="a role of the database")
+    findings: Mapped[list[Any]] = mapped_column(JSONB, comment="what `adopt` printed")
 
 
 class TombstoneKey(Table):

@@ -16,6 +16,7 @@ from app.models import (
     PLATFORM,
     ActivityEvent,
     ActivityHour,
+    Adoption,
     AuditEntry,
     CourseQuestTask,
     Erasure,
@@ -162,6 +163,7 @@ HOLDINGS = (
 
 NOTHING: Mapping[type[Table], str] = {
     ActivityHour: "counts of events; an erasure takes the student's own out of them",
+    Adoption: "when the database was adopted, and how many rows of which kind were found",
     CourseQuestTask: "template tasks of a course",
     Erasure: "the tombstone: keyed hashes, and the ids only until it is completed",
     Quest: "course content; `created_by` becomes null with the account",

@@ -20,6 +20,7 @@ NOW = sa.text("now()")
 NEW_ID = sa.text("gen_random_uuid()")
 TABLES = (
     "activity_hours",
+    "adoption",
     "audit_log",
     "erasures",
     "roster_imports",
@@ -100,6 +101,7 @@ REVOKE_FUNCTIONS = "revoke all on all functions in schema spark from public"
 
 def upgrade() -> None:
     _activity_hours()
+    _adoption()
     _audit_log()
     _erasures()
     _roster_imports()
@@ -138,6 +140,19 @@ def _activity_hours() -> None:
         sa.Column("event_type", sa.String(length=100), nullable=False),
         sa.Column("events", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("hour", "event_type", name="pk_activity_hours"),
+        schema=SPARK,
+    )
+
+
+def _adoption() -> None:
+    op.create_table(
+        "adoption",
+        sa.Column("id", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("adopted_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column("adopted_by", sa.Text(), nullable=False, comment="a role of the database"),
+        sa.Column("findings", JSONB, nullable=False, comment="what `adopt` printed"),
+        sa.CheckConstraint("id", name=op.f("ck_adoption_is_one")),
+        sa.PrimaryKeyConstraint("id", name="pk_adoption"),
         schema=SPARK,
     )
 

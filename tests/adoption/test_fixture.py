@@ -10,6 +10,8 @@ from app.settings import Settings
 from tests.support.adopted import Shape, main_app_database
 from tests.support.databases import execute
 
+ADOPT = "insert into spark.adoption (adopted_by, findings) values ('somebody', '[]')"
+
 
 @pytest.mark.parametrize("shape", ["2026_08", "2025_12"])
 async def test_it_is_the_main_apps_until_it_is_adopted(settings: Settings, shape: Shape) -> None:
@@ -23,4 +25,5 @@ async def test_it_is_the_main_apps_until_it_is_adopted(settings: Settings, shape
         async with engine.begin() as connection:
             await connection.run_sync(upgrade, "spark")
         await engine.dispose()
+        await execute(found, ADOPT)
         await asyncio.to_thread(migrate, found)

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from app.database import alembic_config, create_engine, newest_revisions, schema_is_current
-from app.migrate import OWN, migrate, upgrade
+from app.migrate import OWN, UnfitDatabaseError, migrate, upgrade
 from app.models import Table
 from app.settings import Settings
 from tests.support.databases import empty_database, execute
@@ -29,6 +29,7 @@ PUBLIC = (
     " array(select pg_get_constraintdef(oid) from pg_constraint where conrelid = pg_class.oid)"
     " from pg_class where relnamespace = 'public'::regnamespace order by relname"
 )
+ADOPT = "insert into spark.adoption (adopted_by, findings) values ('somebody', '[]')"
 WAITING = (
     "from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
     " and query ilike '%create table user_activity_events%'"
@@ -192,6 +193,9 @@ async def test_in_an_adopted_database_public_stays_as_it_is(hosted: Settings) ->
     await execute(hosted, "grant select on users to authenticated")
     before = await execute(hosted, PUBLIC)
     await _upgrade(hosted, "spark")
+    with pytest.raises(UnfitDatabaseError, match="python -m app adopt"):
+        await asyncio.to_thread(migrate, hosted)
+    await execute(hosted, ADOPT)
     await asyncio.to_thread(migrate, hosted)
     assert await execute(hosted, PUBLIC) == before
     engine = create_engine(hosted)
