@@ -14,7 +14,7 @@ import typer
 from typing_extensions import override
 
 from app.adoption.require_sight import require_sight
-from app.cli import doctor, incidents, keys, rosters, stored, students, xp
+from app.cli import adoption, doctor, incidents, keys, rosters, stored, students, xp
 from app.cli.servers import LOCAL, PROJECT, read_settings, refuse, servers, use_local_secrets
 from app.cli.terminal import say
 from app.clock import utc_now
@@ -39,6 +39,7 @@ commands.add_typer(xp.commands, name="xp")
 commands.add_typer(students.commands)
 commands.add_typer(incidents.commands)
 commands.add_typer(doctor.commands)
+commands.add_typer(adoption.commands)
 
 
 @commands.command()
