@@ -1,6 +1,7 @@
 """While somebody adopts, the main app goes on; and what was ended half-way goes on later."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.adoption.adopt import AnotherAdoptsError, apply, look
+from app.adoption.adopt import AnotherAdoptsError, Part, apply, look
 from app.adoption.short_locks import PAUSES_SECONDS
 from app.database import create_engine
 from app.settings import Settings
@@ -64,21 +65,27 @@ async def adopting(found: Settings, *words: str) -> AsyncIterator[asyncio.subpro
 
 
 @asynccontextmanager
-async def applying(found: Settings) -> AsyncIterator[tuple[asyncio.Task[object], list[str]]]:
+async def applying(
+    found: Settings, *parts: Part
+) -> AsyncIterator[tuple[asyncio.Task[object], list[str]]]:
     """An adoption on its way, and what it has told."""
     told: list[str] = []
     engine = create_engine(found)
-    plan = await look(engine.connect, [])
-    adoption = asyncio.create_task(apply(engine.connect, plan, [], told.append))
+    plan = await look(engine.connect, parts)
+    adoption = asyncio.create_task(apply(engine.connect, plan, parts, told.append))
     yield adoption, told
     await adoption
     await engine.dispose()
 
 
-async def test_a_long_transaction_makes_no_user_wait_for_us(found: Settings) -> None:
+@pytest.mark.parametrize("parts", [(), ("alter",)], ids=["schema", "alter"])
+async def test_a_long_transaction_makes_no_user_wait_for_us(
+    found: Settings, parts: tuple[Part, ...]
+) -> None:
+    await execute(found, "alter table users drop column last_logout_at" if parts else "select 1")
     waits = []
-    async with main_app_works(found) as long, applying(found) as (adoption, told):
-        while len(told) < 2:
+    async with main_app_works(found) as long, applying(found, *parts) as (adoption, told):
+        while not told:
             started = time.monotonic()
             await execute(found, SHORT)
             await execute(found, READ)
@@ -122,7 +129,11 @@ async def test_killed_while_it_waits_it_can_be_run_again(found: Settings) -> Non
         adoption.send_signal(signal.SIGKILL)
         await adoption.wait()
         assert await dump_schema(found) == before
-    assert (await run_on(found)("adopt", "--apply")).exit_code == 0
+    async with adopting(found, "--json") as adoption:
+        output, errors = await adoption.communicate()
+    assert adoption.returncode == 0
+    assert {"mark", "subject", "text", "next_step"} == set(json.loads(output)[0])
+    assert errors.decode().endswith("Done. What comes next stands in docs/adoption.md.\n")
 
 
 EVERYTHING = ("adopt", "--apply", "--alter", "--indexes", "--courses")
