@@ -6,6 +6,8 @@ store when its upload was already swept; and rows whose object is gone, which no
 Nothing is locked, and nothing that lives is hit: a row is committed before the first byte, under
 a key that is used once. So whoever has no row *after* it was listed never gets one, and a row
 that was committed *before* the store was asked has its object there. Memory is that of one page.
+What evidence names is not ours to remove, row or not: files of the main app and of who handed in
+homework before us. That is asked once for a page, and again just before each removal.
 """
 
 import re
@@ -18,11 +20,11 @@ from uuid import UUID
 from sqlalchemy import bindparam, select
 
 from app.database import Sessions
+from app.files.find_named import A_UUID, find_named
 from app.models import Upload
 from app.storage.bucket import Bucket
 
 ROWS_PER_PAGE = 1000
-A_UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 OUR_KEY = re.compile(rf"{A_UUID}/{A_UUID}\.[a-z0-9]+")
 
 Kind = Literal["unfinished", "orphan", "missing"]
@@ -41,7 +43,9 @@ _COMMITTED = (
 
 @dataclass
 class Report:
-    """What was seen and found, counted; `foreign` keys are not of our form and never touched."""
+    """What was seen and found, counted. `foreign` ones are never touched: keys that are not of our
+    form, and objects without a row that evidence names.
+    """
 
     objects: int = 0
     rows: int = 0
@@ -100,13 +104,23 @@ class _Comparison:
             self.report.foreign += len(page) - len(ours)
             old = [object_key for object_key, written_at in ours if written_at < self.before]
             states = await self._states(old)
-            for object_key in old:
-                if object_key not in states and await self._is_orphan(object_key):
-                    self.report.orphans += 1
-                    self.tell("orphan", object_key)
-                    if self.delete:
-                        await self.bucket.delete(object_key)
-                        self.report.deleted += 1
+            rowless = [object_key for object_key in old if object_key not in states]
+            named = await find_named(self.sessions, rowless) if rowless else set()
+            self.report.foreign += len(named)
+            for object_key in rowless:
+                if object_key not in named and await self._is_orphan(object_key):
+                    await self._take_orphan(object_key)
+
+    async def _take_orphan(self, object_key: str) -> None:
+        """Removed first and told then, so that whoever reads slowly makes no decision old."""
+        if self.delete:
+            if await find_named(self.sessions, [object_key]):
+                self.report.foreign += 1
+                return
+            await self.bucket.delete(object_key)
+            self.report.deleted += 1
+        self.report.orphans += 1
+        self.tell("orphan", object_key)
 
     async def find_missing(self) -> None:
         """The store lists in the order of bytes; of keys that are ours so does every collation.

@@ -4,9 +4,8 @@ The stores are this file's own, because everything in them is counted.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
 from functools import partial
 from uuid import uuid4
 
@@ -15,13 +14,14 @@ import pytest
 from pydantic import SecretStr
 
 from app.database import create_engine
-from app.files.reconcile import Kind, Report, reconcile
+from app.files.reconcile import Report
 from app.files.uploads import sweep_uploads
 from app.learning.sample_course import ASSIGNMENT_ID, COURSE_ID
 from app.settings import Settings
 from app.storage.bucket import open_bucket
 from tests.support.bodies import Part
 from tests.support.checkout import Checkout, make_checkout, wait_until
+from tests.support.compared import compare, compared, new_key
 from tests.support.running import Running, run_app
 from tests.support.samples import pdf, png
 from tests.support.spark import Assignment, Spark, submission
@@ -40,7 +40,6 @@ FOREIGN = (
     f"old/{uuid4()}/{uuid4()}.pdf",
     f"{uuid4()}/{uuid4()}.pdf".upper(),
 )
-Findings = list[tuple[Kind, str]]
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +73,6 @@ def checkout() -> Iterator[Checkout]:
         yield made
 
 
-def new_key() -> str:
-    return f"{uuid4()}/{uuid4()}.pdf"
-
-
 def keep_row(stores: Stores, *object_keys: str, state: str) -> None:
     """As the service would have left it, its lease long over."""
     rows = ", ".join(f"('{key}')" for key in object_keys)
@@ -91,40 +86,6 @@ def keep_row(stores: Stores, *object_keys: str, state: str) -> None:
 def upload_id(stores: Stores, object_key: str) -> str:
     found = stores.rows(f"SELECT id FROM spark.uploads WHERE object_key = '{object_key}'")  # noqa: S608 - a key of this file
     return str(found[0]["id"])
-
-
-def compare(
-    service: Settings,
-    *,
-    delete: bool = False,
-    lease: timedelta = -timedelta(hours=1),
-    when_told: Callable[[], object] = lambda: None,
-) -> tuple[Report, Findings]:
-    """With a lease of less than nothing, no age protects anything."""
-    return asyncio.run(_compare(service, delete=delete, lease=lease, when_told=when_told))
-
-
-async def _compare(
-    service: Settings, *, delete: bool, lease: timedelta, when_told: Callable[[], object]
-) -> tuple[Report, Findings]:
-    findings: Findings = []
-
-    def tell(kind: Kind, name: str) -> None:
-        findings.append((kind, name))
-        with ThreadPoolExecutor() as elsewhere:  # it may need an event loop of its own
-            elsewhere.submit(when_told).result()
-
-    engine = create_engine(service)
-    async with open_bucket(service) as bucket:
-        report = await reconcile(
-            engine.connect,
-            bucket,
-            before=datetime.now(tz=UTC) - lease,
-            delete=delete,
-            tell=tell,
-        )
-    await engine.dispose()
-    return report, findings
 
 
 def test_what_belongs_together_is_no_finding(service: Settings, stores: Stores) -> None:
@@ -292,7 +253,7 @@ async def _submit_and_compare(service: Settings) -> list[Report]:
         submitting = asyncio.create_task(_submit(running))
         reports = []
         while not submitting.done():
-            report, _ = await _compare(
+            report, _ = await compared(
                 service, delete=True, lease=-timedelta(hours=1), when_told=lambda: None
             )
             reports.append(report)
