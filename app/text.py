@@ -22,8 +22,12 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 
 _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks that turn the direction of writing
 _ZERO_WIDTH = "\u00ad\u180e\u200b\u200c\u200d\u2060-\u2065\u206a-\u206f\ufeff"
-_EDGES = "".join(re.findall(rf"[\s{_BIDI}{_ZERO_WIDTH}]", "".join(map(chr, range(0x10000)))))
-_NO_IDENTIFIER = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff{_BIDI}]")
+_SPACE = "\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+# Between the brackets of an expression: what an identifier loses at its ends, and cannot hold.
+ID_EDGES = f"{_SPACE}{_BIDI}{_ZERO_WIDTH}"
+NO_IDENTIFIER = f"\x00-\x1f\x7f-\x9f{_BIDI}"
+_EDGES = "".join(re.findall(f"[{ID_EDGES}]", "".join(map(chr, range(0x10000)))))
+_NO_IDENTIFIER = re.compile(f"[{NO_IDENTIFIER}\ud800-\udfff]")
 _BIDI_MARK = re.compile(f"[{_BIDI}]")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")  # all but white space
 _LINE_END = re.compile(r"[\t-\r\x85\u2028\u2029]+")

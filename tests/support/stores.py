@@ -4,6 +4,7 @@ For tests whose service is another process; everything here is its own short eve
 """
 
 import asyncio
+import json
 import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -176,6 +177,26 @@ class Stores:
                 ]
                 await s3.delete_objects(Bucket=bucket, Delete={"Objects": objects})
         await self.abort_unfinished()
+
+    @asynccontextmanager
+    async def open_to_all(self) -> AsyncIterator[None]:
+        """Whoever has no key may read and list the bucket, until the end."""
+        bucket = self.variables["S3_BUCKET"]
+        arn = f"arn:aws:s3:::{bucket}"
+        anybody = {"Effect": "Allow", "Principal": "*"}
+        policy = {
+            "Version": "2012-10-17",
+            "Statement": [
+                anybody | {"Action": "s3:GetObject", "Resource": f"{arn}/*"},
+                anybody | {"Action": "s3:ListBucket", "Resource": arn},
+            ],
+        }
+        async with self._s3() as s3:
+            await s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+            try:
+                yield
+            finally:
+                await s3.delete_bucket_policy(Bucket=bucket)
 
     @asynccontextmanager
     async def with_bucket(self) -> AsyncIterator[None]:
