@@ -8,20 +8,71 @@ lets requests through and is counted. This is the one module that knows slowapi 
 import asyncio
 import re
 import time
+from heapq import heappop, heappush
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import takewhile
+from typing import Any
 
 from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
-from limits.aio.storage import Storage
+from limits.aio import storage as aio
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
-from limits.storage import storage_from_string
+from limits.storage import MemoryStorage, storage_from_string
+from limits.storage.memory import Entry
 from slowapi import Limiter
 from slowapi.util import get_remote_address
+from typing_extensions import override
 
 from app import metrics
 from app.errors import RateLimitedError
 
 STORE_SECONDS = 0.5
+
+
+class Counts(aio.MemoryStorage):
+    """Counters of windows, whose keys bear the window's number, for any length of window.
+
+    What `limits` has in this place looks at every key at each hit: 50,000 students made a sign-in
+    cost 4 ms more. So here and in `Hits`: only what has run out is looked at.
+    """
+
+    STORAGE_SCHEME = ["async+memory"]  # noqa: RUF012 - `limits` takes the last class that has it
+
+    def __init__(self, uri: str | None = None, **options: Any) -> None:
+        super().__init__(uri, **options)
+        self._ends: list[tuple[float, str]] = []  # a heap
+
+    @override
+    async def get(self, key: str) -> int:
+        return self.storage[key]
+
+    @override
+    async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        now = time.time()
+        while self._ends and self._ends[0][0] < now:
+            del self.storage[heappop(self._ends)[1]]
+        if key not in self.storage:
+            heappush(self._ends, (now + expiry, key))
+        self.storage[key] += amount
+        return self.storage[key]
+
+
+class Hits(MemoryStorage):
+    """Moving windows of one length, in the order of their latest hit."""
+
+    STORAGE_SCHEME = ["memory"]  # noqa: RUF012
+
+    @override
+    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        now = time.time()
+        for ended in [*takewhile(lambda key: self.events[key][0].expiry < now, self.events)]:
+            del self.events[ended]
+        hits = self.events.get(key, [])
+        if len(hits) > limit - amount and hits[limit - amount].atime >= now - expiry:
+            return False
+        self.events.pop(key, None)
+        self.events[key] = [*[Entry(expiry)] * amount, *hits][:limit]
+        return True
 
 
 class Limits:
@@ -34,7 +85,7 @@ class Limits:
         storage = storage_from_string(
             f"async+{storage_uri}", implementation="redispy", wrap_exceptions=True
         )
-        if not isinstance(storage, Storage):
+        if not isinstance(storage, aio.Storage):
             raise TypeError("RATE_LIMIT_STORAGE_URI names no asynchronous store")
         # A moving window would look at every user's hits, in a thread, at every hit.
         self._successes = SlidingWindowCounterRateLimiter(storage)
