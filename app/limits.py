@@ -8,6 +8,7 @@ lets requests through and is counted. This is the one module that knows slowapi 
 import asyncio
 import re
 import time
+from functools import lru_cache
 from heapq import heappop, heappush
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import takewhile
@@ -128,6 +129,7 @@ def _seconds_until(moment: float) -> int:
 _WITH_PORT = re.compile(r"(?:\[([^]]*)\]|([\d.]+))(?::\d+)?")
 
 
+@lru_cache(maxsize=4096)
 def holder_of(address: str) -> str:
     """Who counts as one where an address has a share or a limit (DESIGN R15): an IPv4 address, or
     the /64 of an IPv6 one, within which one host takes any address it likes. Some gateways append
