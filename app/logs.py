@@ -37,6 +37,9 @@ def configure_logs(level: int = logging.INFO) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
+    # A record looks none of these up, as no line of ours has them (Python's Logging HOWTO).
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001
     for name in SILENT:
         logging.getLogger(name).setLevel(logging.ERROR)
 
