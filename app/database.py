@@ -6,7 +6,7 @@ begin or commit. Searching for `session.begin` lists every transaction of the se
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -142,7 +142,9 @@ def open_sessions(engine: AsyncEngine, *, at_once: int) -> Sessions:
         except TimeoutError:
             raise OverloadedError from None
         try:
-            async with engine.connect() as session:
+            # By itself it closes in a task of its own, which a session that has ended its
+            # transaction does not need: it only goes back to the pool.
+            async with aclosing(await engine.connect()) as session:
                 yield session
         finally:
             turns.release()
