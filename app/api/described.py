@@ -32,6 +32,25 @@ HEADERS = {
     "Allow": ("The methods that this path has.", "POST"),
 }
 
+
+def _sent_header(name: str, description: str) -> dict[str, str]:
+    return {"type": "apiKey", "description": description, "in": "header", "name": name}
+
+
+SIGNATURE_HEADERS = {
+    "sparkSignature": _sent_header(
+        "X-Spark-Signature",
+        "Lower-case hexadecimal HMAC-SHA256 of the raw JSON body, or of the raw bytes of the"
+        " `metadata` field, under the webhook secret as literal text.",
+    ),
+    "standardWebhooks": _sent_header(
+        "webhook-signature",
+        "Standard Webhooks: `v1,` and the base64 HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.`"
+        " and the same bytes. Send all three headers. The key is the webhook secret as literal"
+        " text: give a library `whsec_` and the base64 of that text.",
+    ),
+}
+
 # As they occur, those that name something.
 OCCURRED: tuple[ServiceError, ...] = (
     FieldMissingError(name="spark_user_id"),

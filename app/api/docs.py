@@ -17,7 +17,13 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from app.api.described import REFERENCE, header_components, headers_of, show_examples
+from app.api.described import (
+    REFERENCE,
+    SIGNATURE_HEADERS,
+    header_components,
+    headers_of,
+    show_examples,
+)
 from app.api.problems import Problem
 
 STATIC = Path(__file__).parent / "static"
@@ -112,6 +118,7 @@ def _contract(app: FastAPI, title: str, description: str, *, internal: bool) -> 
         {"name": name, "description": text} for name, text in TAGS.items() if name in used
     ]
     document["components"]["headers"] = header_components()
+    document["components"]["securitySchemes"] |= SIGNATURE_HEADERS
     _drop_unused(document)
     return document
 

@@ -1,6 +1,6 @@
 """The course webhook: hand the request to `courses`, answer what it did."""
 
-from fastapi import APIRouter, Request, Security
+from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
@@ -8,7 +8,7 @@ from app import fields
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.described import json_body
 from app.api.problems import problems
-from app.api.spark.delivery import SIGNATURE_HEADERS, WEBHOOK_PARAMETERS, DryRun, read_delivery
+from app.api.spark.delivery import WEBHOOK, DryRun, read_delivery
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
 from app.courses.course import CoursePayload
 from app.courses.receive_course import receive_course, rehearse_course
@@ -47,8 +47,7 @@ class CourseAnswer(fields.ContractModel):
     summary="Announce a course",
     description=DESCRIPTION,
     response_model=CourseAnswer | DryRunAnswer,
-    dependencies=[Security(header) for header in SIGNATURE_HEADERS],
-    openapi_extra={"parameters": WEBHOOK_PARAMETERS, **json_body(CoursePayload)},
+    openapi_extra={**WEBHOOK, **json_body(CoursePayload)},
     responses=problems(*WEBHOOK_PROBLEMS, MessageSupersededError, CourseSyncFailedError),
 )
 async def sync(

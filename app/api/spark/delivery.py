@@ -8,10 +8,10 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import Query, Request
-from fastapi.security import APIKeyHeader
 from python_multipart.multipart import parse_options_header
 
 from app.api.dependencies import Resources, hold_body
+from app.api.described import SIGNATURE_HEADERS
 from app.clock import new_id, stopwatch
 from app.deliveries.authenticate import TIMESTAMP, SignatureHeaders
 from app.deliveries.open import Delivery
@@ -26,33 +26,12 @@ DryRun = Annotated[
 ]
 
 
-def _header(name: str, scheme: str, description: str) -> APIKeyHeader:
-    return APIKeyHeader(name=name, scheme_name=scheme, description=description, auto_error=False)
-
-
-SIGNATURE_HEADERS = (
-    _header(
-        "X-Spark-Signature",
-        "sparkSignature",
-        "Lower-case hexadecimal HMAC-SHA256 of the raw JSON body, or of the raw bytes of the"
-        " `metadata` field, under the webhook secret as literal text.",
-    ),
-    _header(
-        "webhook-signature",
-        "standardWebhooks",
-        "Standard Webhooks: `v1,` and the base64 HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.`"
-        " and the same bytes. Send all three headers. The key is the webhook secret as literal"
-        " text: give a library `whsec_` and the base64 of that text.",
-    ),
-)
-
 IDEMPOTENCY_KEY = re.compile(r"[ -~]{1,255}")
 KEY_AS_SENT = "^[!-~]([ -~]{0,253}[!-~])?$"  # HTTP takes blanks off the ends of a value
 
 ID_AS_SENT = KEY_AS_SENT.replace("-~", "-\\-/-~")  # nor is a full stop in it
 
-# What a webhook reads besides its signature; documented here, read by `read_delivery`.
-WEBHOOK_PARAMETERS = [
+_PARAMETERS = [
     {
         "name": name,
         "in": "header",
@@ -81,6 +60,13 @@ WEBHOOK_PARAMETERS = [
         ),
     )
 ]
+
+# What a webhook reads besides its body; documented here, read by `read_delivery`. As dependencies
+# of the route its signatures would be read twice.
+WEBHOOK = {
+    "security": [{scheme: []} for scheme in SIGNATURE_HEADERS],
+    "parameters": _PARAMETERS,
+}
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Security
+from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
@@ -11,7 +11,7 @@ from app import fields
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.described import request_body
 from app.api.problems import problems
-from app.api.spark.delivery import SIGNATURE_HEADERS, WEBHOOK_PARAMETERS, DryRun, read_delivery
+from app.api.spark.delivery import WEBHOOK, DryRun, read_delivery
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
 from app.courses.change_roster import RosterChange
 from app.courses.receive_roster import receive_roster, rehearse_receipt
@@ -78,9 +78,8 @@ class RosterAnswer(fields.ContractModel):
     summary="Enrol and drop students",
     description=DESCRIPTION,
     response_model=RosterAnswer | DryRunAnswer,
-    dependencies=[Security(header) for header in SIGNATURE_HEADERS],
     openapi_extra={
-        "parameters": WEBHOOK_PARAMETERS,
+        **WEBHOOK,
         **request_body({"application/json": RosterBody}),
     },
     responses=problems(

@@ -2,7 +2,7 @@
 
 import json
 
-from fastapi import APIRouter, Request, Security
+from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
@@ -10,12 +10,7 @@ from app import fields, metrics
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.described import request_body
 from app.api.problems import problems
-from app.api.spark.delivery import (
-    SIGNATURE_HEADERS,
-    WEBHOOK_PARAMETERS,
-    DryRun,
-    read_delivery,
-)
+from app.api.spark.delivery import WEBHOOK, DryRun, read_delivery
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
 from app.api.submission_answer import REPLAYED, SubmissionAnswer, answer_submission
 from app.errors import SUBMISSION_PROBLEMS
@@ -75,8 +70,7 @@ BODIES = {"application/json": SubmissionPayload, "multipart/form-data": Submissi
     summary="Hand in homework",
     description=DESCRIPTION,
     response_model=SubmissionAnswer | DryRunAnswer,
-    dependencies=[Security(header) for header in SIGNATURE_HEADERS],
-    openapi_extra={"parameters": WEBHOOK_PARAMETERS, **request_body(BODIES)},
+    openapi_extra={**WEBHOOK, **request_body(BODIES)},
     responses=REPLAYED | problems(*SUBMISSION_PROBLEMS),
 )
 async def submit(
