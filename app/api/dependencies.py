@@ -52,9 +52,16 @@ class Resources:
     connections_in_use: Callable[[], int]
 
 
-async def _resources(request: Request) -> Resources:
+def resources_of(request: Request) -> Resources:
+    """What `Opened` gives. The routes of the four hot acts take this, the clock and the state of
+    the request: a dependency costs 20 µs of CPU, whatever it gives.
+    """
     resources: Resources = request.app.state.resources
     return resources
+
+
+async def _resources(request: Request) -> Resources:
+    return resources_of(request)
 
 
 async def _now() -> datetime:
@@ -99,13 +106,12 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
 
 def hold_body(request: Request) -> AbstractContextManager[HeldBody]:
     """Until its end the body that is read inside counts, for the sender's address."""
-    budget: BodyBudget = request.app.state.resources.body_budget
-    return budget.open(request.state.client_address)
+    return resources_of(request).body_budget.open(request.state.client_address)
 
 
 def paced_body(request: Request, held: HeldBody | None = None) -> PacedBody:
     """As it comes. Raises BodyTimeoutError; `held` OverloadedError, too."""
-    settings: Settings = request.app.state.resources.settings
+    settings = resources_of(request).settings
     return PacedBody(
         request.stream(),
         idle_seconds=settings.body_idle_seconds,

@@ -16,12 +16,13 @@ from app.api.dependencies import (
     Resources,
     media_type,
     read_body,
+    resources_of,
 )
 from app.api.described import request_body
 from app.api.problems import problems
 from app.api.spark.delivery import DryRun
 from app.api.spark.launch_dry_run import LaunchDryRun, describe_launch
-from app.clock import new_id
+from app.clock import new_id, utc_now
 from app.errors import (
     BODY_PROBLEMS,
     SSO_PROBLEMS,
@@ -111,13 +112,13 @@ REDIRECT: dict[int | str, dict[str, Any]] = {
     responses={**REDIRECT, **problems(*SSO_PROBLEMS)},
     openapi_extra={"parameters": [TOKEN_PARAMETER]},
 )
-async def sign_in_by_query(request: Request, opened: Opened, now: Now) -> Response:
+async def sign_in_by_query(request: Request) -> Response:
     tokens = request.query_params.getlist("token")
     if len(tokens) > 1:
         raise RequestInvalidError(hint="Send one token parameter.")
     if tokens and len(tokens[0]) > MAX_QUERY_TOKEN:
         raise LaunchTokenInvalidError(hint="The token is longer than 16 KiB: send it by POST.")
-    return await _redirect(opened, tokens[0] if tokens else None, now)
+    return await _redirect(resources_of(request), tokens[0] if tokens else None, utc_now())
 
 
 @router.post(

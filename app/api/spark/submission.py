@@ -7,12 +7,13 @@ from pydantic import Field
 from starlette.responses import Response
 
 from app import fields, metrics
-from app.api.dependencies import Now, Opened, RequestId
+from app.api.dependencies import resources_of
 from app.api.described import request_body
 from app.api.problems import problems
 from app.api.spark.delivery import WEBHOOK, DryRun, read_delivery
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
 from app.api.submission_answer import REPLAYED, SubmissionAnswer, answer_submission
+from app.clock import utc_now
 from app.errors import SUBMISSION_PROBLEMS
 from app.submissions.message import EXAMPLE, SubmissionPayload
 from app.submissions.receive import receive_submission
@@ -73,10 +74,9 @@ BODIES = {"application/json": SubmissionPayload, "multipart/form-data": Submissi
     openapi_extra={**WEBHOOK, **request_body(BODIES)},
     responses=REPLAYED | problems(*SUBMISSION_PROBLEMS),
 )
-async def submit(
-    request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False
-) -> Response:
-    with read_delivery(request, opened, now=now, takes_forms=True) as delivery:
+async def submit(request: Request, *, dry_run: DryRun = False) -> Response:
+    opened, request_id = resources_of(request), request.state.request_id
+    with read_delivery(request, opened, now=utc_now(), takes_forms=True) as delivery:
         if dry_run:
             return describe_rehearsal(
                 await rehearse_submission(opened.intake, delivery), request_id

@@ -5,12 +5,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from app.api.dependencies import Now, Opened, RequestId, parse_json, read_body
+from app.api.dependencies import parse_json, read_body, resources_of
 from app.api.described import json_body
 from app.api.failures import is_limited
 from app.api.problems import problems
 from app.api.spark.schemas import CodeExchange, TokenAnswer
-from app.clock import new_id
+from app.clock import new_id, utc_now
 from app.errors import TOKEN_PROBLEMS, CodeMissingError, FieldInvalidError, SsoNotConfiguredError
 from app.settings import Settings
 from app.sso.app_tokens import AppTokens
@@ -48,15 +48,14 @@ COOKIES: dict[int | str, dict[str, Any]] = {
     responses=COOKIES | problems(*TOKEN_PROBLEMS),
     openapi_extra=json_body(CodeExchange),
 )
-async def exchange_code(
-    request: Request, opened: Opened, now: Now, request_id: RequestId
-) -> Response:
+async def exchange_code(request: Request) -> Response:
+    opened = resources_of(request)
     body = await read_body(request, max_bytes=MAX_BODY_BYTES)
     secret = _parse_code(request, body)
     if opened.issuer is None:
         raise SsoNotConfiguredError
     tokens = await redeem_code(
-        opened.sessions, secret, issuer=opened.issuer, session_id=new_id(), now=now
+        opened.sessions, secret, issuer=opened.issuer, session_id=new_id(), now=utc_now()
     )
     if tokens is None:
         raise await refuse_code(
@@ -64,7 +63,7 @@ async def exchange_code(
             secret,
             revoke_on_reuse=opened.settings.code_reuse_revokes_session,
             visit=new_id(),
-            request_id=request_id,
+            request_id=request.state.request_id,
             leaves_trace=not is_limited(request),
         )
     return _answer(opened.settings, tokens)
