@@ -6,6 +6,7 @@ Each step looks for itself what is missing, so whatever was ended half-way is fi
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal
+from uuid import UUID
 
 from sqlalchemy import text
 
@@ -16,13 +17,15 @@ from app.adoption.finding import Finding
 from app.adoption.inspect_rows import inspect_rows
 from app.adoption.map_courses import map_courses, plan_courses
 from app.adoption.move_in import move_in, plan_schema, require_owner
+from app.adoption.organization import judge_organization
 from app.adoption.read_catalogue import read_catalogue
+from app.adoption.shape import LiveShape
 from app.adoption.short_locks import Tell
 from app.database import Session, Sessions, create_engine
 from app.migrate import UnfitDatabaseError, kind_of
 from app.settings import Settings
 
-ONE_ADOPTER = 7_265_737_463  # an advisory lock: two that build indexes would wait for each other
+ONE_ADOPTER = 7_265_737_464  # an advisory lock: two that build indexes would wait for each other
 
 Part = Literal["alter", "indexes", "courses"]
 
@@ -37,7 +40,9 @@ class AnotherAdoptsError(Exception):
     """Two at once would only disturb each other."""
 
 
-async def look(sessions: Sessions, parts: Collection[Part]) -> list[Finding]:
+async def look(
+    sessions: Sessions, parts: Collection[Part], organization_id: UUID | None
+) -> list[Finding]:
     """What is found here, and what `apply` with these parts would do. Changes nothing."""
     async with _reading(sessions) as session:
         try:
@@ -48,7 +53,7 @@ async def look(sessions: Sessions, parts: Collection[Part]) -> list[Finding]:
         if kind == "own":
             step = "`python -m app migrate` is all it needs"
             return [Finding("refuse", "database", "no Optio application is in it", step)]
-        found = await _look_at_tables(session, alters="alter" in parts)
+        found = await _look_at_tables(session, organization_id, alters="alter" in parts)
         found += await inspect_rows(session)
         found += await session.run_sync(plan_schema, is_adopted=kind == "adopted")
         if {"alter", "indexes"} & set(parts):
@@ -58,11 +63,17 @@ async def look(sessions: Sessions, parts: Collection[Part]) -> list[Finding]:
     return found
 
 
-async def _look_at_tables(session: Session, *, alters: bool) -> list[Finding]:
+async def _look_at_tables(
+    session: Session, organization_id: UUID | None, *, alters: bool
+) -> list[Finding]:
+    """What is known better than from the catalogue alone stands in place of its finding."""
     catalogue = await read_catalogue(session)
-    altered = await plan_alterations(session, catalogue) if alters else []
-    planned = {finding.subject for finding in altered}
-    return [*(each for each in compare(catalogue) if each.subject not in planned), *altered]
+    better = await plan_alterations(session, catalogue) if alters else []
+    shape = await LiveShape().refresh(session)
+    if organization := await judge_organization(session, shape, organization_id):
+        better.append(organization)
+    subjects = {finding.subject for finding in better}
+    return [*(each for each in compare(catalogue) if each.subject not in subjects), *better]
 
 
 async def apply(
@@ -78,7 +89,10 @@ async def apply(
             refused = await alter_tables(sessions, outside, tell)
             if refused:
                 return refused
-        await move_in(sessions, found, tell)
+        async with _reading(sessions) as session:
+            kind = await session.run_sync(kind_of)
+        if kind == "main app":
+            await move_in(sessions, found, tell)
         if "courses" in parts:
             await map_courses(sessions, tell)
         if "indexes" in parts:

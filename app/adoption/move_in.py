@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from app.adoption.finding import Finding
 from app.adoption.short_locks import Tell, in_short_locks
 from app.database import Sessions
-from app.migrate import kind_of, upgrade
+from app.migrate import upgrade
 from app.models import SPARK, Adoption, Table
 
 OURS = [table for table in Table.metadata.sorted_tables if table.schema == SPARK]
@@ -61,16 +61,13 @@ def _require(connection: Connection, right: str, act: str) -> list[Finding]:
     return [Finding("refuse", f"role {role}", f"may not {lack}", step) for lack in lacks]
 
 
-async def move_in(sessions: Sessions, found: Sequence[Finding], tell: Tell) -> bool:
-    """All of it in one transaction, or, if it is adopted already, nothing."""
+async def move_in(sessions: Sessions, found: Sequence[Finding], tell: Tell) -> None:
+    """All of it in one transaction."""
 
-    def act(connection: Connection) -> bool:
-        if kind_of(connection) == "adopted":
-            return False
+    def act(connection: Connection) -> None:
         upgrade(connection, "spark")
         said = [finding._asdict() for finding in found]
         values = {"adopted_by": func.current_user(), "findings": said}
-        connection.execute(insert(Adoption).values(values))
-        return True
+        connection.execute(insert(Adoption).values(values).on_conflict_do_nothing())
 
-    return await in_short_locks(sessions, act, REFERRED, "share row exclusive", tell)
+    await in_short_locks(sessions, act, REFERRED, "share row exclusive", tell)

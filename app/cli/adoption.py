@@ -55,9 +55,7 @@ def adopt(
         refuse("Name the Optio application's database in DATABASE_URL.")
 
     async def act(sessions: Sessions) -> None:
-        found = await look(sessions, parts)
-        if apply_ and _refuses(found):
-            say("Nothing is done: something refuses.", err=True)
+        found = await look(sessions, parts, settings.optio_organization_id)
         _print(found, as_json=as_json)
         if not apply_:
             return
@@ -84,9 +82,6 @@ def adopt(
 def _print(found: Sequence[Finding], *, as_json: bool) -> None:
     """And end the command if one of them refuses."""
     say_findings(found, as_json=as_json)
-    if _refuses(found):
+    if any(finding.mark == "refuse" for finding in found):
+        say("Something refuses: --apply does nothing more until it is mended.", err=True)
         raise typer.Exit(REFUSED)
-
-
-def _refuses(found: Sequence[Finding]) -> bool:
-    return any(finding.mark == "refuse" for finding in found)

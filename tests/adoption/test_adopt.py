@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 from pydantic import SecretStr
@@ -10,7 +9,6 @@ from sqlalchemy import make_url
 
 from app.migrate import migrate
 from app.settings import Settings
-from tests.support.adopted import main_app_database
 from tests.support.commands import run_on
 from tests.support.databases import empty_database, execute
 from tests.support.pooler import needs_pgbouncer, run_pooler
@@ -25,25 +23,13 @@ union all select 'column', attrelid::regclass || '.' || attname, attacl::text fr
 where attacl is not null
 union all select 'schema', nspname, nspacl::text from pg_namespace where nspname <> 'spark'
 union all select 'function', oid::regprocedure::text, proacl::text from pg_proc
+where pronamespace <> coalesce(to_regnamespace('spark'), 0)
 union all select 'default', defaclrole::regrole || ' ' || defaclnamespace, defaclacl::text
 from pg_default_acl
 union all select 'database', datname, datacl::text from pg_database
 where datname = current_database()
-union all select 'role', member::regrole::text, roleid::regrole::text from pg_auth_members
 order by 1, 2, 3
 """
-
-
-@pytest.fixture
-async def found(settings: Settings) -> AsyncIterator[Settings]:
-    async with main_app_database(settings) as database:
-        yield database
-
-
-@pytest.fixture
-async def older(settings: Settings) -> AsyncIterator[Settings]:
-    async with main_app_database(settings, "2025_12") as database:
-        yield database
 
 
 async def test_it_shows_what_it_would_do_and_changes_nothing(found: Settings) -> None:
@@ -62,6 +48,17 @@ async def test_it_shows_what_it_would_do_and_changes_nothing(found: Settings) ->
     ):
         assert line in shown.stdout
     assert await dump_schema(found) == before
+
+
+async def test_the_organisation_of_new_students_is_named_or_asked_for(found: Settings) -> None:
+    subject = "lms_integrations.organization_id: is mandatory"
+    assert (
+        f"adapt    {subject}: OPTIO_ORGANIZATION_ID = Optio\n"
+        in (await run_on(found)("adopt")).stdout
+    )
+    refused = await run_on(found.model_copy(update={"optio_organization_id": None}))("adopt")
+    assert refused.exit_code == 2
+    assert f"refuse   {subject}, and OPTIO_ORGANIZATION_ID is not set" in refused.stdout
 
 
 async def test_every_finding_about_rows_names_the_sql_that_lists_them(found: Settings) -> None:

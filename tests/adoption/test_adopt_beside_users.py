@@ -31,12 +31,6 @@ SHORT = "update users set last_active = now() where first_name = 'Ben'"
 READ = "select count(*) from users"
 
 
-@pytest.fixture
-async def found(settings: Settings) -> AsyncIterator[Settings]:
-    async with main_app_database(settings) as database:
-        yield database
-
-
 @asynccontextmanager
 async def main_app_works(found: Settings) -> AsyncIterator[AsyncConnection]:
     """A transaction of the main app that stays open: a report, or a forgotten terminal."""
@@ -71,7 +65,7 @@ async def applying(
     """An adoption on its way, and what it has told."""
     told: list[str] = []
     engine = create_engine(found)
-    plan = await look(engine.connect, parts)
+    plan = await look(engine.connect, parts, found.optio_organization_id)
     adoption = asyncio.create_task(apply(engine.connect, plan, parts, told.append))
     yield adoption, told
     await adoption
@@ -146,17 +140,20 @@ MAPPED = "select count(*), count(distinct course_id) from spark.assignments"
 
 
 @pytest.mark.parametrize("every", [25, pytest.param(6, marks=pytest.mark.soak)])
-async def test_cut_off_at_any_statement_it_can_be_run_again(settings: Settings, every: int) -> None:
+async def test_cut_off_at_any_statement_it_can_be_run_again(
+    settings: Settings, found: Settings, every: int
+) -> None:
     """Behind each so many-th message to the database, further on each time, until none is left."""
-    async with main_app_database(settings) as whole, main_app_database(settings) as cut:
-        for database in (whole, cut):
+    async with main_app_database(settings) as another:
+        whole = another.model_copy(update={"optio_organization_id": found.optio_organization_id})
+        for database in (whole, found):
             for statement in OLDER:
                 await execute(database, statement)
         assert (await run_on(whole)(*EVERYTHING)).exit_code == 0
-        assert await _run_and_cut(cut, every=every) >= 5
-        assert await execute(cut, MAPPED) == await execute(whole, MAPPED) == [(2, 1)]
+        assert await _run_and_cut(found, every=every) >= 5
+        assert await execute(found, MAPPED) == await execute(whole, MAPPED) == [(2, 1)]
         made = await dump_schema(whole, "public", "spark")
-        assert await dump_schema(cut, "public", "spark") == made
+        assert await dump_schema(found, "public", "spark") == made
 
 
 async def _run_and_cut(found: Settings, *, every: int) -> int:
@@ -178,7 +175,7 @@ async def _run_and_cut(found: Settings, *, every: int) -> int:
 
 async def test_two_at_once_end_with_one_adoption(found: Settings) -> None:
     engine = create_engine(found)
-    plan = await look(engine.connect, ["indexes"])
+    plan = await look(engine.connect, ["indexes"], found.optio_organization_id)
     each = [apply(engine.connect, plan, ["indexes"], str) for _ in range(2)]
     ended = await asyncio.gather(*each, return_exceptions=True)
     await engine.dispose()

@@ -1,12 +1,10 @@
 """Courses that the predecessor synced become courses of ours, with their ids."""
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
 from app.settings import Settings
-from tests.support.adopted import main_app_database
 from tests.support.commands import run_on
 from tests.support.databases import execute
 
@@ -20,12 +18,6 @@ join quests q on q.id = c.quest_id
 order by 4
 """
 ADOPT = ("adopt", "--apply", "--courses")
-
-
-@pytest.fixture
-async def found(settings: Settings) -> AsyncIterator[Settings]:
-    async with main_app_database(settings) as database:
-        yield database
 
 
 async def test_templates_keep_the_ids_that_students_copies_name(found: Settings) -> None:

@@ -1,14 +1,11 @@
 """Optional indexes on the main app's tables, when somebody asks for them."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from app.database import create_engine
 from app.settings import Settings
-from tests.support.adopted import main_app_database
 from tests.support.commands import run_on
 from tests.support.databases import execute
 
@@ -16,12 +13,6 @@ OURS = (
     "select indexrelid::regclass::text from pg_index where indexrelid::regclass::text like 'ix_%'"
 )
 WANTED = "ix_quests_lms_platform_lms_course_id"
-
-
-@pytest.fixture
-async def found(settings: Settings) -> AsyncIterator[Settings]:
-    async with main_app_database(settings) as database:
-        yield database
 
 
 async def test_none_is_made_that_the_main_app_has_under_another_name(found: Settings) -> None:
