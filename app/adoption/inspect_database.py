@@ -2,6 +2,7 @@
 
 from app.adoption.compare import compare
 from app.adoption.finding import Finding
+from app.adoption.inspect_rows import inspect_rows
 from app.adoption.read_catalogue import Catalogue, look
 from app.database import Sessions, newest_revisions, schema_is_current
 
@@ -16,7 +17,9 @@ async def inspect_database(sessions: Sessions) -> list[Finding]:
         next_step = "`python -m app migrate` makes its tables."
         return [Finding("refuse", "database", "holds neither our tables nor Optio's", next_step)]
     is_current = await schema_is_current(sessions, newest_revisions())
-    return [_describe_ours(catalogue, is_current=is_current), *compare(catalogue)]
+    async with sessions() as session, session.begin():
+        rows = await inspect_rows(session)
+    return [_describe_ours(catalogue, is_current=is_current), *compare(catalogue), *rows]
 
 
 def _describe_ours(catalogue: Catalogue, *, is_current: bool) -> Finding:

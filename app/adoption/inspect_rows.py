@@ -3,6 +3,7 @@
 One SQL text says what is meant: its rows are counted here, and whoever wants to see them runs it.
 """
 
+import re
 from typing import NamedTuple
 
 from sqlalchemy import text
@@ -10,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.adoption.finding import Finding
 from app.database import Session, sqlstate_of
+from app.text import ID_EDGES, NO_IDENTIFIER
 
 # Undefined table or column, no right to read it: what matters of that the catalogue names.
 NOT_SEEN = ("42P01", "42703", "42501")
@@ -24,7 +26,34 @@ class Question(NamedTuple):
     sql: str
 
 
+def _bracketed(characters: str) -> str:
+    """As Postgres writes them, in ASCII; it stores no NUL."""
+    return "[" + re.sub("[^!-~]", lambda one: f"\\u{ord(one[0]) or 1:04X}", characters) + "]"
+
+
+# What no id has that was read (DESIGN R35, R46): these at its ends, those anywhere.
+_NEVER_READ = f"^{_bracketed(ID_EDGES)}|{_bracketed(ID_EDGES)}$|{_bracketed(NO_IDENTIFIER)}"
+_OF_SPARK = "coalesce(lms_platform, 'spark') = 'spark'"
+# Where an id of Spark is looked up, and which rows hold one.
+_IDS = (
+    ("public.lms_integrations", "lms_user_id", _OF_SPARK),
+    ("public.quests", "lms_course_id", _OF_SPARK),
+    ("public.quests", "lms_assignment_id", _OF_SPARK),
+    ("public.quest_sample_tasks", "spark_assignment_id", "true"),  # what adopting maps
+    ("spark.courses", "spark_course_id", "true"),
+    ("spark.courses", "spark_org_id", "true"),
+    ("spark.assignments", "spark_assignment_id", "true"),
+)
 QUESTIONS = (
+    *(
+        Question(
+            f"{table.removeprefix('public.')}.{column}",
+            "ids with invisible characters",
+            "no message finds them, for an id loses these when it is read",
+            f"select id, {column} from {table} where {condition} and {column} ~ '{_NEVER_READ}'",  # noqa: S608
+        )
+        for table, column, condition in _IDS
+    ),
     Question(
         "user_quests",
         "students with several enrolments in one quest",

@@ -1,5 +1,6 @@
 """`doctor`: what a running system's database and bucket lack, as findings of every room."""
 
+import asyncio
 import json
 from collections.abc import Iterable
 from typing import Annotated
@@ -8,8 +9,12 @@ import typer
 
 from app.adoption.finding import Finding
 from app.adoption.inspect_database import inspect_database
-from app.cli.servers import ask_database
+from app.adoption.try_bucket import try_bucket
+from app.cli.servers import LOCAL, on_database, servers
 from app.cli.terminal import say
+from app.migrate import STATEMENT_SECONDS
+from app.settings import Settings
+from app.storage.bucket import open_bucket
 
 commands = typer.Typer()
 
@@ -21,11 +26,22 @@ def doctor(
         bool, typer.Option("--json", help="The findings as one JSON list, for programs.")
     ] = False,
 ) -> None:
-    """Say whether the database fits this version. Changes nothing; fails when something differs."""
-    findings = ask_database(inspect_database)
+    """Say whether database and bucket fit this version; fails when something differs. Changes
+    nothing, but that it puts an object into the bucket, tries to read it, and deletes it.
+    """
+    with servers(LOCAL, s3=False) as given:
+        settings = given.model_copy(update={"statement_timeout_seconds": STATEMENT_SECONDS})
+        findings = on_database(settings, inspect_database)
+        if settings.s3_endpoint_url:  # the main app's CI has none
+            findings += asyncio.run(_try_bucket(settings))
     say_findings(findings, as_json=as_json)
     if any(finding.mark == "refuse" for finding in findings):
         raise typer.Exit(1)
+
+
+async def _try_bucket(settings: Settings) -> list[Finding]:
+    async with open_bucket(settings) as bucket:
+        return await try_bucket(settings, bucket)
 
 
 def say_findings(findings: Iterable[Finding], *, as_json: bool) -> None:

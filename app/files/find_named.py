@@ -1,4 +1,4 @@
-"""Which objects evidence names, whoever wrote it (ADOPTION 2.3 #16).
+"""Which objects evidence names, whoever wrote it (SECURITY D12).
 
 An object is known by the random last part of its key, wherever that stands: a pointer, a canonical
 or a signed address of any host, its thumbnail's or a bare key all hold it. So no member of a block

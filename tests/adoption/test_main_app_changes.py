@@ -137,7 +137,7 @@ async def test_doctor_fails_for_programs_only_where_something_differs(settings: 
         in_words = await run_on(found)("doctor")
     assert (before.code, after.code, in_words.exit_code) == (0, 1, 1)
     marks = {finding["mark"] for finding in json.loads(before.output)}
-    assert marks == {"ok", "adapt", "would"}
+    assert marks == {"ok", "adapt", "data", "would"}
     refused = [one for one in json.loads(after.output) if one["mark"] == "refuse"]
     assert [(one["subject"], one["text"]) for one in refused] == [
         ("quests.description", "is missing, must be text")
