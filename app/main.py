@@ -16,6 +16,7 @@ from app.accounts.tombstones import Tombstones
 from app.activity.failure_events import FailureEvents
 from app.adoption.require_sight import require_sight
 from app.adoption.shape import LiveShape
+from app.adoption.watch_schema import SchemaWatch
 from app.api.cors import TokenCors
 from app.api.dependencies import Resources
 from app.api.docs import create_docs_router
@@ -177,7 +178,9 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             failure_events=failure_events,
             address_key=own_keys(settings, "address of a failure")[0],
             cursor_keys=own_keys(settings, "cursor of a list"),
-            readiness=ReadinessChecks(sessions, bucket),
+            readiness=ReadinessChecks(
+                SchemaWatch(sessions, shape, settings.optio_organization_id), bucket
+            ),
             connections_in_use=partial(connections_in_use, engine),
         )
 

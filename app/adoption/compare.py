@@ -17,6 +17,7 @@ from app.adoption.requirements import (
     AUTH_KEY_CONDITIONS,
     DELETION_TRIGGER,
     ORGANISATION,
+    ORGANISATIONS,
     OURS,
     PUBLIC,
     RIGHTS,
@@ -191,7 +192,7 @@ def _compare_auth(catalogue: Catalogue) -> Iterator[Finding]:
         return
     found = catalogue.tables.get(AUTH)
     if found is None:
-        yield _missing_table(catalogue, AUTH)
+        yield _missing_table(catalogue._replace(role=catalogue.auth_role), AUTH)
         return
     for column, type_ in AUTH_COLUMNS.items():
         need = RequiredColumn(type_, is_always_written=True, is_left_to_default=False)
@@ -208,12 +209,18 @@ def _rights(catalogue: Catalogue) -> Iterator[Finding]:
         yield from _table_rights(catalogue, name, RIGHTS, PUBLIC[name].columns)
     for name in OURS:
         yield from _table_rights(catalogue, f"spark.{name}", RIGHTS, ())
+    yield from _table_rights(catalogue, ORGANISATIONS, ("select",), ())
     for name, table in WRITTEN_BY_TRIGGER.items():
         why = f", which triggers of {table} do as who writes there"
         yield from _table_rights(catalogue, name, RIGHTS_OF_TRIGGERS, (), why=why)
     if catalogue.has_auth_rows:
-        yield from _table_rights(catalogue, AUTH, ("insert",), AUTH_COLUMNS)
-        yield from _table_rights(catalogue, AUTH, ("select",), AUTH_COLUMNS_READ)
+        as_owner = catalogue._replace(role=catalogue.auth_role)
+        yield from _table_rights(as_owner, AUTH, ("insert",), AUTH_COLUMNS)
+        yield from _table_rights(as_owner, AUTH, ("select",), AUTH_COLUMNS_READ)
+        if not catalogue.may_call:
+            text = f"role {catalogue.role} may not call its functions"
+            grant = f"grant execute on all functions in schema spark to {catalogue.role}"
+            yield Finding("refuse", "schema spark", text, grant)
 
 
 def _table_rights(

@@ -18,7 +18,7 @@ _NAME = text("select name from organizations where id = :organization_id").bindp
 async def judge_organization(
     session: Session, shape: Shape, organization_id: UUID | None
 ) -> Finding | None:
-    """None where a link needs no organisation. `refuse` means that no new link can be made."""
+    """None where a link needs no organisation. Of `refuse` no new link can be made."""
     if not shape.links_need_organization:
         return None
     if organization_id is None:

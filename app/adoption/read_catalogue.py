@@ -12,7 +12,15 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 
-from app.adoption.requirements import AUTH, OURS, PUBLIC, WRITTEN_BY_TRIGGER, family
+from app.adoption.requirements import (
+    AUTH,
+    AUTH_FUNCTIONS,
+    ORGANISATIONS,
+    OURS,
+    PUBLIC,
+    WRITTEN_BY_TRIGGER,
+    family,
+)
 from app.database import OUR_FAULT, Session, Sessions, sqlstate_of
 
 
@@ -51,13 +59,16 @@ class FoundTable(NamedTuple):
 
 class Catalogue(NamedTuple):
     """As one role sees it. Tables of `public` go by their name, others by `schema.name`. `refused`
-    are values of ours, by table and column, that a check does not let in.
+    are values of ours, by table and column, that a check does not let in. `auth_role` is whose
+    rights count in schema `auth`: the owner of our functions there, or who will be.
     """
 
     role: str
     schema: str | None
     tables: Mapping[str, FoundTable]
     refused: Mapping[tuple[str, str], Sequence[str]]
+    auth_role: str
+    may_call: bool
 
     @property
     def has_auth_rows(self) -> bool:
@@ -76,7 +87,7 @@ select role.rolname as role, current_schema() as schema, (
                 (select jsonb_agg(enumlabel) from pg_enum where enumtypid = atttypid),
                 (select coalesce(jsonb_agg(p), '[]')
                  from unnest(array['select', 'insert', 'update']) as p
-                 where has_column_privilege(role.oid, c.oid, attnum, p))))
+                 where has_column_privilege(asked.oid, c.oid, attnum, p))))
          from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped),
         (select coalesce(jsonb_agg(jsonb_build_array(
                 (select jsonb_agg(attname) from pg_attribute where attrelid = c.oid
@@ -97,22 +108,30 @@ select role.rolname as role, current_schema() as schema, (
                        where attrelid = c.oid and attname = 'id')),
         (select coalesce(jsonb_agg(p), '[]')
          from unnest(array['select', 'insert', 'update', 'delete']) as p
-         where has_table_privilege(role.oid, c.oid, p)),
-        relrowsecurity and not (role.rolsuper or role.rolbypassrls)
-            and (relforcerowsecurity or not pg_has_role(role.oid, relowner, 'usage'))))
+         where has_table_privilege(asked.oid, c.oid, p)),
+        relrowsecurity and not (asked.rolsuper or asked.rolbypassrls)
+            and (relforcerowsecurity or not pg_has_role(asked.oid, relowner, 'usage'))))
     from pg_class c join pg_namespace n on n.oid = relnamespace
+    join pg_roles asked
+    on asked.rolname = case nspname when 'auth' then gotrue.owner else role.rolname end
     cross join lateral (
         select case nspname when 'public' then '' else nspname || '.' end || relname
     ) as wanted (name)
     where wanted.name = any (:names) and relkind in ('r', 'p')
-    and has_schema_privilege(role.oid, n.oid, 'usage')
-) as tables
-from pg_roles role where rolname = coalesce(:role, current_user)
+    and has_schema_privilege(asked.oid, n.oid, 'usage')
+) as tables, gotrue.owner as auth_role, gotrue.may_call
+from pg_roles role cross join lateral (
+    select coalesce(min(owner.rolname), current_user) as owner,
+        bool_and(has_function_privilege(role.oid, p.oid, 'execute')) as may_call
+    from pg_proc p join pg_roles owner on owner.oid = proowner
+    where pronamespace = to_regnamespace('spark') and proname = any (:functions)
+) as gotrue
+where rolname = coalesce(:role, current_user)
 """).columns(tables=JSONB)
-_NAMES = [*PUBLIC, *WRITTEN_BY_TRIGGER, AUTH, *(f"spark.{name}" for name in OURS)]
+_NAMES = [*PUBLIC, *WRITTEN_BY_TRIGGER, ORGANISATIONS, AUTH, *(f"spark.{name}" for name in OURS)]
 
 
-_WAIT_BRIEFLY = text("set local lock_timeout = '1s'")
+WAIT_BRIEFLY = text("set local lock_timeout = '1s'")
 TABLE_LOCKED = "55P03"
 
 
@@ -123,18 +142,21 @@ async def look(sessions: Sessions) -> Catalogue:
     async with sessions() as opened:
         session = await opened.execution_options(postgresql_readonly=True)
         async with session.begin():
-            await session.execute(_WAIT_BRIEFLY)
+            await session.execute(WAIT_BRIEFLY)
             return await read_catalogue(session)
 
 
 async def read_catalogue(session: Session, *, role: str | None = None) -> Catalogue:
     """As this role, which must be there, else as the session's own. Raises one of OUTAGES."""
-    found = (await session.execute(_CATALOGUE, {"names": _NAMES, "role": role})).one()
+    asked = {"names": _NAMES, "functions": AUTH_FUNCTIONS, "role": role}
+    found = (await session.execute(_CATALOGUE, asked)).one()
     tables = {name: _table(*facts) for name, facts in (found.tables or {}).items()}
     refused: dict[tuple[str, str], list[str]] = {}
     for table, column, value in await _try_checks(session, list(_attempts(tables))):
         refused.setdefault((table, column), []).append(value)
-    return Catalogue(found.role, found.schema, tables, refused)
+    return Catalogue(
+        found.role, found.schema, tables, refused, found.auth_role, found.may_call is not False
+    )
 
 
 def _table(columns: Any, keys: Any, *others: Any) -> FoundTable:

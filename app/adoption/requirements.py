@@ -60,6 +60,7 @@ ONLY_READ: Mapping[str, Collection[str]] = {
 }
 # Mandatory since December 2025: OPTIO_ORGANIZATION_ID is what we write then.
 ORGANISATION = ("lms_integrations", "organization_id")
+ORGANISATIONS = "organizations"  # where it is looked for; before them there was no such column
 # What the shape of December 2025 lacks and `adopt --alter` adds, as columns that may be null.
 ADDABLE: Mapping[str, Collection[str]] = {
     "users": ("organization_id", "org_role", "org_roles", "last_logout_at"),
@@ -80,6 +81,7 @@ AUTH_COLUMNS: Mapping[str, str] = {
     **dict.fromkeys(("email_confirmed_at", "created_at", "updated_at"), "timestamp with time zone"),
     "is_sso_user": "boolean",
 }
+AUTH_FUNCTIONS = ("find_auth_users", "add_auth_users")  # of schema `spark`: nobody else goes there
 AUTH_COLUMNS_READ = ("id", "email", "email_confirmed_at", "is_sso_user")
 AUTH_KEY = "email"
 AUTH_KEY_CONDITIONS = (None, "(NOT is_sso_user)", "(is_sso_user = false)")  # one is enough

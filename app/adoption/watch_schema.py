@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
+from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import DBAPIError
 
 from app.adoption.compare import differences
-from app.adoption.read_catalogue import TABLE_LOCKED, look
+from app.adoption.finding import Finding
+from app.adoption.organization import judge_organization
+from app.adoption.read_catalogue import TABLE_LOCKED, WAIT_BRIEFLY, look
+from app.adoption.shape import LiveShape
 from app.database import Sessions, newest_revisions, schema_is_current, sqlstate_of
 
 COMPARED_SECONDS = 60
@@ -18,9 +22,9 @@ log = structlog.get_logger()
 class SchemaWatch:
     """Of one process. `names` are the tables and columns that differed when it was asked last."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, shape: LiveShape, organization_id: UUID | None) -> None:
         self.names: Sequence[str] = ()
-        self._sessions = sessions
+        self._sessions, self._shape, self._organization_id = sessions, shape, organization_id
         self._revisions = newest_revisions()
         self._compared_until = 0.0
 
@@ -44,7 +48,16 @@ class SchemaWatch:
 
     async def _compare(self) -> None:
         found = differences(await look(self._sessions))
+        if not found:
+            found = await self._judge_organization()
         names = list(dict.fromkeys(finding.subject for finding in found))
         if names != self.names:
             log.warning("schema_differs", differences=names)
         self.names = names
+
+    async def _judge_organization(self) -> list[Finding]:
+        async with self._sessions() as session, session.begin():
+            await session.execute(WAIT_BRIEFLY)
+            shape = await self._shape.refresh(session)
+            finding = await judge_organization(session, shape, self._organization_id)
+        return [finding] if finding and finding.mark == "refuse" else []

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from app.adoption.watch_schema import SchemaWatch
-from app.database import FAILURES, Sessions
+from app.database import FAILURES
 from app.storage.bucket import Bucket
 
 router = APIRouter(tags=["health"])
@@ -82,8 +82,8 @@ class ReadinessChecks:
     BELIEVED_SECONDS; that one fails never, so that who waits for its end sees it at once.
     """
 
-    def __init__(self, sessions: Sessions, bucket: Bucket) -> None:
-        self._schema, self._bucket = SchemaWatch(sessions), bucket
+    def __init__(self, schema: SchemaWatch, bucket: Bucket) -> None:
+        self._schema, self._bucket = schema, bucket
         self._look: asyncio.Task[Looked] | None = None
         self._believed_until = 0.0
 

@@ -201,10 +201,9 @@ async def test_an_erasure_without_its_trigger_is_told_by_doctor_alone(beside: Se
         ("delete on user_quest_tasks", "user_quest_tasks"),
         ("insert on diplomas", "diplomas"),
         ("select on user_mastery", "user_mastery"),
-        ("insert (email) on auth.users", "auth.users"),
-        ("select (is_sso_user) on auth.users", "auth.users"),
+        ("select on organizations", "organizations"),
         ("select on spark.uploads", "spark.uploads"),
-        ("usage on schema auth", "auth.users"),
+        ("execute on function spark.find_auth_users", "schema spark"),
         (None, None),
     ],
 )
@@ -219,6 +218,22 @@ async def test_a_missing_right_is_named(
             await session.execute(text(f"revoke {revoked} from {role}"))
         found = differences(await read_catalogue(session, role=role))
     assert [finding.subject for finding in found] == ([subject] if subject else [])
+
+
+@pytest.mark.parametrize("revoked", ["insert", "select"])
+async def test_in_auth_the_rights_of_who_adopted_count(
+    settings: Settings, beside: Settings, revoked: str
+) -> None:
+    """Whose our functions are: on the hosted platform nobody else can be let in."""
+    role = f"service_{secrets.token_hex(4)}"
+    async with for_now(as_superuser(beside, settings)) as session:
+        for statement in grants(role):
+            await session.execute(text(statement))
+        await session.execute(text("revoke pg_read_all_data from optio_owner"))
+        await session.execute(text(f"revoke {revoked} on auth.users from optio_owner"))
+        [found] = differences(await read_catalogue(session, role=role))
+    assert found.subject == "auth.users"
+    assert "role optio_owner may not" in found.text
 
 
 async def test_rights_on_each_column_are_as_good_as_on_the_table(

@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from app.database import create_engine
 from app.settings import Settings
-from tests.support.beside import ORGANIZATION, Beside, Role, serve_beside
+from tests.support.beside import Beside, Role, serve_beside
+from tests.support.main_app import ORGANIZATION
 from tests.support.problems import assert_problem
 from tests.support.roster import new_student
 from tests.support.stored import eventually

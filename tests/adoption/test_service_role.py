@@ -1,14 +1,21 @@
 """The role of docs/deploy/spark_service.sql: its rights, and no others."""
 
+import sys
+from pathlib import Path
+from uuid import UUID, uuid4
+
 import pytest
-from pydantic import SecretStr
-from sqlalchemy.engine import make_url
 
 from app.settings import Settings
-from tests.support.adopted import main_app_database
-from tests.support.beside import SERVICE, adopt, give_rights, run_grants, serve_beside
+from tests.support.beside import SERVICE, give_rights, run_grants, serve_beside
 from tests.support.databases import execute
+from tests.support.elsewhere import run_elsewhere
+from tests.support.main_app import adopted, as_superuser
 from tests.support.problems import assert_problem
+from tests.support.processes import environment
+from tests.support.programs import run_program
+
+PROJECT = Path(__file__).parents[2]
 
 RIGHTS = """
 select n.nspname, c.relname, string_agg(r.privilege, ' ' order by r.place)
@@ -36,8 +43,7 @@ PUBLIC = {
 
 
 async def test_it_has_the_rights_it_needs_and_no_others(settings: Settings) -> None:
-    async with main_app_database(settings) as main_app:
-        await adopt(main_app)
+    async with adopted(settings) as main_app:
         await give_rights(settings, main_app)
         assert await run_grants(main_app) == 0  # once more
         held = await execute(main_app, RIGHTS)
@@ -54,8 +60,7 @@ async def test_it_has_the_rights_it_needs_and_no_others(settings: Settings) -> N
 
 
 async def test_the_data_api_cannot_reach_gotrues_users_through_us(settings: Settings) -> None:
-    async with main_app_database(settings) as main_app:
-        await adopt(main_app)
+    async with adopted(settings) as main_app:
         assert await execute(
             main_app,
             "select distinct has_function_privilege(r.rolname, p.oid, 'execute')"
@@ -65,8 +70,7 @@ async def test_the_data_api_cannot_reach_gotrues_users_through_us(settings: Sett
 
 
 async def test_what_later_migrations_make_is_its_own_as_well(settings: Settings) -> None:
-    async with main_app_database(settings) as main_app:
-        await adopt(main_app)
+    async with adopted(settings) as main_app:
         await give_rights(settings, main_app)
         await execute(main_app, "create table spark.later (id bigserial)")
         held = {name: rights for _, name, rights in await execute(main_app, RIGHTS)}
@@ -77,15 +81,8 @@ async def test_what_cannot_be_given_is_named(
     settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """PostgreSQL itself only warns."""
-    async with main_app_database(settings) as main_app:
-        await adopt(main_app)
-        assert main_app.database_url
-        assert settings.database_url
-        name = make_url(main_app.database_url.get_secret_value()).database
-        server = make_url(settings.database_url.get_secret_value()).set(database=name)
-        superuser = settings.model_copy(
-            update={"database_url": SecretStr(server.render_as_string(hide_password=False))}
-        )
+    async with adopted(settings) as main_app:
+        superuser = as_superuser(main_app, settings)
         await execute(superuser, "alter table user_mastery owner to current_user")
         await execute(superuser, "grant select on user_mastery to optio_owner")
         assert await run_grants(main_app) != 0
@@ -99,3 +96,22 @@ async def test_without_an_organisation_no_link_is_made(settings: Settings) -> No
         problem = assert_problem(answer, 503, "database_unavailable")
         assert "OPTIO_ORGANIZATION_ID" in str(problem["hint"])
         assert (await beside.spark.sign_in(sub="spark_ann")).user_id  # who has one comes in
+
+
+@pytest.mark.parametrize("set_to", [None, uuid4()], ids=["#4-none", "#4-nobodys"])
+async def test_a_service_without_an_organisation_does_not_start(
+    settings: Settings, set_to: UUID | None
+) -> None:
+    async with adopted(settings) as main_app:
+        service = main_app.model_copy(update={"optio_organization_id": set_to})
+        ended = await run_program(
+            *(sys.executable, "-m", "app", "serve", "--port", "0"),
+            env=environment(service),
+            folder=PROJECT,
+        )
+        async with run_elsewhere(service) as elsewhere:  # the database was away at its start
+            ready = await elsewhere.spark.browser.get("/readyz")
+    assert (ended.code, "OPTIO_ORGANIZATION_ID" in ended.errors) == (1, True)
+    assert "Traceback" not in ended.errors
+    named = "OPTIO_ORGANIZATION_ID" if set_to else "lms_integrations.organization_id"
+    assert (ready.status_code, ready.json()["differences"]) == (503, [named])

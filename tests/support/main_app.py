@@ -3,16 +3,19 @@
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
 
-from app.adoption.requirements import AUTH, AUTH_COLUMNS, AUTH_COLUMNS_READ, OURS, PUBLIC
+from app.adoption.requirements import OURS, PUBLIC
 from app.database import Session, create_engine
 from app.migrate import upgrade
 from app.settings import Settings
 from tests.support.adopted import Shape, main_app_database
 from tests.support.databases import execute
+
+ORGANIZATION = UUID("0f000000-0000-4000-8000-000000000002")  # 20_rows.sql: Optio
 
 
 @asynccontextmanager
@@ -22,7 +25,7 @@ async def adopted(settings: Settings, shape: Shape = "2026_08") -> AsyncIterator
         async with engine.begin() as connection:
             await connection.run_sync(upgrade, "spark")
         await engine.dispose()
-        yield found
+        yield found.model_copy(update={"optio_organization_id": ORGANIZATION})
 
 
 def as_superuser(found: Settings, settings: Settings) -> Settings:
@@ -53,14 +56,14 @@ async def change(found: Settings, statements: str) -> None:
 
 
 def grants(role: str) -> list[str]:
-    used, read = ", ".join(AUTH_COLUMNS), ", ".join(AUTH_COLUMNS_READ)
     ours = [f"spark.{name}" for name in OURS]
     return [
         f"create role {role} bypassrls",
-        f"grant usage on schema public, auth, spark to {role}",
+        f"grant usage on schema public, spark to {role}",
         f"grant select, insert, update, delete on {', '.join([*PUBLIC, *ours])} to {role}",
         f"grant select, insert, update on diplomas, user_mastery to {role}",
-        f"grant insert ({used}), select ({read}) on {AUTH} to {role}",
+        f"grant select on organizations to {role}",
+        f"grant execute on all functions in schema spark to {role}",
     ]
 
 
