@@ -1,5 +1,5 @@
 """New accounts and links, many at once. Beside GoTrue an account has its row in `auth.users`, too,
-of the same id and in the same statement (ADOPTION 5): nobody signs in with it, but a later sign-in
+of the same id and in the same statement (DESIGN R28): nobody signs in with it, but a later sign-in
 with the address finds it.
 """
 

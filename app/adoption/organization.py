@@ -1,4 +1,4 @@
-"""In whose organisation Spark's students are linked (ADOPTION #4)."""
+"""In whose organisation Spark's students are linked: a link names one there (#4)."""
 
 from uuid import UUID
 

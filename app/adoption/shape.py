@@ -1,4 +1,4 @@
-"""How this database differs from one of our own, asked of its catalogue (ADOPTION 3).
+"""How this database differs from one of our own, asked of its catalogue (DESIGN R28).
 
 Whatever an act does differently beside the main app is decided here, once a process, and nowhere
 else: an act takes the `Shape` and chooses between two texts that stand side by side.
