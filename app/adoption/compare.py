@@ -13,8 +13,8 @@ from app.adoption.requirements import (
     AUTH,
     AUTH_COLUMNS,
     AUTH_COLUMNS_READ,
-    AUTH_KEY,
     AUTH_KEY_CONDITIONS,
+    AUTH_UNIQUE,
     DELETION_TRIGGER,
     ORGANISATION,
     ORGANISATIONS,
@@ -198,10 +198,10 @@ def _compare_auth(catalogue: Catalogue) -> Iterator[Finding]:
         need = RequiredColumn(type_, is_always_written=True, is_left_to_default=False)
         yield from _compare_column(AUTH, column, need, found.columns.get(column))
     yield from _unknown_columns(AUTH, found, AUTH_COLUMNS)
-    conditions = [key.condition for key in found.keys if list(key.columns) == [AUTH_KEY]]
+    conditions = [key.condition for key in found.keys if list(key.columns) == [AUTH_UNIQUE]]
     if not any(condition in AUTH_KEY_CONDITIONS for condition in conditions):
         text = "is not unique where is_sso_user is false, and a statement relies on it"
-        yield Finding("refuse", f"{AUTH} ({AUTH_KEY})", text, _UNDO)
+        yield Finding("refuse", f"{AUTH} ({AUTH_UNIQUE})", text, _UNDO)
 
 
 def _rights(catalogue: Catalogue) -> Iterator[Finding]:

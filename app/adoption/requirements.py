@@ -83,7 +83,7 @@ AUTH_COLUMNS: Mapping[str, str] = {
 }
 AUTH_FUNCTIONS = ("find_auth_users", "add_auth_users")  # of schema `spark`: nobody else goes there
 AUTH_COLUMNS_READ = ("id", "email", "email_confirmed_at", "is_sso_user")
-AUTH_KEY = "email"
+AUTH_UNIQUE = "email"
 AUTH_KEY_CONDITIONS = (None, "(NOT is_sso_user)", "(is_sso_user = false)")  # one is enough
 DELETION_TRIGGER = "trigger_sync_auth_user_deletion"  # on `users`: takes the row of `auth` along
 
