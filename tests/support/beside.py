@@ -11,9 +11,11 @@ import asyncpg  # type: ignore[import-untyped]
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
 
+from app.api.dependencies import Resources
 from app.database import create_engine
 from app.embedded.wheels import find_in_wheel
 from app.settings import Settings
+from tests.support.adopted import Shape
 from tests.support.elsewhere import run_elsewhere
 from tests.support.main_app import adopted
 from tests.support.spark import Spark
@@ -33,6 +35,7 @@ class Beside:
     spark: Spark
     main_app: Settings
     key: dict[str, str]
+    resources: Resources
 
     async def rows(self, statement: str, **values: object) -> list[tuple[Any, ...]]:
         """Of one statement of the main app's, committed."""
@@ -45,15 +48,18 @@ class Beside:
 
 
 @asynccontextmanager
-async def serve_beside(settings: Settings, role: Role, **changes: object) -> AsyncIterator[Beside]:
-    async with adopted(settings) as main_app:
+async def serve_beside(
+    settings: Settings, role: Role, shape: Shape = "2026_08", **changes: object
+) -> AsyncIterator[Beside]:
+    async with adopted(settings, shape) as main_app:
         own = main_app
         if role == SERVICE:
             await give_rights(settings, main_app)
             own = main_app.model_copy(update={"database_url": _as_service(main_app)})
         key = f"Bearer {settings.internal_api_keys[0].get_secret_value()}"
         async with run_elsewhere(own, **changes) as elsewhere:
-            yield Beside(elsewhere.spark, main_app, {"Authorization": key})
+            resources = elsewhere.running.app.state.resources
+            yield Beside(elsewhere.spark, main_app, {"Authorization": key}, resources)
 
 
 async def give_rights(settings: Settings, main_app: Settings) -> None:
