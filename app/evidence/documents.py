@@ -70,7 +70,7 @@ def evidence_text(document_id: ColumnElement[UUID]) -> ColumnElement[str]:
 
 def next_version(now: ColumnElement[datetime]) -> ColumnElement[datetime]:
     """Of a document that is written: its `updated_at` strictly grows, whatever the clock says, and
-    also if cut to milliseconds (DESIGN R38).
+    also if cut to milliseconds (DESIGN R38). No block of it is newer, but those of the main app.
     """
     return func.greatest(now, EvidenceDocument.updated_at + timedelta(milliseconds=1))
 
@@ -87,7 +87,7 @@ DOCUMENT = (
         set_={
             "status": _NEW.excluded.status,
             "completed_at": _NEW.excluded.completed_at,
-            "updated_at": next_version(_NEW.excluded.completed_at),
+            "updated_at": next_version(_NEW.excluded.updated_at),
         },
     )
     .returning(EvidenceDocument.id)

@@ -1,9 +1,8 @@
 """An evidence document as its editor reads it (CONTRACT 11)."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from app.fields import (
     ContractModel,
@@ -17,12 +16,12 @@ from app.fields import (
 )
 
 UPDATED_EXAMPLE = "2026-11-23T14:30:00.123456Z"
-VERSION_EXAMPLE = "v660f26dc32c40"
+VERSION_EXAMPLE = "v660f26dc32c40-9f86d081884c7d65"
 Status = Literal["draft", "completed"]
 Role = Literal["student", "advisor", "parent"]
 Writer = Literal["spark", Role]
 UpdatedAt = Annotated[
-    Moment, Field(description="When it was written last.", examples=[UPDATED_EXAMPLE])
+    Moment, Field(description="When it or a block was written last.", examples=[UPDATED_EXAMPLE])
 ]
 Version = Annotated[
     str,
@@ -32,12 +31,10 @@ Version = Annotated[
     ),
 ]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-
-def version_of(updated_at: datetime) -> str:
-    """What clients compare, in a form that none of them takes for a moment or a number and cuts."""
-    return f"v{(updated_at - _EPOCH) // timedelta(microseconds=1):x}"
+def _student_if_none(role: object) -> object:
+    """The main app's editor leaves it out."""
+    return role or "student"
 
 
 class EvidenceDocumentAnswer(ContractModel):
@@ -77,7 +74,9 @@ class EditorBlock(BaseModel):
     is_private: bool = Field(description="Hidden from portfolio readers.", examples=[False])
     created_at: Moment = Field(description="When it was written.")
     uploaded_by_user_id: NullableId = Field(description="By whom.")
-    uploaded_by_role: Role = Field(description="In which role.", examples=["student"])
+    uploaded_by_role: Annotated[Role, BeforeValidator(_student_if_none)] = Field(
+        description="In which role.", examples=["student"]
+    )
 
 
 def _is_none(value: object) -> bool:

@@ -13,11 +13,11 @@ from sqlalchemy import Integer, RowMapping, any_, bindparam, func, select
 from app.activity.audit import record_audit
 from app.database import Session, Sessions
 from app.errors import NotFoundError
+from app.evidence.document_version import BLOCK_DIGEST, version_of
 from app.evidence.editor_document import (
     EvidenceBlockAnswer,
     EvidenceDocumentAnswer,
     Provenance,
-    version_of,
 )
 from app.models import (
     EvidenceBlock,
@@ -59,6 +59,7 @@ _EVIDENCE = (
         SubmissionRevision.revision,
         _BY_SPARK.label("is_by_spark"),
         Upload.sha256,
+        BLOCK_DIGEST,
     )
     .select_from(UserQuestTask)
     .outerjoin(
@@ -138,7 +139,7 @@ def _evidence(rows: Sequence[RowMapping]) -> Evidence:
         raise NotFoundError
     first = rows[0]
     return Evidence(
-        document=_document(first) if first["document_id"] else None,
+        document=_document(rows) if first["document_id"] else None,
         blocks=[
             EvidenceBlockAnswer(
                 **_part(row, "block_"), uploaded_by_name=row["name"], provenance=_provenance(row)
@@ -151,14 +152,16 @@ def _evidence(rows: Sequence[RowMapping]) -> Evidence:
     )
 
 
-def _document(row: RowMapping) -> EvidenceDocumentAnswer:
-    facts = _part(row, "document_")
-    return EvidenceDocumentAnswer(**facts, version=version_of(facts["updated_at"]))
+def _document(rows: Sequence[RowMapping]) -> EvidenceDocumentAnswer:
+    facts = _part(rows[0], "document_")
+    blocks = [(row["block_created_at"], row["digest"]) for row in rows if row["block_id"]]
+    facts["updated_at"], version = version_of(facts["updated_at"], blocks)
+    return EvidenceDocumentAnswer(**facts, version=version)
 
 
 def _provenance(row: RowMapping) -> Provenance:
     if not row["is_by_spark"]:
-        return Provenance(written_by=row["block_uploaded_by_role"])
+        return Provenance(written_by=row["block_uploaded_by_role"] or "student")
     sha256, content = row["sha256"], row["block_content"]
     if sha256 is None and "text" in content:
         sha256 = hashlib.sha256(content["text"].encode()).digest()

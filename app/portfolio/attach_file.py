@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -67,7 +66,7 @@ class FileForm:
 
 async def attach_file(
     destination: Destination, form: FileForm, block_id: UUID, editor: Editor
-) -> tuple[dict[str, Any], datetime]:
+) -> tuple[dict[str, Any], DocumentVersion]:
     """What the block has of the file, and the document's version.
 
     Raises NotFoundError, FieldInvalidError for a block that takes no file, EvidenceChangedError,
@@ -86,7 +85,7 @@ async def attach_file(
         await asyncio.shield(discard_uploads(sessions, bucket, [upload_id], failure))
         raise
     await remove_released(sessions, bucket, version.released)
-    return file_members(bucket, file), version.updated_at
+    return file_members(bucket, file), version
 
 
 async def _find_kind(sessions: Sessions, block_id: UUID, *, user_id: UUID) -> str:

@@ -18,9 +18,10 @@ FILE_BLOCKS = ("image", "video", "document")
 @retried
 async def detach_file(
     sessions: Sessions, bucket: Bucket, block_id: UUID, editor: Editor
-) -> datetime:
-    """The document's version. Repeatable. Raises NotFoundError, EvidenceChangedError, or
-    FieldInvalidError for a block that holds no file.
+) -> tuple[datetime, str]:
+    """The document's `updated_at` and version. Repeatable.
+
+    Raises NotFoundError, EvidenceChangedError, or FieldInvalidError for a block that holds no file.
     """
     async with sessions() as session, session.begin():
         opened, block = await open_block(session, bucket, block_id, editor)
@@ -28,8 +29,8 @@ async def detach_file(
             raise FieldInvalidError(name="block_type", hint="This block holds no file.")
         left = {name: value for name, value in block.content.items() if name not in FILE_MEMBERS}
         if left == block.content and opened.before.document:
-            return opened.before.document.updated_at
+            return opened.before.document.updated_at, opened.before.document.version
         change = replace_content(opened.before, block, left)
         written = await write_change(session, bucket, opened, change, "upload_delete")
     await remove_released(sessions, bucket, written.released)
-    return written.updated_at
+    return written.updated_at, written.version

@@ -56,7 +56,7 @@ def check_version(opened: OpenEvidence, draft: EvidenceDraft, bucket: Bucket) ->
 
 
 def _fits(document: EvidenceDocumentAnswer | None, draft: EvidenceDraft) -> bool:
-    """Clients in JavaScript cut moments to milliseconds; no two versions are the same then."""
+    """Clients in JavaScript cut moments to milliseconds; what we write differs then, too."""
     if document is None:
         return draft.version is None and draft.updated_at is None
     exact = document.updated_at

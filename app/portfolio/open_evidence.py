@@ -76,6 +76,21 @@ def _lock(task_id: ColumnElement[Any]) -> Executable:
     )
 
 
+# The main app takes no turns with us: until the transaction ends it adds no block, and edits and
+# deletes none.
+_HOLD_DOCUMENT = (
+    select(EvidenceDocument.id)
+    .where(
+        EvidenceDocument.user_id == bindparam("user_id"),
+        EvidenceDocument.task_id == bindparam("task_id"),
+    )
+    .with_for_update()
+)
+_HOLD_BLOCKS = (
+    select(EvidenceBlock.id)
+    .where(EvidenceBlock.document_id == bindparam("document_id"))
+    .with_for_update()
+)
 _BY_TASK = _lock(bindparam("task_id", type_=Uuid))
 _BY_BLOCK = _lock(
     select(EvidenceDocument.task_id)
@@ -116,8 +131,15 @@ async def _open(
     if deletion_status != "none":
         raise AccountInactiveError
     task = Task(*columns)
+    await _hold(session, task.task_id, editor.user_id)
     before = await read_evidence(session, bucket, task.task_id, user_id=editor.user_id)
     there = {"*", before.document.version} if before.document else set[str]()
     if editor.versions and there.isdisjoint(editor.versions):
         raise EvidenceChangedError
     return OpenEvidence(task, user_quest_id, is_completed, before, editor)
+
+
+async def _hold(session: Session, task_id: UUID, user_id: UUID) -> None:
+    held = await session.execute(_HOLD_DOCUMENT, {"user_id": user_id, "task_id": task_id})
+    if document_id := held.scalar_one_or_none():
+        await session.execute(_HOLD_BLOCKS, {"document_id": document_id})

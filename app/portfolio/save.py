@@ -30,6 +30,7 @@ class SavedEvidence:
     document_id: UUID
     status: str
     updated_at: datetime
+    version: str
     xp_awarded: int
     quest_completed: bool
     blocks: Sequence[tuple[UUID, int]]
@@ -84,6 +85,7 @@ async def _write(
         document_id=version.document_id,
         status=version.status,
         updated_at=version.updated_at,
+        version=version.version,
         xp_awarded=xp_awarded,
         quest_completed=quest_is_completed,
         blocks=places,

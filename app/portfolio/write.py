@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import insert
 from app.activity.audit import Action, record_audit
 from app.activity.record_event import record_event
 from app.database import Session
+from app.evidence.document_version import read_version
 from app.evidence.documents import evidence_text, insert_blocks, keep_native, next_version
 from app.evidence.links import object_keys
 from app.files.uploads import release_files
@@ -38,6 +39,7 @@ class DocumentVersion:
 
     document_id: UUID
     updated_at: datetime
+    version: str
     status: str
     released: Sequence[UUID]
 
@@ -50,7 +52,7 @@ _NEW = insert(EvidenceDocument).values(
     task_id=bindparam("of_task"),
     status=bindparam("new_status"),
     completed_at=bindparam("finished_at"),
-    updated_at=_NOW,
+    updated_at=func.greatest(_NOW, func.now()),
 )
 _DOCUMENT = (
     _NEW.on_conflict_do_update(
@@ -63,7 +65,7 @@ _DOCUMENT = (
             "updated_at": next_version(_NEW.excluded.updated_at),
         },
     )
-    .returning(EvidenceDocument.id, EvidenceDocument.updated_at)
+    .returning(EvidenceDocument.id)
     .cte("document")
 )
 _NEW_BLOCKS = insert_blocks(_DOCUMENT)
@@ -95,9 +97,7 @@ _HIDDEN = (
     .cte("hidden")
 )
 _NATIVE = keep_native(_DOCUMENT, bindparam("of_user", type_=Uuid), bindparam("of_task", type_=Uuid))
-_WRITE = select(_DOCUMENT.c.id, _DOCUMENT.c.updated_at).add_cte(
-    _BLOCKS, _BY_SPARK, _HIDDEN, _NATIVE
-)
+_WRITE = select(_DOCUMENT.c.id).add_cte(_BLOCKS, _BY_SPARK, _HIDDEN, _NATIVE)
 
 _DELETE = delete(EvidenceBlock).where(
     EvidenceBlock.id == any_(bindparam("gone", type_=ARRAY(Uuid)))
@@ -134,10 +134,11 @@ async def write_change(
             "by_spark": list(change.by_spark),
         },
     )
-    document_id, updated_at = written.one()
+    document_id: UUID = written.scalar_one()
     released = await release_files(session, document_id, named=object_keys(bucket, change.contents))
     await _tell(session, opened, document_id, status, action)
-    return DocumentVersion(document_id, updated_at, status, released)
+    updated_at, version = await read_version(session, document_id)
+    return DocumentVersion(document_id, updated_at, version, status, released)
 
 
 async def _tell(

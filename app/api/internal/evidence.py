@@ -31,7 +31,6 @@ from app.errors import (
     WRITING_PROBLEMS,
     EvidenceEmptyError,
 )
-from app.evidence.editor_document import version_of
 from app.evidence.links import Links
 from app.evidence.read_document import Evidence, get_document, get_evidence
 from app.portfolio.draft import EvidenceDraft, read_draft
@@ -142,15 +141,13 @@ async def _answer(opened: Resources, evidence: Evidence, response: Response) -> 
 
 
 def _saved(message: str, saved: SavedEvidence, response: Response) -> SavedAnswer:
-    version = version_of(saved.updated_at)
-    tag(response, version)
+    tag(response, saved.version)
     return SavedAnswer.model_validate(
         vars(saved)
         | {
             "success": True,
             "message": message,
             "has_collaboration_bonus": False,
-            "version": version,
             "blocks": [
                 BlockPlace(id=block_id, order_index=place) for block_id, place in saved.blocks
             ],

@@ -14,7 +14,6 @@ from app.api.internal.evidence_editor import PREFIX, TAGGED, Editing, tag
 from app.api.internal.evidence_schemas import DetachedAnswer, UploadedAnswer
 from app.api.problems import problems
 from app.errors import EVIDENCE_FILE_PROBLEMS, WRITING_PROBLEMS
-from app.evidence.editor_document import version_of
 from app.evidence.links import Links
 from app.fields import ContractModel
 from app.files.store_file import Destination
@@ -52,19 +51,18 @@ async def upload(
     families = opened.settings.allowed_file_types
     destination = Destination(opened.sessions, opened.bucket, editor.user_id, lease, families)
     form = _form(request, opened, editor.user_id)
-    content, updated_at = await attach_file(destination, form, block_id, editor)
+    content, written = await attach_file(destination, form, block_id, editor)
     file = await Links(opened.bucket, editor.user_id).show(content)
     metrics.UPLOAD_BYTES.inc(file["file_size"])
-    version = version_of(updated_at)
-    tag(response, version)
+    tag(response, written.version)
     return UploadedAnswer(
         success=True,
         message="File uploaded",
         file_url=file["url"],
         filename=file["filename"],
         file_size=file["file_size"],
-        updated_at=updated_at,
-        version=version,
+        updated_at=written.updated_at,
+        version=written.version,
     )
 
 
@@ -81,8 +79,7 @@ async def upload(
 async def detach(
     block_id: UUID, opened: Opened, editor: Editing, response: Response
 ) -> DetachedAnswer:
-    updated_at = await detach_file(opened.sessions, opened.bucket, block_id, editor)
-    version = version_of(updated_at)
+    updated_at, version = await detach_file(opened.sessions, opened.bucket, block_id, editor)
     tag(response, version)
     return DetachedAnswer(
         success=True, message="File deleted", updated_at=updated_at, version=version

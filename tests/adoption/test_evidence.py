@@ -1,0 +1,104 @@
+"""Evidence that the main app's own editor writes as well (ADOPTION 2.2, 2.3)."""
+
+# ruff: noqa: S608 - no value comes from outside
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import text as sql
+
+from app.settings import Settings
+from tests.support.people import ANN, ANNS_DOCUMENT, ANNS_TASK, PAT, Beside, run_beside
+from tests.support.evidence import Desk, as_read, body_of, text, texts
+from tests.support.problems import assert_problem
+from tests.support.stored import eventually
+
+PARENTS = f"""
+insert into evidence_document_blocks
+  (document_id, block_type, content, order_index, uploaded_by_user_id, uploaded_by_role)
+values
+  ('{ANNS_DOCUMENT}', 'text', jsonb_build_object('text', 'From a parent.'), 90, '{PAT}', 'parent')
+"""
+FIRST_BLOCK = f"where document_id = '{ANNS_DOCUMENT}' and order_index = 0"
+NATIVE = {
+    "18-added": PARENTS,
+    "18-edited": f"""update evidence_document_blocks
+        set content = jsonb_build_object('text', 'Edited.') {FIRST_BLOCK}""",
+    "18-hidden": f"update evidence_document_blocks set is_private = true {FIRST_BLOCK}",
+    "18-deleted": f"delete from evidence_document_blocks {FIRST_BLOCK}",
+}
+
+
+@pytest.fixture
+async def beside(settings: Settings) -> AsyncIterator[Beside]:
+    async with run_beside(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def desk(beside: Beside) -> Desk:
+    return beside.desk(ANNS_TASK, ANN)
+
+
+async def test_14_who_is_not_named_is_the_student(beside: Beside, desk: Desk) -> None:
+    read = await desk.read()
+    roles = ["student", "student", "parent"]
+    assert [block["uploaded_by_role"] for block in read["blocks"]] == roles
+    assert [block["provenance"]["written_by"] for block in read["blocks"]] == roles
+    path = "/internal/v1/completions/f1000000-0000-4000-8000-000000000001"
+    completion = body_of(await beside.browser.get(path))
+    assert [block["uploaded_by_role"] for block in completion["blocks"]] == roles
+    body_of(await desk.ask("PUT", desk.path, json=read))
+
+
+@pytest.mark.parametrize("act", NATIVE)
+async def test_what_the_main_app_did_meanwhile_is_not_written_over(
+    beside: Beside, desk: Desk, act: str
+) -> None:
+    read = await desk.read()
+    await beside.run(NATIVE[act])
+    now = await desk.read()
+    assert_problem(await desk.save(text("mine"), version=read["version"]), 409, "evidence_changed")
+    if_match = {"If-Match": f'"{read["version"]}"'}
+    body = {"blocks": [text("mine")]}
+    answer = await desk.ask("PUT", desk.path, json=body, headers=if_match)
+    assert_problem(answer, 409, "evidence_changed")
+    assert await desk.read() == now
+    assert now["version"] != read["version"]
+
+
+async def test_18_a_block_that_was_added_is_newer_than_the_moment_that_was_read(
+    beside: Beside, desk: Desk
+) -> None:
+    before = (await desk.read())["document"]["updated_at"]
+    await beside.run(PARENTS)
+    answer = await desk.save(text("mine"), updated_at=before)
+    assert_problem(answer, 409, "evidence_changed")
+    now = (await desk.read())["document"]["updated_at"]
+    body_of(await desk.save(text("mine"), updated_at=now[:23] + "Z"))
+    assert texts(await desk.read()) == ["mine"]
+
+
+async def test_18_a_block_that_is_just_being_added_is_waited_for(
+    beside: Beside, desk: Desk
+) -> None:
+    version = (await desk.read())["version"]
+    async with beside.sessions() as session, session.begin():
+        await session.execute(sql(PARENTS))
+        saving = asyncio.create_task(desk.save(text("mine"), version=version))
+        await eventually(beside.somebody_waits)
+    assert_problem(await saving, 409, "evidence_changed")
+    assert texts(await desk.read())[-1] == "From a parent."
+
+
+async def test_26_what_a_save_answers_is_the_version_that_the_trigger_left(desk: Desk) -> None:
+    version = (await desk.read())["version"]
+    for words in ("one", "two", "three"):
+        saved = await desk.saved(text(words), version=version)
+        version = saved["version"]
+        read = await desk.read()
+        assert (read["version"], texts(read)) == (version, [words])
+    kept = [as_read(block) for block in read["blocks"]]
+    moment = read["document"]["updated_at"]
+    body_of(await desk.save(*kept, text("four"), updated_at=moment))
