@@ -1,7 +1,7 @@
 """A student's evidence document for a task, and its blocks in the shapes of CONTRACT 12.
 
-Blocks the student wrote are never touched: exactly the ids of the revision before are removed, and
-free places are written into.
+Blocks the student wrote are never touched: Spark's of the revision before are removed, and free
+places are written into.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,6 @@ from sqlalchemy import (
     ScalarSelect,
     Text,
     Uuid,
-    any_,
     bindparam,
     column,
     func,
@@ -155,17 +154,14 @@ def keep_native(document: CTE, user_id: ColumnElement[UUID], task_id: ColumnElem
     return insert(EvidenceBlock).from_select(columns, union_all(*blocks)).cte("native")
 
 
-def kept_places(
-    user_id: ColumnElement[Any], task_id: ColumnElement[Any], old_ids: ColumnElement[Any]
-) -> ScalarSelect[Any]:
-    """An array of the places in the document that its blocks other than `old_ids` hold."""
+def kept_places(user_id: ColumnElement[Any], task_id: ColumnElement[Any]) -> ScalarSelect[Any]:
+    """An array of the places in the document that its blocks hold."""
     return (
         select(func.array_agg(EvidenceBlock.order_index))
         .join(EvidenceDocument, EvidenceDocument.id == EvidenceBlock.document_id)
         .where(
             EvidenceDocument.user_id == user_id,
             EvidenceDocument.task_id == task_id,
-            (EvidenceBlock.id == any_(old_ids)).is_not(true()),
         )
         .scalar_subquery()
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, RowMapping, any_, bindparam, func, select
+from sqlalchemy import RowMapping, bindparam, func, select
 
 from app.activity.audit import record_audit
 from app.database import Session, Sessions
@@ -19,6 +19,7 @@ from app.evidence.editor_document import (
     EvidenceDocumentAnswer,
     Provenance,
 )
+from app.evidence.provenance import BLOCK_KEY, IS_BY_SPARK
 from app.models import (
     EvidenceBlock,
     EvidenceDocument,
@@ -28,7 +29,6 @@ from app.models import (
     User,
     UserQuestTask,
 )
-from app.storage.bucket import Bucket
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,6 @@ class Evidence:
     revision_id: UUID | None
 
 
-_URL = func.jsonb_extract_path_text(EvidenceBlock.content, "url")
-_BY_SPARK = EvidenceBlock.id == any_(SubmissionRevision.block_ids)
 # One statement, so that document, blocks and revision are of one moment.
 _EVIDENCE = (
     select(
@@ -57,7 +55,7 @@ _EVIDENCE = (
         QuestTaskCompletion.id.label("completion_id"),
         SubmissionRevision.id.label("revision_id"),
         SubmissionRevision.revision,
-        _BY_SPARK.label("is_by_spark"),
+        IS_BY_SPARK.label("is_by_spark"),
         Upload.sha256,
         BLOCK_DIGEST,
     )
@@ -81,7 +79,7 @@ _EVIDENCE = (
     )
     .outerjoin(
         Upload,
-        _BY_SPARK & (Upload.object_key == func.substr(_URL, bindparam("key_from", type_=Integer))),
+        IS_BY_SPARK & (Upload.object_key == BLOCK_KEY),
     )
     .where(UserQuestTask.user_id == bindparam("user_id"))
     .order_by(EvidenceBlock.order_index)
@@ -91,24 +89,24 @@ _OF_DOCUMENT = _EVIDENCE.where(EvidenceDocument.id == bindparam("document_id"))
 
 
 async def get_evidence(
-    sessions: Sessions, bucket: Bucket, task_id: UUID, *, user_id: UUID, caller: str
+    sessions: Sessions, task_id: UUID, *, user_id: UUID, caller: str
 ) -> Evidence:
     """Audited, unless the caller is the student. Raises NotFoundError, for another student's task
     as for an unknown one.
     """
     async with sessions() as session, session.begin():
-        evidence = await read_evidence(session, bucket, task_id, user_id=user_id)
+        evidence = await read_evidence(session, task_id, user_id=user_id)
         await _audit(session, evidence, caller)
     return evidence
 
 
 async def get_document(
-    sessions: Sessions, bucket: Bucket, document_id: UUID, *, user_id: UUID, caller: str
+    sessions: Sessions, document_id: UUID, *, user_id: UUID, caller: str
 ) -> Evidence:
     """As `get_evidence`."""
     ids = {"document_id": document_id, "user_id": user_id}
     async with sessions() as session, session.begin():
-        found = await session.execute(_OF_DOCUMENT, ids | _key_from(bucket))
+        found = await session.execute(_OF_DOCUMENT, ids)
         evidence = _evidence(found.mappings().all())
         await _audit(session, evidence, caller)
     return evidence
@@ -121,17 +119,11 @@ async def _audit(session: Session, evidence: Evidence, caller: str) -> None:
         await record_audit(session, caller, "sensitive_read", user_id=document.user_id, **ids)
 
 
-async def read_evidence(
-    session: Session, bucket: Bucket, task_id: UUID, *, user_id: UUID
-) -> Evidence:
+async def read_evidence(session: Session, task_id: UUID, *, user_id: UUID) -> Evidence:
     """As `get_evidence` does, for who is about to write: that is audited itself."""
     ids = {"task_id": task_id, "user_id": user_id}
-    found = await session.execute(_OF_TASK, ids | _key_from(bucket))
+    found = await session.execute(_OF_TASK, ids)
     return _evidence(found.mappings().all())
-
-
-def _key_from(bucket: Bucket) -> dict[str, int]:
-    return {"key_from": len(bucket.pointer("")) + 1}
 
 
 def _evidence(rows: Sequence[RowMapping]) -> Evidence:

@@ -160,7 +160,7 @@ async def _record(
     """The block may have changed or gone while the file came."""
     bucket = destination.bucket
     async with destination.sessions() as session, session.begin():
-        opened, block = await open_block(session, bucket, block_id, editor)
+        opened, block = await open_block(session, block_id, editor)
         if not file.content_type.startswith(_kind_of(block.block_type)):
             raise FileTypeNotAllowedError(detected=file.content_type)
         await commit_uploads(session, [file], document_id=block.document_id)

@@ -24,7 +24,7 @@ async def detach_file(
     Raises NotFoundError, EvidenceChangedError, or FieldInvalidError for a block that holds no file.
     """
     async with sessions() as session, session.begin():
-        opened, block = await open_block(session, bucket, block_id, editor)
+        opened, block = await open_block(session, block_id, editor)
         if block.block_type not in FILE_BLOCKS:
             raise FieldInvalidError(name="block_type", hint="This block holds no file.")
         left = {name: value for name, value in block.content.items() if name not in FILE_MEMBERS}

@@ -17,7 +17,6 @@ from app.evidence.editor_document import EvidenceBlockAnswer
 from app.evidence.read_document import Evidence, read_evidence
 from app.learning.enrolment import TASK_COLUMNS, Task
 from app.models import EvidenceBlock, EvidenceDocument, User, UserQuest, UserQuestTask
-from app.storage.bucket import Bucket
 
 
 @dataclass(frozen=True)
@@ -100,20 +99,18 @@ _BY_BLOCK = _lock(
 )
 
 
-async def open_task(
-    session: Session, bucket: Bucket, task_id: UUID, editor: Editor
-) -> OpenEvidence:
+async def open_task(session: Session, task_id: UUID, editor: Editor) -> OpenEvidence:
     """Raises NotFoundError, for another student's task as for an unknown one,
     AccountInactiveError while the student is being erased, or EvidenceChangedError.
     """
-    return await _open(session, bucket, _BY_TASK, {"task_id": task_id}, editor)
+    return await _open(session, _BY_TASK, {"task_id": task_id}, editor)
 
 
 async def open_block(
-    session: Session, bucket: Bucket, block_id: UUID, editor: Editor
+    session: Session, block_id: UUID, editor: Editor
 ) -> tuple[OpenEvidence, EvidenceBlockAnswer]:
     """As `open_task`."""
-    opened = await _open(session, bucket, _BY_BLOCK, {"block_id": block_id}, editor)
+    opened = await _open(session, _BY_BLOCK, {"block_id": block_id}, editor)
     for block in opened.before.blocks:
         if block.id == block_id:
             return opened, block
@@ -121,7 +118,7 @@ async def open_block(
 
 
 async def _open(
-    session: Session, bucket: Bucket, lock: Executable, ids: dict[str, UUID], editor: Editor
+    session: Session, lock: Executable, ids: dict[str, UUID], editor: Editor
 ) -> OpenEvidence:
     found = await session.execute(lock, ids | {"user_id": editor.user_id})
     row = found.one_or_none()
@@ -132,7 +129,7 @@ async def _open(
         raise AccountInactiveError
     task = Task(*columns)
     await _hold(session, task.task_id, editor.user_id)
-    before = await read_evidence(session, bucket, task.task_id, user_id=editor.user_id)
+    before = await read_evidence(session, task.task_id, user_id=editor.user_id)
     there = {"*", before.document.version} if before.document else set[str]()
     if editor.versions and there.isdisjoint(editor.versions):
         raise EvidenceChangedError

@@ -42,7 +42,7 @@ async def save_evidence(
 ) -> SavedEvidence:
     """Raises NotFoundError, EvidenceChangedError, EvidenceEmptyError or FieldInvalidError."""
     async with sessions() as session, session.begin():
-        opened = await open_task(session, bucket, task_id, editor)
+        opened = await open_task(session, task_id, editor)
         draft = _settle(bucket, opened, draft)
         check_version(opened, draft, bucket)
         await _settle_files(session, bucket, opened, draft)
@@ -60,7 +60,7 @@ async def complete_evidence(
 ) -> SavedEvidence:
     """Raises NotFoundError, EvidenceChangedError or EvidenceEmptyError."""
     async with sessions() as session, session.begin():
-        opened = await open_task(session, bucket, task_id, editor)
+        opened = await open_task(session, task_id, editor)
         change = complete_as_it_is(opened.before)
         places = [(block.id, block.order_index) for block in opened.before.blocks]
         saved, _ = await _write(session, bucket, opened, change, places)

@@ -6,7 +6,7 @@ No text, name or address is in the answer: it is for whoever is asked, and not f
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import Text, Uuid, any_, bindparam, false, func, or_, select, true
+from sqlalchemy import Text, Uuid, bindparam, false, func, or_, select, true
 
 from app.accounts.linked_students import find_linked, why_inactive
 from app.accounts.tombstones import Tombstones, find_erasure
@@ -15,6 +15,7 @@ from app.activity.audit import record_audit
 from app.database import Session, Sessions
 from app.deliveries.read_inbox import DeliveryAnswer, DeliveryFilter, newest_deliveries
 from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
+from app.evidence.provenance import IS_BY_SPARK
 from app.learning.assignments import resolve_assignment
 from app.learning.enrolment import THE_TASK
 from app.models import (
@@ -99,7 +100,20 @@ _NEWEST_COMPLETION = (
     .limit(1)
     .scalar_subquery()
 )
-_BLOCKS = select(func.count()).where(EvidenceBlock.id == any_(SubmissionRevision.block_ids))
+_BLOCKS = (
+    select(func.count())
+    .select_from(EvidenceBlock)
+    .join(EvidenceDocument, EvidenceDocument.id == EvidenceBlock.document_id)
+    .join(
+        QuestTaskCompletion,
+        (QuestTaskCompletion.task_id == EvidenceDocument.task_id)
+        & (QuestTaskCompletion.user_id == EvidenceDocument.user_id),
+    )
+    .where(
+        QuestTaskCompletion.id == SubmissionRevision.completion_id,
+        IS_BY_SPARK,
+    )
+)
 _IS_CONFIDENTIAL = (
     select(
         or_(

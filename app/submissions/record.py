@@ -140,6 +140,9 @@ async def _add(
     """
     before = standing.current
     is_latest = before is None or before.submitted_at <= content.submitted_at
+    was_hidden = False
+    if before is not None and is_latest:
+        was_hidden, standing = await retire(session, before, standing, now=work.now)
     draft = Draft(
         id=work.new_id(),
         completion_id=work.new_id(),
@@ -148,7 +151,7 @@ async def _add(
         blocks=content.blocks(intake.bucket, files, work.new_id) if is_latest else {},
         is_latest=is_latest,
         # What the student hid stays hidden, whatever is handed in instead.
-        is_private=before is not None and is_latest and await retire(session, before, now=work.now),
+        is_private=was_hidden,
         is_raw=intake.keeps_raw_text,
     )
     revision, xp_awarded = await write_revision(session, draft, standing, now=work.now)

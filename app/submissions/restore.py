@@ -76,7 +76,7 @@ async def restore_revision(
         if current.fingerprint == earlier.fingerprint:
             return SubmissionOutcome(await repeat_body(session, standing, current))
         files = (await list_files(session, [earlier.restored_from]))[earlier.restored_from]
-        is_hidden = await retire(session, current, now=now)
+        was_hidden, standing = await retire(session, current, standing, now=now)
         content = _content(earlier, submitted_at=max(now, current.submitted_at))
         draft = Draft(
             id=new_id(),
@@ -85,7 +85,7 @@ async def restore_revision(
             content=content,
             blocks=content.blocks(intake.bucket, files, new_id),
             is_latest=True,
-            is_private=is_hidden or earlier.was_hidden,
+            is_private=was_hidden or earlier.was_hidden,
             is_raw=intake.keeps_raw_text,
         )
         revision, _ = await write_revision(session, draft, standing, now=now)

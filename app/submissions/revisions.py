@@ -5,44 +5,30 @@ keep their text and files.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    Row,
-    Select,
-    Uuid,
-    any_,
-    bindparam,
-    delete,
-    func,
-    select,
-    true,
-    update,
-)
+from sqlalchemy import Row, Select, Uuid, bindparam, select, text, true
 
 from app.database import Session, read_as
 from app.evidence.documents import kept_places
+from app.evidence.provenance import BLOCK_KEY_SQL, IS_BY_SPARK_SQL
 from app.evidence.revision_files import FILES_OF
 from app.learning.enrolment import A_TASK, THE_TASK, Task
-from app.models import EvidenceBlock, QuestTaskCompletion, SubmissionRevision
+from app.models import QuestTaskCompletion, SubmissionRevision
 from app.storage.kept_file import KeptFile
 
 
 class Revision(NamedTuple):
-    """`block_ids` are the evidence blocks that show it: the next one replaces exactly these.
-    `files_of` is the revision that its files came with.
-    """
+    """`files_of` is the revision that its files came with."""
 
     id: UUID
     completion_id: UUID
     number: int
     fingerprint: bytes
     submitted_at: datetime
-    block_ids: Sequence[UUID]
     files_of: UUID
 
     def answer(
@@ -79,7 +65,7 @@ class Revision(NamedTuple):
 @dataclass(frozen=True)
 class Standing:
     """Where a student stands with a task: the current revision, and the places in the evidence
-    document that other blocks hold.
+    document that blocks hold.
     """
 
     user_id: UUID
@@ -98,7 +84,6 @@ def _standing(the_task: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
             SubmissionRevision.revision.label("number"),
             SubmissionRevision.fingerprint,
             SubmissionRevision.submitted_at,
-            SubmissionRevision.block_ids,
             FILES_OF.label("files_of"),
         )
         .join(QuestTaskCompletion, QuestTaskCompletion.id == SubmissionRevision.completion_id)
@@ -109,45 +94,45 @@ def _standing(the_task: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
         )
         .lateral("current")
     )
-    places = kept_places(bindparam("user_id"), task.c.task_id, current.c.block_ids)
+    places = kept_places(bindparam("user_id"), task.c.task_id)
     return select(places.label("kept_places"), task, current).select_from(
         task.outerjoin(current, true())
     )
 
 
 _STANDING, _STANDING_WITH = _standing(THE_TASK), _standing(A_TASK)
-# The revision's blocks that are still shown, changed or not: fewer than it wrote means that the
-# student hid something.
-_SAYS = func.coalesce(
-    func.nullif(func.jsonb_extract_path_text(EvidenceBlock.content, "text"), ""),
-    func.jsonb_extract_path_text(EvidenceBlock.content, "url"),
-)
-_SHOWN = (
-    select(func.count())
-    .where(
-        EvidenceBlock.id == any_(SubmissionRevision.written_ids),
-        _SAYS.is_not(None),
-        ~EvidenceBlock.is_private,
+# Of what the revision wrote, less is shown than it wrote if the student hid something; what they
+# changed is shown.
+_RETIRE = text(
+    f"""
+    with block as (
+      select evidence_document_blocks.id, evidence_document_blocks.order_index,
+        {IS_BY_SPARK_SQL} as is_by_spark,
+        evidence_document_blocks.id = any (submission_revisions.written_ids) as is_written,
+        coalesce(nullif(content ->> 'text', ''), {BLOCK_KEY_SQL}, content ->> 'url') is not null
+          and not is_private as is_shown
+      from spark.submission_revisions
+      join quest_task_completions completion on completion.id = submission_revisions.completion_id
+      join user_task_evidence_documents document
+        on document.user_id = completion.user_id and document.task_id = completion.task_id
+      join evidence_document_blocks on evidence_document_blocks.document_id = document.id
+      where submission_revisions.id = :of_revision
+    ), removed as (
+      delete from evidence_document_blocks where id in (select id from block where is_by_spark)
+    ), replaced as (
+      update spark.submission_revisions
+      set replaced_at = :at, was_hidden = cardinality(written_ids)
+        > (select count(*) from block where is_shown and (is_written or is_by_spark))
+      where id = :of_revision
+      returning was_hidden
     )
-    .correlate(SubmissionRevision)
-    .scalar_subquery()
+    select was_hidden, array(select order_index from block where not is_by_spark) as kept_places
+    from replaced
+    """  # noqa: S608 - our own words
+).bindparams(
+    bindparam("of_revision", type_=Uuid),
+    bindparam("at", type_=SubmissionRevision.replaced_at.type),
 )
-_REPLACED = (
-    update(SubmissionRevision)
-    .where(SubmissionRevision.id == bindparam("of_revision"))
-    .values(
-        replaced_at=bindparam("at"),
-        was_hidden=func.cardinality(SubmissionRevision.written_ids) > _SHOWN,
-    )
-    .returning(SubmissionRevision.was_hidden)
-    .cte("replaced")
-)
-_REMOVED = (
-    delete(EvidenceBlock)
-    .where(EvidenceBlock.id == any_(bindparam("shown", type_=ARRAY(Uuid))))
-    .cte("removed")
-)
-_RETIRE = select(_REPLACED.c.was_hidden).add_cte(_REMOVED)
 
 
 async def find_standing(
@@ -176,10 +161,12 @@ def _read_standing(
     return Standing(user_id, user_quest_id, read_as(Task, row), current, row.kept_places or ())
 
 
-async def retire(session: Session, revision: Revision, *, now: datetime) -> bool:
-    """Another is shown from now on. Whether the student had hidden or removed a part of it."""
-    retired = await session.execute(
-        _RETIRE,
-        {"of_revision": revision.id, "at": now, "shown": list(revision.block_ids)},
-    )
-    return bool(retired.scalar_one())
+async def retire(
+    session: Session, current: Revision, standing: Standing, *, now: datetime
+) -> tuple[bool, Standing]:
+    """Another is shown from now on: Spark's blocks are gone. Whether the student had hidden or
+    removed a part of it, and where they stand then.
+    """
+    retired = await session.execute(_RETIRE, {"of_revision": current.id, "at": now})
+    was_hidden, kept_places = retired.one()
+    return was_hidden, replace(standing, kept_places=kept_places)

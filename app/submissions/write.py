@@ -155,7 +155,6 @@ async def write_revision(
         number=number,
         fingerprint=content.fingerprint,
         submitted_at=content.submitted_at,
-        block_ids=list(draft.blocks),
         files_of=content.restored_from or draft.id,
     )
     return revision, xp_awarded

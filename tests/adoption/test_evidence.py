@@ -1,9 +1,10 @@
-"""Evidence that the main app's own editor writes as well (ADOPTION 2.2, 2.3)."""
+"""Evidence that the main app's own editor writes as well."""
 
 # ruff: noqa: S608 - no value comes from outside
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 from sqlalchemy import text as sql
@@ -12,7 +13,7 @@ from app.settings import Settings
 from tests.support.people import ANN, ANNS_DOCUMENT, ANNS_TASK, PAT, Beside, run_beside
 from tests.support.evidence import Desk, as_read, body_of, text, texts
 from tests.support.problems import assert_problem
-from tests.support.stored import eventually
+from tests.support.stored import eventually, somebody_waits
 
 PARENTS = f"""
 insert into evidence_document_blocks
@@ -87,7 +88,7 @@ async def test_18_a_block_that_is_just_being_added_is_waited_for(
     async with beside.sessions() as session, session.begin():
         await session.execute(sql(PARENTS))
         saving = asyncio.create_task(desk.save(text("mine"), version=version))
-        await eventually(beside.somebody_waits)
+        await eventually(partial(somebody_waits, beside.sessions))
     assert_problem(await saving, 409, "evidence_changed")
     assert texts(await desk.read())[-1] == "From a parent."
 

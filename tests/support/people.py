@@ -42,15 +42,6 @@ class Beside:
             result = await session.execute(text(statement), values)
             return list(result.all()) if result.returns_rows else []
 
-    async def somebody_waits(self) -> bool:
-        """For a lock, in this database."""
-        return bool(
-            await self.run(
-                "select 1 from pg_locks join pg_stat_activity using (pid)"
-                " where not granted and datname = current_database()"
-            )
-        )
-
 
 @asynccontextmanager
 async def run_beside(settings: Settings, **changes: Any) -> AsyncIterator[Beside]:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import Row, func, or_, select, text, update
 
 from app.database import Sessions
 from app.models import (
@@ -39,6 +39,16 @@ async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
         while not await condition():  # noqa: ASYNC110 - it happens elsewhere and sets no event
             await asyncio.sleep(0.05)
+
+
+async def somebody_waits(sessions: Sessions) -> bool:
+    """For a lock, in this database."""
+    waiting = (
+        "select 1 from pg_locks join pg_stat_activity using (pid)"
+        " where not granted and datname = current_database()"
+    )
+    async with sessions() as session, session.begin():
+        return (await session.execute(text(waiting))).first() is not None
 
 
 async def audited(sessions: Sessions, user_id: str) -> list[tuple[str, str, dict[str, Any]]]:

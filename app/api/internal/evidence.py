@@ -53,9 +53,7 @@ async def read_evidence(
     task_id: UUID, opened: Opened, caller: Reader, response: Response, user_id: StudentId = None
 ) -> EvidenceAnswer:
     student = student_of(caller, user_id)
-    evidence = await get_evidence(
-        opened.sessions, opened.bucket, task_id, user_id=student, caller=caller.name
-    )
+    evidence = await get_evidence(opened.sessions, task_id, user_id=student, caller=caller.name)
     return await _answer(opened, evidence, response)
 
 
@@ -74,9 +72,7 @@ async def read_document(
     user_id: StudentId = None,
 ) -> EvidenceAnswer:
     student = student_of(caller, user_id)
-    evidence = await get_document(
-        opened.sessions, opened.bucket, document_id, user_id=student, caller=caller.name
-    )
+    evidence = await get_document(opened.sessions, document_id, user_id=student, caller=caller.name)
     return await _answer(opened, evidence, response)
 
 
