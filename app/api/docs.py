@@ -75,7 +75,7 @@ Parameters that are not listed are refused: a misspelt filter would give everyth
 **Events** tell what changed, so that no table has to be polled: keep the last `next_cursor`, and
 send it as `after`. They come in order and at least once, so remember the ids you have handled.
 
-**Files** are signed links for five minutes. Ask again rather than keep them.
+**Files** are signed links for three to five minutes. Ask again rather than keep them.
 
 **Failures** are `application/problem+json` (RFC 9457): decide by `code`, show `error`, read `hint`,
 wait `retry_after` seconds before a retry, and name `request_id` when you ask us. New codes and new

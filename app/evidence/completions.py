@@ -114,14 +114,19 @@ async def get_completion(
         await record_audit(session, caller, "sensitive_read", **ids)
         blocks = await session.execute(_BLOCKS, {"document_id": facts["document_id"]})
         files = await _files(session, facts)
-    links = Links(bucket, facts["user_id"])
+    links = Links(bucket, facts["user_id"], now)
     return CompletionAnswer(
         **completion_facts(facts),
         blocks=[
-            EditorBlock.model_validate({**block, "content": await links.show(block["content"])})
+            EditorBlock.model_validate(
+                {
+                    **block,
+                    "content": await links.show(block["content"], block["uploaded_by_user_id"]),
+                }
+            )
             for block in blocks.mappings()
         ],
-        files=[await link_file(bucket, file, now) for file in files],
+        files=[link_file(bucket, file, now) for file in files],
     )
 
 

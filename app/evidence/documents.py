@@ -55,7 +55,12 @@ def file_block(bucket: Bucket, file: KeptFile) -> NewBlock:
 
 def file_members(bucket: Bucket, file: KeptFile) -> dict[str, Any]:
     """What the content of every block with a file has."""
-    facts = (bucket.pointer(file.object_key), file.filename, file.size_bytes, file.content_type)
+    facts = (
+        bucket.pointers.write(bucket.pointers.place(file.object_key)),
+        file.filename,
+        file.size_bytes,
+        file.content_type,
+    )
     return dict(zip(FILE_MEMBERS, facts, strict=True))
 
 

@@ -66,7 +66,7 @@ class EditorBlock(BaseModel):
         description=(
             "text: `text`; image: `url, alt, caption, filename`; video: `url, title, platform`;"
             " link: `url, title, description`; document: `url, title, filename`; every file also"
-            " `file_size, content_type`. The `url` of a file is a signed link for 5 minutes."
+            " `file_size, content_type`. The `url` of a file is a signed link for 3 to 5 minutes."
         ),
         examples=[{"text": "Rain fell on four of seven days."}],
     )

@@ -1,17 +1,19 @@
 """Files that a block's content names: pointers in the database, signed links for readers
 (DESIGN R19).
 
-A pointer may stand in any `url` of the content, however deep. It is signed only if it lies under
-the student's own prefix, so that no block opens somebody else's file.
+A pointer may stand in any `url` of the content, however deep. It is signed only if the file is the
+student's or of whoever added the block, so that no block opens somebody else's.
 """
 
 import asyncio
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from app.storage.bucket import Bucket
+from app.storage.pointers import Place
 
 
 def json_objects(content: Any) -> Iterator[dict[str, Any]]:
@@ -26,38 +28,53 @@ def json_objects(content: Any) -> Iterator[dict[str, Any]]:
             waiting += value
 
 
+def named_files(bucket: Bucket, contents: Iterable[Any]) -> set[Place]:
+    """All files that these contents name and that are ours to read."""
+    pointers = bucket.pointers
+    return {
+        place
+        for content in contents
+        for part in json_objects(content)
+        for member in pointers.members
+        if (place := pointers.find(part.get(member)))
+    }
+
+
 def object_keys(bucket: Bucket, contents: Iterable[Any]) -> set[str]:
-    """The keys of all files that these contents name."""
-    urls = (part.get("url") for content in contents for part in json_objects(content))
-    return {key for url in urls if isinstance(url, str) and (key := bucket.object_key(url))}
+    """The keys of those in our own bucket."""
+    own = bucket.pointers.place
+    return {place.key for place in named_files(bucket, contents) if place == own(place.key)}
 
 
 class Links:
     """Signed links to the files of one student, each signed once: that takes a while."""
 
-    def __init__(self, bucket: Bucket, user_id: UUID) -> None:
+    def __init__(self, bucket: Bucket, user_id: UUID, now: datetime) -> None:
         self._bucket = bucket
-        self._prefix = f"{user_id}/"
-        self._signed: dict[tuple[str, ...], str] = {}
+        self._student = str(user_id)
+        self._now = now
+        self._signed: dict[tuple[Place, str, str], str] = {}
 
-    async def show(self, content: dict[str, Any]) -> dict[str, Any]:
-        """The content with links instead of pointers."""
+    async def show(self, content: dict[str, Any], uploader: UUID | None) -> dict[str, Any]:
+        """The content of a block that `uploader` added, with links instead of pointers."""
+        pointers = self._bucket.pointers
         shown = deepcopy(content)
         for part in json_objects(shown):
-            object_key = self._bucket.object_key(str(part.get("url", "")))
-            if object_key and object_key.startswith(self._prefix):
-                part["url"] = await self._sign(
-                    object_key,
-                    str(part.get("content_type", "application/octet-stream")),
-                    str(part.get("filename", "file")),
-                )
+            for member in pointers.members:
+                place = pointers.find(part.get(member))
+                if place and pointers.is_of(place.key, self._student, str(uploader)):
+                    part[member] = await self._sign(
+                        place,
+                        str(part.get("content_type", "application/octet-stream")),
+                        str(part.get("filename", "file")),
+                    )
         return shown
 
-    async def _sign(self, object_key: str, content_type: str, filename: str) -> str:
-        facts = (object_key, content_type, filename)
+    async def _sign(self, place: Place, content_type: str, filename: str) -> str:
+        facts = (place, content_type, filename)
         if facts not in self._signed:
-            self._signed[facts] = await self._bucket.link(
-                object_key, content_type=content_type, filename=filename
+            self._signed[facts], _ = self._bucket.links.sign(
+                place, self._now, content_type=content_type, filename=filename
             )
-            await asyncio.sleep(0)  # a millisecond each, and nothing in it lets others run
+            await asyncio.sleep(0)  # nothing in it lets others run
         return self._signed[facts]

@@ -157,7 +157,7 @@ class BlockDraft(BaseModel):
             return
         if not stored or self.type != stored.block_type:
             raise fault
-        if not _is_as_read(self._sent, stored.content, bucket):
+        if not is_as_read(self._sent, stored.content, bucket):
             raise fault
         self.content, self._is_stored = stored.content, True
 
@@ -227,8 +227,10 @@ def _clean(value: Any) -> Any:
 
 
 def _check_urls(content: dict[str, Any], bucket: Bucket, *, name: str) -> None:
-    """Each `url` becomes what is kept of it, or goes."""
+    """Each `url` becomes what is kept of it, or goes; of other members, pointers behind links."""
     for part in json_objects(content):
+        for member in part.keys() & bucket.pointers.members - {"url"}:
+            part[member] = _pointer(part[member], bucket)
         url = part.pop("url", None) or ""
         try:
             if url and not url.startswith("blob:"):
@@ -237,36 +239,39 @@ def _check_urls(content: dict[str, Any], bucket: Bucket, *, name: str) -> None:
             raise FieldInvalidError(name=name, hint=URL_HINT) from None
 
 
-def _is_as_read(sent: Any, stored: Any, bucket: Bucket) -> bool:
+def is_as_read(sent: Any, stored: Any, bucket: Bucket) -> bool:
     """The same, but for links in place of pointers."""
     if isinstance(sent, dict) and isinstance(stored, dict):
         return sent.keys() == stored.keys() and all(
-            _is_as_read(value, stored[name], bucket)
-            or (name == "url" and _pointer(value, bucket) == _pointer(stored[name], bucket))
+            is_as_read(value, stored[name], bucket)
+            or (
+                name in bucket.pointers.members
+                and _pointer(value, bucket) == _pointer(stored[name], bucket)
+            )
             for name, value in sent.items()
         )
     if isinstance(sent, list) and isinstance(stored, list):
         pairs = zip(sent, stored, strict=False)
-        return len(sent) == len(stored) and all(_is_as_read(*pair, bucket) for pair in pairs)
+        return len(sent) == len(stored) and all(is_as_read(*pair, bucket) for pair in pairs)
     return bool(sent == stored)
 
 
 def _pointer(url: Any, bucket: Bucket) -> Any:
     """Behind a link into our bucket; anything else as it is."""
     with suppress(ValueError):
-        return bucket.reduce(url) if isinstance(url, str) else url
+        return bucket.pointers.reduce(url) if isinstance(url, str) else url
     return url
 
 
 def _checked_url(url: str, bucket: Bucket) -> str:
     """Raises ValueError. Whose file a pointer names is not known here."""
-    if bucket.object_key(url):
+    if bucket.pointers.find(url):
         return url
     address = urlsplit(url)
     is_plain = not any(unicodedata.category(character) == "Cc" for character in url)
     if not is_plain or address.scheme not in ("http", "https") or not address.hostname:
         raise ValueError("no address of the web")
-    return bucket.reduce(url)
+    return bucket.pointers.reduce(url)
 
 
 def _check_size(content: dict[str, Any], max_text_bytes: int, *, name: str) -> None:

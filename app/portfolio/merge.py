@@ -16,7 +16,7 @@ from app.evidence.editor_document import (
     EvidenceDocumentAnswer,
 )
 from app.evidence.read_document import Evidence
-from app.portfolio.draft import BlockDraft, EvidenceDraft
+from app.portfolio.draft import BlockDraft, EvidenceDraft, is_as_read
 from app.portfolio.open_evidence import Editor, OpenEvidence
 from app.storage.bucket import Bucket
 
@@ -71,16 +71,16 @@ def _names_version(draft: EvidenceDraft, editor: Editor) -> bool:
 
 def _takes_a_file(before: Evidence, draft: EvidenceDraft, bucket: Bucket) -> bool:
     """Whether a block that has a file of ours is to have another url."""
-    urls = {block.id: str(block.content.get("url", "")) for block in before.blocks}
-    files = {block_id: url for block_id, url in urls.items() if bucket.object_key(url)}
+    find = bucket.pointers.object_key
+    keys = {block.id: find(block.content.get("url")) for block in before.blocks}
     return any(
-        block.content.get("url", files[block.id]) != files[block.id]
+        find(block.content["url"]) != keys[block.id]
         for block in draft.blocks
-        if block.id in files
+        if block.id and keys[block.id] and "url" in block.content
     )
 
 
-def merge(before: Evidence, draft: EvidenceDraft, editor: Editor) -> DocumentChange:
+def merge(before: Evidence, draft: EvidenceDraft, editor: Editor, bucket: Bucket) -> DocumentChange:
     """The version was checked."""
     known = {block.id: block for block in before.blocks}
     seen = _names_version(draft, editor)
@@ -104,7 +104,9 @@ def merge(before: Evidence, draft: EvidenceDraft, editor: Editor) -> DocumentCha
         by_spark=[
             block.id
             for block in before.blocks
-            if (row := after.get(str(block.id))) and is_by_spark(block) and _is_same(block, row)
+            if (row := after.get(str(block.id)))
+            and is_by_spark(block)
+            and _is_same(block, row, bucket)
         ],
     )
 
@@ -135,8 +137,9 @@ def is_by_spark(block: EvidenceBlockAnswer) -> bool:
     return block.provenance.written_by == "spark"
 
 
-def _is_same(block: EvidenceBlockAnswer, row: dict[str, Any]) -> bool:
-    return (block.block_type, block.content) == (row["block_type"], row["content"])
+def _is_same(block: EvidenceBlockAnswer, row: dict[str, Any], bucket: Bucket) -> bool:
+    is_same = is_as_read(row["content"], block.content, bucket)
+    return is_same and row["block_type"] == block.block_type
 
 
 def _kept_row(

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from app.database import Session, Sessions, retried
 from app.errors import EvidenceEmptyError, FieldInvalidError
 from app.evidence.documents import file_members
-from app.evidence.links import json_objects, object_keys
+from app.evidence.links import json_objects, named_files, object_keys
 from app.files.uploads import find_files, remove_released
 from app.models import User
 from app.portfolio.complete_task import complete_task
@@ -47,7 +47,7 @@ async def save_evidence(
         check_version(opened, draft, bucket)
         await _settle_files(session, bucket, opened, draft)
         await _check_uploaders(session, opened, draft.blocks)
-        change = merge(opened.before, draft, editor)
+        change = merge(opened.before, draft, editor, bucket)
         places = [(UUID(row["id"]), row["order_index"]) for row in change.rows]
         saved, released = await _write(session, bucket, opened, change, places)
     await remove_released(sessions, bucket, released)
@@ -113,25 +113,27 @@ async def _settle_files(
     Raises FieldInvalidError for a file that is not this student's, or not this document's, unless
     a link to it is stored.
     """
-    named = object_keys(bucket, (block.content for block in draft.blocks))
-    if not named:
+    pointers = bucket.pointers
+    contents = [block.content for block in draft.blocks]
+    if not named_files(bucket, contents):
         return
     before = opened.before
     known = await find_files(
         session,
-        named,
+        object_keys(bucket, contents),
         user_id=opened.editor.user_id,
         document_id=before.document.id if before.document else None,
     )
     stored = {block.id: block for block in before.blocks}
-    allowed = known.keys() | object_keys(bucket, (block.content for block in before.blocks))
-    for place, block in enumerate(draft.blocks):
+    allowed = named_files(bucket, (block.content for block in before.blocks))
+    allowed |= {pointers.place(object_key) for object_key in known}
+    for number, block in enumerate(draft.blocks):
+        if not block.is_stored and (named_files(bucket, [block.content]) - allowed):
+            fault = FieldInvalidError(name=f"blocks.{number}.content.url", hint=URL_HINT)
+            block.settle(stored.get(block.id) if block.id else None, bucket, fault)
         for part in () if block.is_stored else json_objects(block.content):
-            object_key = bucket.object_key(str(part.get("url", "")))
-            if object_key and object_key not in allowed:
-                fault = FieldInvalidError(name=f"blocks.{place}.content.url", hint=URL_HINT)
-                block.settle(stored.get(block.id) if block.id else None, bucket, fault)
-            elif object_key in known:
+            object_key = pointers.object_key(part.get("url"))
+            if object_key in known:
                 part.update(file_members(bucket, known[object_key]))
 
 

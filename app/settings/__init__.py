@@ -93,6 +93,12 @@ class Settings(BaseSettings):
     s3_bucket: str = Field(
         "evidence-files", min_length=3, max_length=63, description="The bucket for evidence files."
     )
+    s3_read_buckets: CommaSeparated = Field(
+        (), description="More buckets whose files evidence may show, comma-separated."
+    )
+    supabase_url: str | None = Field(
+        None, description="Beside the main app its SUPABASE_URL: files are named by its addresses."
+    )
     aws_access_key_id: SecretStr | None = Field(None, description="S3 access key.")
     aws_secret_access_key: SecretStr | None = Field(None, description="S3 secret key.")
 
@@ -220,7 +226,9 @@ class Settings(BaseSettings):
     )
     rate_limit_evidence_upload: int = Field(60, ge=1, description="Uploads per student an hour.")
 
-    @field_validator("allowed_origins", "allowed_hosts", "internal_api_keys", mode="before")
+    @field_validator(
+        "allowed_origins", "allowed_hosts", "s3_read_buckets", "internal_api_keys", mode="before"
+    )
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):
@@ -260,7 +268,7 @@ class Settings(BaseSettings):
     def _storage_address(cls, value: str | None) -> str | None:
         return value and storage_address(value)
 
-    @field_validator("frontend_url", "spark_portal_url")
+    @field_validator("frontend_url", "spark_portal_url", "supabase_url")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
         return value and web_address(value)

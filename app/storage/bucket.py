@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
-from urllib.parse import SplitResult, unquote, urlsplit
 
 import structlog
 from aiohttp import ClientError as HttpError
@@ -19,9 +18,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from app.errors import StorageUnavailableError
 from app.settings import Settings
-from app.storage.content_disposition import content_disposition
 from app.storage.part_buffers import PartBody, PartBuffers
+from app.storage.pointers import Pointers
 from app.storage.s3_client import open_client
+from app.storage.sign_link import LinkSigner
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 CALL_SECONDS = 30
 PING_SECONDS = 3
-LINK_SECONDS = 300
 
 T = TypeVar("T")
 
@@ -43,10 +42,12 @@ class UploadGoneError(StorageUnavailableError):
 class Bucket:
     """An open connection pool to one bucket; one per process, from `open_bucket`."""
 
-    def __init__(self, client: "S3Client", linker: "S3Client", *, name: str) -> None:
+    def __init__(self, client: "S3Client", settings: Settings) -> None:
+        own, public = client.meta.endpoint_url, settings.s3_public_endpoint_url
         self._client = client
-        self._linker = linker
-        self._name = name
+        self.links = LinkSigner(settings, public or own)
+        self._name = settings.s3_bucket
+        self.pointers = Pointers(settings, [own, public or own])
         self.buffers = PartBuffers()
 
     async def put(self, object_key: str, body: PartBody, *, content_type: str) -> None:
@@ -154,43 +155,6 @@ class Bucket:
             while chunk := await _within(CALL_SECONDS, body.read(chunk_bytes)):
                 yield chunk
 
-    async def link(self, object_key: str, *, content_type: str, filename: str) -> str:
-        """A signed link for LINK_SECONDS that downloads the object as this file."""
-        return await self._linker.generate_presigned_url(
-            "get_object",
-            Params={
-                "Bucket": self._name,
-                "Key": object_key,
-                "ResponseContentType": content_type,
-                "ResponseContentDisposition": content_disposition(filename),
-            },
-            ExpiresIn=LINK_SECONDS,
-        )
-
-    def pointer(self, object_key: str) -> str:
-        """What the database keeps in `content.url`: `<bucket>/<object key>`."""
-        return f"{self._name}/{object_key}"
-
-    def object_key(self, pointer: str) -> str | None:
-        """The key a pointer names, or None if it is no pointer into this bucket."""
-        prefix = f"{self._name}/"
-        return pointer.removeprefix(prefix) if pointer.startswith(prefix) else None
-
-    def reduce(self, url: str) -> str:
-        """The pointer behind a link into this bucket, signed or not; any other URL as it is.
-
-        Raises ValueError for what is no URL.
-        """
-        link = urlsplit(url)
-        for client in (self._client, self._linker):
-            endpoint = urlsplit(client.meta.endpoint_url)
-            root = endpoint.path.rstrip("/") + "/"
-            pointer = unquote(link.path.removeprefix(root))
-            is_ours = _host(link) == _host(endpoint) and link.path.startswith(root)
-            if is_ours and self.object_key(pointer):
-                return pointer
-        return url
-
     async def ping(self) -> None:
         await _within(PING_SECONDS, self._client.head_bucket(Bucket=self._name))
 
@@ -249,17 +213,8 @@ class Bucket:
 @asynccontextmanager
 async def open_bucket(settings: Settings) -> AsyncIterator[Bucket]:
     """The store of this process. Connects at the first call."""
-    public_url = settings.s3_public_endpoint_url or settings.s3_endpoint_url
-    async with (
-        open_client(settings, settings.s3_endpoint_url) as client,
-        open_client(settings, public_url) as linker,
-    ):
-        yield Bucket(client, linker, name=settings.s3_bucket)
-
-
-def _host(url: SplitResult) -> tuple[str | None, int | None]:
-    """Raises ValueError for a port that is none."""
-    return url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
+    async with open_client(settings) as client:
+        yield Bucket(client, settings)
 
 
 async def _within(seconds: float, call: Awaitable[T]) -> T:

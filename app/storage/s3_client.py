@@ -16,12 +16,12 @@ _SESSION = aioboto3.Session()  # it keeps what a client takes long to load: 0.3 
 
 
 @asynccontextmanager
-async def open_client(settings: Settings, endpoint_url: str | None) -> "AsyncIterator[S3Client]":
+async def open_client(settings: Settings) -> "AsyncIterator[S3Client]":
     """Connects at the first call."""
     key, secret = settings.aws_access_key_id, settings.aws_secret_access_key
     async with _SESSION.client(
         "s3",
-        endpoint_url=endpoint_url,
+        endpoint_url=settings.s3_endpoint_url,
         region_name=settings.s3_region,
         aws_access_key_id=key.get_secret_value() if key else None,
         aws_secret_access_key=secret.get_secret_value() if secret else None,

@@ -76,9 +76,7 @@ async def get_submission(
     revisions = [
         RevisionAnswer(
             **row,
-            files=[
-                await link_file(bucket, file, now) for file in files[row["restored_from"] or row_id]
-            ],
+            files=[link_file(bucket, file, now) for file in files[row["restored_from"] or row_id]],
         )
         for row_id, row in rows.items()
     ]

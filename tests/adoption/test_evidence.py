@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text as sql
 
 from app.settings import Settings
-from tests.support.people import ANN, ANNS_DOCUMENT, ANNS_TASK, PAT, Beside, run_beside
 from tests.support.evidence import Desk, as_read, body_of, text, texts
+from tests.support.people import ANN, ANNS_DOCUMENT, ANNS_TASK, PAT, Beside, run_beside
 from tests.support.problems import assert_problem
 from tests.support.stored import eventually, somebody_waits
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -153,20 +154,42 @@ async def test_a_link_downloads_under_the_given_name_and_type(
     bucket: Bucket, browser: httpx.AsyncClient, key: str
 ) -> None:
     await store(bucket, key, arrive([b"calm\n"]))
-    link = await bucket.link(key, content_type="text/plain", filename='Übung "1".txt')
+    link, _ = link_to(bucket, key, datetime.now(tz=UTC), filename='Übung "1".txt')
     answer = await browser.get(link)
     assert (answer.status_code, answer.content) == (200, b"calm\n")
     assert answer.headers["content-type"] == "text/plain"
     assert answer.headers["content-disposition"] == (
         "attachment; filename=\"Ubung _1_.txt\"; filename*=UTF-8''%C3%9Cbung%20%221%22.txt"
     )
+    assert answer.headers["cache-control"] == "private, max-age=300"
+
+
+def link_to(
+    bucket: Bucket, key: str, now: datetime, *, filename: str = "a.txt"
+) -> tuple[str, datetime]:
+    place = bucket.pointers.place(key)
+    return bucket.links.sign(place, now, content_type="text/plain", filename=filename)
+
+
+async def test_a_link_is_the_same_for_two_minutes_and_lives_for_three_more(
+    settings: Settings, bucket: Bucket, key: str
+) -> None:
+    """Of another process, too: whoever has the file need not load it again."""
+    begin = datetime(2026, 11, 30, 12, 2, tzinfo=UTC)
+    first, until = link_to(bucket, key, begin)
+    async with open_bucket(settings) as another:
+        assert link_to(another, key, begin + timedelta(seconds=119.9)) == (first, until)
+    assert until == begin + timedelta(minutes=5)
+    later, _ = link_to(bucket, key, begin + timedelta(seconds=120))
+    assert later != first
+    assert link_to(bucket, key, begin, filename="b.txt")[0] != first
 
 
 async def test_a_link_is_good_for_one_object(
     bucket: Bucket, browser: httpx.AsyncClient, key: str
 ) -> None:
     await store(bucket, key, arrive([b"calm\n"]))
-    link = await bucket.link(key, content_type="text/plain", filename="a.txt")
+    link, _ = link_to(bucket, key, datetime.now(tz=UTC))
     answer = await browser.get(link.replace(key, f"{key[:-4]}.txt"))
     assert answer.status_code == 403
 

@@ -165,20 +165,20 @@ async def count_everything(sessions: Sessions) -> dict[str, int]:
 
 
 async def object_keys(settings: Settings, user_id: str) -> list[str]:
-    async with _s3(settings) as s3:
+    async with open_s3(settings) as s3:
         listed = await s3.list_objects_v2(Bucket=settings.s3_bucket, Prefix=f"{user_id}/")
     return sorted(item["Key"] for item in listed.get("Contents", []))
 
 
 async def unfinished_keys(settings: Settings, user_id: str) -> list[str]:
     """Keys of multipart uploads to the store that were neither completed nor aborted."""
-    async with _s3(settings) as s3:
+    async with open_s3(settings) as s3:
         listed = await s3.list_multipart_uploads(Bucket=settings.s3_bucket, Prefix=f"{user_id}/")
     return sorted(item["Key"] for item in listed.get("Uploads", []))
 
 
 async def read_object(settings: Settings, object_key: str) -> bytes:
-    async with _s3(settings) as s3:
+    async with open_s3(settings) as s3:
         found = await s3.get_object(Bucket=settings.s3_bucket, Key=object_key)
         return await found["Body"].read()
 
@@ -192,7 +192,7 @@ async def assert_only_committed(settings: Settings, sessions: Sessions, user_id:
 
 
 @asynccontextmanager
-async def _s3(settings: Settings) -> "AsyncIterator[S3Client]":
+async def open_s3(settings: Settings) -> "AsyncIterator[S3Client]":
     key, secret = settings.aws_access_key_id, settings.aws_secret_access_key
     assert key
     assert secret

@@ -1,12 +1,13 @@
 """A student's evidence, read and saved: by the main app with a service key, or by the student."""
 
 from contextlib import nullcontext
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.dependencies import Opened, Resources, hold_body, paced_body, require_json
+from app.api.dependencies import Now, Opened, Resources, hold_body, paced_body, require_json
 from app.api.described import json_body
 from app.api.internal.evidence_editor import (
     PREFIX,
@@ -44,17 +45,22 @@ router = APIRouter(prefix=PREFIX, tags=["evidence"])
     name="getEvidence",
     summary="Read a task's evidence",
     description=(
-        "Files have signed links for 5 minutes. A task without evidence has no document. Who is not"
-        " the student is kept in the audit log."
+        "Files have signed links for 3 to 5 minutes. A task without evidence has no document."
+        " Who is not the student is kept in the audit log."
     ),
     responses=TAGGED | problems(*EVIDENCE_PROBLEMS),
 )
 async def read_evidence(
-    task_id: UUID, opened: Opened, caller: Reader, response: Response, user_id: StudentId = None
+    task_id: UUID,
+    opened: Opened,
+    now: Now,
+    caller: Reader,
+    response: Response,
+    user_id: StudentId = None,
 ) -> EvidenceAnswer:
     student = student_of(caller, user_id)
     evidence = await get_evidence(opened.sessions, task_id, user_id=student, caller=caller.name)
-    return await _answer(opened, evidence, response)
+    return await _answer(opened, evidence, response, now)
 
 
 @router.get(
@@ -67,13 +73,14 @@ async def read_evidence(
 async def read_document(
     document_id: UUID,
     opened: Opened,
+    now: Now,
     caller: Reader,
     response: Response,
     user_id: StudentId = None,
 ) -> EvidenceAnswer:
     student = student_of(caller, user_id)
     evidence = await get_document(opened.sessions, document_id, user_id=student, caller=caller.name)
-    return await _answer(opened, evidence, response)
+    return await _answer(opened, evidence, response, now)
 
 
 SAVE: dict[str, Any] = {
@@ -123,13 +130,17 @@ async def complete(
     return _saved("Task completed", saved, response)
 
 
-async def _answer(opened: Resources, evidence: Evidence, response: Response) -> EvidenceAnswer:
+async def _answer(
+    opened: Resources, evidence: Evidence, response: Response, now: datetime
+) -> EvidenceAnswer:
     document = evidence.document
     if document is None:
         return EvidenceAnswer(success=True, version=None, document=None, blocks=[])
-    links = Links(opened.bucket, document.user_id)
+    links = Links(opened.bucket, document.user_id, now)
     blocks = [
-        block.model_copy(update={"content": await links.show(block.content)})
+        block.model_copy(
+            update={"content": await links.show(block.content, block.uploaded_by_user_id)}
+        )
         for block in evidence.blocks
     ]
     tag(response, document.version)

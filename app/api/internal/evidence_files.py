@@ -52,7 +52,7 @@ async def upload(
     destination = Destination(opened.sessions, opened.bucket, editor.user_id, lease, families)
     form = _form(request, opened, editor.user_id)
     content, written = await attach_file(destination, form, block_id, editor)
-    file = await Links(opened.bucket, editor.user_id).show(content)
+    file = await Links(opened.bucket, editor.user_id, editor.now).show(content, None)
     metrics.UPLOAD_BYTES.inc(file["file_size"])
     tag(response, written.version)
     return UploadedAnswer(

@@ -59,7 +59,7 @@ class UploadedAnswer(ContractModel):
     success: Success
     message: Message = Field(examples=["File uploaded"])
     file_url: str = Field(
-        title="File URL", description="A signed link for 5 minutes.", examples=[LINK_EXAMPLE]
+        title="File URL", description="A signed link for 3 to 5 minutes.", examples=[LINK_EXAMPLE]
     )
     filename: str = Field(
         title="File name", description="Its display name.", examples=["rain-gauge.jpg"]

@@ -100,6 +100,11 @@ async def test_a_files_link_downloads_it(desk: Desk, browser: httpx.AsyncClient)
     assert download.headers["content-disposition"].startswith("attachment; filename=")
 
 
+async def test_who_asks_again_is_given_the_same_link(desk: Desk) -> None:
+    links = {(await desk.read())["blocks"][1]["content"]["url"] for _ in range(3)}
+    assert len(links) < 3  # a window may have ended between two of them
+
+
 async def test_no_block_opens_the_file_of_another_student(
     desk: Desk,
     browser: httpx.AsyncClient,
