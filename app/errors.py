@@ -64,8 +64,6 @@ class UnavailableError(ServiceError):
 
 
 # The edge: what any route may answer.
-
-
 class RequestInvalidError(BadRequestError):
     code, title, error = "request_invalid", "Invalid request", "Invalid request"
 
@@ -149,8 +147,6 @@ class OverloadedError(UnavailableError):
 
 
 # Signing in: launch tokens, accounts and one-time codes.
-
-
 class LaunchTokenMissingError(BadRequestError):
     code, title, error = "token_missing", "Launch token missing", "Missing token parameter"
 
@@ -228,8 +224,6 @@ class CodeExpiredError(UnauthorizedError):
 
 
 # Webhooks: signatures, the same message again, courses and rosters.
-
-
 class WebhookNotConfiguredError(UnavailableError):
     code, title = "webhook_not_configured", "Webhook not configured"
     error = "Webhook not configured"
@@ -321,8 +315,6 @@ class RosterFailedError(ServiceError):
 
 
 # Submissions: forms, files, and whose homework it is.
-
-
 class SubmissionFailedError(ServiceError):
     error = "Failed to process submission"
 
@@ -433,8 +425,6 @@ class NotReplayableError(BadRequestError):
 
 
 # Evidence that is edited, and students who are erased.
-
-
 class EvidenceEmptyError(BadRequestError):
     code, title, error = "evidence_empty", "No evidence", "No evidence to complete the task with"
     hint = "Save at least one block first."
@@ -455,6 +445,13 @@ class EvidenceFileTooLargeError(FileTooLargeError):
 class NotAStudentError(ForbiddenError):
     status, code, title, error = 409, "not_a_student", "Not a student", "Not a student"
     hint = "Only accounts with the role `student` are erased here. Nothing was changed."
+
+
+class ReferencedElsewhereError(ForbiddenError):
+    """`references` are the tables, each with the count of rows."""
+
+    status, code, title = 409, "referenced_elsewhere", "Referenced elsewhere"
+    error = "Rows of other tables name the student"
 
 
 # What routes may answer; within one status the contract names them in this order.

@@ -40,7 +40,7 @@ from app.fields import UUID_EXAMPLE, ProblemCode
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
-EXTENSIONS = ("file_size", "max_size", "received")  # members that some problems have
+EXTENSIONS = ("file_size", "max_size", "received", "references")  # members that some problems have
 
 # What the edge answers on any route, and the router on any path.
 EVERYWHERE: tuple[type[ServiceError], ...] = (
@@ -87,6 +87,13 @@ class ReceivedText(BaseModel):
 
     bytes: int = Field(description="Its length.", examples=[187])
     sha256: str = Field(description="Its SHA-256, in hexadecimal.", examples=["0" * 64])
+
+
+class Reference(BaseModel):
+    """Rows that name a student, and would not go with them."""
+
+    table: str = Field(description="Where.", examples=["public.feed_share_tokens"])
+    rows: int = Field(description="How many.", examples=[1])
 
 
 class Problem(BaseModel):
@@ -136,6 +143,9 @@ class Problem(BaseModel):
             "Of a signature that does not fit: the body as it arrived (multipart: the metadata"
             " field's value)."
         ),
+    )
+    references: list[Reference] | None = Field(
+        None, description="What keeps a student from being erased."
     )
     request_id: str = Field(
         description="Name it when you ask us; also in the X-Request-Id header.",

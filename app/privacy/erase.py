@@ -26,6 +26,7 @@ from app.errors import NotAStudentError, NotFoundError
 from app.fields import Id, Moment
 from app.files.uploads import release_all_files
 from app.models import PLATFORM, Erasure, LmsIntegration, User
+from app.privacy.find_references import refuse_if_referenced
 from app.privacy.finish_erasure import go_on, stop_writers
 from app.privacy.forget_texts import forget_texts
 from app.privacy.holdings import HOLDINGS, LINKED_USER, OF_USER
@@ -74,7 +75,8 @@ async def erase_student(
 ) -> ErasureAnswer:
     """Repeatable; the answer to a repetition is the tombstone.
 
-    Raises NotFoundError, NotAStudentError; or StorageUnavailableError, then the sweep goes on.
+    Raises NotFoundError, NotAStudentError or ReferencedElsewhereError; or StorageUnavailableError,
+    then the sweep goes on.
     """
     if isinstance(order.who, str):  # who is in no column may still be in a text
         await forget_texts(sessions, order.who)
@@ -164,9 +166,11 @@ async def _begin_with_account(
         return [await _get_tombstone(session, tombstones, user_id)]
     if not is_student:
         raise NotAStudentError
-    files = await _close(session, user_id)
     written = await session.execute(_BEGUN, {"of_user": user_id})
     begun = written.mappings().one_or_none()
+    if begun is None:
+        await refuse_if_referenced(session, user_id)
+    files = await _close(session, user_id)
     if begun is not None:
         return [ErasureAnswer(**begun)]
     row: dict[str, object] = {

@@ -14,13 +14,21 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, select, tuple_
+from sqlalchemy import Row, TableClause, Text, bindparam, func, select, tuple_
 
 from app.activity.audit import record_audit
 from app.database import Sessions
 from app.errors import NotAStudentError, NotFoundError
 from app.models import Upload, User
-from app.privacy.holdings import HOLDINGS, LINKED_USER, OF_USER, PAGE_ROWS, Holding
+from app.privacy.holdings import (
+    HOLDINGS,
+    LINKED_USER,
+    OF_USER,
+    OPTIONAL,
+    PAGE_ROWS,
+    Holding,
+    find_optional,
+)
 from app.storage.bucket import Bucket
 
 CHUNK_BYTES = 256 * 1024
@@ -66,8 +74,9 @@ async def begin_export(
         if not links[0].is_student:
             raise NotAStudentError
         await record_audit(session, caller, "sensitive_read", user_id=user_id, what="export")
+        optional = await find_optional(session)
     whose = {"of_user": user_id, "of_spark_users": [link.lms_user_id for link in links]}
-    return _Export(sessions, bucket, whose, now).stream()
+    return _Export(sessions, bucket, whose, optional, now).stream()
 
 
 class _Sink:
@@ -99,6 +108,7 @@ class _Export:
     sessions: Sessions
     bucket: Bucket
     whose: dict[str, object]
+    optional: list[tuple[str, TableClause]]
     now: datetime
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
@@ -116,6 +126,8 @@ class _Export:
         yield self._text("README.txt", self._readme())
         for holding in HOLDINGS:
             yield self._text(f"{holding.name}.jsonl", self._lines(holding))
+        for name, rows_of in self.optional:
+            yield self._text(f"{name}.jsonl", self._rows_of(rows_of))
         yield self._text("SHA256SUMS", self._sums())
         async for page in self._files():
             for file in page:
@@ -129,7 +141,9 @@ class _Export:
         return info, content
 
     async def _readme(self) -> AsyncIterator[bytes]:
-        tables = "\n".join(f"{holding.name}.jsonl: {holding.what}" for holding in HOLDINGS)
+        kept = [(holding.name, holding.what) for holding in HOLDINGS]
+        kept += [(name, OPTIONAL[rows_of.name]) for name, rows_of in self.optional]
+        tables = "\n".join(f"{name}.jsonl: {what}" for name, what in kept)
         yield README.format(at=self.now, tables=tables).encode()
 
     async def _lines(self, holding: Holding) -> AsyncIterator[bytes]:
@@ -142,6 +156,12 @@ class _Export:
             yield b"".join(_line(row, holding) for row in rows)
             last = tuple_(*(rows[-1]._mapping[column] for column in key))  # noqa: SLF001
             rows = await self._rows(page.where(tuple_(*key) > last), self.whose)
+
+    async def _rows_of(self, table: TableClause) -> AsyncIterator[bytes]:
+        """Few, and whatever columns they have."""
+        whole = select(func.to_jsonb(table.table_valued()).cast(Text))
+        for (row,) in await self._rows(whole.where(table.c.user_id == OF_USER), self.whose):
+            yield f"{row}\n".encode()
 
     async def _sums(self) -> AsyncIterator[bytes]:
         async for page in self._files():

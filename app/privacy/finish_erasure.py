@@ -13,11 +13,13 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.exc import IntegrityError
 
 from app.activity.hours import forget_hours
 from app.adoption.people import IS_STUDENT
-from app.database import Session, Sessions, retried
+from app.database import Session, Sessions, retried, sqlstate_of
 from app.deliveries.keep_refusal import turn_of
+from app.errors import ReferencedElsewhereError
 from app.files.uploads import remove_files
 from app.models import (
     AuditEntry,
@@ -26,8 +28,10 @@ from app.models import (
     User,
 )
 from app.privacy.forget_texts import forget_texts
-from app.privacy.holdings import HOLDINGS, OF_USER
+from app.privacy.holdings import HOLDINGS, OF_USER, find_optional
 from app.storage.bucket import Bucket
+
+REFERENCED = "23503"  # foreign key violation
 
 _TURN = select(func.pg_advisory_xact_lock(bindparam("turn", type_=BigInteger)))
 _LOCK = select(IS_STUDENT).where(User.id == OF_USER).with_for_update()
@@ -114,9 +118,25 @@ async def _finish(sessions: Sessions, erasure_id: UUID) -> bool:
             await forget_hours(session, order.user_id)
         await session.execute(_TO_NOBODY, whose)
         await session.execute(_OUT_OF_LISTS, whose)
-        removed = order.counts | await _delete_rows(session, order.user_id, order.spark_user_id)
-        await session.execute(_COMPLETE, {"erasure_id": erasure_id, "removed": removed})
+        try:
+            removed = await _delete_rows(session, order.user_id, order.spark_user_id)
+        except IntegrityError as failure:
+            raise _explain(failure) from failure
+        await session.execute(
+            _COMPLETE, {"erasure_id": erasure_id, "removed": order.counts | removed}
+        )
         return True
+
+
+def _explain(failure: IntegrityError) -> Exception:
+    """Of a row further away than those that were looked for before, or that came since."""
+    cause = getattr(failure.orig, "__cause__", None)
+    if sqlstate_of(failure) != REFERENCED:
+        return failure
+    return ReferencedElsewhereError(
+        hint=f"The account is closed. Take the student out of {getattr(cause, 'table_name', None)}:"
+        " then the erasure goes on by itself."
+    )
 
 
 async def _has_files(session: Session, user_id: UUID | None) -> bool:
@@ -130,6 +150,10 @@ async def _delete_rows(
     """The count of deleted rows of each table that had any."""
     whose = {"of_user": user_id, "of_spark_users": [spark_user_id]}
     removed: dict[str, int] = {}
+    if user_id is not None:
+        for name, table in await find_optional(session):
+            deleted = await session.execute(delete(table).where(table.c.user_id == OF_USER), whose)
+            removed[name] = deleted.rowcount
     for holding in HOLDINGS:
         if holding.is_deleted:
             deleted = await session.execute(delete(holding.table).where(holding.of), whose)

@@ -8,10 +8,24 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Text, Uuid, any_, bindparam, or_, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    TableClause,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    column,
+    or_,
+    select,
+    table,
+    text,
+)
 from sqlalchemy.dialects.postgresql import array
 
 from app.adoption.people import IS_STUDENT, NEWEST_LINK_FIRST
+from app.database import Session
 from app.models import (
     PLATFORM,
     ActivityEvent,
@@ -160,6 +174,26 @@ HOLDINGS = (
     _owned(LmsIntegration, "the link to Spark"),
     Holding(User, "the account", User.id == OF_USER),
 )
+
+# Of the main app alone, by `user_id`, where they are there: a trigger of its own writes the first.
+OPTIONAL = {
+    "diplomas": "the page that shows what was finished; its address has the name",
+    "user_skill_details": "skills, one by one",
+}
+_IS_THERE = text(
+    "select name from unnest(:names) as optional (name)"
+    " where to_regclass('public.' || name) is not null"
+).bindparams(bindparam("names", type_=ARRAY(Text)))
+
+
+async def find_optional(session: Session) -> list[tuple[str, TableClause]]:
+    """Those of OPTIONAL that this database has, by the names of holdings."""
+    found = await session.execute(_IS_THERE, {"names": list(OPTIONAL)})
+    return [
+        (f"public.{name}", table(name, column("user_id", Uuid), schema="public"))
+        for name in found.scalars()
+    ]
+
 
 NOTHING: Mapping[type[Table], str] = {
     ActivityHour: "counts of events; an erasure takes the student's own out of them",

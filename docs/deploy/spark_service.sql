@@ -26,8 +26,16 @@ grant select, insert, update, delete on
     public.user_skill_xp, public.user_subject_xp, public.user_task_evidence_documents,
     public.evidence_document_blocks, public.user_activity_events
     to spark_service;
--- … two that triggers on these write, with the rights of whoever writes there, …
+-- … two that triggers on these write, with the rights of whoever writes there, of which erasing a
+-- student empties the first, as another that some databases have, …
 grant select, insert, update on public.diplomas, public.user_mastery to spark_service;
+grant delete on public.diplomas to spark_service;
+do $$
+begin
+    if to_regclass('public.user_skill_details') is not null then
+        grant select, delete on public.user_skill_details to spark_service;
+    end if;
+end $$;
 -- … and those that are only read. Before organisations there are none of them.
 do $$
 declare name text;
@@ -58,7 +66,8 @@ begin
     from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
     cross join unnest(case
-        when c.relname in ('diplomas', 'user_mastery') then array['select', 'insert', 'update']
+        when c.relname = 'user_mastery' then array['select', 'insert', 'update']
+        when c.relname = 'user_skill_details' then array['select', 'delete']
         when c.relname in ('organizations', 'quest_sample_tasks', 'quest_template_tasks')
             then array['select']
         else array['select', 'insert', 'update', 'delete'] end) as wanted (privilege)
@@ -67,7 +76,7 @@ begin
             'users', 'lms_integrations', 'quests', 'course_quest_tasks', 'user_quests',
             'user_quest_tasks', 'quest_task_completions', 'user_skill_xp', 'user_subject_xp',
             'user_task_evidence_documents', 'evidence_document_blocks', 'user_activity_events',
-            'diplomas', 'user_mastery', 'organizations', 'quest_sample_tasks',
+            'diplomas', 'user_mastery', 'user_skill_details', 'organizations', 'quest_sample_tasks',
             'quest_template_tasks'))
         and not has_table_privilege('spark_service', c.oid, wanted.privilege);
     if missing is not null then

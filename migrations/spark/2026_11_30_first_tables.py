@@ -96,6 +96,38 @@ language sql volatile security definer set search_path = '' as $$
   returning id
 $$
 """
+# Which rows stop the deletion of a user, and are not among those that are deleted before: of tables
+# that a role of our own may not read, so only their counts. `deleted` have a column `user_id`.
+REFERENCES_TO = """
+create function spark.references_to(of_user uuid, deleted text[])
+returns table (name text, rows bigint)
+language plpgsql stable security definer set search_path = '' as $$
+declare key record;
+begin
+  for key in
+    select k.conrelid::regclass::text as holder, a.attname as member,
+      k.confrelid::regclass::text as target, r.attname as referred
+    from pg_catalog.pg_constraint k
+    join pg_catalog.pg_class c on c.oid = k.conrelid
+    join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
+    join pg_catalog.pg_attribute r on r.attrelid = k.confrelid and r.attnum = k.confkey[1]
+    where k.contype = 'f' and k.confdeltype in ('a', 'r') and cardinality(k.conkey) = 1
+      and k.conparentid = 0 and c.relnamespace <> 'spark'::regnamespace
+      and k.confrelid::regclass::text = any (deleted || array['public.users', 'auth.users'])
+  loop
+    name := key.holder;
+    execute format(
+      'select count(*) from %s held where held.%I in (select %I from %s where %I = $1)%s',
+      key.holder, key.member, key.referred, key.target,
+      case when key.target = any (deleted) then 'user_id' else 'id' end,
+      case when key.holder = any (deleted) then ' and held.user_id is distinct from $1'
+        when key.holder = 'public.users' then ' and held.id <> $1' else '' end)
+    into rows using of_user;
+    return next;
+  end loop;
+end
+$$
+"""
 REVOKE_FUNCTIONS = "revoke all on all functions in schema spark from public"
 
 
@@ -121,13 +153,15 @@ def upgrade() -> None:
     _uploads()
     op.execute(MAKE_KEY)
     op.execute(REVOKE)
+    op.execute(REFERENCES_TO)
     if op.get_bind().scalar(sa.text(HAS_GOTRUE)):
-        for statement in (FIND_AUTH_USERS, ADD_AUTH_USERS, REVOKE_FUNCTIONS):
+        for statement in (FIND_AUTH_USERS, ADD_AUTH_USERS):
             op.execute(statement)
+    op.execute(REVOKE_FUNCTIONS)
 
 
 def downgrade() -> None:
-    for function in ("add_auth_users", "find_auth_users"):
+    for function in ("add_auth_users", "find_auth_users", "references_to"):
         op.execute(f"drop function if exists spark.{function}")
     for table in reversed(TABLES):
         op.drop_table(table, schema=SPARK)

@@ -30,14 +30,14 @@ ALL, BY_TRIGGER = "select insert update delete", "select insert update"
 PUBLIC = {
     **dict.fromkeys(
         (
-            *("course_quest_tasks", "evidence_document_blocks", "lms_integrations"),
+            *("course_quest_tasks", "diplomas", "evidence_document_blocks", "lms_integrations"),
             *("quest_task_completions", "quests", "user_activity_events", "user_quest_tasks"),
             *("user_quests", "user_skill_xp", "user_subject_xp", "user_task_evidence_documents"),
             "users",
         ),
         ALL,
     ),
-    **dict.fromkeys(("diplomas", "user_mastery"), BY_TRIGGER),
+    "user_mastery": BY_TRIGGER,
     **dict.fromkeys(("organizations", "quest_sample_tasks", "quest_template_tasks"), "select"),
 }
 

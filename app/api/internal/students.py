@@ -12,7 +12,13 @@ from app.api.callers import ADMIN, READ, Caller
 from app.api.dependencies import Now, Opened
 from app.api.problems import problems
 from app.clock import new_id
-from app.errors import INTERNAL_PROBLEMS, NotAStudentError, NotFoundError, StorageUnavailableError
+from app.errors import (
+    INTERNAL_PROBLEMS,
+    NotAStudentError,
+    NotFoundError,
+    ReferencedElsewhereError,
+    StorageUnavailableError,
+)
 from app.fields import ContractModel, SparkId
 from app.privacy.erase import ErasureAnswer, ErasureOrder, erase_student
 from app.privacy.export import begin_export
@@ -106,10 +112,15 @@ async def export(
     description=(
         "All rows and files of all revisions, for good; sessions end at once. Only a tombstone"
         " without personal data is left, and nothing older brings the student back. Repeating it"
-        " answers with the tombstone. After 503 it goes on by itself."
+        " answers with the tombstone. After 503 it goes on by itself. Rows of other tables that"
+        " would keep the student are 409 before anything is changed."
     ),
     responses=problems(
-        NotFoundError, NotAStudentError, StorageUnavailableError, *INTERNAL_PROBLEMS
+        NotFoundError,
+        NotAStudentError,
+        ReferencedElsewhereError,
+        StorageUnavailableError,
+        *INTERNAL_PROBLEMS,
     ),
 )
 async def erase(
