@@ -72,7 +72,9 @@ _COURSES = (
         UserQuest.quest_id,
         Quest.lms_course_id.label("spark_course_id"),
         func.coalesce(UserQuest.is_active, false()).label("is_active"),
-        UserQuest.started_at,
+        func.coalesce(UserQuest.started_at, UserQuest.last_picked_up_at, Quest.created_at).label(
+            "started_at"
+        ),
         UserQuest.completed_at,
     )
     .join(Quest, Quest.id == UserQuest.quest_id)

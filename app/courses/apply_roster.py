@@ -112,7 +112,7 @@ _HOLD = text(
     where r.import_id = :import_id and r.quest_id = :quest_id and r.outcome = 'drop'
       and 100 * (select count(*) from spark.roster_rows d
            where d.import_id = :import_id and d.quest_id = :quest_id and d.outcome = 'drop')
-        > :percent * (select count(*) from user_quests q
+        > :percent * (select count(distinct q.user_id) from user_quests q
                     where q.quest_id = :quest_id and q.is_active)
     """
 ).bindparams(percent=HELD_PERCENT)

@@ -23,6 +23,7 @@ from app.deliveries.payload import Subject
 from app.errors import CourseNotFoundError, ServiceError
 from app.fields import AnswerWarning
 from app.learning.course_enrolment import drop_students, enrol_students
+from app.learning.enrolment import take_turns
 from app.models import PLATFORM, SparkCourse
 
 Accounts = Mapping[str, StudentAccount | Refused]  # by Spark id
@@ -165,6 +166,7 @@ async def change_students(
     }
     joined = [pair for (_, _, leaves), pair in pairs.items() if not leaves]
     left = [pair for (_, _, leaves), pair in pairs.items() if leaves]
+    await take_turns(session, (user_id for user_id, _ in pairs.values()))
     enrolled = await enrol_students(session, joined, now=run.now)
     dropped = await drop_students(session, left, now=run.now, caller=run.caller)
     moved = {move for move, pair in pairs.items() if pair in (dropped if move[2] else enrolled)}

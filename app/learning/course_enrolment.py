@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
-    Select,
+    TIMESTAMP,
     Text,
     Uuid,
     any_,
@@ -18,49 +18,50 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    true,
+    text,
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
 
 from app.activity.audit import record_audit_of_many
 from app.database import Session
+from app.learning.enrolment import turn_of
 from app.learning.organisations import is_own
-from app.learning.task_copies import copies_for
+from app.learning.task_copies import COPY_MISSING, THE_ENROLMENT
 from app.models import PLATFORM, LmsSession, Quest, SparkCourse, UserQuest
 
 Enrolment = tuple[UUID, UUID]  # a user and a quest
 PAIRS_AT_ONCE = 1000  # each copies its course's tasks, so that no statement meets its time limit
 
-_NOW = bindparam("now", type_=UserQuest.completed_at.type)
-
-
-def _enrol(pairs: Select[Any]) -> Select[Any]:
-    """Make or reactivate the enrolments of `pairs` (user_id, quest_id), with their tasks."""
-    pair = pairs.cte("pair")
-    enrolled = (
-        insert(UserQuest)
-        .from_select(
-            ["user_id", "quest_id", "started_at", "last_picked_up_at", "personalization_completed"],
-            # In one order, so that two statements cannot wait for each other.
-            select(pair.c.user_id, pair.c.quest_id, _NOW, _NOW, true()).order_by(
-                pair.c.user_id, pair.c.quest_id
-            ),
-        )
-        .on_conflict_do_update(
-            index_elements=[UserQuest.user_id, UserQuest.quest_id],
-            set_={"is_active": True, "last_picked_up_at": _NOW},
-            where=~UserQuest.is_active,
-        )
-        .returning(UserQuest.id, UserQuest.user_id, UserQuest.quest_id)
-        .cte("enrolled")
-    )
-    return select(enrolled.c.user_id, enrolled.c.quest_id).add_cte(
-        copies_for(enrolled).cte("copied")
-    )
-
-
+_NOW = bindparam("now", type_=TIMESTAMP(timezone=True))
+_USERS = bindparam("user_ids", type_=ARRAY(Uuid))
+_QUESTS = bindparam("quest_ids", type_=ARRAY(Uuid))
+# Made, or active again, with their tasks. The students' turns are taken.
+_ENROL = text(
+    f"""
+    with pair as (
+      select distinct user_id, quest_id
+      from unnest(:user_ids, :quest_ids) as named (user_id, quest_id)),
+    known as (
+      select distinct on (user_id, quest_id) id, user_id, quest_id, is_active
+      from pair join user_quests using (user_id, quest_id)
+      order by user_id, quest_id, {THE_ENROLMENT}),
+    woken as (
+      update user_quests q set is_active = true, last_picked_up_at = :now
+      from known where q.id = known.id and known.is_active is not true
+      returning q.id, q.user_id, q.quest_id),
+    made as (
+      insert into user_quests
+        (user_id, quest_id, started_at, last_picked_up_at, personalization_completed)
+      select user_id, quest_id, :now, :now, true from pair
+      where not exists (
+        select from known k where k.user_id = pair.user_id and k.quest_id = pair.quest_id)
+      returning id, user_id, quest_id),
+    enrolled as (select * from woken union all select * from made),
+    {COPY_MISSING}
+    select user_id, quest_id from enrolled
+    """  # noqa: S608 - of our own pieces
+).bindparams(_USERS, _QUESTS, _NOW)
 _USER = bindparam("user_id", type_=Uuid)
 _COURSES = bindparam("courses", type_=ARRAY(Text))
 # Shared locks, in one order: a sync that goes on at this moment ends first, so that its new tasks
@@ -70,6 +71,7 @@ _CLAIMED = (
         Quest.id,
         Quest.lms_course_id,
         or_(SparkCourse.id.is_(None), is_own(SparkCourse.spark_org_id, _USER)).label("is_own"),
+        turn_of(_USER),  # before the quest is locked: PostgreSQL locks what it is about to return
     )
     .select_from(Quest)
     .outerjoin(SparkCourse, SparkCourse.quest_id == Quest.id)
@@ -82,18 +84,7 @@ _CLAIMED = (
     .order_by(Quest.id)
     .with_for_update(read=True, of=Quest)
 )
-_ENROL_CLAIMED = _enrol(
-    select(
-        _USER.label("user_id"),
-        func.unnest(bindparam("quests", type_=ARRAY(Uuid))).label("quest_id"),
-    )
-)
-_USERS = bindparam("user_ids", type_=ARRAY(Uuid))
-_PAIRS = select(
-    func.unnest(_USERS).label("user_id"),
-    func.unnest(bindparam("quest_ids", type_=ARRAY(Uuid))).label("quest_id"),
-).distinct()
-_ENROL_STUDENTS = _enrol(_PAIRS)
+_PAIRS = select(func.unnest(_USERS), func.unnest(_QUESTS))
 _DROP = (
     update(UserQuest)
     .where(tuple_(UserQuest.user_id, UserQuest.quest_id).in_(_PAIRS), UserQuest.is_active)
@@ -134,9 +125,8 @@ async def enrol_in_courses(
     quests = await find_courses(session, user_id, course_ids)
     if not quests:
         return 0
-    enrolled = await session.execute(
-        _ENROL_CLAIMED, {"user_id": user_id, "quests": list(quests), "now": now}
-    )
+    pairs = _columns([(user_id, quest_id) for quest_id in quests])
+    enrolled = await session.execute(_ENROL, pairs | {"now": now})
     return len(enrolled.all())
 
 
@@ -158,12 +148,12 @@ async def find_courses(
 async def enrol_students(
     session: Session, pairs: Sequence[Enrolment], *, now: datetime
 ) -> set[Enrolment]:
-    """Those that are new or active again."""
+    """Those that are new or active again. The caller has the students' turns."""
     enrolled: set[Enrolment] = set()
     ordered = sorted(pairs)  # as each statement does, so that no two acts wait for each other
     for first in range(0, len(ordered), PAIRS_AT_ONCE):
         part = ordered[first : first + PAIRS_AT_ONCE]
-        found = await session.execute(_ENROL_STUDENTS, _columns(part) | {"now": now})
+        found = await session.execute(_ENROL, _columns(part) | {"now": now})
         enrolled |= {(row.user_id, row.quest_id) for row in found}
     return enrolled
 

@@ -1,19 +1,34 @@
 """A student's enrolment in a quest, and their own copies of its tasks.
 
-Every function runs in the caller's transaction. `enrol` locks the enrolment's row, so that all
-writing for one student and quest takes turns from there on.
+Every function runs in the caller's transaction. Whatever enrols a student or adds to their XP first
+takes the student's turn, in a statement of its own: what comes after sees all that was done before.
+`enrol` locks the enrolment's row, too, as an editor of evidence does.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, case, func, null, or_, select, true, union_all, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ARRAY,
+    TIMESTAMP,
+    ColumnElement,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+)
 
 from app.database import Session
-from app.learning.task_copies import copies_for
-from app.models import QuestTaskCompletion, UserQuest, UserQuestTask
+from app.learning.task_copies import COPY_CURRENT, THE_ENROLMENT
+from app.models import UserQuestTask
 
 
 class Task(NamedTuple):
@@ -26,33 +41,37 @@ class Task(NamedTuple):
     subject_xp_distribution: Any
 
 
-_NOW = bindparam("now", type_=UserQuest.completed_at.type)
-_FIND = select(UserQuest.id).where(
-    UserQuest.user_id == bindparam("user_id"), UserQuest.quest_id == bindparam("quest_id")
+_NOW = bindparam("now", type_=TIMESTAMP(timezone=True))
+_FIND = text(
+    f"select id from user_quests where user_id = :user_id and quest_id = :quest_id"  # noqa: S608 - ours
+    f" order by {THE_ENROLMENT} limit 1"
 )
-_LOCKED = _FIND.with_for_update(key_share=True).cte("locked")
-_MADE = (
-    insert(UserQuest)
-    .from_select(
-        ["user_id", "quest_id", "started_at", "last_picked_up_at", "personalization_completed"],
-        select(
-            bindparam("user_id", type_=Uuid),
-            bindparam("quest_id", type_=Uuid),
-            _NOW,
-            _NOW,
-            true(),
-        ).where(~select(_LOCKED).exists()),
-    )
-    .on_conflict_do_update(  # changes nothing, and locks the row that a twin has made
-        index_elements=[UserQuest.user_id, UserQuest.quest_id],
-        set_={"quest_id": UserQuest.quest_id},
-    )
-    .returning(UserQuest.id, UserQuest.user_id, UserQuest.quest_id)
-    .cte("made")
+_ENROL = text(
+    f"""
+    with locked as (
+      select id from user_quests where user_id = :user_id and quest_id = :quest_id
+      order by {THE_ENROLMENT} limit 1 for no key update),
+    enrolled as (
+      insert into user_quests
+        (user_id, quest_id, started_at, last_picked_up_at, personalization_completed)
+      select :user_id, :quest_id, :now, :now, true where not exists (select from locked)
+      returning id, user_id, quest_id),
+    {COPY_CURRENT}
+    select id from locked union all select id from enrolled
+    """  # noqa: S608 - of our own pieces
+).bindparams(
+    bindparam("user_id", type_=Uuid),
+    bindparam("quest_id", type_=Uuid),
+    _NOW,
 )
-_ENROL = union_all(select(_LOCKED.c.id), select(_MADE.c.id)).add_cte(
-    copies_for(_MADE).cte("copied")
-)
+_KEY = "'enrolment:'"
+_TURNS = text(
+    f"""
+    select pg_advisory_xact_lock(key) from (
+      select distinct hashtextextended({_KEY} || id, 0) as key
+      from unnest(:user_ids) as id order by key) as student
+    """  # noqa: S608 - of our own pieces
+).bindparams(bindparam("user_ids", type_=ARRAY(Uuid)))
 XP_VALUE = func.coalesce(UserQuestTask.xp_value, 100)
 TASK_COLUMNS = (
     UserQuestTask.id.label("task_id"),
@@ -73,42 +92,30 @@ THE_TASK = (
         or_(_TEMPLATE_ID.is_(None), UserQuestTask.source_task_id == _TEMPLATE_ID),
     )
     .order_by(
-        UserQuestTask.is_manual,
+        func.coalesce(UserQuestTask.is_manual, false()),
         UserQuestTask.order_index,
         UserQuestTask.created_at,
         UserQuestTask.id,
     )
     .limit(1)
 )
-_OPEN_TASK = (
-    select(UserQuestTask.id)
-    .outerjoin(
-        QuestTaskCompletion,
-        (QuestTaskCompletion.task_id == UserQuestTask.id)
-        & (QuestTaskCompletion.user_id == UserQuestTask.user_id),
-    )
-    .where(
-        UserQuestTask.user_quest_id == bindparam("user_quest_id"),
-        UserQuestTask.is_required,
-        QuestTaskCompletion.id.is_(None),
-    )
-    .exists()
-)
-_SETTLE = (
-    update(UserQuest)
-    .where(
-        UserQuest.id == bindparam("user_quest_id"),
-        case(
-            (_OPEN_TASK, (~UserQuest.is_active) | UserQuest.completed_at.is_not(None)),
-            else_=UserQuest.completed_at.is_(None),
-        ),
-    )
-    .values(
-        is_active=UserQuest.is_active | _OPEN_TASK,
-        completed_at=case((_OPEN_TASK, null()), else_=_NOW),
-        last_picked_up_at=case((_OPEN_TASK, _NOW), else_=UserQuest.last_picked_up_at),
-    )
-)
+_SETTLE = text(
+    """
+    update user_quests q set
+      is_active = q.is_active is true or task.is_open,
+      completed_at = case when not task.is_open then :now end,
+      last_picked_up_at = case when task.is_open then :now else q.last_picked_up_at end
+    from (
+      select exists (
+        select from user_quest_tasks t
+        left join quest_task_completions c on c.task_id = t.id and c.user_id = t.user_id
+        where t.user_quest_id = :user_quest_id and t.is_required and c.id is null) as is_open
+    ) as task
+    where q.id = :user_quest_id and case
+      when task.is_open then q.is_active is not true or q.completed_at is not null
+      else q.completed_at is null end
+    """
+).bindparams(_NOW)
 
 
 async def find_enrolment(session: Session, *, user_id: UUID, quest_id: UUID) -> UUID | None:
@@ -117,8 +124,23 @@ async def find_enrolment(session: Session, *, user_id: UUID, quest_id: UUID) -> 
     return enrolment
 
 
+def turn_of(user_id: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Takes a student's turn, for a statement that is sent anyway; as `take_turns`."""
+    named = literal_column(_KEY, Text).op("||")(cast(user_id, Text))
+    return func.pg_advisory_xact_lock(func.hashtextextended(named, literal_column("0")))
+
+
+async def take_turns(session: Session, user_ids: Iterable[UUID]) -> None:
+    """Until the transaction ends. All at once: one after the other, several such acts could wait
+    for each other.
+    """
+    await session.execute(_TURNS, {"user_ids": list(user_ids)})
+
+
 async def enrol(session: Session, *, user_id: UUID, quest_id: UUID, now: datetime) -> UUID:
-    """The enrolment, locked; made if it was missing, with every template task copied once."""
+    """The enrolment, locked; made if it was missing, with every template task. The caller has the
+    student's turn.
+    """
     enrolled = await session.execute(_ENROL, {"user_id": user_id, "quest_id": quest_id, "now": now})
     user_quest_id: UUID = enrolled.scalar_one()
     return user_quest_id

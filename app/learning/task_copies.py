@@ -8,19 +8,17 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
-    FromClause,
     Update,
     Uuid,
     and_,
-    any_,
     bindparam,
     func,
     or_,
     select,
+    text,
     true,
     update,
 )
-from sqlalchemy.dialects.postgresql import Insert, insert
 
 from app.database import Session
 from app.models import (
@@ -28,78 +26,112 @@ from app.models import (
     EvidenceDocument,
     QuestTaskCompletion,
     SparkAssignment,
-    UserQuest,
     UserQuestTask,
 )
 
-_COPIED = (
-    "title",
-    "description",
-    "pillar",
-    "xp_value",
-    "order_index",
-    "is_required",
-    "diploma_subjects",
-    "subject_xp_distribution",
-)
+_OF_QUEST = bindparam("of_quest", type_=Uuid)
+_COPY = UserQuestTask.__table__.alias("copy")
 _TEMPLATE: Any = CourseQuestTask.__table__.c
 _ASSIGNMENT: Any = SparkAssignment.__table__.c
 ROWS_AT_ONCE = 10_000  # so that no statement of a large course runs into its limit
-CURRENT = SparkAssignment.retired_at.is_(None)  # true for a template without an assignment, too
-
-
-def copies_for(enrolments: FromClause, *, of: ColumnElement[bool] = CURRENT) -> Insert:
-    """For these enrolments (columns id, user_id, quest_id) every template task that is missing."""
-    return (
-        insert(UserQuestTask)
-        .from_select(
-            ["user_id", "quest_id", "user_quest_id", "source_task_id", "due_date", *_COPIED],
-            select(
-                enrolments.c.user_id,
-                enrolments.c.quest_id,
-                enrolments.c.id,
-                _TEMPLATE.id,
-                SparkAssignment.due_date,
-                *(_TEMPLATE[column] for column in _COPIED),
-            )
-            .join_from(
-                enrolments, CourseQuestTask, CourseQuestTask.quest_id == enrolments.c.quest_id
-            )
-            .outerjoin(SparkAssignment, SparkAssignment.task_id == CourseQuestTask.id)
-            .where(of),
-        )
-        .on_conflict_do_nothing()
-    )
-
-
-_COPY_MISSING = copies_for(
-    select(UserQuest).where(UserQuest.id == bindparam("user_quest_id")).cte("enrolment"),
-    of=or_(_TEMPLATE.id == bindparam("template_id", type_=Uuid), CURRENT),
+CURRENT = "a.retired_at is null"  # true for a template without an assignment, too
+# Two titles are one task's as the main app's editor compares them.
+TITLE_KEY = "lower(regexp_replace(btrim({}), '\\s+', ' ', 'g'))"
+# Nothing stops the main app from enrolling somebody twice in one quest (ADOPTION #25). Theirs and
+# ours is then the first of them: it is active, not finished, and the newest.
+THE_ENROLMENT = "is_active is true desc, completed_at is null desc, started_at desc nulls last, id"
+_INTO = """
+      insert into user_quest_tasks
+        (user_id, quest_id, user_quest_id, source_task_id, due_date, title, description, pillar,
+         xp_value, order_index, is_required, diploma_subjects, subject_xp_distribution)
+"""
+_SAID = """
+        t.title, t.description, t.pillar, coalesce(t.xp_value, 100), t.order_index,
+        coalesce(t.is_required, true), coalesce(t.diploma_subjects, '["Electives"]'),
+        coalesce(t.subject_xp_distribution, '{{}}')
+"""
+# Pieces of a statement that has `enrolled` (id, user_id, quest_id): they get every template task
+# t, with its assignment a, that is current; where they may have some already, all that are missing.
+COPY_CURRENT = f"""
+    copied as ({_INTO}
+      select e.user_id, e.quest_id, e.id, t.id, a.due_date, {_SAID.format()}
+      from enrolled e join course_quest_tasks t on t.quest_id = e.quest_id
+      left join spark.assignments a on a.task_id = t.id
+      where {CURRENT})
+"""  # noqa: S608 - of our own pieces
+# The main app's editor deletes a quest's templates and makes them anew. A copy of one that is gone
+# is that of the template with its title, and named by it; if there are several, that with work.
+_COPY_MISSING_OF = f"""
+    lost as (
+      select c.id, c.user_quest_id, {TITLE_KEY.format("c.title")} as title, row_number() over (
+        partition by c.user_quest_id, {TITLE_KEY.format("c.title")}
+        order by k.completed_at, c.order_index, c.id) as place
+      from enrolled e join user_quest_tasks c on c.user_quest_id = e.id
+      left join quest_task_completions k on k.task_id = c.id and k.user_id = c.user_id
+      where c.is_manual is not true
+        and not exists (select from course_quest_tasks s where s.id = c.source_task_id)),
+    lacking as materialized (
+      select e.user_id, e.id as user_quest_id, a.due_date, t.*
+      from enrolled e join course_quest_tasks t on t.quest_id = e.quest_id
+      left join spark.assignments a on a.task_id = t.id
+      where {{of}} and not exists (
+        select from user_quest_tasks c where c.user_quest_id = e.id and c.source_task_id = t.id)),
+    found as (
+      select lost.id, lost.user_quest_id, t.id as template_id
+      from lost join (
+        select id, user_quest_id, {TITLE_KEY.format("title")} as title, row_number() over (
+          partition by user_quest_id, {TITLE_KEY.format("title")} order by order_index, id) as place
+        from lacking where exists (select from lost)) t using (user_quest_id, title, place)),
+    named as (
+      update user_quest_tasks c set source_task_id = found.template_id
+      from found where c.id = found.id),
+    copied as ({_INTO}
+      select t.user_id, t.quest_id, t.user_quest_id, t.id, t.due_date, {_SAID}
+      from lacking t where not exists (
+        select from found f where f.user_quest_id = t.user_quest_id and f.template_id = t.id)
+      on conflict do nothing)
+"""  # noqa: S608 - of our own pieces
+COPY_MISSING = _COPY_MISSING_OF.format(of=CURRENT)
+_HOLD_QUEST = text(
+    """
+    select from quests
+    where id = (select quest_id from user_quests where id = :user_quest_id) for share
+    """
 )
-_OF_QUEST = bindparam("of_quest", type_=Uuid)
-_ENROLLED = select(UserQuest).where(UserQuest.quest_id == _OF_QUEST, UserQuest.is_active)
-_STUDENTS = select(func.count()).select_from(_ENROLLED.subquery()).scalar_subquery()
-_COPY = UserQuestTask.__table__.alias("copy")
-_COPIED_TO = (
-    select(_COPY.c.source_task_id, func.count().label("students"))
-    .join_from(UserQuest, _COPY, _COPY.c.user_quest_id == UserQuest.id)
-    .where(UserQuest.quest_id == _OF_QUEST, UserQuest.is_active)
-    .group_by(_COPY.c.source_task_id)
-    .subquery("copied_to")
+_COPY_MISSING = text(
+    f"""
+    with enrolled as (select id, user_id, quest_id from user_quests where id = :user_quest_id),
+    {_COPY_MISSING_OF.format(of=f"(t.id = :template_id or {CURRENT})")}
+    select 1
+    """  # noqa: S608 - of our own pieces
+).bindparams(bindparam("template_id", type_=Uuid))
+_LACKING = text(
+    f"""
+    with enrolled as (
+      select distinct on (user_id) id from user_quests where quest_id = :of_quest and is_active
+      order by user_id, {THE_ENROLMENT}),
+    copied_to as (
+      select c.source_task_id as id, count(distinct e.id) as students
+      from enrolled e join user_quest_tasks c on c.user_quest_id = e.id group by 1)
+    select t.id, students.number as students
+    from course_quest_tasks t
+    cross join (select count(*) as number from enrolled) as students
+    left join spark.assignments a on a.task_id = t.id
+    left join copied_to on copied_to.id = t.id
+    where t.quest_id = :of_quest and {CURRENT}
+      and coalesce(copied_to.students, 0) < students.number
+    """  # noqa: S608 - of our own pieces
 )
-_LACKING = (
-    select(_TEMPLATE.id, _STUDENTS.label("students"))
-    .outerjoin(SparkAssignment, SparkAssignment.task_id == _TEMPLATE.id)
-    .outerjoin(_COPIED_TO, _COPIED_TO.c.source_task_id == _TEMPLATE.id)
-    .where(
-        _TEMPLATE.quest_id == _OF_QUEST,
-        CURRENT,
-        func.coalesce(_COPIED_TO.c.students, 0) < _STUDENTS,
-    )
-)
-_COPY_TO_ALL = copies_for(
-    _ENROLLED.cte("enrolled"), of=_TEMPLATE.id == any_(bindparam("templates", type_=ARRAY(Uuid)))
-)
+_COPY_TO_ALL = text(
+    f"""
+    with enrolled as (
+      select distinct on (user_id) id, user_id, quest_id
+      from user_quests where quest_id = :of_quest and is_active
+      order by user_id, {THE_ENROLMENT}),
+    {_COPY_MISSING_OF.format(of="t.id = any(:templates)")}
+    select 1
+    """  # noqa: S608 - of our own pieces
+).bindparams(bindparam("templates", type_=ARRAY(Uuid)))
 # A copy is untouched when it was neither handed in nor worked on.
 _UNTOUCHED = and_(
     *(
@@ -138,14 +170,23 @@ _FOLLOW = (
         {name: _TEMPLATE[name] for name in ("title", "description", "order_index")},
         of=_UNTOUCHED,
     ),
-    _follow({"is_required": _TEMPLATE.is_required, "due_date": _ASSIGNMENT.due_date}, of=true()),
+    _follow(
+        {
+            "is_required": func.coalesce(_TEMPLATE.is_required, true()),
+            "due_date": _ASSIGNMENT.due_date,
+        },
+        of=true(),
+    ),
 )
 
 
 async def copy_missing_tasks(
     session: Session, user_quest_id: UUID, *, template_id: UUID | None
 ) -> None:
-    """Copy every current task, and the task of this template even if it was retired."""
+    """Copy every current task, and the task of this template even if it was retired. The caller
+    has the student's turn; a sync that goes on ends first.
+    """
+    await session.execute(_HOLD_QUEST, {"user_quest_id": user_quest_id})
     await session.execute(
         _COPY_MISSING, {"user_quest_id": user_quest_id, "template_id": template_id}
     )

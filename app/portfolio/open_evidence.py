@@ -15,7 +15,7 @@ from app.database import Session
 from app.errors import AccountInactiveError, EvidenceChangedError, NotFoundError
 from app.evidence.editor_document import EvidenceBlockAnswer
 from app.evidence.read_document import Evidence, read_evidence
-from app.learning.enrolment import TASK_COLUMNS, Task
+from app.learning.enrolment import TASK_COLUMNS, Task, turn_of
 from app.models import EvidenceBlock, EvidenceDocument, User, UserQuest, UserQuestTask
 
 
@@ -67,6 +67,7 @@ def _lock(task_id: ColumnElement[Any]) -> Executable:
             UserQuest.id,
             UserQuest.completed_at.is_not(None),
             *TASK_COLUMNS,
+            turn_of(_STUDENT.c.id),
         )
         .join(UserQuest, UserQuest.id == UserQuestTask.user_quest_id)
         .join(_STUDENT, _STUDENT.c.id == UserQuestTask.user_id)
@@ -124,7 +125,7 @@ async def _open(
     row = found.one_or_none()
     if row is None:
         raise NotFoundError
-    deletion_status, user_quest_id, is_completed, *columns = row
+    deletion_status, user_quest_id, is_completed, *columns, _ = row
     if deletion_status != "none":
         raise AccountInactiveError
     task = Task(*columns)

@@ -12,6 +12,7 @@ from app.deliveries.inbox import was_seen_in_time
 from app.errors import StudentErasedError, TimestampTooOldError
 from app.fields import AnswerWarning
 from app.learning.assignments import Match, choose_match, matches_for
+from app.learning.enrolment import turn_of
 from app.models import User
 from app.submissions.idempotency import take_claim, was_claimed_in_time
 from app.submissions.message import Message
@@ -19,11 +20,11 @@ from app.submissions.work import Intake, Work
 
 # One statement for all, because every submission asks: the student, each match beside, and when the
 # student was erased. The lock is that of a foreign key to the user: an erasure waits for who was
-# admitted before it, and nobody is admitted after it.
+# admitted before it, and nobody is admitted after it. The student's turn comes with it.
 _STUDENT = LINKED.with_for_update(read=True, key_share=True, of=User).cte("student")
 _MATCH = select(matches_for(_STUDENT.c.user_id).subquery()).lateral("match")
 _ERASED = select(ERASED_AT.label("erased_at")).subquery("erased")
-_PLACE = select(_ERASED, _STUDENT, _MATCH).select_from(
+_PLACE = select(_ERASED, _STUDENT, _MATCH, turn_of(_STUDENT.c.user_id)).select_from(
     _ERASED.outerjoin(_STUDENT, true()).outerjoin(_MATCH, true())
 )
 
@@ -41,7 +42,7 @@ async def claim_submission(intake: Intake, work: Work) -> UUID:
 
 
 async def admit(session: Session, intake: Intake, work: Work) -> tuple[UUID, Match]:
-    """Whose submission it is, and for which work. Reads only.
+    """Whose submission it is, and for which work. Takes the student's turn, and writes nothing.
 
     Raises TimestampTooOldError, TimestampInFutureError, StudentErasedError, StudentNotFoundError,
     AccountInactiveError, AssignmentNotFoundError or AssignmentAmbiguousError.

@@ -6,7 +6,7 @@ No text, name or address is in the answer: it is for whoever is asked, and not f
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import Text, Uuid, bindparam, false, func, or_, select, true
+from sqlalchemy import Text, Uuid, bindparam, false, func, or_, select, text
 
 from app.accounts.linked_students import find_linked, why_inactive
 from app.accounts.tombstones import Tombstones, find_erasure
@@ -18,6 +18,7 @@ from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
 from app.evidence.provenance import IS_BY_SPARK
 from app.learning.assignments import resolve_assignment
 from app.learning.enrolment import THE_TASK
+from app.learning.task_copies import THE_ENROLMENT
 from app.models import (
     EvidenceBlock,
     EvidenceDocument,
@@ -26,7 +27,6 @@ from app.models import (
     QuestTaskCompletion,
     SparkAssignment,
     SubmissionRevision,
-    UserQuest,
     UserQuestTask,
     XpAward,
 )
@@ -57,13 +57,13 @@ _QUEST = (
     .outerjoin(SparkAssignment, SparkAssignment.task_id == bindparam("template_id"))
     .where(Quest.id == bindparam("quest_id"))
 )
-_ENROLMENT = select(
-    UserQuest.id,
-    true().label("enrolled"),
-    UserQuest.is_active.label("active"),
-    UserQuest.started_at,
-    UserQuest.completed_at,
-).where(UserQuest.user_id == bindparam("user_id"), UserQuest.quest_id == bindparam("quest_id"))
+_ENROLMENT = text(
+    f"""
+    select id, true as enrolled, is_active is true as active, started_at, completed_at
+    from user_quests where user_id = :user_id and quest_id = :quest_id
+    order by {THE_ENROLMENT} limit 1
+    """  # noqa: S608 - of our own pieces
+)
 _COPY = THE_TASK.subquery("copy")
 _TASK = (
     select(

@@ -13,7 +13,7 @@ from app.adoption.people import DELETION_STATUS
 from app.database import Session, retried
 from app.errors import AccountInactiveError, NotFoundError
 from app.evidence.revision_files import FILES_OF, list_files
-from app.learning.enrolment import enrol
+from app.learning.enrolment import enrol, take_turns
 from app.models import QuestTaskCompletion, SubmissionRevision, User
 from app.submissions.record import SubmissionOutcome, repeat_body
 from app.submissions.revisions import Revision, Standing, find_standing_with, retire
@@ -107,6 +107,7 @@ async def _get_earlier(session: Session, submission_id: UUID, number: int) -> Ea
 async def _stand(session: Session, earlier: Earlier, *, now: datetime) -> Standing:
     """From here on it takes turns with whatever is handed in."""
     user_id = earlier.user_id
+    await take_turns(session, [user_id])
     enrolment = await enrol(session, user_id=user_id, quest_id=earlier.quest_id, now=now)
     standing = await find_standing_with(
         session, earlier.task_id, user_quest_id=enrolment, user_id=user_id
