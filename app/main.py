@@ -139,7 +139,8 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     sessions = open_sessions(engine, at_once=settings.database_pool_size)
     failure_events = FailureEvents(sessions)
     limits = Limits(settings.rate_limit_storage_uri.get_secret_value())
-    tombstones, shape = Tombstones(), LiveShape()
+    tombstones = Tombstones()
+    shape = LiveShape(complete_quests=settings.complete_quests)
     known = asyncio.Semaphore(settings.max_concurrent_uploads)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)

@@ -26,6 +26,7 @@ from sqlalchemy import (
     text,
 )
 
+from app.adoption.shape import LiveShape
 from app.database import Session
 from app.learning.task_copies import COPY_CURRENT, THE_ENROLMENT
 from app.models import UserQuestTask
@@ -146,8 +147,10 @@ async def enrol(session: Session, *, user_id: UUID, quest_id: UUID, now: datetim
     return user_quest_id
 
 
-async def settle(session: Session, user_quest_id: UUID, *, now: datetime) -> None:
+async def settle(session: Session, shape: LiveShape, user_quest_id: UUID, *, now: datetime) -> None:
     """Complete or reopen an enrolment by what the student still has to do. A finished quest stays
-    finished when a finished task is handed in again (DEFECTS 43).
+    finished when a finished task is handed in again (DEFECTS 43). Where the main app ends quests,
+    nothing.
     """
-    await session.execute(_SETTLE, {"user_quest_id": user_quest_id, "now": now})
+    if await shape.completes_quests(session):
+        await session.execute(_SETTLE, {"user_quest_id": user_quest_id, "now": now})

@@ -44,6 +44,6 @@ async def complete_task(
             **award_parameters(task, editor.new_id()),
         },
     )
-    await settle(session, opened.user_quest_id, now=editor.now)
+    await settle(session, editor.shape, opened.user_quest_id, now=editor.now)
     settled = await session.execute(_QUEST_IS_COMPLETED, {"user_quest_id": opened.user_quest_id})
     return paid.scalar_one(), settled.scalar_one()

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Executable, Uuid, bindparam, select
 
 from app.adoption.people import DELETION_STATUS
+from app.adoption.shape import LiveShape
 from app.database import Session
 from app.errors import AccountInactiveError, EvidenceChangedError, NotFoundError
 from app.evidence.editor_document import EvidenceBlockAnswer
@@ -30,6 +31,7 @@ class Editor:
     caller: str
     is_service: bool
     versions: Collection[str]
+    shape: LiveShape
     now: datetime
     new_id: Callable[[], UUID]
 

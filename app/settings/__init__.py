@@ -207,6 +207,15 @@ class Settings(BaseSettings):
         "placeholder", description="What evidence_text holds: the document's id or the text itself."
     )
 
+    complete_quests: bool | None = Field(
+        None,
+        description=(
+            "Whether a quest is completed with its last required task, and opened again by a new"
+            " one. Unset: yes, but not in the database of an Optio application, which asks the"
+            " student."
+        ),
+    )
+
     # -- rates
     rate_limit_storage_uri: SecretStr = Field(
         SecretStr("memory://"),

@@ -165,7 +165,7 @@ async def _add(
         data=event | {"file_count": len(files), "processing_time_ms": round(work.elapsed() * 1000)},
         page_url=work.entry.route,
     )
-    await settle(session, standing.user_quest_id, now=work.now)
+    await settle(session, intake.shape, standing.user_quest_id, now=work.now)
     return revision, revision.answer(standing.task, files, xp_awarded=xp_awarded)
 
 

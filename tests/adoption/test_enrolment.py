@@ -1,4 +1,4 @@
-"""Enrolments and tasks that the main app makes as well (ADOPTION 2.2 #5, 2.3 #25, 3)."""
+"""Enrolments and tasks that the main app makes as well (ADOPTION #5, #25)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -62,6 +62,9 @@ async def test_25_a_copy_that_is_there_twice_is_enough(beside: Beside, spark: Sp
     body = await handed_in(spark, "ben", RAIN)
     assert body["task_id"] == BENS_RAIN
     assert await titles(beside, BEN, RAIN_QUEST) == ["Measure rain", "Measure rain"]
+    for _ in range(2):
+        await handed_in(spark, "ben", WIND)
+    assert await titles(beside, BEN, RAIN_QUEST) == ["Draw a wind rose", *["Measure rain"] * 2]
 
 
 async def test_25_a_roster_drops_every_enrolment_and_wakes_one(

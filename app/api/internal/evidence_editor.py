@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Header, Query, Response
 
 from app.api.callers import STUDENT_READ, STUDENT_WRITE, Caller
-from app.api.dependencies import Now
+from app.api.dependencies import Now, Opened
 from app.clock import new_id
 from app.errors import FieldMissingError, NotFoundError
 from app.evidence.editor_document import VERSION_EXAMPLE
@@ -53,7 +53,11 @@ def tag(response: Response, version: str | None) -> None:
 
 
 async def _editor(
-    caller: Writer, now: Now, user_id: StudentId = None, if_match: IfMatch = None
+    caller: Writer,
+    opened: Opened,
+    now: Now,
+    user_id: StudentId = None,
+    if_match: IfMatch = None,
 ) -> Editor:
     """Raises as `student_of`."""
     return Editor(
@@ -61,6 +65,7 @@ async def _editor(
         caller=caller.name,
         is_service=caller.user_id is None,
         versions=_versions(if_match) if if_match else (),
+        shape=opened.intake.shape,
         now=now,
         new_id=new_id,
     )
