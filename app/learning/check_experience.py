@@ -14,7 +14,7 @@ from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.database import Session, Sessions, retried
-from app.learning.enrolment import XP_VALUE
+from app.learning.enrolment import XP_VALUE, take_turns
 from app.models import (
     QuestTaskCompletion,
     SubmissionRevision,
@@ -153,6 +153,15 @@ _RAISE = (
     .where(UserSkillXp.user_id == _STUDENT, UserSkillXp.xp_amount < _EXPLAINED)
     .values(xp_amount=_EXPLAINED, updated_at=bindparam("now"))
 )
+_IN_ALL = (
+    update(User)
+    .where(User.id == _STUDENT)
+    .values(
+        total_xp=select(func.coalesce(func.sum(UserSkillXp.xp_amount), 0))
+        .where(UserSkillXp.user_id == User.id)
+        .scalar_subquery()
+    )
+)
 
 
 async def check_experience(sessions: Sessions, *, tell: Tell, repair: Repair | None) -> XpReport:
@@ -199,16 +208,18 @@ async def repair_student(
     """Award completions without an award the XP of their task, and raise totals to their ledger.
     Lowers nothing and may be repeated.
 
-    Takes its locks as an award does, the ledger first and totals second, so that neither waits for
-    the other's end and no award is counted twice or missed.
+    Takes the student's turn and then its locks as an award does, the ledger first and totals
+    second, so that neither waits for the other's end and no award is counted twice or missed.
     """
     student = {"student": user_id}
     async with sessions() as session, session.begin():
+        await take_turns(session, [user_id])
         await _pay(session, student, new_id)
         await session.execute(_MAKE_TOTALS, student)  # a missing row cannot be locked
         await session.execute(_LOCK_TOTALS, student)
         # A statement of its own: it sees every award that is in the totals just locked.
         await session.execute(_RAISE, student | {"now": now})
+        await session.execute(_IN_ALL, student)
 
 
 async def _pay(session: Session, student: dict[str, UUID], new_id: Callable[[], UUID]) -> None:

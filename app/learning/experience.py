@@ -4,11 +4,24 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, CTE, Integer, Text, Uuid, bindparam, cast, column, func, select, true
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    Integer,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    column,
+    func,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from app.learning.enrolment import Task
-from app.models import SCHOOL_SUBJECTS, UserSkillXp, UserSubjectXp, XpAward
+from app.models import SCHOOL_SUBJECTS, User, UserSkillXp, UserSubjectXp, XpAward
 
 # No task is worth as much: a slip must not keep homework out or overflow the totals.
 SLIP = 1_000_000
@@ -23,9 +36,9 @@ _SUBJECTS = (
 
 
 def award(completion: CTE) -> tuple[CTE, CTE, CTE]:
-    """Pieces of a statement: what is paid now for this completion, and how it adds up, by pillar
-    and by school subject. No row if the task has paid before, or was completed before: then the
-    main app has paid, which keeps no ledger.
+    """Pieces of a statement: what is paid now for this completion, and how it adds up, in all (by
+    pillar, too) and by school subject. No row if the task has paid before, or was completed before:
+    then the main app has paid, which keeps no ledger. The caller has the student's turn.
     """
     paid = (
         insert(XpAward)
@@ -55,15 +68,28 @@ def award(completion: CTE) -> tuple[CTE, CTE, CTE]:
             _SUBJECTS.c.amount,
         ).join_from(paid, _SUBJECTS, true()),
     )
-    return (
-        paid,
+    paid_pillar = (
         by_pillar.on_conflict_do_update(
             index_elements=[UserSkillXp.user_id, UserSkillXp.pillar],
             set_={
                 "xp_amount": UserSkillXp.xp_amount + by_pillar.excluded.xp_amount,
                 "updated_at": bindparam("now"),
             },
-        ).cte("by_pillar"),
+        )
+        .returning(UserSkillXp.user_id, UserSkillXp.pillar, UserSkillXp.xp_amount)
+        .cte("by_pillar")
+    )
+    others = select(func.coalesce(func.sum(UserSkillXp.xp_amount), 0)).where(
+        UserSkillXp.user_id == paid_pillar.c.user_id, UserSkillXp.pillar != paid_pillar.c.pillar
+    )
+    in_all = (
+        update(User)
+        .where(User.id == paid_pillar.c.user_id)
+        .values(total_xp=paid_pillar.c.xp_amount + others.scalar_subquery())
+    )
+    return (
+        paid,
+        in_all.cte("in_all"),
         by_subject.on_conflict_do_update(
             index_elements=[UserSubjectXp.user_id, UserSubjectXp.school_subject],
             set_={
@@ -74,9 +100,11 @@ def award(completion: CTE) -> tuple[CTE, CTE, CTE]:
     )
 
 
-def award_parameters(task: Task, award_id: UUID) -> dict[str, Any]:
-    """The parameters of `award` that come from the task."""
-    subjects = subject_xp(task.subject_xp_distribution)
+def award_parameters(task: Task, award_id: UUID, *, defers_credit: bool) -> dict[str, Any]:
+    """The parameters of `award` that come from the task. Credit that the main app defers is neither
+    asked for nor given: the student does, and an adviser (ADOPTION #17).
+    """
+    subjects = {} if defers_credit else subject_xp(task.subject_xp_distribution)
     return {
         "award_id": award_id,
         "task_id": task.task_id,

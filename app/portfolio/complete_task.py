@@ -17,9 +17,9 @@ _COMPLETION = complete(
     completed_at=bindparam("now", type_=EvidenceDocument.updated_at.type),
     is_shown=literal(value=True),
 )
-_PAID, _BY_PILLAR, _BY_SUBJECT = award(_COMPLETION)
+_PAID, _IN_ALL, _BY_SUBJECT = award(_COMPLETION)
 _COMPLETE = select(func.coalesce(select(_PAID.c.xp_amount).scalar_subquery(), 0)).add_cte(
-    _COMPLETION, _BY_PILLAR, _BY_SUBJECT
+    _COMPLETION, _IN_ALL, _BY_SUBJECT
 )
 _QUEST_IS_COMPLETED = select(UserQuest.completed_at.is_not(None)).where(
     UserQuest.id == bindparam("user_quest_id")
@@ -33,6 +33,7 @@ async def complete_task(
     and knows that it is not completed.
     """
     task, editor = opened.task, opened.editor
+    defers_credit = (await editor.shape.read(session)).defers_credit
     paid = await session.execute(
         _COMPLETE,
         {
@@ -41,7 +42,7 @@ async def complete_task(
             "quest_id": task.quest_id,
             "document_id": document_id,
             "now": editor.now,
-            **award_parameters(task, editor.new_id()),
+            **award_parameters(task, editor.new_id(), defers_credit=defers_credit),
         },
     )
     await settle(session, editor.shape, opened.user_quest_id, now=editor.now)

@@ -154,7 +154,9 @@ async def _add(
         is_private=was_hidden,
         is_raw=intake.keeps_raw_text,
     )
-    revision, xp_awarded = await write_revision(session, draft, standing, now=work.now)
+    revision, xp_awarded = await write_revision(
+        session, draft, standing, intake.shape, now=work.now
+    )
     await commit_uploads(session, files, submission_id=revision.id)
     event = revision.event(standing.task, content.spark_assignment_id, content.spark_course_id)
     await record_event(

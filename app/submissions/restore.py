@@ -88,7 +88,7 @@ async def restore_revision(
             is_private=was_hidden or earlier.was_hidden,
             is_raw=intake.keeps_raw_text,
         )
-        revision, _ = await write_revision(session, draft, standing, now=now)
+        revision, _ = await write_revision(session, draft, standing, intake.shape, now=now)
         event = revision.event(standing.task, content.spark_assignment_id, content.spark_course_id)
         await _write_down(session, revision, event | {"file_count": len(files)}, standing, caller)
         return SubmissionOutcome(revision.answer(standing.task, files))

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Boolean, Text, Uuid, bindparam, case, func, null, select, true
 from sqlalchemy.dialects.postgresql import insert
 
+from app.adoption.shape import LiveShape
 from app.database import Session
 from app.evidence.documents import (
     BLOCKS,
@@ -105,7 +106,7 @@ _REVISION = (
     .cte("revision")
 )
 _NATIVE = keep_native(DOCUMENT, bindparam("user_id", type_=Uuid), bindparam("task_id", type_=Uuid))
-_PAID, _BY_PILLAR, _BY_SUBJECT = award(_COMPLETION)
+_PAID, _IN_ALL, _BY_SUBJECT = award(_COMPLETION)
 WRITE = (
     select(
         _COMPLETION.c.id,
@@ -113,12 +114,12 @@ WRITE = (
         func.coalesce(select(_PAID.c.xp_amount).scalar_subquery(), 0),
     )
     .join_from(_COMPLETION, _REVISION, true())
-    .add_cte(BLOCKS, _NATIVE, _BY_PILLAR, _BY_SUBJECT)
+    .add_cte(BLOCKS, _NATIVE, _IN_ALL, _BY_SUBJECT)
 )
 
 
 async def write_revision(
-    session: Session, draft: Draft, standing: Standing, *, now: datetime
+    session: Session, draft: Draft, standing: Standing, shape: LiveShape, *, now: datetime
 ) -> tuple[Revision, int]:
     """The revision, and the XP that was paid: the task's value where this completed it, else 0.
 
@@ -126,6 +127,7 @@ async def write_revision(
     tests/submissions/write_revision.sql.
     """
     task, content = standing.task, draft.content
+    defers_credit = (await shape.read(session)).defers_credit
     written = await session.execute(
         WRITE,
         {
@@ -145,7 +147,7 @@ async def write_revision(
             "written_ids": list(draft.blocks),
             "block_ids": list(draft.blocks),
             **vars(content),
-            **award_parameters(task, draft.award_id),
+            **award_parameters(task, draft.award_id, defers_credit=defers_credit),
         },
     )
     completion_id, number, xp_awarded = written.one()

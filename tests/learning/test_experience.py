@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from app.database import Sessions
-from app.models import CourseQuestTask, UserSubjectXp
+from app.models import CourseQuestTask, User, UserSubjectXp
 from app.models.columns import SCHOOL_SUBJECTS
 from tests.conftest import create_assignment
 from tests.support.spark import Assignment, SignedIn, Spark, submission
@@ -116,6 +116,9 @@ async def test_two_tasks_of_a_student_at_once_lose_nothing(
     await asyncio.gather(*(hand_in(spark, student, assignment) for assignment in work))
     assert await subject_xp(sessions, student) == dict.fromkeys(SCHOOL_SUBJECTS, 10)
     assert await total_xp(sessions, student.user_id) == 1000
+    async with sessions() as session, session.begin():
+        shown = await session.execute(select(User.total_xp).where(User.id == student.user_id))
+        assert shown.scalar_one() == 1000
 
 
 async def test_identical_messages_at_once_add_once(

@@ -14,7 +14,7 @@ WHERE quest_task_completions.user_id = :user_id::UUID AND quest_task_completions
 FROM user_task_evidence_documents
 WHERE user_task_evidence_documents.user_id = :user_id::UUID AND user_task_evidence_documents.task_id = :task_id::UUID))),
 completion AS
-(INSERT INTO quest_task_completions (id, user_id, quest_id, task_id, user_quest_task_id, evidence_text, completed_at) SELECT :completion_id::UUID AS anon_12, :user_id::UUID AS anon_13, :quest_id::UUID AS anon_14, :task_id::UUID AS anon_15, :task_id::UUID AS anon__1, coalesce(:raw_text::VARCHAR, concat(:concat_1::VARCHAR, document.id, :concat_2::VARCHAR)) AS coalesce_1, :submitted_at::TIMESTAMP WITH TIME ZONE AS anon_16
+(INSERT INTO quest_task_completions (id, user_id, quest_id, task_id, user_quest_task_id, evidence_text, completed_at) SELECT :completion_id::UUID AS anon_12, :user_id::UUID AS anon_13, :quest_id::UUID AS anon_14, :task_id::UUID AS anon_15, :task_id::UUID AS anon__1, coalesce(:raw_text::VARCHAR, concat(:concat_1::VARCHAR, document.id, :concat_2::VARCHAR)) AS coalesce_3, :submitted_at::TIMESTAMP WITH TIME ZONE AS anon_16
 FROM document ON CONFLICT (user_id, task_id) DO UPDATE SET evidence_text = CASE WHEN :is_latest THEN excluded.evidence_text ELSE quest_task_completions.evidence_text END, updated_at = :now::TIMESTAMP WITH TIME ZONE RETURNING quest_task_completions.id, xmax = 0 AS is_new),
 paid AS
 (INSERT INTO spark.xp_ledger (id, user_id, task_id, completion_id, pillar, xp_amount) SELECT :award_id::UUID AS anon_7, :user_id::UUID AS anon_8, :task_id::UUID AS anon_9, completion.id AS id, :pillar::VARCHAR AS anon_10, :xp_value::INTEGER AS anon_11
@@ -22,15 +22,19 @@ FROM completion
 WHERE completion.is_new ON CONFLICT DO NOTHING RETURNING spark.xp_ledger.user_id, spark.xp_ledger.pillar, spark.xp_ledger.xp_amount),
 by_pillar AS
 (INSERT INTO user_skill_xp (user_id, pillar, xp_amount) SELECT paid.user_id AS user_id, paid.pillar AS pillar, paid.xp_amount AS xp_amount
-FROM paid ON CONFLICT (user_id, pillar) DO UPDATE SET xp_amount = (user_skill_xp.xp_amount + excluded.xp_amount), updated_at = :now::TIMESTAMP WITH TIME ZONE),
+FROM paid ON CONFLICT (user_id, pillar) DO UPDATE SET xp_amount = (user_skill_xp.xp_amount + excluded.xp_amount), updated_at = :now::TIMESTAMP WITH TIME ZONE RETURNING user_skill_xp.user_id, user_skill_xp.pillar, user_skill_xp.xp_amount),
+in_all AS
+(UPDATE users SET total_xp=(by_pillar.xp_amount + (SELECT coalesce(sum(user_skill_xp.xp_amount), :coalesce_2::INTEGER) AS coalesce_1
+FROM user_skill_xp
+WHERE user_skill_xp.user_id = by_pillar.user_id AND user_skill_xp.pillar != by_pillar.pillar)) FROM by_pillar WHERE users.id = by_pillar.user_id),
 by_subject AS
 (INSERT INTO user_subject_xp (user_id, school_subject, xp_amount) SELECT paid.user_id AS user_id, CAST(subjects.subject AS school_subject) AS subject, subjects.amount AS amount
 FROM paid JOIN unnest(:subjects::TEXT[], :subject_xp::INTEGER[]) AS subjects(subject, amount) ON true ON CONFLICT (user_id, school_subject) DO UPDATE SET xp_amount = (user_subject_xp.xp_amount + excluded.xp_amount), updated_at = :now::TIMESTAMP WITH TIME ZONE),
 revision AS
-(INSERT INTO spark.submission_revisions (id, completion_id, user_id, quest_id, replaced_at, revision, spark_assignment_id, spark_course_id, submission_text, grade, fingerprint, submitted_at, restored_from, written_ids, block_ids) SELECT :revision_id::UUID AS anon_17, completion.id AS id, :user_id::UUID AS anon_18, :quest_id::UUID AS anon_19, CASE WHEN :is_latest THEN NULL ELSE :now::TIMESTAMP WITH TIME ZONE END AS anon_20, (SELECT coalesce(max(spark.submission_revisions.revision), :coalesce_4::INTEGER) + :coalesce_5::INTEGER AS anon_22
+(INSERT INTO spark.submission_revisions (id, completion_id, user_id, quest_id, replaced_at, revision, spark_assignment_id, spark_course_id, submission_text, grade, fingerprint, submitted_at, restored_from, written_ids, block_ids) SELECT :revision_id::UUID AS anon_17, completion.id AS id, :user_id::UUID AS anon_18, :quest_id::UUID AS anon_19, CASE WHEN :is_latest THEN NULL ELSE :now::TIMESTAMP WITH TIME ZONE END AS anon_20, (SELECT coalesce(max(spark.submission_revisions.revision), :coalesce_6::INTEGER) + :coalesce_7::INTEGER AS anon_22
 FROM spark.submission_revisions
 WHERE spark.submission_revisions.completion_id = completion.id) AS anon_21, :spark_assignment_id::VARCHAR AS anon_23, :spark_course_id::VARCHAR AS anon_24, :submission_text::VARCHAR AS anon_25, :grade AS anon_26, :fingerprint AS anon_27, :submitted_at::TIMESTAMP WITH TIME ZONE AS anon_28, :restored_from::UUID AS anon_29, :written_ids::UUID[] AS anon_30, :block_ids::UUID[] AS anon_31
 FROM completion RETURNING spark.submission_revisions.revision)
  SELECT completion.id, revision.revision, coalesce((SELECT paid.xp_amount
-FROM paid), :coalesce_3::INTEGER) AS coalesce_2
+FROM paid), :coalesce_5::INTEGER) AS coalesce_4
 FROM completion JOIN revision ON true
