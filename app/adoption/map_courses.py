@@ -75,8 +75,9 @@ _MAP = """
     on conflict (id) do update set quest_id = ours.quest_id where ours.quest_id = excluded.quest_id
     returning id, quest_id
 ), assignments as (
-    insert into spark.assignments (course_id, spark_assignment_id, task_id)
-    select courses.id, tasks.spark_assignment_id, templates.id
+    insert into spark.assignments (course_id, spark_assignment_id, task_id, title, place)
+    select courses.id, tasks.spark_assignment_id, templates.id, tasks.title,
+        coalesce(tasks.order_index, 0)
     from templates join tasks using (id) join courses on courses.quest_id = templates.quest_id
 ), marked as (
     update public.quests set lms_platform = '{platform}'

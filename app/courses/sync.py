@@ -20,11 +20,10 @@ from app.database import Session, Sessions, retried
 from app.deliveries.inbox import Entry, keep_delivery
 from app.deliveries.payload import Subject
 from app.fields import AnswerWarning
+from app.learning.lost_templates import PILLAR, XP, find_templates
 from app.learning.organisations import has_organisation
 from app.learning.task_copies import follow_templates
 from app.models import PLATFORM, CourseQuestTask, Quest, SparkAssignment, SparkCourse
-
-PILLAR, XP = "stem", 100  # CONTRACT 8.3
 
 
 @dataclass(frozen=True)
@@ -113,6 +112,7 @@ async def _sync(
     await _write_quest(session, course, quest_id=quest_id, now=now)
     marks = {"digest": entry.digest, "said_at": course.sent_at}
     await session.execute(_TAKEN, marks | {"course": course_id, "quest": quest_id})
+    await find_templates(session, quest_id)
     assignments = course.assignments or []
     known = await _find_tasks(session, course_id)
     tasks = {
@@ -205,10 +205,10 @@ async def _write_quest(
 
 
 async def _find_tasks(session: Session, course_id: UUID) -> dict[str, UUID]:
-    """The template of each assignment that the course has had."""
+    """The template of each assignment that the course has had, and still has one."""
     found = await session.execute(
         select(SparkAssignment.spark_assignment_id, SparkAssignment.task_id).where(
-            SparkAssignment.course_id == course_id
+            SparkAssignment.course_id == course_id, SparkAssignment.task_id.is_not(None)
         )
     )
     return {row.spark_assignment_id: row.task_id for row in found}
@@ -260,16 +260,19 @@ async def _map_tasks(
     new = insert(SparkAssignment)
     mapped = new.on_conflict_do_update(
         index_elements=[SparkAssignment.course_id, SparkAssignment.spark_assignment_id],
-        set_={"due_date": new.excluded.due_date, "retired_at": None, "updated_at": now},
+        set_={column: new.excluded[column] for column in ("task_id", "title", "place", "due_date")}
+        | {"retired_at": None, "updated_at": now},
     )
     rows = [
         {
             "course_id": course_id,
             "spark_assignment_id": item.spark_assignment_id,
             "task_id": tasks[item.spark_assignment_id],
+            "title": item.title,
+            "place": place,
             "due_date": item.due_date,
         }
-        for item in assignments
+        for place, item in enumerate(assignments)
     ]
     if rows:
         await session.execute(mapped, rows)

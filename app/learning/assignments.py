@@ -35,13 +35,21 @@ from app.models import PLATFORM, Quest, SparkAssignment, SparkCourse, UserQuest
 
 
 class Match(NamedTuple):
-    """Work that an assignment may mean: of a template task, or of a quest's first one."""
+    """Work that an assignment may mean: of a template task, or of a quest's first one. One that was
+    synced has its own `assignment_id`, and no template where the main app has deleted it.
+    """
 
     quest_id: UUID
+    assignment_id: UUID | None
     template_id: UUID | None
     course_id: str | None
     is_own: bool
     is_enrolled: bool
+
+    @property
+    def source_id(self) -> UUID | None:
+        """What a student's copy names: of a template that is lost, nothing does."""
+        return self.template_id or self.assignment_id
 
 
 def matches_for(user_id: ColumnElement[Any]) -> CompoundSelect[Any]:
@@ -55,6 +63,7 @@ def matches_for(user_id: ColumnElement[Any]) -> CompoundSelect[Any]:
     synced = (
         select(
             Quest.id.label("quest_id"),
+            SparkAssignment.id.label("assignment_id"),
             SparkAssignment.task_id.label("template_id"),
             SparkCourse.spark_course_id.label("course_id"),
             is_own(SparkCourse.spark_org_id, user_id).label("is_own"),
@@ -70,7 +79,12 @@ def matches_for(user_id: ColumnElement[Any]) -> CompoundSelect[Any]:
         )
     )
     single = select(
-        Quest.id, cast(null(), Uuid), cast(Quest.lms_course_id, Text), true(), enrolled
+        Quest.id,
+        cast(null(), Uuid),
+        cast(null(), Uuid),
+        cast(Quest.lms_course_id, Text),
+        true(),
+        enrolled,
     ).where(
         Quest.lms_platform == PLATFORM,
         Quest.lms_assignment_id == bindparam("assignment_id"),
@@ -99,7 +113,7 @@ async def choose_match(
     candidates = named
     if not named and not (course_id and await _is_known(session, course_id)):
         candidates = list(matches)
-    candidates = [match for match in candidates if match.template_id] or candidates
+    candidates = [match for match in candidates if match.assignment_id] or candidates
     if not candidates:
         raise AssignmentNotFoundError(assignment_id=assignment_id)
     own = [match for match in candidates if match.is_own]

@@ -60,12 +60,13 @@ COPY_CURRENT = f"""
       where {CURRENT})
 """  # noqa: S608 - of our own pieces
 # The main app's editor deletes a quest's templates and makes them anew. A copy of one that is gone
-# is that of the template with its title, and named by it; if there are several, that with work.
+# is that of the template with its title, and named by it; of two in one
+# place, that with work.
 _COPY_MISSING_OF = f"""
     lost as (
       select c.id, c.user_quest_id, {TITLE_KEY.format("c.title")} as title, row_number() over (
         partition by c.user_quest_id, {TITLE_KEY.format("c.title")}
-        order by k.completed_at, c.order_index, c.id) as place
+        order by c.order_index, k.completed_at, c.id) as place
       from enrolled e join user_quest_tasks c on c.user_quest_id = e.id
       left join quest_task_completions k on k.task_id = c.id and k.user_id = c.user_id
       where c.is_manual is not true

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.columns import SPARK, Id, Moment, Platform, QuestId, Table
+from app.models.columns import SPARK, Id, Moment, Platform, QuestId, Table, Zero
 
 
 class SparkCourse(Table):
@@ -37,7 +37,9 @@ class SparkCourse(Table):
 
 
 class SparkAssignment(Table):
-    """An assignment of a course, and its template task; retired when Spark no longer names it."""
+    """An assignment of a course, and its template task; retired when Spark no longer names it. If
+    the main app deletes the template, title and place are what it is found by.
+    """
 
     __tablename__ = "assignments"
     __table_args__ = (
@@ -49,9 +51,11 @@ class SparkAssignment(Table):
     id: Mapped[Id]
     course_id: Mapped[UUID] = mapped_column(ForeignKey("spark.courses.id", ondelete="CASCADE"))
     spark_assignment_id: Mapped[str] = mapped_column(String(255))
-    task_id: Mapped[UUID] = mapped_column(
-        ForeignKey("course_quest_tasks.id", ondelete="CASCADE"), unique=True
+    task_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("course_quest_tasks.id", ondelete="SET NULL"), unique=True
     )
+    title: Mapped[str] = mapped_column(server_default=text("''"))
+    place: Mapped[Zero]
     due_date: Mapped[datetime | None]
     retired_at: Mapped[datetime | None]
     created_at: Mapped[Moment]

@@ -54,7 +54,7 @@ _QUEST = (
     select(
         Quest.title.label("quest_title"), SparkAssignment.retired_at.is_not(None).label("retired")
     )
-    .outerjoin(SparkAssignment, SparkAssignment.task_id == bindparam("template_id"))
+    .outerjoin(SparkAssignment, SparkAssignment.id == bindparam("assignment_id"))
     .where(Quest.id == bindparam("quest_id"))
 )
 _ENROLMENT = text(
@@ -199,10 +199,10 @@ async def _find_assignment(session: Session, asked: Homework, user_id: UUID) -> 
             task_template_id=None,
             retired=False,
         )
-    ids = {"quest_id": match.quest_id, "template_id": match.template_id}
+    ids = {"quest_id": match.quest_id, "assignment_id": match.assignment_id}
     quest = (await session.execute(_QUEST, ids)).mappings().one()
     return AssignmentAnswer(
-        found=True, code=None, quest_id=match.quest_id, task_template_id=match.template_id, **quest
+        found=True, code=None, quest_id=match.quest_id, task_template_id=match.source_id, **quest
     )
 
 

@@ -19,6 +19,7 @@ from app.evidence.revision_files import list_files
 from app.files.uploads import commit_uploads
 from app.learning.assignments import Match
 from app.learning.enrolment import enrol, settle
+from app.learning.lost_templates import restore_template
 from app.learning.task_copies import copy_missing_tasks
 from app.storage.kept_file import KeptFile
 from app.submissions.admit import admit, course_unknown
@@ -93,6 +94,13 @@ async def _stand(session: Session, work: Work, match: Match, *, user_id: UUID) -
     Raises AssignmentNotFoundError for a quest without tasks.
     """
     quest_id, template_id = match.quest_id, match.template_id
+    if match.assignment_id and not template_id:
+        template_id = await restore_template(session, match.assignment_id, quest_id)
+        if not template_id:
+            raise AssignmentNotFoundError(
+                assignment_id=work.message.payload.spark_assignment_id,
+                hint="Its task was deleted. Send the course again.",
+            )
     enrolment = await enrol(session, user_id=user_id, quest_id=quest_id, now=work.now)
     find = partial(find_standing, session, enrolment, user_id=user_id, template_id=template_id)
     standing = await find()

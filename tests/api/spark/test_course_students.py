@@ -362,6 +362,32 @@ async def test_nothing_is_ever_deleted(spark: Spark, sessions: Sessions) -> None
     assert len(await tasks_of(sessions, student, quest_id)) == 6
 
 
+@pytest.mark.parametrize("first", ["homework", "sync"])
+async def test_templates_that_were_made_anew_are_those_of_their_titles(
+    spark: Spark, sessions: Sessions, first: str
+) -> None:
+    """ADOPTION #20, in a database of our own."""
+    payload = course("one", "two")
+    quest_id, student = await enrolled_in(spark, payload)
+    before = await spark.submit(hand_in(student, payload, "one"))
+    async with sessions() as session, session.begin():
+        await session.execute(
+            text(
+                "with gone as (delete from course_quest_tasks where quest_id = :quest_id"
+                " returning *) insert into course_quest_tasks (quest_id, title, pillar)"
+                " select quest_id, title, pillar from gone"
+            ),
+            {"quest_id": UUID(quest_id)},
+        )
+    if first == "sync":
+        await synced(spark, payload)
+    after = (await spark.submit(hand_in(student, payload, "one"))).json()
+    assert (after["task_id"], after["xp_awarded"]) == (before.json()["task_id"], 0)
+    await synced(spark, payload)
+    assert len(await templates(sessions, quest_id)) == 2
+    assert await titles_of(sessions, student, quest_id) == ["Do one", "Do two"]
+
+
 async def test_a_large_course_reaches_everyone_in_several_steps(
     spark: Spark, sessions: Sessions
 ) -> None:
