@@ -62,15 +62,14 @@ def differences(catalogue: Catalogue) -> list[Finding]:
 
 def row_security(catalogue: Catalogue) -> Iterator[Finding]:
     """Rows that the role does not see are missing without an error, so this is the worst."""
-    hidden = [name for name, table in catalogue.tables.items() if table.row_security]
-    if hidden:
-        yield Finding(
-            "refuse",
-            "row security",
-            f"role {catalogue.role} may not bypass row security, which hides rows of"
-            f" {', '.join(sorted(hidden))}",
-            f"alter role {catalogue.role} bypassrls",
-        )
+    hidden: dict[str, list[str]] = {}
+    for name, table in sorted(catalogue.tables.items()):
+        if table.row_security:
+            role = catalogue.auth_role if name == AUTH else catalogue.role
+            hidden.setdefault(role, []).append(name)
+    for role, names in hidden.items():
+        text = f"role {role} may not bypass row security, which hides rows of {', '.join(names)}"
+        yield Finding("refuse", "row security", text, f"alter role {role} bypassrls")
 
 
 def missing_columns(catalogue: Catalogue) -> Iterator[tuple[str, str, str]]:
@@ -142,7 +141,7 @@ def _compare_column(
     if found is None:
         next_step = _ALTER if column in ADDABLE.get(table, ()) else _UNDO
         yield Finding("refuse", subject, f"is missing, must be {need.type}", next_step)
-    elif family(found.type) != family(need.type) or length(found.type) < length(need.type):
+    elif family(found.type) != family(need.type) or length(found.type) < need.length:
         yield Finding("refuse", subject, f"is {found.type}, must be {need.type}", _UNDO)
     elif found.is_generated:
         yield Finding("refuse", subject, "is generated, must be written", _UNDO)
@@ -195,7 +194,9 @@ def _compare_auth(catalogue: Catalogue) -> Iterator[Finding]:
         yield _missing_table(catalogue._replace(role=catalogue.auth_role), AUTH)
         return
     for column, type_ in AUTH_COLUMNS.items():
-        need = RequiredColumn(type_, is_always_written=True, is_left_to_default=False)
+        need = RequiredColumn(
+            type_, length(type_), is_always_written=True, is_left_to_default=False
+        )
         yield from _compare_column(AUTH, column, need, found.columns.get(column))
     yield from _unknown_columns(AUTH, found, AUTH_COLUMNS)
     conditions = [key.condition for key in found.keys if list(key.columns) == [AUTH_UNIQUE]]
@@ -209,6 +210,7 @@ def _rights(catalogue: Catalogue) -> Iterator[Finding]:
         yield from _table_rights(catalogue, name, RIGHTS, PUBLIC[name].columns)
     for name in OURS:
         yield from _table_rights(catalogue, f"spark.{name}", RIGHTS, ())
+        yield from _sequences(catalogue, f"spark.{name}")
     yield from _table_rights(catalogue, ORGANISATIONS, ("select",), ())
     for name, table in WRITTEN_BY_TRIGGER.items():
         why = f", which triggers of {table} do as who writes there"
@@ -221,6 +223,14 @@ def _rights(catalogue: Catalogue) -> Iterator[Finding]:
             text = f"role {catalogue.role} may not call its functions"
             grant = f"grant execute on all functions in schema spark to {catalogue.role}"
             yield Finding("refuse", "schema spark", text, grant)
+
+
+def _sequences(catalogue: Catalogue, name: str) -> Iterator[Finding]:
+    """None of the main app's tables counts by one."""
+    role = catalogue.role
+    for sequence in catalogue.tables[name].locked_sequences if name in catalogue.tables else ():
+        text = f"role {role} may not count by {sequence}"
+        yield Finding("refuse", name, text, f"grant usage on sequence {sequence} to {role}")
 
 
 def _table_rights(

@@ -1,14 +1,19 @@
 """What fits and what differs in the database of a running service. Changes nothing."""
 
+from uuid import UUID
+
 from app.adoption.compare import compare
 from app.adoption.finding import Finding
 from app.adoption.inspect_rows import inspect_rows
+from app.adoption.organization import judge_organization
 from app.adoption.read_catalogue import Catalogue, look
+from app.adoption.shape import LiveShape
 from app.database import Sessions, newest_revisions, schema_is_current
 
 
-async def inspect_database(sessions: Sessions) -> list[Finding]:
-    """Of any kind: one of our own, an adopted one, one that nobody has adopted yet.
+async def inspect_database(sessions: Sessions, organization_id: UUID | None) -> list[Finding]:
+    """Of any kind: one of our own, an adopted one, one that nobody has adopted yet, as in the main
+    app's CI, where the organisation of new links is nobody's matter.
 
     Raises one of OUTAGES.
     """
@@ -17,9 +22,16 @@ async def inspect_database(sessions: Sessions) -> list[Finding]:
         next_step = "`python -m app migrate` makes its tables."
         return [Finding("refuse", "database", "holds neither our tables nor Optio's", next_step)]
     is_current = await schema_is_current(sessions, newest_revisions())
+    findings = [_describe_ours(catalogue, is_current=is_current), *compare(catalogue)]
     async with sessions() as session, session.begin():
         rows = await inspect_rows(session)
-    return [_describe_ours(catalogue, is_current=is_current), *compare(catalogue), *rows]
+        if not {"would", "refuse"} & {finding.mark for finding in findings}:
+            shape = await LiveShape().read(session)
+            organization = await judge_organization(session, shape, organization_id)
+            if organization:
+                findings = [one for one in findings if one.subject != organization.subject]
+                findings.append(organization)
+    return findings + rows
 
 
 def _describe_ours(catalogue: Catalogue, *, is_current: bool) -> Finding:

@@ -43,7 +43,9 @@ class FoundKey(NamedTuple):
 
 
 class FoundTable(NamedTuple):
-    """`triggers` are those that run; `row_security` hides rows from the role."""
+    """`triggers` are those that run, `locked_sequences` those that the role may not use;
+    `row_security` hides rows from it.
+    """
 
     columns: Mapping[str, FoundColumn]
     keys: Sequence[FoundKey]
@@ -51,6 +53,7 @@ class FoundTable(NamedTuple):
     triggers: Sequence[str]
     refers_to: Sequence[str]
     rights: Sequence[str]
+    locked_sequences: Sequence[str]
     row_security: bool
 
     def has_key(self, columns: Collection[str]) -> bool:
@@ -109,6 +112,11 @@ select role.rolname as role, current_schema() as schema, (
         (select coalesce(jsonb_agg(p), '[]')
          from unnest(array['select', 'insert', 'update', 'delete']) as p
          where has_table_privilege(asked.oid, c.oid, p)),
+        (select coalesce(jsonb_agg(objid::regclass), '[]')
+         from pg_depend join pg_class sequence on sequence.oid = objid
+         where refclassid = 'pg_class'::regclass and refobjid = c.oid
+         and case when sequence.relkind = 'S'
+             then not has_sequence_privilege(asked.oid, objid, 'usage') end),
         relrowsecurity and not (asked.rolsuper or asked.rolbypassrls)
             and (relforcerowsecurity or not pg_has_role(asked.oid, relowner, 'usage'))))
     from pg_class c join pg_namespace n on n.oid = relnamespace
@@ -132,12 +140,11 @@ _NAMES = [*PUBLIC, *WRITTEN_BY_TRIGGER, ORGANISATIONS, AUTH, *(f"spark.{name}" f
 
 
 WAIT_BRIEFLY = text("set local lock_timeout = '1s'")
-TABLE_LOCKED = "55P03"
 
 
 async def look(sessions: Sessions) -> Catalogue:
-    """In a transaction that cannot write. Raises one of OUTAGES; one with SQLSTATE TABLE_LOCKED
-    while a table is being changed.
+    """In a transaction that cannot write. Raises one of OUTAGES, also after a second of waiting for
+    a table that is being changed.
     """
     async with sessions() as opened:
         session = await opened.execution_options(postgresql_readonly=True)

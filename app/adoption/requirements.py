@@ -92,11 +92,12 @@ _ALIKE = {"varchar": "text", "character varying": "text", "bigint": "integer"}
 
 
 class RequiredColumn(NamedTuple):
-    """`type` as PostgreSQL writes it. Of a mandatory one: is it always written, or else left to the
-    default, and may that be?
+    """`type` as PostgreSQL writes it; a shorter one will do that has the `length` of what we write.
+    Of a mandatory one: is it always written, or else left to its default?
     """
 
     type: str
+    length: float
     is_always_written: bool
     is_left_to_default: bool
 
@@ -125,21 +126,26 @@ def _require(table: Any) -> RequiredTable:
         for constraint in table.constraints
         if isinstance(constraint, PrimaryKeyConstraint | UniqueConstraint)
     ]
+    values = {**_allowed(table), **VALUES.get(table.name, {})}
     return RequiredTable(
         columns={
-            column.name: _require_column(table.name, column)
+            column.name: _require_column(table.name, column, values.get(column.name))
             for column in table.columns
             if column.name not in UNUSED.get(table.name, ())
         },
         keys=sorted(key for key in unique if key not in OURS_ALONE.get(table.name, ())),
-        values={**_allowed(table), **VALUES.get(table.name, {})},
+        values=values,
     )
 
 
-def _require_column(table: str, column: Column[Any]) -> RequiredColumn:
+def _require_column(
+    table: str, column: Column[Any], values: Sequence[str] | None
+) -> RequiredColumn:
     has_default = column.server_default is not None
+    type_ = column.type.compile(_DIALECT).lower()
     return RequiredColumn(
-        type=column.type.compile(_DIALECT).lower(),
+        type=type_,
+        length=max(map(len, values)) if values else length(type_),
         is_always_written=column.name in ALWAYS_WRITTEN.get(table, ())
         or not (column.nullable or has_default),
         is_left_to_default=has_default or column.name in ONLY_READ.get(table, ()),

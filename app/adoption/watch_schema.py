@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from app.adoption.compare import differences
 from app.adoption.finding import Finding
 from app.adoption.organization import judge_organization
-from app.adoption.read_catalogue import TABLE_LOCKED, WAIT_BRIEFLY, look
+from app.adoption.read_catalogue import WAIT_BRIEFLY, look
 from app.adoption.shape import LiveShape
 from app.database import Sessions, newest_revisions, schema_is_current, sqlstate_of
 
@@ -40,9 +40,8 @@ class SchemaWatch:
             try:
                 await self._compare()
             except DBAPIError as failure:
-                # What is being changed just now is compared the next time.
-                if sqlstate_of(failure) != TABLE_LOCKED:
-                    raise
+                # As while a table is being changed: it is compared the next time.
+                log.warning("schema_not_compared", sqlstate=sqlstate_of(failure))
             self._compared_until = now + COMPARED_SECONDS
         return not self.names
 

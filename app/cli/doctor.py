@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterable
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -31,7 +32,8 @@ def doctor(
     """
     with servers(LOCAL, s3=False) as given:
         settings = given.model_copy(update={"statement_timeout_seconds": STATEMENT_SECONDS})
-        findings = on_database(settings, inspect_database)
+        inspect = partial(inspect_database, organization_id=settings.optio_organization_id)
+        findings = on_database(settings, inspect)
         if settings.s3_endpoint_url:  # the main app's CI has none
             findings += asyncio.run(_try_bucket(settings))
     say_findings(findings, as_json=as_json)

@@ -1,5 +1,6 @@
 """What the main app may do to its tables, and which of it stops an act of ours."""
 
+import re
 import secrets
 from collections.abc import AsyncIterator
 
@@ -8,8 +9,9 @@ from sqlalchemy import text
 
 from app.adoption.compare import compare, differences, missing_columns, missing_keys
 from app.adoption.read_catalogue import read_catalogue
-from app.adoption.requirements import PUBLIC
+from app.adoption.requirements import AUTH_COLUMNS, PUBLIC
 from app.settings import Settings
+from tests.support.databases import execute
 from tests.support.main_app import adopted, as_superuser, for_now, grants
 
 BLOCKS = "evidence_document_blocks"
@@ -123,6 +125,8 @@ HARMLESS = {
     "a mandatory column with a default": "alter table users"
     " add theme text not null default 'light'",
     "a wider text": "alter table users alter email type text",
+    "a shorter text that holds our values": "alter table"
+    " quests alter lms_platform type varchar(20)",
     "a larger number": "alter table user_skill_xp alter xp_amount type bigint",
     "mandatory, and always written": "alter table quests alter quest_type set not null",
     "mandatory, and only read": "update users set org_roles = '[]'; alter table users"
@@ -203,6 +207,7 @@ async def test_an_erasure_without_its_trigger_is_told_by_doctor_alone(beside: Se
         ("select on user_mastery", "user_mastery"),
         ("select on organizations", "organizations"),
         ("select on spark.uploads", "spark.uploads"),
+        ("usage on sequence spark.events_number_seq", "spark.events"),
         ("execute on function spark.find_auth_users", "schema spark"),
         (None, None),
     ],
@@ -234,6 +239,26 @@ async def test_in_auth_the_rights_of_who_adopted_count(
         [found] = differences(await read_catalogue(session, role=role))
     assert found.subject == "auth.users"
     assert "role optio_owner may not" in found.text
+
+
+async def test_what_our_functions_write_in_auth_is_what_is_looked_at(beside: Settings) -> None:
+    source = "select prosrc from pg_proc where proname = 'add_auth_users'"
+    [(written,)] = await execute(beside, source)
+    columns = re.search(r"insert into auth.users \((.*?)\)", str(written), re.DOTALL)
+    assert columns
+    assert set(re.findall(r"\w+", columns[1])) == set(AUTH_COLUMNS) - {"is_sso_user"}
+
+
+async def test_row_security_on_auth_is_our_functions_owners_matter(
+    settings: Settings, beside: Settings
+) -> None:
+    role = f"service_{secrets.token_hex(4)}"
+    async with for_now(as_superuser(beside, settings)) as session:
+        for statement in (*grants(role), "alter role optio_owner nobypassrls"):
+            await session.execute(text(statement))
+        [found] = differences(await read_catalogue(session, role=role))
+    assert found.text.endswith("hides rows of auth.users")
+    assert found.next_step == "alter role optio_owner bypassrls"
 
 
 async def test_rights_on_each_column_are_as_good_as_on_the_table(

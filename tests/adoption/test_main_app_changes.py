@@ -8,15 +8,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from app.adoption.watch_schema import COMPARED_SECONDS
 from app.settings import Settings
 from tests.support.adopted import main_app_database
+from tests.support.beside import SERVICE, serve_beside
 from tests.support.commands import run_on
 from tests.support.databases import empty_database, execute
 from tests.support.main_app import adopted, blind, change, for_now
 from tests.support.patience import patient
-from tests.support.processes import environment
+from tests.support.processes import environment, serve_elsewhere
 from tests.support.programs import Ended, run_program
 from tests.support.running import run_app
 
@@ -56,6 +58,10 @@ SEEN_AT_THE_DOOR = {
             " add check (block_type in ('text', 'image', 'document'))"
         ),
         f"{BLOCKS}.block_type",
+    ),
+    "revokes a right": (
+        "revoke update on quests from optio_owner, anon, authenticated, service_role",
+        "quests",
     ),
     "renames a table": ("alter table user_quests rename to enrolments", "user_quests"),
 }
@@ -102,6 +108,12 @@ async def test_a_running_service_on_a_database_of_its_own_shows_none(
         "checks": {"database": True, "schema": True, "storage": True},
         "differences": [],
     }
+
+
+async def test_nothing_differs_for_the_role_that_the_grants_make(settings: Settings) -> None:
+    async with serve_beside(settings, SERVICE) as beside:
+        answer = await beside.spark.browser.get("/readyz")
+    assert (answer.status_code, answer.json()["differences"]) == (200, [])
 
 
 async def test_a_table_that_is_being_changed_is_not_waited_for(settings: Settings) -> None:
@@ -161,7 +173,30 @@ async def test_doctor_knows_each_kind_of_database(settings: Settings) -> None:
         assert (code, words.split(":")[0]) == (1, "refuse   database")
 
 
-@pytest.mark.parametrize("command", ["serve --port 0", "worker", "uvicorn"])
+async def test_doctor_brings_the_findings_of_each_room(settings: Settings) -> None:
+    async with adopted(settings) as found:
+        examined = await run_on(found)("doctor")
+        without = found.model_copy(update={"optio_organization_id": None})
+        unnamed = await run_on(without)("doctor")
+    for line in (
+        "ok       quests: ",
+        "ok       bucket ",
+        "adapt    lms_integrations.organization_id: is mandatory: OPTIO_ORGANIZATION_ID = Optio",
+        "data     lms_integrations: users with several Spark ids: 1;",
+    ):
+        assert f"\n{line}" in examined.output
+    assert (examined.exit_code, unnamed.exit_code) == (0, 1)
+    assert "refuse   lms_integrations.organization_id: " in unnamed.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "serve --port 0",
+        pytest.param("worker", marks=pytest.mark.soak),
+        pytest.param("uvicorn", marks=pytest.mark.soak),
+    ],
+)
 async def test_a_service_that_row_security_blinds_does_not_start(
     settings: Settings, command: str
 ) -> None:
@@ -179,6 +214,19 @@ async def test_a_service_that_row_security_blinds_does_not_start(
         assert "Traceback" not in ended.errors
         answer = await read_readiness(service)  # had the database been away at its start
     assert (answer.status_code, answer.json()["differences"]) == (503, ["row security"])
+
+
+async def test_a_service_starts_while_the_database_is_away(settings: Settings) -> None:
+    away = SecretStr("postgresql://optio_owner@127.0.0.1:9/optio")
+    async with (
+        serve_elsewhere(settings.model_copy(update={"database_url": away})) as address,
+        httpx.AsyncClient(base_url=address, trust_env=False) as browser,
+    ):
+        assert (await browser.get("/readyz")).json() == {
+            "status": "failed",
+            "checks": {"database": False, "schema": False, "storage": True},
+            "differences": [],
+        }
 
 
 async def test_what_differs_is_one_line_of_the_log(settings: Settings) -> None:

@@ -61,6 +61,7 @@ def grants(role: str) -> list[str]:
         f"create role {role} bypassrls",
         f"grant usage on schema public, spark to {role}",
         f"grant select, insert, update, delete on {', '.join([*PUBLIC, *ours])} to {role}",
+        f"grant usage on all sequences in schema spark to {role}",
         f"grant select, insert, update on diplomas, user_mastery to {role}",
         f"grant select on organizations to {role}",
         f"grant execute on all functions in schema spark to {role}",
