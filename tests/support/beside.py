@@ -55,7 +55,7 @@ async def serve_beside(
         own = main_app
         if role == SERVICE:
             await give_rights(settings, main_app)
-            own = main_app.model_copy(update={"database_url": _as_service(main_app)})
+            own = main_app.model_copy(update={"database_url": as_service(main_app)})
         key = f"Bearer {settings.internal_api_keys[0].get_secret_value()}"
         async with run_elsewhere(own, **changes) as elsewhere:
             resources = elsewhere.running.app.state.resources
@@ -85,7 +85,7 @@ async def run_grants(main_app: Settings) -> int | None:
     return await process.wait()
 
 
-def _as_service(main_app: Settings) -> SecretStr:
+def as_service(main_app: Settings) -> SecretStr:
     """The address of that database for a role of our own."""
     url = make_url(_address(main_app)).set(username=SERVICE, password=SERVICE)
     return SecretStr(url.render_as_string(hide_password=False))
