@@ -14,6 +14,7 @@ from app.adoption.try_bucket import try_bucket
 from app.files.reconcile import OUR_KEY
 from app.settings import Settings
 from app.storage.bucket import open_bucket
+from tests.support.commands import run_on
 from tests.support.open_store import PUBLIC, S3, Opening, OpenStore, open_store
 from tests.support.stores import Stores, own_stores
 
@@ -61,6 +62,16 @@ async def test_a_policy_for_everybody_is_refused(service: Settings, stores: Stor
     assert all("private" in str(found.next_step) for found in findings)
     assert [found.mark for found in await tried(service)] == ["ok"]
     assert await keys(stores) == set()
+
+
+async def test_the_command_fails_as_long_as_it_is_open(service: Settings, stores: Stores) -> None:
+    doctor = run_on(service)
+    async with stores.open_to_all():
+        examined = await doctor("doctor")
+    assert examined.exit_code == 1
+    assert f"refuse   bucket {service.s3_bucket}: anybody can read files at " in examined.output
+    examined = await doctor("doctor")
+    assert (examined.exit_code, examined.output.count("refuse")) == (0, 0)
 
 
 @pytest.mark.parametrize(
