@@ -138,7 +138,7 @@ def open_sessions(engine: AsyncEngine, *, at_once: int) -> Sessions:
     @asynccontextmanager
     async def open_session() -> AsyncIterator[Session]:
         try:
-            async with asyncio.timeout(POOL_WAIT_SECONDS):
+            async with asyncio.timeout(POOL_WAIT_SECONDS if turns.locked() else None):
                 await turns.acquire()
         except TimeoutError:
             raise OverloadedError from None

@@ -84,7 +84,7 @@ def read_delivery(
 
     with hold_body(request) as held:
         yield Delivery(
-            route=request.url.path,
+            route=request["path"],
             body=request.stream(),
             held=held,
             length=_content_length(request),
