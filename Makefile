@@ -8,6 +8,11 @@ SYNCED := .venv/.synced
 FUZZER := .venv/.fuzzer
 PYTEST := $(BIN)/python -m pytest -q
 
+# What touches tables of the main app. Files, parsers and commands find the same in any database.
+BOTH_KINDS := $(addprefix tests/, accounts activity api courses learning privacy sso submissions \
+  deliveries/test_inbox.py files/test_reconcile.py test_database.py test_incidents.py \
+  test_journey.py test_old_clients.py test_plans.py)
+
 # Runs a command and says how long it took: $(call step,NAME,COMMAND)
 define step
 @began=$$(date +%s); $(2); code=$$?; took=$$(($$(date +%s) - began)); \
@@ -34,6 +39,11 @@ quick: static ## format, lint, imports, types, and the tests that need no server
 test: $(SYNCED) ## run the tests against real Postgres and S3 servers; most of it is waiting
 	$(call step,tests,$(PYTEST) -n 3 --dist loadfile -m "not alone and not soak")
 	$(call step,tests alone,$(PYTEST) -m "alone and not soak")
+
+.PHONY: adopted
+adopted: $(SYNCED) ## run those tests again on the main app's database, adopted
+	$(call step,adopted tests,DATABASE_KIND=adopted $(PYTEST) -n 3 --dist loadfile \
+	  -m "not (pure or soak)" $(BOTH_KINDS))
 
 .PHONY: servers
 servers: $(SYNCED) ## keep servers for the tests until Ctrl-C; the line it prints makes a shell use them

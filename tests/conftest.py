@@ -18,6 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.support.canaries import CANARIES
+from tests.support.kinds import IS_ADOPTED, SETTINGS, fit_to_adopted
 from tests.support.patience import patient
 
 if TYPE_CHECKING:
@@ -49,13 +50,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Func
             item.add_marker("pure")
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(patient(float(config.getini("timeout")))))
+    if IS_ADOPTED:
+        fit_to_adopted(config, items)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """With FORBID_SKIPS in the environment a test that cannot run here has failed."""
     report = yield
-    if report.skipped and "FORBID_SKIPS" in os.environ:
+    if report.skipped and not hasattr(report, "wasxfail") and "FORBID_SKIPS" in os.environ:
         report.outcome = "failed"
     return report
 
@@ -89,7 +92,7 @@ def settings() -> Iterator[Settings]:
         # All tests are one address: a test of a rate sets it.
         rates = dict.fromkeys(RATES, 10**9)
         stores = {"database_url": SecretStr(own["DATABASE_URL"]), "s3_bucket": own["S3_BUCKET"]}
-        yield made.model_copy(update=rates | stores)
+        yield made.model_copy(update=rates | stores | SETTINGS)
 
 
 def _all_secrets(settings: Settings) -> list[str]:
@@ -141,10 +144,11 @@ def main_app(settings: Settings) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def sessions(server: Running) -> Sessions:
-    """The database, to look at."""
-    opened: Sessions = server.app.state.resources.sessions
-    return opened
+async def sessions(settings: Settings) -> AsyncIterator[Sessions]:
+    from tests.support.databases import look_into
+
+    async with look_into(settings) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

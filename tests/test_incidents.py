@@ -1,6 +1,5 @@
 """What an operator does when something leaked: who saw what, and nobody stays signed in."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,12 +11,11 @@ from sqlalchemy import func, insert, literal, select, text
 
 from app.activity.audit import ENTRIES_PER_PAGE
 from app.database import Sessions
-from app.migrate import migrate
 from app.models import PLATFORM, AuditEntry, LmsSession
 from app.settings import Settings
 from app.sso.sessions import BATCH_SESSIONS
 from tests.support.commands import Run, run_on
-from tests.support.databases import empty_database
+from tests.support.databases import ready_database
 from tests.support.elsewhere import Elsewhere, run_elsewhere
 from tests.support.problems import assert_problem
 from tests.support.spark import SignedIn, Spark
@@ -27,10 +25,8 @@ from tests.support.stored import audited
 @pytest.fixture
 async def own(settings: Settings) -> AsyncIterator[Elsewhere]:
     """A service whose users are this test's alone."""
-    async with empty_database(settings) as empty:
-        await asyncio.to_thread(migrate, empty)
-        async with run_elsewhere(empty) as elsewhere:
-            yield elsewhere
+    async with ready_database(settings) as empty, run_elsewhere(empty) as elsewhere:
+        yield elsewhere
 
 
 @pytest.fixture

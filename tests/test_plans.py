@@ -1,6 +1,5 @@
 """Each list is carried by an index: nothing is sorted or read through that grows with its table."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -21,11 +20,10 @@ from app.deliveries.inbox import WAS_TAKEN
 from app.deliveries.read_inbox import DeliveryFilter, newest_deliveries
 from app.evidence.list_completions import CompletionFilter, completions_of
 from app.learning.read_experience import newest_awards
-from app.migrate import migrate
 from app.privacy.retention import BATCH_ROWS, rules
 from app.settings import Settings
 from app.submissions.list_submissions import SubmissionFilter, newest_submissions
-from tests.support.databases import empty_database
+from tests.support.databases import ready_database
 from tests.support.plans import plan
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -42,8 +40,7 @@ BY_TYPE = "ix_user_activity_events_event_type_created_at"
 @pytest.fixture(scope="module")
 async def sessions(settings: Settings) -> AsyncIterator[Sessions]:
     """Of an empty database: plans depend on what the others hold."""
-    async with empty_database(settings) as own:
-        await asyncio.to_thread(migrate, own)
+    async with ready_database(settings) as own:
         engine = create_engine(own)
         yield open_sessions(engine, at_once=1)
         await engine.dispose()

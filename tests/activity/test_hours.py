@@ -14,11 +14,10 @@ from app.activity.hours import count_hours
 from app.activity.log_page import ActivityData, AppliedFilters, Status
 from app.activity.search import search_activity
 from app.database import Sessions, create_engine, open_sessions
-from app.migrate import migrate
 from app.models import ActivityEvent, ActivityHour
 from app.settings import Settings
 from app.worker import sweep
-from tests.support.databases import empty_database
+from tests.support.databases import ready_database
 from tests.support.running import Running
 
 TYPES = ("spark_webhook_success", "spark_webhook_failed", "spark_sso_success", "spark_sso_failed")
@@ -30,8 +29,7 @@ Events = list[tuple[datetime, str]]
 @pytest.fixture(scope="module")
 async def pools(settings: Settings) -> AsyncIterator[list[Sessions]]:
     """Two, of a database of these tests' own: what happens elsewhere would be counted as well."""
-    async with empty_database(settings) as own:
-        await asyncio.to_thread(migrate, own)
+    async with ready_database(settings) as own:
         engines = [create_engine(own) for _ in range(2)]
         yield [open_sessions(engine, at_once=4) for engine in engines]
         for engine in engines:

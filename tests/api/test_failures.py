@@ -1,6 +1,5 @@
 """A refused request leaves time, route, reason and a hashed address (SECURITY promise 7)."""
 
-import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,11 +10,10 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from app.migrate import migrate
 from app.models import ActivityEvent
 from app.settings import Settings
 from app.signing import sign
-from tests.support.databases import empty_database
+from tests.support.databases import ready_database
 from tests.support.elsewhere import Elsewhere, run_elsewhere
 from tests.support.running import Running
 from tests.support.spark import SUBMISSION, Assignment, SignedIn, Spark, submission
@@ -28,8 +26,7 @@ WITHOUT_SECRETS = {"jwt_secret_key": None, "spark_webhook_secret": None}
 @pytest.fixture
 async def own(settings: Settings) -> AsyncIterator[Settings]:
     """A database where nobody else fails, behind one proxy."""
-    async with empty_database(settings) as empty:
-        await asyncio.to_thread(migrate, empty)
+    async with ready_database(settings) as empty:
         yield empty.model_copy(update={"trusted_proxy_hops": 1})
 
 

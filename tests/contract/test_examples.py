@@ -5,7 +5,6 @@ Whatever a contract cannot know is put in for the example: the ids of rows, a la
 code that it is a living one. Every operation is called; a new one needs nothing here but its ids.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -17,12 +16,11 @@ from sqlalchemy import update
 
 from app.api.docs import internal_contract, public_contract
 from app.learning.sample_course import seed_sample_course
-from app.migrate import migrate
 from app.models import SparkAuthCode
 from app.settings import Settings
 from app.sso.authorization_codes import hash_code
 from tests.support.bodies import Part, form
-from tests.support.databases import empty_database
+from tests.support.databases import ready_database
 from tests.support.elsewhere import Elsewhere, run_elsewhere
 from tests.support.evidence import desk_of, tasks_of
 from tests.support.spark import FORM, SignedIn
@@ -38,11 +36,9 @@ LAST = ("revokeSession", "eraseStudent")
 @pytest.fixture
 async def sample(settings: Settings) -> AsyncIterator[Elsewhere]:
     """A service as it is after its first start, with the sample course and nobody in it."""
-    async with empty_database(settings) as own:
-        await asyncio.to_thread(migrate, own)
-        async with run_elsewhere(own) as elsewhere:
-            await seed_sample_course(elsewhere.running.app.state.resources.sessions)
-            yield elsewhere
+    async with ready_database(settings) as own, run_elsewhere(own) as elsewhere:
+        await seed_sample_course(elsewhere.running.app.state.resources.sessions)
+        yield elsewhere
 
 
 def _calls(contract: dict[str, Any]) -> list[Call]:

@@ -15,6 +15,7 @@ from app.models import AuditEntry, LmsIntegration, RosterImport, RosterRow, User
 from app.settings import Settings
 from app.worker import sweep
 from tests.support.elsewhere import run_elsewhere
+from tests.support.kinds import ADMIN
 from tests.support.problems import assert_problem
 from tests.support.roster import Course, entry, new_student, roster, send, sync_course
 from tests.support.roster_files import (
@@ -106,7 +107,7 @@ async def test_only_students_are_imported_and_staff_never_changes(
     both, fine, shared = new_student(), new_student(), new_student()
     async with sessions() as session, session.begin():
         await session.execute(
-            insert(User).values(id=uuid4(), email=f"{shared}@example.com", role="admin")
+            insert(User).values(id=uuid4(), email=f"{shared}@example.com", role=ADMIN)
         )
     before = await people(sessions)
     content = table(

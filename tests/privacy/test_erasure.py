@@ -20,6 +20,7 @@ from app.worker import sweep
 from tests.support.bodies import Part, form
 from tests.support.families import STUDENTS, Child, Family
 from tests.support.homework import note
+from tests.support.kinds import ADMIN
 from tests.support.problems import assert_problem
 from tests.support.roster import entry, roster, send
 from tests.support.spark import encoded, minutes_ago, submission
@@ -69,7 +70,7 @@ async def test_a_student_without_anything_is_erased_as_well(family: Family) -> N
     assert await family.traces([child]) == []
 
 
-@pytest.mark.parametrize("role", ["parent", "admin"])
+@pytest.mark.parametrize("role", ["parent", ADMIN])
 async def test_only_students_are_erased(family: Family, role: str) -> None:
     other = Child(await family.spark.sign_in(), {})
     await family.stores.execute(

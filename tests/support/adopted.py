@@ -1,4 +1,4 @@
-"""The main app's database, as it is in August or was in December 2025, before we move in.
+"""The main app's database, as it is in August or was in December 2025, before we move in and after.
 
 Made of `tests/adoption/*.sql` once for a server, and then copied.
 """
@@ -13,12 +13,16 @@ import asyncpg  # type: ignore[import-untyped]
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
+from app.database import create_engine
+from app.migrate import upgrade
 from app.settings import Settings
 
 SQL = Path(__file__).parents[1] / "adoption"
 OWNER = "optio_owner"  # what the hosted platform calls postgres
 TURN = 7_265_737_462  # the advisory lock under which a template is made
 HOSTED = "00_hosted.sql"
+TESTS = "tests"  # the application_name whose rows BESIDE completes
+BESIDE = Path(__file__).with_suffix(".sql")
 
 Shape = Literal["2026_08", "2025_12"]
 SHAPES: dict[Shape, Sequence[str]] = {
@@ -32,22 +36,42 @@ async def main_app_database(
     settings: Settings, shape: Shape = "2026_08"
 ) -> AsyncIterator[Settings]:
     """The settings with such a database, as its owner; gone afterwards."""
-    assert settings.database_url
-    server = settings.database_url.get_secret_value()
+    found = await copy_main_app(settings, shape)
+    try:
+        yield found
+    finally:
+        await drop(found, settings)
+
+
+async def copy_main_app(settings: Settings, shape: Shape) -> Settings:
+    """The same, for whoever drops it."""
+    server = _address_of(settings)
     template, name = f"optio_{shape}", f"optio_{secrets.token_hex(8)}"
     await _make_template(server, template, SHAPES[shape])
     await _run(server, f"create database {name} template {template} owner {OWNER}")
     await _run(server, _search_path(name))
-    try:
-        address = SecretStr(_address(server, name, OWNER))
-        yield settings.model_copy(update={"database_url": address})
-    finally:
-        await _run(server, f"drop database {name} with (force)")
+    address = SecretStr(_address(server, name, OWNER))
+    return settings.model_copy(update={"database_url": address})
+
+
+async def drop(made: Settings, settings: Settings) -> None:
+    """That database, by way of the one of `settings`."""
+    name = make_url(_address_of(made)).database
+    await _run(_address_of(settings), f"drop database {name} with (force)")
+
+
+async def adopt(found: Settings) -> None:
+    """And complete what tests write into it by themselves."""
+    engine = create_engine(found)
+    async with engine.begin() as connection:
+        await connection.run_sync(upgrade, "spark")
+    await engine.dispose()
+    await _run(_address_of(found), BESIDE.read_text())
 
 
 async def _make_template(server: str, template: str, files: Sequence[str]) -> None:
     """Under a name of its own until it is whole."""
-    guard = await asyncpg.connect(_driver(server))
+    guard = await asyncpg.connect(_driver(_address(server, "postgres")))  # one lock for all
     try:
         await guard.execute("select pg_advisory_lock($1)", TURN)
         if await guard.fetchval("select 1 from pg_database where datname = $1", template):
@@ -73,6 +97,11 @@ async def _run(address: str, script: str) -> None:
 def _search_path(name: str) -> str:
     """As 00_hosted.sql sets it; a copy of a database has no settings of its own."""
     return f'alter database {name} set search_path = "$user", public, extensions'
+
+
+def _address_of(settings: Settings) -> str:
+    assert settings.database_url
+    return settings.database_url.get_secret_value()
 
 
 def _address(server: str, database: str, role: str | None = None) -> str:

@@ -1,29 +1,84 @@
 """A database of a test's own, on the server of the run."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from uuid import uuid4
 
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from app.database import create_engine
+from app.database import Sessions, create_engine, open_sessions
+from app.migrate import migrate
 from app.settings import Settings
+from tests.support.adopted import TESTS, adopt, copy_main_app, drop
+from tests.support.kinds import IS_ADOPTED, SETTINGS
+
+
+@asynccontextmanager
+async def ready_database(settings: Settings) -> AsyncIterator[Settings]:
+    """The same settings, with a database that is ready to serve and has nobody in it: one of our
+    own, or an adopted one (DATABASE_KIND).
+    """
+    made = await _make(settings)
+    try:
+        if IS_ADOPTED:
+            await execute(made, "truncate auth.users, quests, user_activity_events cascade")
+        yield made
+    finally:
+        await drop(made, settings)
+
+
+@contextmanager
+def ready_database_apart(settings: Settings) -> Iterator[Settings]:
+    """The same where no event loop runs; an adopted one has the people of 20_rows.sql in it."""
+    made = asyncio.run(_make(settings))
+    try:
+        yield made
+    finally:
+        asyncio.run(drop(made, settings))
+
+
+async def _make(settings: Settings) -> Settings:
+    if not IS_ADOPTED:
+        own = await _create(settings)
+        await asyncio.to_thread(migrate, own)
+        return own
+    found = await copy_main_app(settings, "2026_08")
+    await adopt(found)
+    return found.model_copy(update=SETTINGS)
 
 
 @asynccontextmanager
 async def empty_database(settings: Settings) -> AsyncIterator[Settings]:
     """The same settings, with a database that holds nothing yet."""
+    made = await _create(settings)
+    try:
+        yield made
+    finally:
+        await drop(made, settings)
+
+
+async def _create(settings: Settings) -> Settings:
     name = f"empty_{uuid4().hex}"
     await execute(settings, f"create database {name}")
     assert settings.database_url
     url = make_url(settings.database_url.get_secret_value()).set(database=name)
     address = SecretStr(url.render_as_string(hide_password=False))
-    try:
-        yield settings.model_copy(update={"database_url": address})
-    finally:
-        await execute(settings, f"drop database {name} with (force)")
+    return settings.model_copy(update={"database_url": address})
+
+
+@asynccontextmanager
+async def look_into(settings: Settings) -> AsyncIterator[Sessions]:
+    """The database beside the service, to look at it, and to write what the main app writes."""
+    assert settings.database_url
+    url = make_url(settings.database_url.get_secret_value())
+    address = url.update_query_dict({"application_name": TESTS})
+    made = {"database_url": SecretStr(address.render_as_string(hide_password=False))}
+    engine = create_engine(settings.model_copy(update=made))
+    yield open_sessions(engine, at_once=settings.database_pool_size)
+    await engine.dispose()
 
 
 async def execute(settings: Settings, statement: str) -> list[tuple[object, ...]]:

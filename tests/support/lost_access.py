@@ -9,13 +9,14 @@ from sqlalchemy import delete, update
 
 from app.database import Sessions
 from app.models import LmsIntegration, User
+from tests.support.kinds import ADMIN
 
 LOSSES: dict[str, Callable[[UUID], Any]] = {
     "paused": lambda of: _link(of).values(sync_status="paused"),
     "switched-off": lambda of: _link(of).values(sync_enabled=False),
     "unlinked": lambda of: delete(LmsIntegration).where(LmsIntegration.user_id == of),
     "deletion-pending": lambda of: _user(of).values(deletion_status="pending"),
-    "now-an-admin": lambda of: _user(of).values(role="admin"),
+    "now-an-admin": lambda of: _user(of).values(role=ADMIN),
     "now-a-parent": lambda of: _user(of).values(role="parent"),
 }
 losses = pytest.mark.parametrize("loss", LOSSES, ids="M2-{}".format)

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import aioboto3
 from aiobotocore.config import AioConfig
-from pydantic import SecretStr
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app.learning.sample_course import seed_sample_course
-from app.migrate import migrate
 from app.settings import Settings
+from tests.support.adopted import TESTS
+from tests.support.databases import ready_database_apart
+from tests.support.kinds import VARIABLES
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -211,12 +212,14 @@ class Stores:
 
 @contextmanager
 def own_stores(settings: Settings) -> Iterator[Stores]:
-    """A database with the sample course and an empty bucket, on the servers of the run."""
+    """A database of the run's kind with the sample course, and an empty bucket, on its servers."""
     bucket = f"test-{secrets.token_hex(8)}"
     assert settings.s3_endpoint_url
     assert settings.aws_access_key_id
     assert settings.aws_secret_access_key
-    with own_database(settings) as database_url:
+    with ready_database_apart(settings) as made:
+        assert made.database_url
+        database_url = made.database_url.get_secret_value()
         stores = Stores(
             {
                 "DATABASE_URL": database_url,
@@ -225,9 +228,9 @@ def own_stores(settings: Settings) -> Iterator[Stores]:
                 "AWS_ACCESS_KEY_ID": settings.aws_access_key_id.get_secret_value(),
                 "AWS_SECRET_ACCESS_KEY": settings.aws_secret_access_key.get_secret_value(),
             }
+            | VARIABLES
         )
         asyncio.run(stores._make_bucket())
-        migrate(settings.model_copy(update={"database_url": SecretStr(database_url)}))
         asyncio.run(_seed(database_url))
         try:
             yield stores
@@ -236,26 +239,18 @@ def own_stores(settings: Settings) -> Iterator[Stores]:
             asyncio.run(stores._drop_bucket())
 
 
-@contextmanager
-def own_database(settings: Settings) -> Iterator[str]:
-    """The address of an empty database on the server of the run."""
-    assert settings.database_url
-    server = settings.database_url.get_secret_value()
-    name = f"test_{secrets.token_hex(8)}"
-    asyncio.run(_execute(server, f"CREATE DATABASE {name}"))
-    try:
-        yield make_url(server).set(database=name).render_as_string(hide_password=False)
-    finally:
-        asyncio.run(_execute(server, f"DROP DATABASE {name} WITH (FORCE)"))
-
-
 async def _seed(address: str) -> None:
     engine = create_async_engine(address, poolclass=NullPool)
     await seed_sample_course(engine.connect)
 
 
 async def _execute(address: str, statement: str) -> list[dict[str, Any]]:
-    engine = create_async_engine(address, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    engine = create_async_engine(
+        address,
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        connect_args={"server_settings": {"application_name": TESTS}},
+    )
     async with engine.connect() as connection:
         result = await connection.execute(text(statement))
         return [dict(row) for row in result.mappings()] if result.returns_rows else []

@@ -11,12 +11,12 @@ from sqlalchemy import text
 
 from app.accounts.students import unroutable_email
 from app.database import Sessions, create_engine, open_sessions
-from app.migrate import migrate
 from app.settings import Settings
 from app.signing import sign_token, token_key
 from tests.api.spark.conftest import spark_at
 from tests.api.spark.test_sso import account, create_user, fresh_email, user
-from tests.support.databases import empty_database, execute
+from tests.support.databases import execute, ready_database
+from tests.support.kinds import ADMIN
 from tests.support.problems import assert_problem
 from tests.support.roster import Course, entry, new_student, roster, send, sync_course
 from tests.support.roster_files import table
@@ -270,7 +270,7 @@ async def test_a_roster_links_in_any_order_of_siblings(
     [
         ({"role": "advisor"}, 409, "account_link_forbidden"),
         ({"role": "parent"}, 409, "account_link_forbidden"),
-        ({"role": "admin"}, 409, "account_link_forbidden"),
+        ({"role": ADMIN}, 409, "account_link_forbidden"),
         ({"role": "student", "deletion_status": "pending"}, 403, "account_inactive"),
     ],
     ids=["H5-staff", "H5-parent", "H5-admin", "H5-pending"],
@@ -336,9 +336,8 @@ async def test_of_look_alikes_and_the_owner_at_once_only_the_owner_is_linked(
 @pytest.fixture(scope="module")
 async def adopted(settings: Settings) -> AsyncIterator[tuple[Settings, Sessions]]:
     """A database whose `users.email` holds what people typed, as the main app's does."""
-    async with empty_database(settings) as own:
-        await asyncio.to_thread(migrate, own)
-        await execute(own, "alter table users drop constraint ck_users_email_lower_case")
+    async with ready_database(settings) as own:
+        await execute(own, "alter table users drop constraint if exists ck_users_email_lower_case")
         engine = create_engine(own)
         yield own, open_sessions(engine, at_once=1)
         await engine.dispose()

@@ -47,10 +47,10 @@ async def set_enrolment(sessions: Sessions, student: SignedIn, **values: object)
 
 
 async def begin_draft(sessions: Sessions, student: SignedIn, task_id: UUID) -> None:
+    quest_id = select(UserQuestTask.quest_id).where(UserQuestTask.id == task_id)
+    draft = {"user_id": UUID(student.user_id), "quest_id": quest_id.scalar_subquery()}
     async with sessions() as session, session.begin():
-        await session.execute(
-            insert(EvidenceDocument).values(user_id=UUID(student.user_id), task_id=task_id)
-        )
+        await session.execute(insert(EvidenceDocument).values(draft | {"task_id": task_id}))
 
 
 async def completed_at(sessions: Sessions, student: SignedIn) -> datetime | None:

@@ -15,6 +15,7 @@ from app.accounts.students import unroutable_email
 from app.database import Sessions
 from app.models import ActivityEvent, LmsIntegration, LmsSession, User, UserQuest
 from tests.support.canaries import CANARIES
+from tests.support.kinds import ADMIN
 from tests.support.problems import assert_problem
 from tests.support.roster import (
     COUNTS,
@@ -177,7 +178,7 @@ async def test_a_synthesised_address_gives_way_to_a_free_real_one(
         assert (await user_of(sessions, student)).email == kept
 
 
-@pytest.mark.parametrize("role", ["admin", "advisor", "parent", "observer"])
+@pytest.mark.parametrize("role", [ADMIN, "advisor", "parent", "observer"])
 async def test_staff_is_neither_linked_nor_changed(
     spark: Spark, course: Course, sessions: Sessions, role: str
 ) -> None:
@@ -343,7 +344,7 @@ async def test_a_rehearsal_lists_problems_and_keeps_nothing(
     spark: Spark, course: Course, sessions: Sessions
 ) -> None:
     student, staff = new_student(), new_student()
-    await add_user(sessions, f"{staff}@example.com", "admin")
+    await add_user(sessions, f"{staff}@example.com", ADMIN)
     message = roster(course, entry(student), entry(staff, email=f"{staff}@example.com"))
     body = (await send(spark, message, dry_run="true")).json()
     assert (body["status"], body["would"]) == ("dry_run", "revise")

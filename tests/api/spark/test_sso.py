@@ -27,6 +27,7 @@ from app.signing import sign_token, token_key
 from app.sso.authorization_codes import issue_code, new_code
 from tests.api.spark.conftest import spark_at
 from tests.support.defaults import RATES
+from tests.support.kinds import ADMIN
 from tests.support.patience import patient
 from tests.support.problems import assert_problem
 from tests.support.roster import new_student
@@ -496,7 +497,7 @@ async def test_a_first_sign_in_links_the_plain_student_of_the_address(
     assert (await user(sessions, known)).email == email
 
 
-@pytest.mark.parametrize("role", ["advisor", "parent", "admin", "observer"], ids="P035-{}".format)
+@pytest.mark.parametrize("role", ["advisor", "parent", ADMIN, "observer"], ids="P035-{}".format)
 async def test_no_claim_attaches_a_student_to_staff_or_parents(
     lms: Spark, sessions: Sessions, role: str
 ) -> None:
@@ -609,7 +610,7 @@ async def test_names_that_spark_leaves_out_stay(lms: Spark, sessions: Sessions) 
     assert (now.first_name, now.last_name, now.display_name) == ("Ada", "Lovelace", "Ada Lovelace")
 
 
-@pytest.mark.parametrize("role", ["student", "admin"])
+@pytest.mark.parametrize("role", ["student", ADMIN])
 async def test_a_known_student_takes_no_address_that_somebody_has(
     lms: Spark, sessions: Sessions, role: str
 ) -> None:
@@ -725,7 +726,7 @@ async def test_a_client_who_changes_its_address_within_its_network_is_still_one(
         assert answer.status_code == status
 
 
-@pytest.mark.parametrize("role", ["advisor", "admin", "parent", "observer"])
+@pytest.mark.parametrize("role", ["advisor", ADMIN, "parent", "observer"])
 async def test_a_link_does_not_let_spark_into_an_account_that_is_no_students_any_more(
     lms: Spark, sessions: Sessions, role: str
 ) -> None:

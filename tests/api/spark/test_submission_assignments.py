@@ -258,7 +258,10 @@ async def test_a_draft_the_student_began_becomes_the_completed_document(
     async with sessions() as session, session.begin():
         await session.execute(
             insert(EvidenceDocument).values(
-                id=document_id, user_id=student.user_id, task_id=first.id
+                id=document_id,
+                user_id=student.user_id,
+                quest_id=first.quest_id,
+                task_id=first.id,
             )
         )
         await session.execute(
