@@ -87,7 +87,7 @@ def settings() -> Iterator[Settings]:
             statement_timeout_seconds=30,  # a machine that stands still for seconds fails no test
         )
         CANARIES.release(*_all_secrets(made))
-        own = stack.enter_context(own_stores(made)).variables
+        own = stack.enter_context(own_stores(made, people=True)).variables
         os.environ.update(own)
         # All tests are one address: a test of a rate sets it.
         rates = dict.fromkeys(RATES, 10**9)

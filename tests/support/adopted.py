@@ -79,6 +79,7 @@ async def _make_template(server: str, template: str, files: Sequence[str]) -> No
         draft = f"{template}_{secrets.token_hex(4)}"
         await guard.execute(f"create database {draft}")
         await _run(_address(server, draft), (SQL / HOSTED).read_text())
+        await _run(server, f"grant set on parameter deadlock_timeout to {OWNER}")  # tests set it
         for file in files:
             await _run(_address(server, draft, OWNER), (SQL / file).read_text())
         await guard.execute(f"alter database {draft} rename to {template}")

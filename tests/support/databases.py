@@ -21,32 +21,32 @@ async def ready_database(settings: Settings) -> AsyncIterator[Settings]:
     """The same settings, with a database that is ready to serve and has nobody in it: one of our
     own, or an adopted one (DATABASE_KIND).
     """
-    made = await _make(settings)
+    made = await _make(settings, people=False)
     try:
-        if IS_ADOPTED:
-            await execute(made, "truncate auth.users, quests, user_activity_events cascade")
         yield made
     finally:
         await drop(made, settings)
 
 
 @contextmanager
-def ready_database_apart(settings: Settings) -> Iterator[Settings]:
-    """The same where no event loop runs; an adopted one has the people of 20_rows.sql in it."""
-    made = asyncio.run(_make(settings))
+def ready_database_apart(settings: Settings, *, people: bool) -> Iterator[Settings]:
+    """The same where no event loop runs; if told so with the people of 20_rows.sql in it."""
+    made = asyncio.run(_make(settings, people=people))
     try:
         yield made
     finally:
         asyncio.run(drop(made, settings))
 
 
-async def _make(settings: Settings) -> Settings:
+async def _make(settings: Settings, *, people: bool) -> Settings:
     if not IS_ADOPTED:
         own = await _create(settings)
         await asyncio.to_thread(migrate, own)
         return own
     found = await copy_main_app(settings, "2026_08")
     await adopt(found)
+    if not people:
+        await execute(found, "truncate auth.users, quests, user_activity_events cascade")
     return found.model_copy(update=SETTINGS)
 
 

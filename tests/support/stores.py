@@ -211,13 +211,13 @@ class Stores:
 
 
 @contextmanager
-def own_stores(settings: Settings) -> Iterator[Stores]:
+def own_stores(settings: Settings, *, people: bool = False) -> Iterator[Stores]:
     """A database of the run's kind with the sample course, and an empty bucket, on its servers."""
     bucket = f"test-{secrets.token_hex(8)}"
     assert settings.s3_endpoint_url
     assert settings.aws_access_key_id
     assert settings.aws_secret_access_key
-    with ready_database_apart(settings) as made:
+    with ready_database_apart(settings, people=people) as made:
         assert made.database_url
         database_url = made.database_url.get_secret_value()
         stores = Stores(

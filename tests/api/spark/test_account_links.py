@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import text
 
 from app.accounts.students import unroutable_email
-from app.database import Sessions, create_engine, open_sessions
+from app.database import Sessions
 from app.settings import Settings
 from app.signing import sign_token, token_key
 from tests.api.spark.conftest import spark_at
 from tests.api.spark.test_sso import account, create_user, fresh_email, user
-from tests.support.databases import execute, ready_database
+from tests.support.databases import execute, look_into, ready_database
 from tests.support.kinds import ADMIN
 from tests.support.problems import assert_problem
 from tests.support.roster import Course, entry, new_student, roster, send, sync_course
@@ -234,6 +234,7 @@ async def test_a_student_of_another_given_name_gets_an_account_of_their_own(
     assert await says_address_exists(lms, main_app, who)
 
 
+@pytest.mark.own_database("beside GoTrue an address is that of one account")
 async def test_the_sibling_whose_name_agrees_is_linked_though_another_came_first(
     door: Door, sessions: Sessions
 ) -> None:
@@ -338,9 +339,8 @@ async def adopted(settings: Settings) -> AsyncIterator[tuple[Settings, Sessions]
     """A database whose `users.email` holds what people typed, as the main app's does."""
     async with ready_database(settings) as own:
         await execute(own, "alter table users drop constraint if exists ck_users_email_lower_case")
-        engine = create_engine(own)
-        yield own, open_sessions(engine, at_once=1)
-        await engine.dispose()
+        async with look_into(own) as opened:
+            yield own, opened
 
 
 @pytest.mark.parametrize(

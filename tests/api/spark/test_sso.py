@@ -512,6 +512,7 @@ async def test_no_claim_attaches_a_student_to_staff_or_parents(
     assert await user(sessions, known) == before
 
 
+@pytest.mark.own_database("beside GoTrue an address is that of one account")
 async def test_two_students_of_one_address_cannot_be_told_apart(
     lms: Spark, sessions: Sessions
 ) -> None:
