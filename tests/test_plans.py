@@ -167,6 +167,7 @@ async def test_followed_events_come_in_the_order_of_their_positions(sessions: Se
     assert "Sort" not in planned, planned
 
 
+@pytest.mark.own_database("in an empty table the planner prefers the main app's index of types")
 async def test_followed_events_of_a_type_are_looked_for_in_a_window(sessions: Sessions) -> None:
     params = {"after": 5, "types": ["spark_webhook_success"], "window": 1000, "at_most": 50}
     planned, indexes = await _indexes(sessions, OF_TYPES, params)

@@ -13,6 +13,8 @@ from tests.conftest import create_assignment
 from tests.support.spark import Assignment, SignedIn, Spark, submission
 from tests.support.stored import total_xp
 
+pytestmark = pytest.mark.own_database("beside the main app credit is asked for, and approved there")
+
 
 async def distribute(sessions: Sessions, assignment: Assignment, distribution: object) -> None:
     """What all tasks of the assignment say of school subjects."""

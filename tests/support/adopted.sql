@@ -8,7 +8,8 @@ begin
         raw_user_meta_data, created_at, updated_at)
     select '00000000-0000-0000-0000-000000000000'::uuid, new.id, 'authenticated', 'authenticated',
         -- one address may be that of two users, and of one auth row
-        case when not exists (select from auth.users where email = lower(new.email)) then lower(new.email) end,
+        case when not exists (select from auth.users where email = lower(new.email collate "C"))
+            then lower(new.email collate "C") end,
         '', now(), '', '', '', '', '{"provider": "email", "providers": ["email"]}', '{}', now(), now()
     on conflict (id) do nothing;
     return new;
