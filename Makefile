@@ -37,11 +37,12 @@ quick: static ## format, lint, imports, types, and the tests that need no server
 
 .PHONY: test
 test: $(SYNCED) ## run the tests against real Postgres and S3 servers; most of it is waiting
-	$(call step,tests,$(PYTEST) -n 3 --dist loadfile -m "not alone and not soak")
+	$(call step,tests,$(PYTEST) -n 3 --dist loadfile -m "not alone and not soak" --ignore tests/adoption)
 	$(call step,tests alone,$(PYTEST) -m "alone and not soak")
 
 .PHONY: adopted
-adopted: $(SYNCED) ## run those tests again on the main app's database, adopted
+adopted: $(SYNCED) ## test beside the main app: adopting, and those tests again on its database
+	$(call step,adoption,$(PYTEST) -n 3 --dist loadfile -m "not soak" tests/adoption)
 	$(call step,adopted tests,DATABASE_KIND=adopted $(PYTEST) -n 3 --dist loadfile \
 	  -m "not (pure or soak)" $(BOTH_KINDS))
 
