@@ -80,7 +80,6 @@ async def test_a_file_finds_who_is_there_and_makes_the_others(beside: Beside, ro
     assert counted(await importer.apply(content)) == {"unchanged": 6, "error": 1}
 
 
-@pytest.mark.xfail(strict=True, reason="ADOPTION #5")
 async def test_a_roster_of_sparks_does_the_same(beside: Beside) -> None:
     course = await sync_course(beside.spark)
     names = new_names()

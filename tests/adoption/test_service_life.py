@@ -25,7 +25,6 @@ async def beside(request: pytest.FixtureRequest, settings: Settings) -> AsyncIte
         yield running
 
 
-@pytest.mark.xfail(strict=True, reason="ADOPTION #5")
 async def test_a_students_life(beside: Beside) -> None:
     spark, browser, key = beside.spark, beside.spark.browser, beside.key
     course = await sync_course(spark)
