@@ -10,8 +10,8 @@ import pytest
 
 from app.settings import Settings
 from tests.support.beside import Beside, Role, serve_beside
-from tests.support.roster import new_student
-from tests.support.roster_files import IMPORTS, flat
+from tests.support.roster import new_student, sync_course
+from tests.support.roster_files import IMPORTS, Importer, counted, flat, whole_list
 
 STUDENTS = "/internal/v1/students"
 ROLES: tuple[Role, ...] = ("optio_owner", "spark_service")
@@ -75,3 +75,12 @@ async def test_a_student_of_a_school_is_exported_and_erased(beside: Beside) -> N
     assert set(named(exported.content, "public.users", "id")) == {BEN}
     erased = await browser.delete(f"{STUDENTS}/{BEN}", headers=key)
     assert (erased.status_code, erased.json()["completed_at"] is not None) == (200, True)
+
+
+async def test_whoever_is_listed_by_one_of_two_ids_is_not_absent(beside: Beside) -> None:
+    course = await sync_course(beside.spark)
+    importer = Importer(beside.spark.browser, beside.key)
+    report = await importer.apply(whole_list(course, "spark_eve2"))
+    assert counted(report, "enrollments") == {"enrol": 1}
+    report = await importer.apply(whole_list(course, "spark_eve"))
+    assert (counted(report, "enrollments"), counted(report, "absent")) == ({"unchanged": 1}, {})
