@@ -30,8 +30,12 @@ ONE_ADOPTER = 7_265_737_464  # an advisory lock: two that build indexes would wa
 Part = Literal["alter", "indexes", "courses"]
 
 _TAKE_TURN = text(f"select pg_try_advisory_lock({ONE_ADOPTER})")
-# A host may end statements after minutes; building an index waits for transactions.
-_NO_LIMIT = text("set statement_timeout = 0")
+# Building an index waits for transactions, longer than a host may let a statement take; but no
+# longer than somebody is there for whom it is built.
+_WAIT = text(
+    "select set_config('statement_timeout', '0', false),"
+    " set_config('client_connection_check_interval', '1s', false)"
+)
 _END_TURN = text(f"select pg_advisory_unlock({ONE_ADOPTER})")
 _PROCESS = text("select pg_backend_pid()")
 
@@ -133,7 +137,7 @@ async def _one_adopter(sessions: Sessions) -> AsyncIterator[Session]:
         outside = await session.execution_options(isolation_level="AUTOCOMMIT")
         if not await outside.scalar(_TAKE_TURN):
             raise AnotherAdoptsError
-        await outside.execute(_NO_LIMIT)
+        await outside.execute(_WAIT)
         try:
             yield outside
         finally:

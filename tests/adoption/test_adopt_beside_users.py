@@ -130,6 +130,23 @@ async def test_killed_while_it_waits_it_can_be_run_again(found: Settings) -> Non
     assert errors.decode().endswith("Done. What comes next stands in docs/adoption.md.\n")
 
 
+@pytest.mark.soak
+async def test_killed_while_an_index_is_built_it_leaves_nobody_at_work(found: Settings) -> None:
+    """The server would go on until the main app's transaction ends."""
+    assert (await run_on(found)("adopt", "--apply")).exit_code == 0
+    at_work = "select count(*) from pg_locks where locktype = 'advisory' and classid = 1"
+    async with main_app_works(found):
+        async with adopting(found, "--indexes") as adoption:
+            assert adoption.stderr
+            assert await adoption.stderr.readline() == b"Building ix_users_email_lower.\n"
+            assert await execute(found, at_work) == [(1,)]
+        while await execute(found, at_work) == [(1,)]:
+            pass
+    assert (await run_on(found)("adopt", "--apply", "--indexes")).exit_code == 0
+    made = "select indisvalid from pg_index where indexrelid = 'ix_users_email_lower'::regclass"
+    assert await execute(found, made) == [(True,)]
+
+
 EVERYTHING = ("adopt", "--apply", "--alter", "--indexes", "--courses")
 OLDER = (
     "alter table user_quest_tasks drop column due_date",
@@ -139,7 +156,7 @@ OLDER = (
 MAPPED = "select count(*), count(distinct course_id) from spark.assignments"
 
 
-@pytest.mark.parametrize("every", [25, pytest.param(6, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("every", [25, pytest.param(9, marks=pytest.mark.soak)])
 async def test_cut_off_at_any_statement_it_can_be_run_again(
     settings: Settings, found: Settings, every: int
 ) -> None:
