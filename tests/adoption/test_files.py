@@ -14,6 +14,7 @@ import pytest
 from app.settings import Settings
 from tests.support import samples
 from tests.support.bodies import Part
+from tests.support.commands import run_on
 from tests.support.evidence import Desk, as_read, body_of
 from tests.support.people import (
     ANN,
@@ -178,6 +179,20 @@ async def test_a_save_brings_in_no_file_that_was_not_there(
             answer = await desk.save(*blocks, version=read["version"])
             assert_problem(answer, 400, "field_invalid")
     assert await desk.read() == read
+
+
+async def test_doctor_tells_that_the_main_app_cannot_show_our_files(
+    settings: Settings, beside: Beside
+) -> None:
+    told = await run_on(beside.settings)("doctor")
+    bucket = beside.settings.s3_bucket
+    assert f"adapt    SUPABASE_URL: files are named by its addresses, in the bucket {bucket}" in (
+        told.stdout
+    )
+    nameless = beside.settings.model_copy(update={"supabase_url": None})
+    told = await run_on(nameless)("doctor")
+    assert "data     SUPABASE_URL: is not set: the main app cannot show the files" in told.stdout
+    assert "SUPABASE_URL" not in (await run_on(settings)("doctor")).stdout
 
 
 async def test_beside_no_main_app_only_url_names_a_file(settings: Settings, beside: Beside) -> None:
