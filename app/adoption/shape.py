@@ -12,11 +12,10 @@ from app.database import Session
 
 
 class Shape(NamedTuple):
-    """What is so in this database. One of our own has none of it, but for a unique enrolment."""
+    """What is so in this database. One of our own has none of it."""
 
     has_auth_users: bool  # `users.id` references `auth.users`, so that row comes first (#3)
     links_need_organization: bool  # `lms_integrations.organization_id` is mandatory (#4)
-    enrolment_is_unique: bool  # `user_quests` has a unique key of user and quest (#5)
     defers_credit: bool  # `user_subject_xp.pending_xp`: credit is asked for, then approved (#17)
 
     @property
@@ -32,7 +31,7 @@ _SHAPE = text(
       select c.oid, c.relname, a.attname, a.attnum, a.attnotnull and not a.atthasdef as is_needed
       from pg_class c join pg_attribute a on a.attrelid = c.oid
       where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
-        and c.relname in ('users', 'lms_integrations', 'user_quests', 'user_subject_xp')
+        and c.relname in ('users', 'lms_integrations', 'user_subject_xp')
         and a.attnum > 0 and not a.attisdropped)
     select
       exists (
@@ -46,13 +45,6 @@ _SHAPE = text(
         select from cols
         where (relname, attname) = ('lms_integrations', 'organization_id') and is_needed
       ) as links_need_organization,
-      exists (
-        select from pg_index i
-        where i.indrelid = to_regclass('public.user_quests')
-          and i.indisunique and i.indisvalid and i.indpred is null and i.indnkeyatts = 2
-          and (select array_agg(attname::text order by attname) from cols
-               where oid = i.indrelid and attnum = any(i.indkey)) = array['quest_id', 'user_id']
-      ) as enrolment_is_unique,
       exists (
         select from cols where (relname, attname) = ('user_subject_xp', 'pending_xp')
       ) as defers_credit

@@ -37,7 +37,7 @@ ROWS_AT_ONCE = 10_000  # so that no statement of a large course runs into its li
 CURRENT = "a.retired_at is null"  # true for a template without an assignment, too
 # Two titles are one task's as the main app's editor compares them.
 TITLE_KEY = "lower(regexp_replace(btrim({}), '\\s+', ' ', 'g'))"
-# Nothing stops the main app from enrolling somebody twice in one quest (ADOPTION #25). Theirs and
+# Nothing stops the main app from enrolling somebody twice in one quest (ADOPTION 6). Theirs and
 # ours is then the first of them: it is active, not finished, and the newest.
 THE_ENROLMENT = "is_active is true desc, completed_at is null desc, started_at desc nulls last, id"
 _INTO = """

@@ -12,13 +12,11 @@ from tests.support.databases import execute
 OWN = Shape(
     has_auth_users=False,
     links_need_organization=False,
-    enrolment_is_unique=True,
     defers_credit=False,
 )
 MAIN_APP = Shape(
     has_auth_users=True,
     links_need_organization=True,
-    enrolment_is_unique=False,
     defers_credit=True,
 )
 
@@ -45,20 +43,6 @@ async def test_a_database_of_our_own_needs_nothing(settings: Settings) -> None:
 async def test_the_main_apps_differs(settings: Settings, dump: Dump, expected: Shape) -> None:
     async with main_app_database(settings, dump) as found:
         assert await read(found, LiveShape()) == expected
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "create unique index on user_quests (quest_id, user_id) where is_active",
-        "create unique index on user_quests (quest_id, user_id, id)",
-        "create index on user_quests (quest_id, user_id)",
-    ],
-)
-async def test_only_a_whole_key_makes_an_enrolment_unique(settings: Settings, key: str) -> None:
-    async with main_app_database(settings, "2025_12") as found:
-        await execute(found, key)
-        assert not (await read(found, LiveShape())).enrolment_is_unique
 
 
 async def test_it_is_kept_until_it_is_asked_for_again(settings: Settings) -> None:
