@@ -209,7 +209,7 @@ async def test_a_missing_key_is_refused_with_the_sql_that_lists_the_rows(found: 
 
 
 STRANGER = """
-do $$ begin create role stranger login bypassrls password 'stranger';
+do $$ begin create role stranger login bypassrls password 'nobody';
 exception when duplicate_object then null; end $$
 """
 
@@ -233,7 +233,7 @@ async def test_whoever_does_not_own_the_tables_is_told_who_does(
         await execute(found, f"grant {grant} to stranger")
     assert found.database_url
     url = make_url(found.database_url.get_secret_value()).set(
-        username="stranger", password="stranger"
+        username="stranger", password="nobody"
     )
     address = SecretStr(url.render_as_string(hide_password=False))
     refused = await run_on(found.model_copy(update={"database_url": address}))("adopt", *words)
