@@ -5,6 +5,8 @@ There are two branches of migrations (R28). A database of our own has both; in a
 """
 
 import asyncio
+import re
+from io import StringIO
 from typing import Literal
 
 from alembic import command
@@ -24,6 +26,7 @@ MAIN_APP = {"quests", "user_quests", "users"}  # who has these three is an Optio
 NAMED = 5
 
 TAKE_TURN = text(f"select pg_advisory_xact_lock({ONE_RUNNER})")
+_RETURNING = re.compile(r" RETURNING [\w.]+;")  # what nobody reads, a block may not answer
 _MAKE_SCHEMA = text(f"create schema if not exists {SPARK}")
 _HAS_REVISIONS = text(f"select to_regclass('{SPARK}.alembic_version') is not null")
 _REVISIONS = text(f"select version_num from {SPARK}.alembic_version")  # noqa: S608 - our own name
@@ -73,6 +76,22 @@ def upgrade(connection: Connection, *branches: str) -> None:
     config.attributes["connection"] = connection
     for branch in branches:
         command.upgrade(config, f"{branch}@head")
+
+
+def upgrade_at_once(connection: Connection) -> None:
+    """`upgrade` of branch `spark`, as one statement where nothing of it is there yet: in a hundred,
+    whoever is far from the server would keep locks for seconds.
+    """
+    if connection.scalar(_HAS_REVISIONS):
+        upgrade(connection, SPARK)
+        return
+    connection.execute(_MAKE_SCHEMA)
+    config = alembic_config()
+    config.attributes["connection"] = connection
+    config.output_buffer = StringIO()
+    command.upgrade(config, f"{SPARK}@head", sql=True)
+    script = _RETURNING.sub(";", config.output_buffer.getvalue())
+    connection.exec_driver_sql(f"do $at_once$ begin {script} end $at_once$")
 
 
 def find_branches(connection: Connection) -> tuple[str, ...]:

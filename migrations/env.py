@@ -18,6 +18,8 @@ def run(connection: Connection) -> None:
         include_name=lambda name, kind, _: kind != "schema" or name in (None, SPARK),
         version_table_schema=SPARK,
         compare_server_default=True,
+        # A text of all statements is for a transaction that is open already.
+        transactional_ddl=False if context.is_offline_mode() else None,
     )
     with context.begin_transaction():
         context.run_migrations()

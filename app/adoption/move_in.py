@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from app.adoption.finding import Finding
 from app.adoption.short_locks import Tell, in_short_locks
 from app.database import Sessions
-from app.migrate import upgrade
+from app.migrate import upgrade_at_once
 from app.models import SPARK, Adoption, Table
 
 OURS = [table for table in Table.metadata.sorted_tables if table.schema == SPARK]
@@ -65,7 +65,7 @@ async def move_in(sessions: Sessions, found: Sequence[Finding], tell: Tell) -> N
     """All of it in one transaction."""
 
     def act(connection: Connection) -> None:
-        upgrade(connection, "spark")
+        upgrade_at_once(connection)
         said = [finding._asdict() for finding in found]
         values = {"adopted_by": func.current_user(), "findings": said}
         connection.execute(insert(Adoption).values(values).on_conflict_do_nothing())

@@ -58,11 +58,6 @@ $$
 # The only two ways to GoTrue's users, for a role that may not enter schema `auth`: of what is there
 # its owner cannot grant anything to others on the hosted platform. Functions, because a view would
 # stand in the way of GoTrue's own migrations.
-HAS_GOTRUE = """
-select exists (
-  select from pg_class c join pg_namespace n on n.oid = c.relnamespace
-  where (n.nspname, c.relname) = ('auth', 'users'))
-"""
 FIND_AUTH_USERS = """
 create function spark.find_auth_users(emails text[])
 returns table (id uuid, email text, is_confirmed boolean)
@@ -95,6 +90,19 @@ language sql volatile security definer set search_path = '' as $$
   on conflict (email) where is_sso_user = false do nothing
   returning id
 $$
+"""
+REACH_GOTRUE = f"""
+do $reach$
+begin
+    if exists (
+        select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where (n.nspname, c.relname) = ('auth', 'users'))
+    then
+        execute $find${FIND_AUTH_USERS}$find$;
+        execute $add${ADD_AUTH_USERS}$add$;
+    end if;
+end
+$reach$
 """
 # Which rows stop the deletion of a user, and are not among those that are deleted before: of tables
 # that a role of our own may not read, so only their counts. `deleted` have a column `user_id`.
@@ -154,9 +162,7 @@ def upgrade() -> None:
     op.execute(MAKE_KEY)
     op.execute(REVOKE)
     op.execute(REFERENCES_TO)
-    if op.get_bind().scalar(sa.text(HAS_GOTRUE)):
-        for statement in (FIND_AUTH_USERS, ADD_AUTH_USERS):
-            op.execute(statement)
+    op.execute(REACH_GOTRUE)
     op.execute(REVOKE_FUNCTIONS)
 
 

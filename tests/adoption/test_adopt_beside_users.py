@@ -12,7 +12,7 @@ from itertools import count
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import make_url, text
+from sqlalchemy import event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.adoption.adopt import AnotherAdoptsError, Part, apply, look
@@ -145,6 +145,18 @@ async def test_killed_while_an_index_is_built_it_leaves_nobody_at_work(found: Se
     assert (await run_on(found)("adopt", "--apply", "--indexes")).exit_code == 0
     made = "select indisvalid from pg_index where indexrelid = 'ix_users_email_lower'::regclass"
     assert await execute(found, made) == [(True,)]
+
+
+async def test_locks_are_kept_for_a_few_questions(found: Settings) -> None:
+    """However far away the server is: from an office each takes a tenth of a second."""
+    asked: list[str] = []
+    engine = create_engine(found)
+    event.listen(engine.sync_engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    plan = await look(engine.connect, (), found.optio_organization_id)
+    await apply(engine.connect, plan, (), print)
+    await engine.dispose()
+    [locked] = [place for place, asks in enumerate(asked) if asks.startswith("lock table")]
+    assert len(asked) - locked < 10
 
 
 EVERYTHING = ("adopt", "--apply", "--alter", "--indexes", "--courses")
