@@ -81,13 +81,14 @@ async def _visit(settings: Settings, subject: str, object_key: str, content: str
 def _addresses(settings: Settings, object_key: str, content: str) -> Iterator[tuple[str, str, str]]:
     """What an outsider may try, where, and what an answer to who may do it holds."""
     given = (settings.s3_endpoint_url, settings.s3_public_endpoint_url)
-    for endpoint in dict.fromkeys(filter(None, given)):
+    endpoints = dict.fromkeys(filter(None, given))
+    for endpoint in endpoints:
         place = f"{endpoint}/{settings.s3_bucket}"
         yield "read files", f"{place}/{object_key}", content
         yield "list files", f"{place}?list-type=2&prefix={object_key}", f"<Key>{object_key}</Key>"
-        if endpoint.endswith(SUPABASE_S3):
-            shown = f"{endpoint.removesuffix(SUPABASE_S3)}{SUPABASE_PUBLIC}/{settings.s3_bucket}"
-            yield "read files", f"{shown}/{object_key}", content
+    projects = [one.removesuffix(SUPABASE_S3) for one in endpoints if one.endswith(SUPABASE_S3)]
+    for project in dict.fromkeys(filter(None, (*projects, settings.supabase_url))):
+        yield "read files", f"{project}{SUPABASE_PUBLIC}/{settings.s3_bucket}/{object_key}", content
 
 
 async def _is_open(outsider: httpx.AsyncClient, address: str, proof: str) -> bool | None:

@@ -88,6 +88,17 @@ async def test_each_way_in_is_found(
     assert (found.mark, found.text) == ("refuse", f"anybody can {act} files at {place}")
 
 
+async def test_the_main_apps_own_address_is_tried_as_well(service: Settings) -> None:
+    inner = OpenStore()
+    outer = OpenStore(frozenset({"public"}), inner.objects)
+    async with open_store(inner), open_store(outer):
+        project = outer.endpoint_url.removesuffix(S3)
+        beside = at(service, inner).model_copy(update={"supabase_url": project})
+        (found,) = await tried(beside)
+    place = f"{project}{PUBLIC}/{service.s3_bucket}"
+    assert (found.mark, found.text) == ("refuse", f"anybody can read files at {place}")
+
+
 async def test_the_address_that_readers_use_is_tried_as_well(service: Settings) -> None:
     inner = OpenStore()
     outer = OpenStore(frozenset({"read"}), inner.objects)
