@@ -138,9 +138,9 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     engine = create_engine(settings)
     sessions = open_sessions(engine, at_once=settings.database_pool_size)
     failure_events = FailureEvents(sessions)
-    limits = Limits(settings.rate_limit_storage_uri.get_secret_value())
     tombstones = Tombstones()
     shape = LiveShape(complete_quests=settings.complete_quests)
+    watch = SchemaWatch(sessions, shape, settings.optio_organization_id)
     known = asyncio.Semaphore(settings.max_concurrent_uploads)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
@@ -172,16 +172,14 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
                 known,
                 each=STUDENT_PLACES,
             ),
-            limits=limits,
+            limits=Limits(settings.rate_limit_storage_uri.get_secret_value()),
             launch_keys=_keys(*settings.sso_secrets),
             issuer=_issuer(settings),
             app_token_keys=_keys(settings.jwt_secret_key, settings.jwt_secret_key_previous),
             failure_events=failure_events,
             address_key=own_keys(settings, "address of a failure")[0],
             cursor_keys=own_keys(settings, "cursor of a list"),
-            readiness=ReadinessChecks(
-                SchemaWatch(sessions, shape, settings.optio_organization_id), bucket
-            ),
+            readiness=ReadinessChecks(watch, bucket),
             connections_in_use=partial(connections_in_use, engine),
         )
 

@@ -103,12 +103,11 @@ async def _sync(
     new_id: Callable[[], UUID],
     requires_time: bool,
 ) -> CourseSync:
-    course_id, quest_id, last = await _lock_course(session, course, now=now)
+    course_id, known_quest, last = await _lock_course(session, course, now=now)
     warnings = await check_order(
         session, entry, last, sent_at=course.sent_at, requires_time=requires_time
     )
-    is_new = quest_id is None
-    quest_id = quest_id or new_id()
+    quest_id = known_quest or new_id()
     await _write_quest(session, course, quest_id=quest_id, now=now)
     marks = {"digest": entry.digest, "said_at": course.sent_at}
     await session.execute(_TAKEN, marks | {"course": course_id, "quest": quest_id})
@@ -127,7 +126,7 @@ async def _sync(
     return CourseSync(
         quest_id=quest_id,
         title=course.course_title,
-        is_new=is_new,
+        is_new=known_quest is None,
         created=created,
         updated=len(tasks) - created,
         retired=retired,

@@ -9,6 +9,7 @@ from sqlalchemy import (
     CTE,
     Integer,
     Text,
+    Update,
     Uuid,
     bindparam,
     cast,
@@ -18,7 +19,8 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.orm import InstrumentedAttribute
 
 from app.learning.enrolment import Task
 from app.models import SCHOOL_SUBJECTS, User, UserSkillXp, UserSubjectXp, XpAward
@@ -57,9 +59,6 @@ def award(completion: CTE) -> tuple[CTE, CTE, CTE]:
         .returning(XpAward.user_id, XpAward.pillar, XpAward.xp_amount)
         .cte("paid")
     )
-    by_pillar = insert(UserSkillXp).from_select(
-        ["user_id", "pillar", "xp_amount"], select(paid.c.user_id, paid.c.pillar, paid.c.xp_amount)
-    )
     by_subject = insert(UserSubjectXp).from_select(
         ["user_id", "school_subject", "xp_amount"],
         select(
@@ -68,35 +67,41 @@ def award(completion: CTE) -> tuple[CTE, CTE, CTE]:
             _SUBJECTS.c.amount,
         ).join_from(paid, _SUBJECTS, true()),
     )
+    by_pillar = insert(UserSkillXp).from_select(
+        ["user_id", "pillar", "xp_amount"], select(paid.c.user_id, paid.c.pillar, paid.c.xp_amount)
+    )
     paid_pillar = (
-        by_pillar.on_conflict_do_update(
-            index_elements=[UserSkillXp.user_id, UserSkillXp.pillar],
-            set_={
-                "xp_amount": UserSkillXp.xp_amount + by_pillar.excluded.xp_amount,
-                "updated_at": bindparam("now"),
-            },
-        )
+        _added(by_pillar, UserSkillXp, UserSkillXp.pillar)
         .returning(UserSkillXp.user_id, UserSkillXp.pillar, UserSkillXp.xp_amount)
         .cte("by_pillar")
     )
+    return (
+        paid,
+        _in_all(paid_pillar).cte("in_all"),
+        _added(by_subject, UserSubjectXp, UserSubjectXp.school_subject).cte("by_subject"),
+    )
+
+
+def _added(rows: Insert, table: Any, kind: InstrumentedAttribute[str]) -> Insert:
+    """To what the student has of that kind already."""
+    return rows.on_conflict_do_update(
+        index_elements=[table.user_id, kind],
+        set_={
+            "xp_amount": table.xp_amount + rows.excluded.xp_amount,
+            "updated_at": bindparam("now"),
+        },
+    )
+
+
+def _in_all(paid_pillar: CTE) -> Update:
+    """The statement does not see what it has just added: the pillar's sum comes from there."""
     others = select(func.coalesce(func.sum(UserSkillXp.xp_amount), 0)).where(
         UserSkillXp.user_id == paid_pillar.c.user_id, UserSkillXp.pillar != paid_pillar.c.pillar
     )
-    in_all = (
+    return (
         update(User)
         .where(User.id == paid_pillar.c.user_id)
         .values(total_xp=paid_pillar.c.xp_amount + others.scalar_subquery())
-    )
-    return (
-        paid,
-        in_all.cte("in_all"),
-        by_subject.on_conflict_do_update(
-            index_elements=[UserSubjectXp.user_id, UserSubjectXp.school_subject],
-            set_={
-                "xp_amount": UserSubjectXp.xp_amount + by_subject.excluded.xp_amount,
-                "updated_at": bindparam("now"),
-            },
-        ).cte("by_subject"),
     )
 
 
