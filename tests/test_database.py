@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.database import TRIES, Sessions, create_engine, open_sessions
 from app.models import IdempotencyKey, User, UserQuest
 from app.settings import Settings
+from tests.support.databases import look_into
 from tests.support.elsewhere import run_elsewhere
 from tests.support.problems import assert_problem
 from tests.support.spark import Assignment, SignedIn, Spark, encoded, submission
@@ -26,12 +27,8 @@ BLOCKED = text("select pid from pg_stat_activity where :pid = any(pg_blocking_pi
 @asynccontextmanager
 async def own_connection(settings: Settings) -> AsyncIterator[AsyncConnection]:
     """A connection beside the service's, so that nothing of its pool is taken."""
-    engine = create_engine(settings)
-    try:
-        async with engine.connect() as connection:
-            yield connection
-    finally:
-        await engine.dispose()
+    async with look_into(settings) as sessions, sessions() as connection:
+        yield connection
 
 
 @asynccontextmanager
@@ -240,9 +237,11 @@ async def test_parameters_of_the_address_reach_the_server(settings: Settings) ->
     assert settings.database_url
     query = "?application_name=homework&options=-c%20work_mem%3D5MB&sslmode=prefer"
     address = SecretStr(settings.database_url.get_secret_value() + query)
-    async with own_connection(settings.model_copy(update={"database_url": address})) as connection:
+    engine = create_engine(settings.model_copy(update={"database_url": address}))
+    async with engine.connect() as connection:
         for name, value in {"application_name": "homework", "work_mem": "5MB"}.items():
             assert (await connection.execute(text(f"show {name}"))).scalar_one() == value
+    await engine.dispose()
 
 
 async def test_a_server_without_encryption_is_refused_where_it_is_required(

@@ -6,7 +6,7 @@ import pytest
 
 from app.settings import Settings
 from tests.support.adopted import main_app_database
-from tests.support.main_app import ORGANIZATION
+from tests.support.kinds import ORGANIZATION
 
 
 @pytest.fixture

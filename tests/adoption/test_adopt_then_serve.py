@@ -4,11 +4,11 @@ import pytest
 
 from app.settings import Settings
 from tests.support.adopted import Shape, main_app_database
-from tests.support.beside import as_service, give_rights
 from tests.support.commands import run_on
 from tests.support.databases import execute
 from tests.support.elsewhere import run_elsewhere
-from tests.support.main_app import ORGANIZATION
+from tests.support.kinds import ORGANIZATION
+from tests.support.service_role import as_service, give_rights
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from sqlalchemy import text
 
 from app.database import create_engine
 from app.settings import Settings
-from tests.support.beside import Beside, Role, serve_beside
-from tests.support.main_app import ORGANIZATION
+from tests.support.beside import Beside, serve_beside
+from tests.support.kinds import ORGANIZATION
 from tests.support.problems import assert_problem
 from tests.support.roster import new_student
+from tests.support.service_role import Role
 from tests.support.stored import eventually
 
 ROLES: tuple[Role, ...] = ("optio_owner", "spark_service")

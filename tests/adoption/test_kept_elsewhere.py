@@ -10,9 +10,10 @@ import httpx
 import pytest
 
 from app.settings import Settings
-from tests.support.beside import Beside, Role, serve_beside
+from tests.support.beside import Beside, serve_beside
 from tests.support.people import ANN, BEN, EVE, FINN
 from tests.support.problems import assert_problem
+from tests.support.service_role import Role
 
 STUDENTS = "/internal/v1/students"
 SKILLS = """

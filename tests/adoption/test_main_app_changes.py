@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from app.adoption.watch_schema import COMPARED_SECONDS
 from app.settings import Settings
-from tests.support.adopted import main_app_database
-from tests.support.beside import SERVICE, serve_beside
+from tests.support.adopted import SERVICE, main_app_database
+from tests.support.beside import serve_beside
 from tests.support.commands import run_on
 from tests.support.databases import empty_database, execute
 from tests.support.main_app import adopted, blind, change, for_now

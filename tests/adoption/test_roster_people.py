@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.settings import Settings
-from tests.support.beside import Beside, Role, serve_beside
+from tests.support.beside import Beside, serve_beside
 from tests.support.roster import counts, entry, roster, send, sync_course
 from tests.support.roster_files import FLAT, Importer, codes, counted, table
+from tests.support.service_role import Role
 
 ROLES: tuple[Role, ...] = ("optio_owner", "spark_service")
 LINKED = (

@@ -10,10 +10,11 @@ from app.adoption.read_catalogue import read_catalogue
 from app.database import create_engine
 from app.settings import Settings
 from app.worker import sweep
-from tests.support.beside import Beside, Role, serve_beside
+from tests.support.beside import Beside, serve_beside
 from tests.support.bodies import Part
 from tests.support.roster import counts, entry, roster, send, sync_course
 from tests.support.samples import pdf
+from tests.support.service_role import Role
 from tests.support.spark import submission
 
 ROLES: tuple[Role, ...] = ("optio_owner", "spark_service")

@@ -7,13 +7,15 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.settings import Settings
-from tests.support.beside import SERVICE, give_rights, run_grants, serve_beside
+from tests.support.adopted import SERVICE
+from tests.support.beside import serve_beside
 from tests.support.databases import execute
 from tests.support.elsewhere import run_elsewhere
 from tests.support.main_app import adopted, as_superuser
 from tests.support.problems import assert_problem
 from tests.support.processes import environment
 from tests.support.programs import run_program
+from tests.support.service_role import give_rights, run_grants
 
 PROJECT = Path(__file__).parents[2]
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from app.settings import Settings
-from tests.support.beside import Beside, Role, serve_beside
+from tests.support.beside import Beside, serve_beside
 from tests.support.roster import new_student, sync_course
 from tests.support.roster_files import IMPORTS, Importer, counted, flat, whole_list
+from tests.support.service_role import Role
 
 STUDENTS = "/internal/v1/students"
 ROLES: tuple[Role, ...] = ("optio_owner", "spark_service")

@@ -13,12 +13,14 @@ import asyncpg  # type: ignore[import-untyped]
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
-from app.database import create_engine
-from app.migrate import upgrade
+from app.adoption.adopt import apply, look
+from app.database import create_engine, open_sessions
 from app.settings import Settings
+from tests.support.kinds import ORGANIZATION
 
 SQL = Path(__file__).parents[1] / "adoption"
 OWNER = "optio_owner"  # what the hosted platform calls postgres
+SERVICE: Literal["spark_service"] = "spark_service"  # docs/deploy/spark_service.sql
 TURN = 7_265_737_462  # the advisory lock under which a template is made
 HOSTED = "00_hosted.sql"
 TESTS = "tests"  # the application_name whose rows BESIDE completes
@@ -45,7 +47,7 @@ async def main_app_database(
 
 async def copy_main_app(settings: Settings, shape: Shape) -> Settings:
     """The same, for whoever drops it."""
-    server = _address_of(settings)
+    server = by_owner(address_of(settings))
     template, name = f"optio_{shape}", f"optio_{secrets.token_hex(8)}"
     await _make_template(server, template, SHAPES[shape])
     await _run(server, f"create database {name} template {template} owner {OWNER}")
@@ -56,17 +58,19 @@ async def copy_main_app(settings: Settings, shape: Shape) -> Settings:
 
 async def drop(made: Settings, settings: Settings) -> None:
     """That database, by way of the one of `settings`."""
-    name = make_url(_address_of(made)).database
-    await _run(_address_of(settings), f"drop database {name} with (force)")
+    name = make_url(address_of(made)).database
+    await _run(by_owner(address_of(settings)), f"drop database {name} with (force)")
 
 
 async def adopt(found: Settings) -> None:
-    """And complete what tests write into it by themselves."""
+    """As `adopt --apply` does. What tests write into it by themselves is completed from then on."""
     engine = create_engine(found)
-    async with engine.begin() as connection:
-        await connection.run_sync(upgrade, "spark")
+    sessions = open_sessions(engine, at_once=2)
+    findings = await look(sessions, (), ORGANIZATION)
+    assert [each for each in findings if each.mark == "refuse"] == []
+    assert await apply(sessions, findings, (), print) == []
     await engine.dispose()
-    await _run(_address_of(found), BESIDE.read_text())
+    await _run(address_of(found), BESIDE.read_text())
 
 
 async def _make_template(server: str, template: str, files: Sequence[str]) -> None:
@@ -100,9 +104,17 @@ def _search_path(name: str) -> str:
     return f'alter database {name} set search_path = "$user", public, extensions'
 
 
-def _address_of(settings: Settings) -> str:
+def address_of(settings: Settings) -> str:
     assert settings.database_url
     return settings.database_url.get_secret_value()
+
+
+def by_owner(address: str) -> str:
+    """The same for whoever may do everything there, if this is the service's own role."""
+    url = make_url(address)
+    if url.username == SERVICE:
+        url = url.set(username=OWNER, password=OWNER)
+    return url.render_as_string(hide_password=False)
 
 
 def _address(server: str, database: str, role: str | None = None) -> str:

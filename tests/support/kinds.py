@@ -10,14 +10,11 @@ KIND = os.environ.get("DATABASE_KIND", "own")
 assert KIND in {"own", "adopted"}, "DATABASE_KIND is own or adopted"
 IS_ADOPTED = KIND == "adopted"
 
-# An organisation of tests/adoption/20_rows.sql, and quests end as they do in databases of our own:
-# whoever tests what an operator gets who sets nothing sets it back.
-SETTINGS: dict[str, Any] = {
-    "optio_organization_id": UUID("0f000000-0000-4000-8000-000000000002"),
-    "complete_quests": True,
-}
-if not IS_ADOPTED:
-    SETTINGS.clear()
+ORGANIZATION = UUID("0f000000-0000-4000-8000-000000000002")  # tests/adoption/20_rows.sql: Optio
+# Quests end as they do in databases of our own. Who tests what an operator gets sets that back.
+SETTINGS: dict[str, Any] = (
+    {"optio_organization_id": ORGANIZATION, "complete_quests": True} if IS_ADOPTED else {}
+)
 VARIABLES = {name.upper(): str(value) for name, value in SETTINGS.items()}
 
 ADMIN = "superadmin" if IS_ADOPTED else "admin"  # as `users.role` calls whoever may do everything

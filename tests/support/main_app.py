@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import UUID
 
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
@@ -14,8 +13,7 @@ from app.migrate import upgrade
 from app.settings import Settings
 from tests.support.adopted import Shape, main_app_database
 from tests.support.databases import execute
-
-ORGANIZATION = UUID("0f000000-0000-4000-8000-000000000002")  # 20_rows.sql: Optio
+from tests.support.kinds import ORGANIZATION
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from app.learning.sample_course import seed_sample_course
 from app.settings import Settings
-from tests.support.adopted import TESTS
+from tests.support.adopted import TESTS, by_owner
 from tests.support.databases import ready_database_apart
 from tests.support.kinds import VARIABLES
 
@@ -37,11 +37,11 @@ class Stores:
     variables: dict[str, str]
 
     def rows(self, statement: str) -> list[dict[str, Any]]:
-        return asyncio.run(_execute(self.variables["DATABASE_URL"], statement))
+        return asyncio.run(self.execute(statement))
 
     async def execute(self, statement: str) -> list[dict[str, Any]]:
-        """As `rows`, for tests that have an event loop."""
-        return await _execute(self.variables["DATABASE_URL"], statement)
+        """As `rows`, for tests that have an event loop. As the database's owner."""
+        return await _execute(by_owner(self.variables["DATABASE_URL"]), statement)
 
     def count(self, table: str) -> int:
         found: int = self.rows(f"SELECT count(*) AS found FROM {table}")[0]["found"]  # noqa: S608 - a table's name
@@ -58,7 +58,9 @@ class Stores:
     def lock(self, table: str) -> Iterator[None]:
         """Nobody writes to the table until the end; who tries waits."""
         with asyncio.Runner() as loop:
-            engine = create_async_engine(self.variables["DATABASE_URL"], poolclass=NullPool)
+            engine = create_async_engine(
+                by_owner(self.variables["DATABASE_URL"]), poolclass=NullPool
+            )
             connection = loop.run(engine.connect().start())
             loop.run(connection.execute(text(f"LOCK TABLE {table} IN SHARE MODE")))
             try:
