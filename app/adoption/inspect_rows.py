@@ -32,7 +32,7 @@ def _bracketed(characters: str) -> str:
 
 
 # What no id has that was read (DESIGN R35, R46): these at its ends, those anywhere.
-_NEVER_READ = f"^{_bracketed(ID_EDGES)}|{_bracketed(ID_EDGES)}$|{_bracketed(NO_IDENTIFIER)}"
+NEVER_READ = f"^{_bracketed(ID_EDGES)}|{_bracketed(ID_EDGES)}$|{_bracketed(NO_IDENTIFIER)}"
 _OF_SPARK = "coalesce(lms_platform, 'spark') = 'spark'"
 # Where an id of Spark is looked up, and which rows hold one.
 _IDS = (
@@ -50,7 +50,7 @@ QUESTIONS = (
             f"{table.removeprefix('public.')}.{column}",
             "ids with invisible characters",
             "no message finds them, for an id loses these when it is read",
-            f"select id, {column} from {table} where {condition} and {column} ~ '{_NEVER_READ}'",  # noqa: S608
+            f"select id, {column} from {table} where {condition} and {column} ~ '{NEVER_READ}'",  # noqa: S608
         )
         for table, column, condition in _IDS
     ),

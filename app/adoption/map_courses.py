@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from app.adoption.finding import Finding
+from app.adoption.inspect_rows import NEVER_READ
 from app.adoption.short_locks import Tell, in_short_locks
 from app.database import Session, Sessions
 from app.models import PLATFORM, SPARK
@@ -24,11 +25,17 @@ _SOURCES = text(
 _HAS_COURSES = text(f"select to_regclass('{SPARK}.courses') is not null")
 _COURSES = "spark.courses"
 _NO_COURSES = "(select '' as spark_course_id, null::uuid as quest_id where false)"
+# Of a column that the main app has dropped, null.
 _SOURCE = """
-select {place} as place, id, quest_id, title::text, description, pillar::text, xp_value,
-    order_index, to_jsonb(diploma_subjects) as diploma_subjects, subject_xp_distribution,
+select {place} as place, id, quest_id, said ->> 'title' as title,
+    said ->> 'description' as description, said ->> 'pillar' as pillar,
+    (said ->> 'xp_value')::int as xp_value, (said ->> 'order_index')::int as order_index,
+    nullif(said -> 'diploma_subjects', 'null') as diploma_subjects,
+    nullif(said -> 'subject_xp_distribution', 'null') as subject_xp_distribution,
     spark_assignment_id::text
-from public.{table} where spark_assignment_id::text <> ''
+from (select id, quest_id, spark_assignment_id, to_jsonb(each) as said
+    from public.{table} as each) as source
+where spark_assignment_id::text <> '' and spark_assignment_id::text !~ '{never_read}'
 """
 _NO_SOURCE = """
 select 0 as place, id, quest_id, title, description, pillar, xp_value, order_index,
@@ -36,7 +43,7 @@ select 0 as place, id, quest_id, title, description, pillar, xp_value, order_ind
 from public.course_quest_tasks where false
 """
 # A quest that shares its course id is left alone; so is a task that shares its assignment's id, or
-# that course_quest_tasks would refuse.
+# that course_quest_tasks would refuse; and an id that no message finds (inspect_rows counts those).
 _FOUND = """
 with claims as (
     select q.id, q.lms_course_id as course_id,
@@ -44,13 +51,14 @@ with claims as (
             select from {courses} known where known.spark_course_id = q.lms_course_id) as is_clear
     from public.quests q
     where q.quest_type = 'course' and q.lms_course_id <> ''
+        and q.lms_course_id !~ '{never_read}'
         and coalesce(q.lms_platform, '{platform}') = '{platform}'
         and not exists (select from {courses} known where known.quest_id = q.id)
 ), sources as (
     select distinct on (id) * from ({sources}) as each order by id, place
 ), tasks as (
     select sources.*, count(*) over (partition by quest_id, spark_assignment_id) = 1
-        and pillar in ({pillars}) and coalesce(xp_value, 1) > 0 as is_clear
+        and title is not null and pillar in ({pillars}) and coalesce(xp_value, 1) > 0 as is_clear
     from sources where quest_id in (select id from claims where is_clear)
 )
 """
@@ -148,7 +156,7 @@ def _found(connection: Connection) -> str:
     """What there is to map, by the tables and columns that are there."""
     there = set(connection.scalars(_SOURCES, {"tables": list(SOURCES)}))
     sources = [
-        _SOURCE.format(place=place, table=table)
+        _SOURCE.format(place=place, table=table, never_read=NEVER_READ)
         for place, table in enumerate(SOURCES)
         if table in there
     ]
@@ -157,4 +165,5 @@ def _found(connection: Connection) -> str:
         platform=PLATFORM,
         sources=" union all ".join(sources or [_NO_SOURCE]),
         pillars=PILLARS,
+        never_read=NEVER_READ,
     )

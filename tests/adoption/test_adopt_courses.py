@@ -40,6 +40,33 @@ async def test_an_adopted_database_is_mapped_later(found: Settings) -> None:
     assert len(await execute(found, MAPPED)) == 2
 
 
+async def test_an_id_that_no_message_finds_is_not_mapped(found: Settings) -> None:
+    """R35: it is counted, for somebody to look at before."""
+    await execute(
+        found,
+        "update quest_sample_tasks set spark_assignment_id = ' rain' where title = 'Measure rain'",
+    )
+    told = (await run_on(found)(*ADOPT)).stdout
+    assert "data     quest_sample_tasks.spark_assignment_id: ids with invisible characters" in told
+    assert [row[3] for row in await execute(found, MAPPED)] == ["wind"]
+
+
+async def test_a_course_that_no_message_finds_is_mapped_when_it_is_trimmed(found: Settings) -> None:
+    await execute(found, "update quests set lms_course_id = lms_course_id || E'\\u00a0'")
+    assert (await run_on(found)(*ADOPT)).exit_code == 0
+    assert await execute(found, MAPPED) == []
+    await execute(found, "update quests set lms_course_id = rtrim(lms_course_id, E'\\u00a0')")
+    assert (await run_on(found)(*ADOPT)).exit_code == 0
+    assert len(await execute(found, MAPPED)) == 2
+
+
+@pytest.mark.parametrize("column", ["description", "subject_xp_distribution", "diploma_subjects"])
+async def test_what_templates_say_no_more_is_left_out(found: Settings, column: str) -> None:
+    await execute(found, f"alter table quest_sample_tasks drop {column}")
+    assert (await run_on(found)(*ADOPT)).exit_code == 0
+    assert len(await execute(found, MAPPED)) == 2
+
+
 async def test_templates_of_the_newer_table_are_mapped_too(found: Settings) -> None:
     await execute(
         found,
