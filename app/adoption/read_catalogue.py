@@ -210,6 +210,8 @@ async def _try_checks(session: Session, attempts: Sequence[_Attempt]) -> list[tu
             refused = await session.exec_driver_sql(tried, tuple(one.value for one in attempts))
             return [attempts[place][:3] for (place,) in refused]
     except DBAPIError as failure:
-        if sqlstate_of(failure)[:2] in OUR_FAULT:
-            return []
-        raise
+        if sqlstate_of(failure)[:2] not in OUR_FAULT:
+            raise
+    half = len(attempts) // 2  # one that fails keeps no other from being tried
+    halves = (attempts[:half], attempts[half:]) if half else ()
+    return [refused for each in halves for refused in await _try_checks(session, each)]

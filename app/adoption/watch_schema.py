@@ -15,6 +15,7 @@ from app.adoption.shape import LiveShape
 from app.database import Sessions, newest_revisions, schema_is_current, sqlstate_of
 
 COMPARED_SECONDS = 60
+AGAIN_SECONDS = 5  # after it could not be compared
 
 log = structlog.get_logger()
 
@@ -39,10 +40,11 @@ class SchemaWatch:
         if now >= self._compared_until:
             try:
                 await self._compare()
+                self._compared_until = now + COMPARED_SECONDS
             except DBAPIError as failure:
-                # As while a table is being changed: it is compared the next time.
+                # As while a table is being changed, which is what has to be seen.
                 log.warning("schema_not_compared", sqlstate=sqlstate_of(failure))
-            self._compared_until = now + COMPARED_SECONDS
+                self._compared_until = now + AGAIN_SECONDS
         return not self.names
 
     async def _compare(self) -> None:

@@ -100,6 +100,14 @@ NAMED = {
         "alter table lms_integrations add check (lms_platform = 'canvas') not valid",
         "lms_integrations.lms_platform",
     ),
+    "a check beside one that fails by itself": (
+        (
+            "alter table quests"
+            " add check (1 / (length(lms_platform) - 5) > 0) not valid,"
+            " add check (lms_platform <> 'spark') not valid"
+        ),
+        "quests.lms_platform",
+    ),
     "a pillar that is gone": (
         "alter table user_quest_tasks add check (pillar <> 'civics') not valid",
         "user_quest_tasks.pillar",

@@ -4,13 +4,14 @@ import asyncio
 import json
 import re
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from app.adoption.watch_schema import COMPARED_SECONDS
+from app.adoption.watch_schema import AGAIN_SECONDS, COMPARED_SECONDS
 from app.settings import Settings
 from tests.support.adopted import SERVICE, main_app_database
 from tests.support.beside import serve_beside
@@ -123,6 +124,21 @@ async def test_a_table_that_is_being_changed_is_not_waited_for(settings: Setting
         asyncio.timeout(patient(10)),
     ):
         assert (await read_readiness(found)).json()["checks"]["database"]
+
+
+@pytest.mark.soak
+async def test_what_was_just_being_changed_is_compared_soon(settings: Settings) -> None:
+    drop = "alter table quests drop description"
+    async with adopted(settings) as found, AsyncExitStack() as later:
+        async with for_now(found, drop):
+            running = await later.enter_async_context(run_app(found))
+            client = httpx.AsyncClient(base_url=running.url, trust_env=False)
+            browser = await later.enter_async_context(client)
+            assert (await browser.get("/readyz")).status_code == 200
+        await change(found, drop)
+        async with asyncio.timeout(AGAIN_SECONDS + patient(2)):
+            while (await browser.get("/readyz")).status_code == 200:  # noqa: ASYNC110 - as a host asks
+                await asyncio.sleep(1)
 
 
 @pytest.mark.soak
