@@ -10,7 +10,7 @@ import pytest
 from app.errors import StorageUnavailableError
 from app.privacy.retention import BATCH_ROWS, rules
 from app.worker import sweep
-from tests.support.families import Family, leaves_diploma
+from tests.support.families import Family
 
 # Rows of each kind, `{days}` old, each with the words `{mark}` to find it by. A user is there.
 KINDS = {
@@ -186,7 +186,6 @@ async def test_what_the_main_app_anonymised_loses_its_ids_as_well(family: Family
     assert (await sweep(family.resources))["activity_personal"] == 0
 
 
-@leaves_diploma
 async def test_what_is_nobodys_leads_to_nobody(family: Family) -> None:
     """Neither while the student is here, nor once the student is erased."""
     child = await family.raise_child()

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.commands import Run, run_on
-from tests.support.families import Child, Family, leaves_diploma
+from tests.support.families import Child, Family
 from tests.support.spark import SignedIn, submission
 
 
@@ -40,7 +40,6 @@ async def test_an_export_is_written_whole_or_not_at_all(
     assert sorted(files) == sorted(child.files.values())
 
 
-@leaves_diploma
 async def test_a_student_is_erased_by_either_id_and_again(family: Family, run: Run) -> None:
     child = await family.raise_child()
     by_spark = await run("erase-student", "--spark-user-id", child.spark_user_id)

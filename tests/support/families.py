@@ -11,7 +11,6 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import httpx
-import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, event
 
@@ -31,8 +30,6 @@ from tests.support.stores import Stores
 
 IMPORTS = "/internal/v1/roster/imports"
 STUDENTS = "/internal/v1/students"
-
-leaves_diploma = pytest.mark.adoption("#23", "a trigger writes the name into `diplomas`, for good")
 
 
 @dataclass(frozen=True)
