@@ -4,7 +4,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import pytest
 from sqlalchemy import text as sql
@@ -13,6 +15,7 @@ from app.settings import Settings
 from tests.support.evidence import Desk, as_read, body_of, text, texts
 from tests.support.people import ANN, ANNS_DOCUMENT, ANNS_TASK, PAT, Beside, run_beside
 from tests.support.problems import assert_problem
+from tests.support.spark import Spark
 from tests.support.stored import eventually, somebody_waits
 
 PARENTS = f"""
@@ -103,3 +106,39 @@ async def test_26_what_a_save_answers_is_the_version_that_the_trigger_left(desk:
     kept = [as_read(block) for block in read["blocks"]]
     moment = read["document"]["updated_at"]
     body_of(await desk.save(*kept, text("four"), updated_at=moment))
+
+
+# As the main app's editor saves: every block anew, under a new id.
+REWRITE = """
+with gone as (
+  delete from evidence_document_blocks where document_id = cast(:document as uuid) returning *)
+insert into evidence_document_blocks (document_id, block_type, content, order_index)
+select document_id, block_type, content, order_index from gone
+union all select cast(:document as uuid), 'text', jsonb_build_object('text', 'mine'), 7
+"""
+
+
+async def test_19_what_the_main_apps_editor_wrote_anew_is_replaced_once(beside: Beside) -> None:
+    """Ann's homework goes to her newest enrolment, whose copy has no document yet."""
+    settings = beside.settings
+    assert settings.spark_sso_secret
+    assert settings.spark_webhook_secret
+    spark = Spark(beside.browser, settings.spark_sso_secret, settings.spark_webhook_secret)
+
+    async def hand_in(words: str) -> dict[str, Any]:
+        payload = {
+            "spark_user_id": "spark_ann",
+            "spark_assignment_id": "essay_1",
+            "submission_text": words,
+            "submitted_at": datetime.now(tz=UTC).isoformat(),
+        }
+        return body_of(await spark.submit(payload))
+
+    desk = beside.desk((await hand_in("first"))["task_id"], ANN)
+    document = (await desk.read())["document"]["id"]
+    await beside.run(REWRITE, document=document)
+    read = await desk.read()
+    assert [block["provenance"]["written_by"] for block in read["blocks"]] == ["spark", "student"]
+    await beside.run(PARENTS.replace(ANNS_DOCUMENT, document))
+    assert (await hand_in("second"))["revision"] == 2
+    assert sorted(texts(await desk.read())) == ["From a parent.", "mine", "second"]
