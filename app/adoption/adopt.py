@@ -14,6 +14,7 @@ from app.adoption.add_indexes import add_indexes, plan_indexes
 from app.adoption.alter_tables import alter_tables, plan_alterations
 from app.adoption.compare import compare
 from app.adoption.finding import Finding
+from app.adoption.inspect_database import MIGRATION_MISSING
 from app.adoption.inspect_rows import inspect_rows
 from app.adoption.map_courses import map_courses, plan_courses
 from app.adoption.move_in import move_in, plan_schema, require_owner
@@ -21,7 +22,13 @@ from app.adoption.organization import judge_organization
 from app.adoption.read_catalogue import read_catalogue
 from app.adoption.shape import LiveShape
 from app.adoption.short_locks import Tell
-from app.database import Session, Sessions, create_engine
+from app.database import (
+    Session,
+    Sessions,
+    create_engine,
+    newest_revisions,
+    schema_is_current,
+)
 from app.migrate import UnfitDatabaseError, kind_of
 from app.settings import Settings
 
@@ -60,6 +67,8 @@ async def look(
         found = await _look_at_tables(session, organization_id, alters="alter" in parts)
         found += await inspect_rows(session)
         found += await session.run_sync(plan_schema, is_adopted=kind == "adopted")
+        if kind == "adopted" and not await schema_is_current(sessions, newest_revisions()):
+            found.append(MIGRATION_MISSING)
         if {"alter", "indexes"} & set(parts):
             found += await session.run_sync(require_owner)
         found += await plan_courses(session, asked="courses" in parts)

@@ -41,7 +41,6 @@ async def alter_tables(sessions: Sessions, outside: Session, tell: Tell) -> list
         try:
             await build_index(outside, _name(table, key), _add_key(table, key))
         except IntegrityError:
-            await outside.execute(text(f"drop index concurrently if exists {_name(table, key)}"))
             refused.append(_refusal(table, key))
     return refused
 

@@ -1,9 +1,11 @@
 """Indexes on the main app's tables, built while it goes on working (`concurrently`)."""
 
+from contextlib import suppress
 from typing import NamedTuple
 
 from sqlalchemy import Index, text
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex
 
 from app.database import Session
@@ -44,9 +46,16 @@ def ddl_of(index: Index) -> str:
 
 
 async def build_index(outside: Session, name: str, ddl: str) -> None:
-    """For one that is missing: what a build left that was ended is dropped first.
+    """For one that is missing: what a build left that was ended is dropped first. One that fails
+    leaves nothing: a unique index refuses rows before it is valid.
 
     `outside` of a transaction. It waits for transactions of the main app, and none waits for it.
     """
-    await outside.execute(text(f"drop index concurrently if exists {name}"))
-    await outside.execute(text(ddl))
+    drop = text(f"drop index concurrently if exists {name}")
+    await outside.execute(drop)
+    try:
+        await outside.execute(text(ddl))
+    except DBAPIError:
+        with suppress(DBAPIError):
+            await outside.execute(drop)
+        raise

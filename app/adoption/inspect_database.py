@@ -10,6 +10,10 @@ from app.adoption.read_catalogue import Catalogue, look
 from app.adoption.shape import LiveShape
 from app.database import Sessions, newest_revisions, schema_is_current
 
+MIGRATION_MISSING = Finding(
+    "refuse", "schema spark", "a migration is missing", "`python -m app migrate` applies it."
+)
+
 
 async def inspect_database(sessions: Sessions, organization_id: UUID | None) -> list[Finding]:
     """Of any kind: one of our own, an adopted one, one that nobody has adopted yet, as in the main
@@ -38,7 +42,6 @@ def _describe_ours(catalogue: Catalogue, *, is_current: bool) -> Finding:
     if is_current:
         return Finding("ok", "schema spark", "all migrations are applied")
     if any(name.startswith("spark.") for name in catalogue.tables):
-        next_step = "`python -m app migrate` applies it."
-        return Finding("refuse", "schema spark", "a migration is missing", next_step)
+        return MIGRATION_MISSING
     text = "is not there: nobody has adopted this database"
     return Finding("would", "schema spark", text, "`python -m app adopt` shows how.")

@@ -52,7 +52,7 @@ class SchemaWatch:
         if not found:
             found = await self._judge_organization()
         names = list(dict.fromkeys(finding.subject for finding in found))
-        if names != self.names:
+        if names != list(self.names):
             log.warning("schema_differs", differences=names)
         self.names = names
 

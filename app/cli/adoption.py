@@ -14,8 +14,8 @@ from app.cli.doctor import say_findings
 from app.cli.servers import LOCAL, on_database, read_settings, refuse, servers
 from app.cli.terminal import say
 from app.database import Sessions
-from app.migrate import STATEMENT_SECONDS
 
+BUILD_SECONDS = 86_400  # building an index waits for transactions of the main app
 REFUSED = 2  # the exit code
 POOLED = Finding(
     "refuse",
@@ -56,21 +56,23 @@ def adopt(
 
     async def act(sessions: Sessions) -> None:
         found = await look(sessions, parts, settings.optio_organization_id)
-        _print(found, as_json=as_json)
+        say_findings(found, as_json=as_json)
+        _end_if_refused(found)
         if not apply_:
             return
         if not any(finding.mark == "would" for finding in found):
             say("There is nothing to do.", err=as_json)
             return
         refusals = await apply(sessions, found, parts, partial(say, err=True))
-        if refusals:
-            _print(refusals, as_json=as_json)
+        say_findings(refusals, as_json=False, err=as_json)
+        _end_if_refused(refusals)
         say("Done. What comes next stands in docs/adoption.md.", err=as_json)
 
     with servers(LOCAL, s3=False) as given:
-        settings = given.model_copy(update={"statement_timeout_seconds": STATEMENT_SECONDS})
+        settings = given.model_copy(update={"statement_timeout_seconds": BUILD_SECONDS})
         if settings.database_transaction_pooler or asyncio.run(shares_connections(settings)):
-            _print([POOLED], as_json=as_json)
+            say_findings([POOLED], as_json=as_json)
+            _end_if_refused([POOLED])
         try:
             on_database(settings, act)
         except AnotherAdoptsError:
@@ -79,9 +81,7 @@ def adopt(
             refuse(*str(in_use).splitlines())
 
 
-def _print(found: Sequence[Finding], *, as_json: bool) -> None:
-    """And end the command if one of them refuses."""
-    say_findings(found, as_json=as_json)
+def _end_if_refused(found: Sequence[Finding]) -> None:
     if any(finding.mark == "refuse" for finding in found):
         say("Something refuses: --apply does nothing more until it is mended.", err=True)
         raise typer.Exit(REFUSED)

@@ -48,12 +48,12 @@ async def _try_bucket(settings: Settings) -> list[Finding]:
         return await try_bucket(settings, bucket)
 
 
-def say_findings(findings: Iterable[Finding], *, as_json: bool) -> None:
+def say_findings(findings: Iterable[Finding], *, as_json: bool, err: bool = False) -> None:
     """A line each, and below it what to do."""
     if as_json:
         say(json.dumps([finding._asdict() for finding in findings]))
         return
     for mark, subject, text, next_step in findings:
-        say(f"{mark:<8} {subject}: {text}")
+        say(f"{mark:<8} {subject}: {text}", err=err)
         if next_step:
-            say(f"{'':<8} next: {next_step}")
+            say(f"{'':<8} next: {next_step}", err=err)
