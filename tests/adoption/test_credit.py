@@ -26,7 +26,7 @@ set subject_xp_distribution = jsonb_build_object('language_arts', 150), is_requi
 
 @pytest.fixture
 async def beside(settings: Settings) -> AsyncIterator[Beside]:
-    async with serve_beside(settings, "spark_service") as running:
+    async with serve_beside(settings, "spark_service", complete_quests=None) as running:
         await running.rows(CREDIT)
         yield running
 
