@@ -181,6 +181,7 @@ async def test_odd_rows_are_told_and_the_others_are_imported(
         }
 
 
+@pytest.mark.soak
 async def test_one_student_may_fill_the_file(importer: Importer, sessions: Sessions) -> None:
     student = new_student()
     for report in (

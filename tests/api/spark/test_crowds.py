@@ -107,7 +107,14 @@ async def test_strangers_do_not_keep_a_form_out(
     assert answer.status_code == 200, answer.text
 
 
-@pytest.mark.parametrize("source", [THERE, HERE, None], ids=["elsewhere", "same", "alone"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(THERE, id="elsewhere", marks=pytest.mark.soak),
+        pytest.param(HERE, id="same"),  # the hardest: the crowd's own address
+        pytest.param(None, id="alone", marks=pytest.mark.soak),
+    ],
+)
 @pytest.mark.parametrize("metadata_last", [False, True], ids=["metadata-first", "files-first"])
 async def test_h3_half_a_class_hands_in_at_once(
     elsewhere: Elsewhere, assignment: Assignment, *, source: str | None, metadata_last: bool

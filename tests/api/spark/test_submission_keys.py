@@ -552,6 +552,7 @@ if "SOAK" in os.environ:
     STORMS |= {"digest": 10 * MEBIBYTE, "webhook-id": 7 * MEBIBYTE}
 
 
+@pytest.mark.soak
 async def test_p160_twenty_identical_large_forms_at_two_processes_leave_one_object(
     settings: Settings, spark: Spark, assignment: Assignment, sessions: Sessions
 ) -> None:
