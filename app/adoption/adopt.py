@@ -20,7 +20,6 @@ from app.adoption.map_courses import map_courses, plan_courses
 from app.adoption.move_in import move_in, plan_schema, require_owner
 from app.adoption.organization import judge_organization
 from app.adoption.read_catalogue import read_catalogue
-from app.adoption.shape import LiveShape
 from app.adoption.short_locks import Tell
 from app.database import (
     Session,
@@ -82,8 +81,7 @@ async def _look_at_tables(
     """What is known better than from the catalogue alone stands in place of its finding."""
     catalogue = await read_catalogue(session)
     better = await plan_alterations(session, catalogue) if alters else []
-    shape = await LiveShape().refresh(session)
-    if organization := await judge_organization(session, shape, organization_id):
+    if organization := await judge_organization(session, catalogue, organization_id):
         better.append(organization)
     subjects = {finding.subject for finding in better}
     return [*(each for each in compare(catalogue) if each.subject not in subjects), *better]

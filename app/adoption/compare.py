@@ -211,6 +211,8 @@ def _rights(catalogue: Catalogue) -> Iterator[Finding]:
     for name in OURS:
         yield from _table_rights(catalogue, f"spark.{name}", RIGHTS, ())
         yield from _sequences(catalogue, f"spark.{name}")
+    if catalogue.links_need_organization and ORGANISATIONS not in catalogue.tables:
+        yield _missing_table(catalogue, ORGANISATIONS)
     yield from _table_rights(catalogue, ORGANISATIONS, ("select",), ())
     for name, table in WRITTEN_BY_TRIGGER.items():
         why = f", which triggers of {table} do as who writes there"
@@ -260,12 +262,10 @@ def _adapted(catalogue: Catalogue) -> Iterator[Finding]:
     tables: Mapping[str, FoundTable] = catalogue.tables
     if catalogue.has_auth_rows:
         yield Finding("adapt", "users.id", f"refers to {AUTH}: accounts get their row there")
-    table, column = ORGANISATION
-    organisation = tables[table].columns.get(column) if table in tables else None
-    if organisation and organisation.is_mandatory:
+    if catalogue.links_need_organization:
         text = "is mandatory: OPTIO_ORGANIZATION_ID is written there"
         yield Finding("adapt", ".".join(ORGANISATION), text)
-    if "user_subject_xp" in tables and "pending_xp" in tables["user_subject_xp"].columns:
+    if catalogue.defers_credit:
         text = "credit is asked for and approved in the main app: nothing is written there"
         yield Finding("adapt", "user_subject_xp.pending_xp", text)
     if "user_quests" in tables and not tables["user_quests"].has_key(("user_id", "quest_id")):

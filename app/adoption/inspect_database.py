@@ -7,7 +7,6 @@ from app.adoption.finding import Finding
 from app.adoption.inspect_rows import inspect_rows
 from app.adoption.organization import judge_organization
 from app.adoption.read_catalogue import Catalogue, look
-from app.adoption.shape import LiveShape
 from app.database import Sessions, newest_revisions, schema_is_current
 
 MIGRATION_MISSING = Finding(
@@ -30,8 +29,7 @@ async def inspect_database(sessions: Sessions, organization_id: UUID | None) -> 
     async with sessions() as session, session.begin():
         rows = await inspect_rows(session)
         if not {"would", "refuse"} & {finding.mark for finding in findings}:
-            shape = await LiveShape().read(session)
-            organization = await judge_organization(session, shape, organization_id)
+            organization = await judge_organization(session, catalogue, organization_id)
             if organization:
                 findings = [one for one in findings if one.subject != organization.subject]
                 findings.append(organization)

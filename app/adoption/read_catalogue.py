@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from app.adoption.requirements import (
     AUTH,
     AUTH_FUNCTIONS,
+    ORGANISATION,
     ORGANISATIONS,
     OURS,
     PUBLIC,
@@ -77,6 +78,18 @@ class Catalogue(NamedTuple):
     def has_auth_rows(self) -> bool:
         """Whether an account is a row of `auth.users` as well."""
         return "users" in self.tables and AUTH in self.tables["users"].refers_to
+
+    @property
+    def links_need_organization(self) -> bool:
+        column = self.find_column(*ORGANISATION)
+        return column is not None and column.is_mandatory  # a default is no help: it is written
+
+    @property
+    def defers_credit(self) -> bool:
+        return self.find_column("user_subject_xp", "pending_xp") is not None
+
+    def find_column(self, table: str, column: str) -> FoundColumn | None:
+        return self.tables[table].columns.get(column) if table in self.tables else None
 
 
 _CATALOGUE = text("""

@@ -2,14 +2,10 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from uuid import UUID
-
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.adoption.compare import row_security
-from app.adoption.organization import judge_organization
+from app.adoption.organization import refuse_organization
 from app.adoption.read_catalogue import look
-from app.adoption.shape import LiveShape
 from app.database import FAILURES, create_engine
 from app.migrate import UnfitDatabaseError
 from app.settings import Settings
@@ -33,20 +29,16 @@ async def _look(settings: Settings) -> list[str]:
     engine = create_engine(settings)
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
+            catalogue = await look(engine.connect)
+            chosen = settings.optio_organization_id
             return [
                 f"{hidden.text}.\nLet who administers the database run `{hidden.next_step}`."
-                for hidden in row_security(await look(engine.connect))
-            ] or await _look_for_organization(engine, settings.optio_organization_id)
+                for hidden in row_security(catalogue)
+            ] or [
+                f"{refused.subject} {refused.text}.\n{refused.next_step}"
+                for refused in await refuse_organization(engine.connect, catalogue, chosen)
+            ]
     except FAILURES:
         return []
     finally:
         await engine.dispose()
-
-
-async def _look_for_organization(engine: AsyncEngine, organization_id: UUID | None) -> list[str]:
-    async with engine.connect() as session:
-        shape = await LiveShape().read(session)
-        finding = await judge_organization(session, shape, organization_id)
-    if finding is None or finding.mark != "refuse":
-        return []
-    return [f"{finding.subject} {finding.text}.\n{finding.next_step}"]

@@ -6,8 +6,7 @@ else: an act takes the `Shape` and chooses between two texts that stand side by 
 
 from typing import NamedTuple
 
-from sqlalchemy import text
-
+from app.adoption.read_catalogue import Catalogue, read_catalogue
 from app.database import Session
 
 
@@ -24,34 +23,6 @@ class Shape(NamedTuple):
         return self.has_auth_users
 
 
-# Of the catalogue alone, so that no right to what is asked about is needed.
-_SHAPE = text(
-    """
-    with cols as (
-      select c.oid, c.relname, a.attname, a.attnum, a.attnotnull and not a.atthasdef as is_needed
-      from pg_class c join pg_attribute a on a.attrelid = c.oid
-      where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
-        and c.relname in ('users', 'lms_integrations', 'user_subject_xp')
-        and a.attnum > 0 and not a.attisdropped)
-    select
-      exists (
-        select from cols
-        join pg_constraint k on k.conrelid = cols.oid and k.conkey = array[cols.attnum]
-        join pg_class r on r.oid = k.confrelid
-        join pg_namespace n on n.oid = r.relnamespace
-        where (cols.relname, cols.attname) = ('users', 'id') and k.contype = 'f'
-          and (n.nspname, r.relname) = ('auth', 'users')) as has_auth_users,
-      exists (
-        select from cols
-        where (relname, attname) = ('lms_integrations', 'organization_id') and is_needed
-      ) as links_need_organization,
-      exists (
-        select from cols where (relname, attname) = ('user_subject_xp', 'pending_xp')
-      ) as defers_credit
-    """
-)
-
-
 class LiveShape:
     """The shape of one process's database: read when it is needed first, and then kept, so that the
     service starts while the database is away.
@@ -62,7 +33,7 @@ class LiveShape:
         self._complete_quests = complete_quests
 
     async def read(self, session: Session) -> Shape:
-        return self._shape or await self.refresh(session)
+        return self._shape or self.learn(await read_catalogue(session))
 
     async def completes_quests(self, session: Session) -> bool:
         """Whether a quest ends with its required tasks (#24): as the operator says, or else in a
@@ -72,7 +43,9 @@ class LiveShape:
             return not (await self.read(session)).is_adopted
         return self._complete_quests
 
-    async def refresh(self, session: Session) -> Shape:
-        """Ask again: the main app may have changed its tables."""
-        self._shape = Shape(*(await session.execute(_SHAPE)).one())
+    def learn(self, catalogue: Catalogue) -> Shape:
+        """The main app may have changed its tables."""
+        self._shape = Shape(
+            catalogue.has_auth_rows, catalogue.links_need_organization, catalogue.defers_credit
+        )
         return self._shape

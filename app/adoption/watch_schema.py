@@ -8,9 +8,8 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from app.adoption.compare import differences
-from app.adoption.finding import Finding
-from app.adoption.organization import judge_organization
-from app.adoption.read_catalogue import WAIT_BRIEFLY, look
+from app.adoption.organization import refuse_organization
+from app.adoption.read_catalogue import look
 from app.adoption.shape import LiveShape
 from app.database import Sessions, newest_revisions, schema_is_current, sqlstate_of
 
@@ -48,17 +47,12 @@ class SchemaWatch:
         return not self.names
 
     async def _compare(self) -> None:
-        found = differences(await look(self._sessions))
+        catalogue = await look(self._sessions)
+        found = differences(catalogue)
         if not found:
-            found = await self._judge_organization()
+            self._shape.learn(catalogue)
+            found = await refuse_organization(self._sessions, catalogue, self._organization_id)
         names = list(dict.fromkeys(finding.subject for finding in found))
         if names != list(self.names):
             log.warning("schema_differs", differences=names)
         self.names = names
-
-    async def _judge_organization(self) -> list[Finding]:
-        async with self._sessions() as session, session.begin():
-            await session.execute(WAIT_BRIEFLY)
-            shape = await self._shape.refresh(session)
-            finding = await judge_organization(session, shape, self._organization_id)
-        return [finding] if finding and finding.mark == "refuse" else []

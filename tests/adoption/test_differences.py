@@ -23,6 +23,10 @@ NAMED = {
         "alter table quests rename to all_quests; create view quests as select * from all_quests",
         "quests",
     ),
+    "organisations that are elsewhere": (
+        "alter table organizations rename to schools",
+        "organizations",
+    ),
     "a narrower text": (
         "alter table lms_integrations alter lms_user_id type varchar(40)",
         "lms_integrations.lms_user_id",

@@ -65,6 +65,10 @@ SEEN_AT_THE_DOOR = {
         "quests",
     ),
     "renames a table": ("alter table user_quests rename to enrolments", "user_quests"),
+    "renames a table that is only read": (
+        "alter table organizations rename to schools",
+        "organizations",
+    ),
 }
 
 

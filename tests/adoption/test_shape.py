@@ -2,12 +2,14 @@
 
 import pytest
 
+from app.adoption.read_catalogue import look
 from app.adoption.shape import LiveShape, Shape
 from app.database import create_engine
 from app.settings import Settings
 from tests.support.adopted import Shape as Dump
 from tests.support.adopted import main_app_database
 from tests.support.databases import execute
+from tests.support.kinds import ORGANIZATION
 
 OWN = Shape(
     has_auth_users=False,
@@ -52,6 +54,15 @@ async def test_it_is_kept_until_it_is_asked_for_again(settings: Settings) -> Non
         await execute(found, "alter table user_subject_xp drop column pending_xp")
         assert await read(found, shape) == before
         engine = create_engine(found)
-        async with engine.connect() as session:
-            assert not (await shape.refresh(session)).defers_credit
+        assert not shape.learn(await look(engine.connect)).defers_credit
         await engine.dispose()
+
+
+async def test_an_organisation_is_needed_also_where_a_default_names_one(
+    settings: Settings,
+) -> None:
+    """What is written is the setting, null if there is none: no default takes its place."""
+    default = f"alter table lms_integrations alter organization_id set default '{ORGANIZATION}'"
+    async with main_app_database(settings) as found:
+        await execute(found, default)
+        assert (await read(found, LiveShape())).links_need_organization
