@@ -11,6 +11,7 @@ from app.adoption.compare import compare, differences, missing_columns, missing_
 from app.adoption.read_catalogue import read_catalogue
 from app.adoption.requirements import AUTH_COLUMNS, PUBLIC
 from app.settings import Settings
+from tests.support.adopted import main_app_database
 from tests.support.databases import execute
 from tests.support.main_app import adopted, as_superuser, for_now, grants
 
@@ -307,7 +308,7 @@ async def test_row_security_is_named_for_whom_it_hides_rows(
 
 
 async def test_the_older_shape_lacks_what_alter_adds(settings: Settings) -> None:
-    async with adopted(settings, "2025_12") as found, for_now(found) as session:
+    async with main_app_database(settings, "2025_12") as found, for_now(found) as session:
         catalogue = await read_catalogue(session)
         assert [f"{table}.{column}" for table, column, _ in missing_columns(catalogue)] == [
             finding.subject for finding in differences(catalogue)

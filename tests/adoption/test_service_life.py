@@ -3,11 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import text
 
-from app.adoption.compare import missing_columns
-from app.adoption.read_catalogue import read_catalogue
-from app.database import create_engine
 from app.settings import Settings
 from app.worker import sweep
 from tests.support.beside import Beside, serve_beside
@@ -55,12 +51,6 @@ async def test_the_role_fits_every_requirement(beside: Beside) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 async def test_in_the_older_shape_a_new_student_signs_in(settings: Settings, role: Role) -> None:
-    """With the columns that `adopt --alter` adds."""
     async with serve_beside(settings, role, shape="2025_12") as beside:
-        engine = create_engine(beside.main_app)
-        async with engine.begin() as session:
-            for table, column, type_ in missing_columns(await read_catalogue(session)):
-                await session.execute(text(f"alter table {table} add {column} {type_}"))
-        await engine.dispose()
         made = await beside.spark.sign_in()
     assert made.access_token

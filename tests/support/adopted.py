@@ -13,7 +13,7 @@ import asyncpg  # type: ignore[import-untyped]
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
-from app.adoption.adopt import apply, look
+from app.adoption.adopt import Part, apply, look
 from app.database import create_engine, open_sessions
 from app.settings import Settings
 from tests.support.kinds import ORGANIZATION
@@ -62,14 +62,18 @@ async def drop(made: Settings, settings: Settings) -> None:
     await _run(by_owner(address_of(settings)), f"drop database {name} with (force)")
 
 
-async def adopt(found: Settings) -> None:
-    """As `adopt --apply` does. What tests write into it by themselves is completed from then on."""
+async def adopt(found: Settings, *parts: Part) -> None:
+    """As `adopt --apply` does."""
     engine = create_engine(found)
     sessions = open_sessions(engine, at_once=2)
-    findings = await look(sessions, (), ORGANIZATION)
+    findings = await look(sessions, parts, ORGANIZATION)
     assert [each for each in findings if each.mark == "refuse"] == []
-    assert await apply(sessions, findings, (), print) == []
+    assert await apply(sessions, findings, parts, print) == []
     await engine.dispose()
+
+
+async def complete_rows(found: Settings) -> None:
+    """Of what tests write into it by themselves, from now on."""
     await _run(address_of(found), BESIDE.read_text())
 
 

@@ -12,7 +12,15 @@ from sqlalchemy.engine import make_url
 from app.database import Sessions, create_engine, open_sessions
 from app.migrate import migrate
 from app.settings import Settings
-from tests.support.adopted import TESTS, address_of, adopt, by_owner, copy_main_app, drop
+from tests.support.adopted import (
+    TESTS,
+    address_of,
+    adopt,
+    by_owner,
+    complete_rows,
+    copy_main_app,
+    drop,
+)
 from tests.support.kinds import IS_ADOPTED, SETTINGS
 from tests.support.service_role import as_service, give_rights
 
@@ -46,6 +54,7 @@ async def _make(settings: Settings, *, people: bool) -> Settings:
         return own
     found = await copy_main_app(settings, "2026_08")
     await adopt(found)
+    await complete_rows(found)
     if not people:
         await execute(found, "truncate auth.users, quests, user_activity_events cascade")
     await give_rights(settings, found)

@@ -9,20 +9,17 @@ from sqlalchemy import make_url, text
 
 from app.adoption.requirements import OURS, PUBLIC
 from app.database import Session, create_engine
-from app.migrate import upgrade
 from app.settings import Settings
-from tests.support.adopted import Shape, main_app_database
+from tests.support.adopted import Shape, adopt, main_app_database
 from tests.support.databases import execute
 from tests.support.kinds import ORGANIZATION
 
 
 @asynccontextmanager
 async def adopted(settings: Settings, shape: Shape = "2026_08") -> AsyncIterator[Settings]:
+    """The older shape with `--alter`."""
     async with main_app_database(settings, shape) as found:
-        engine = create_engine(found)
-        async with engine.begin() as connection:
-            await connection.run_sync(upgrade, "spark")
-        await engine.dispose()
+        await (adopt(found) if shape == "2026_08" else adopt(found, "alter"))
         yield found.model_copy(update={"optio_organization_id": ORGANIZATION})
 
 

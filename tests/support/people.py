@@ -8,11 +8,10 @@ from typing import Any
 import httpx
 from sqlalchemy import text
 
-from app.database import Sessions, create_engine
-from app.migrate import upgrade
+from app.database import Sessions
 from app.settings import Settings
-from tests.support.adopted import main_app_database
 from tests.support.evidence import Desk
+from tests.support.main_app import adopted
 from tests.support.running import run_app
 
 ANN = "a0000000-0000-4000-8000-000000000003"
@@ -45,11 +44,7 @@ class Beside:
 
 @asynccontextmanager
 async def run_beside(settings: Settings, **changes: Any) -> AsyncIterator[Beside]:
-    async with main_app_database(settings.model_copy(update=changes)) as found:
-        engine = create_engine(found)
-        async with engine.begin() as connection:
-            await connection.run_sync(upgrade, "spark")
-        await engine.dispose()
+    async with adopted(settings.model_copy(update=changes)) as found:
         key = found.internal_api_keys[0].get_secret_value()
         headers = {"Authorization": f"Bearer {key}"}
         async with (
