@@ -5,13 +5,14 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
 from app.settings import Settings
 from tests.support.adopted import SERVICE
 from tests.support.beside import serve_beside
 from tests.support.databases import execute
 from tests.support.elsewhere import run_elsewhere
-from tests.support.main_app import adopted, as_superuser
+from tests.support.main_app import adopted, as_superuser, for_now
 from tests.support.problems import assert_problem
 from tests.support.processes import environment
 from tests.support.programs import run_program
@@ -42,6 +43,17 @@ PUBLIC = {
     "user_mastery": BY_TRIGGER,
     **dict.fromkeys(("organizations", "quest_sample_tasks", "quest_template_tasks"), "select"),
 }
+
+
+async def test_the_way_back_takes_all_its_rights(settings: Settings) -> None:
+    """As written in docs/adoption.md; the role itself is the whole server's, and stays."""
+    page = " ".join((PROJECT / "docs" / "adoption.md").read_text().split())
+    way_back, _, _ = page.partition("; drop role spark_service`")
+    async with adopted(settings) as main_app:
+        await give_rights(settings, main_app)
+        assert await execute(main_app, RIGHTS)
+        async with for_now(main_app, way_back.rpartition("`")[2]) as session:
+            assert (await session.execute(text(RIGHTS))).all() == []
 
 
 async def test_it_has_the_rights_it_needs_and_no_others(settings: Settings) -> None:
