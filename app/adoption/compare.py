@@ -163,7 +163,7 @@ def _unknown_columns(name: str, found: FoundTable, known: Collection[str]) -> It
 
 def _compare_keys(name: str, found: FoundTable, need: RequiredTable) -> Iterator[Finding]:
     for key in need.keys:
-        if not found.has_key(key):
+        if not found.has_key(key) and found.columns.keys() >= set(key):
             columns = ", ".join(key)
             yield Finding(
                 "refuse",

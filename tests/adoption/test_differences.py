@@ -28,6 +28,10 @@ NAMED = {
         "alter table organizations rename to schools",
         "organizations",
     ),
+    "a column of a key, gone with it": (
+        "alter table user_skill_xp drop pillar",
+        "user_skill_xp.pillar",
+    ),
     "a narrower text": (
         "alter table lms_integrations alter lms_user_id type varchar(40)",
         "lms_integrations.lms_user_id",
