@@ -110,7 +110,7 @@ class RequiredTable(NamedTuple):
 
 def family(type_: str) -> str:
     """Types of one family hold each other's values, but for their length."""
-    name = re.sub(r"\(\d+\)", "", type_.lower())
+    name = re.sub(r"\(\d+\)", "", type_.lower()).removeprefix("public.")  # as search_path has it
     return _ALIKE.get(name, name)
 
 
