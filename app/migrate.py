@@ -12,8 +12,9 @@ from typing import Literal
 from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, select, text
+from sqlalchemy.exc import DBAPIError
 
-from app.database import alembic_config, create_engine
+from app.database import alembic_config, create_engine, sqlstate_of
 from app.models import SPARK, Adoption
 from app.settings import Settings
 
@@ -24,6 +25,7 @@ OWN = ("optio", "spark")  # in this order: tables of `spark` refer to those of `
 ADOPTED = ("spark",)
 MAIN_APP = {"quests", "user_quests", "users"}  # who has these three is an Optio application
 NAMED = 5
+NO_RIGHT = "42501"  # insufficient privilege
 
 TAKE_TURN = text(f"select pg_advisory_xact_lock({ONE_RUNNER})")
 _RETURNING = re.compile(r" RETURNING [\w.]+;")  # what nobody reads, a block may not answer
@@ -46,7 +48,8 @@ class UnfitDatabaseError(Exception):
 
 def migrate(settings: Settings) -> None:
     """Bring the schema to the newest revision, in one transaction. Safe to repeat and to run twice
-    at once. Raises UnfitDatabaseError for a database that is neither ours nor adopted.
+    at once. Raises UnfitDatabaseError for a database that is neither ours nor adopted, or a role
+    that may not change it.
 
     Blocking, and runs its own event loop: for commands, never for a running service.
     """
@@ -60,6 +63,13 @@ async def _migrate(settings: Settings) -> None:
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_migrate_one_at_a_time)
+    except DBAPIError as failure:
+        if sqlstate_of(failure) != NO_RIGHT:
+            raise
+        raise UnfitDatabaseError(
+            "The role of DATABASE_URL may not change this schema.\n"
+            "Run migrate as the role that made it: beside the main app the one that adopted."
+        ) from failure
     finally:
         await engine.dispose()
 

@@ -10,13 +10,14 @@ from sqlalchemy import text
 from app.settings import Settings
 from tests.support.adopted import SERVICE
 from tests.support.beside import serve_beside
+from tests.support.commands import run_on
 from tests.support.databases import execute
 from tests.support.elsewhere import run_elsewhere
 from tests.support.main_app import adopted, as_superuser, for_now
 from tests.support.problems import assert_problem
 from tests.support.processes import environment
 from tests.support.programs import run_program
-from tests.support.service_role import give_rights, run_grants
+from tests.support.service_role import as_service, give_rights, run_grants
 
 PROJECT = Path(__file__).parents[2]
 
@@ -54,6 +55,16 @@ async def test_the_way_back_takes_all_its_rights(settings: Settings) -> None:
         assert await execute(main_app, RIGHTS)
         async with for_now(main_app, way_back.rpartition("`")[2]) as session:
             assert (await session.execute(text(RIGHTS))).all() == []
+
+
+async def test_whoever_migrates_as_this_role_is_told_who_may(settings: Settings) -> None:
+    async with adopted(settings) as main_app:
+        await give_rights(settings, main_app)
+        service = main_app.model_copy(update={"database_url": as_service(main_app)})
+        refused = await run_on(service)("migrate")
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("The role of DATABASE_URL may not change this schema.\n")
+    assert "the one that adopted" in refused.stderr
 
 
 async def test_it_has_the_rights_it_needs_and_no_others(settings: Settings) -> None:
