@@ -43,15 +43,26 @@ class Task(NamedTuple):
 
 
 _NOW = bindparam("now", type_=TIMESTAMP(timezone=True))
-_FIND = text(
-    f"select id from user_quests where user_id = :user_id and quest_id = :quest_id"  # noqa: S608 - ours
-    f" order by {THE_ENROLMENT} limit 1"
+# A revision goes where the one before it is, though that enrolment has ended: a task pays once.
+WITH_WORK_FIRST = f"""exists (
+        select from user_quest_tasks t
+        join quest_task_completions c on c.task_id = t.id and c.user_id = t.user_id
+        join spark.submission_revisions r on r.completion_id = c.id
+        where t.user_quest_id = user_quests.id
+          and (:template_id is null or t.source_task_id = :template_id)) desc, {THE_ENROLMENT}"""
+_FOUND = f"""
+      select id from user_quests where user_id = :user_id and quest_id = :quest_id
+      order by {WITH_WORK_FIRST} limit 1
+"""  # noqa: S608 - of our own pieces
+_OF_WORK = (
+    bindparam("user_id", type_=Uuid),
+    bindparam("quest_id", type_=Uuid),
+    bindparam("template_id", type_=Uuid),
 )
+_FIND = text(_FOUND).bindparams(*_OF_WORK)
 _ENROL = text(
     f"""
-    with locked as (
-      select id from user_quests where user_id = :user_id and quest_id = :quest_id
-      order by {THE_ENROLMENT} limit 1 for no key update),
+    with locked as ({_FOUND} for no key update),
     enrolled as (
       insert into user_quests
         (user_id, quest_id, started_at, last_picked_up_at, personalization_completed)
@@ -60,11 +71,7 @@ _ENROL = text(
     {COPY_CURRENT}
     select id from locked union all select id from enrolled
     """  # noqa: S608 - of our own pieces
-).bindparams(
-    bindparam("user_id", type_=Uuid),
-    bindparam("quest_id", type_=Uuid),
-    _NOW,
-)
+).bindparams(*_OF_WORK, _NOW)
 _KEY = "'enrolment:'"
 _TURNS = text(
     f"""
@@ -119,8 +126,12 @@ _SETTLE = text(
 ).bindparams(_NOW)
 
 
-async def find_enrolment(session: Session, *, user_id: UUID, quest_id: UUID) -> UUID | None:
-    found = await session.execute(_FIND, {"user_id": user_id, "quest_id": quest_id})
+async def find_enrolment(
+    session: Session, *, user_id: UUID, quest_id: UUID, template_id: UUID | None
+) -> UUID | None:
+    """Where work on this template task belongs, or without one on the quest's first."""
+    work = {"user_id": user_id, "quest_id": quest_id, "template_id": template_id}
+    found = await session.execute(_FIND, work)
     enrolment: UUID | None = found.scalar_one_or_none()
     return enrolment
 
@@ -138,11 +149,14 @@ async def take_turns(session: Session, user_ids: Iterable[UUID]) -> None:
     await session.execute(_TURNS, {"user_ids": list(user_ids)})
 
 
-async def enrol(session: Session, *, user_id: UUID, quest_id: UUID, now: datetime) -> UUID:
-    """The enrolment, locked; made if it was missing, with every template task. The caller has the
-    student's turn.
+async def enrol(
+    session: Session, *, user_id: UUID, quest_id: UUID, template_id: UUID | None, now: datetime
+) -> UUID:
+    """As `find_enrolment`, locked; made if it was missing, with every template task. The caller has
+    the student's turn.
     """
-    enrolled = await session.execute(_ENROL, {"user_id": user_id, "quest_id": quest_id, "now": now})
+    work = {"user_id": user_id, "quest_id": quest_id, "template_id": template_id}
+    enrolled = await session.execute(_ENROL, work | {"now": now})
     user_quest_id: UUID = enrolled.scalar_one()
     return user_quest_id
 

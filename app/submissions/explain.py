@@ -17,8 +17,7 @@ from app.deliveries.read_inbox import DeliveryAnswer, DeliveryFilter, newest_del
 from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
 from app.evidence.provenance import IS_BY_SPARK
 from app.learning.assignments import resolve_assignment
-from app.learning.enrolment import THE_TASK
-from app.learning.task_copies import THE_ENROLMENT
+from app.learning.enrolment import THE_TASK, WITH_WORK_FIRST
 from app.models import (
     EvidenceBlock,
     EvidenceDocument,
@@ -61,9 +60,9 @@ _ENROLMENT = text(
     f"""
     select id, true as enrolled, is_active is true as active, started_at, completed_at
     from user_quests where user_id = :user_id and quest_id = :quest_id
-    order by {THE_ENROLMENT} limit 1
+    order by {WITH_WORK_FIRST} limit 1
     """  # noqa: S608 - of our own pieces
-)
+).bindparams(bindparam("template_id", type_=Uuid))
 _COPY = THE_TASK.subquery("copy")
 _TASK = (
     select(
@@ -209,7 +208,8 @@ async def _find_assignment(session: Session, asked: Homework, user_id: UUID) -> 
 async def _find_enrolment(
     session: Session, user_id: UUID, assignment: AssignmentAnswer
 ) -> tuple[UUID | None, EnrolmentAnswer]:
-    found = await session.execute(_ENROLMENT, {"user_id": user_id, "quest_id": assignment.quest_id})
+    of_work = {"quest_id": assignment.quest_id, "template_id": assignment.task_template_id}
+    found = await session.execute(_ENROLMENT, {"user_id": user_id} | of_work)
     enrolment = found.mappings().one_or_none()
     return (enrolment["id"], EnrolmentAnswer(**enrolment)) if enrolment else (None, NOT_ENROLLED)
 

@@ -101,7 +101,9 @@ async def _stand(session: Session, work: Work, match: Match, *, user_id: UUID) -
                 assignment_id=work.message.payload.spark_assignment_id,
                 hint="Its task was deleted. Send the course again.",
             )
-    enrolment = await enrol(session, user_id=user_id, quest_id=quest_id, now=work.now)
+    enrolment = await enrol(
+        session, user_id=user_id, quest_id=quest_id, template_id=template_id, now=work.now
+    )
     find = partial(find_standing, session, enrolment, user_id=user_id, template_id=template_id)
     standing = await find()
     if standing is None:

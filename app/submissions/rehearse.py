@@ -114,9 +114,12 @@ async def _find_before(
             user_id=user_id,
         )
         rehearsal.warn(*course_unknown(message, match))
-        enrolment = await find_enrolment(session, user_id=user_id, quest_id=match.quest_id)
+        template_id = match.source_id
+        enrolment = await find_enrolment(
+            session, user_id=user_id, quest_id=match.quest_id, template_id=template_id
+        )
         standing = enrolment and await find_standing(
-            session, enrolment, user_id=user_id, template_id=match.source_id
+            session, enrolment, user_id=user_id, template_id=template_id
         )
         return standing.current if standing else None
     return None

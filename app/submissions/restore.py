@@ -108,7 +108,9 @@ async def _stand(session: Session, earlier: Earlier, *, now: datetime) -> Standi
     """From here on it takes turns with whatever is handed in."""
     user_id = earlier.user_id
     await take_turns(session, [user_id])
-    enrolment = await enrol(session, user_id=user_id, quest_id=earlier.quest_id, now=now)
+    enrolment = await enrol(
+        session, user_id=user_id, quest_id=earlier.quest_id, template_id=None, now=now
+    )
     standing = await find_standing_with(
         session, earlier.task_id, user_quest_id=enrolment, user_id=user_id
     )

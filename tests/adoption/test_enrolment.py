@@ -27,6 +27,13 @@ from tests.support.spark import Spark
 
 FAILED = "select event_data from user_activity_events where event_type = 'spark_enrolment_failed'"
 
+ENDS_ONE = """
+update user_quests q set is_active = q.id <> t.user_quest_id,
+  completed_at = case when q.id = t.user_quest_id then now() end
+from user_quest_tasks t
+where t.id = :task and q.quest_id = t.quest_id and q.user_id = t.user_id
+"""
+
 
 @pytest.fixture
 async def beside(settings: Settings) -> AsyncIterator[Beside]:
@@ -43,6 +50,15 @@ def spark(beside: Beside) -> Spark:
 async def test_25_homework_goes_to_the_active_enrolment(beside: Beside, spark: Spark) -> None:
     body = await handed_in(spark, "ann", ESSAY)
     assert body["task_id"] == ANNS_NEW_ESSAY
+
+
+async def test_25_a_revision_stays_where_the_first_one_is(beside: Beside, spark: Spark) -> None:
+    """The main app's student ends that enrolment, and has another one, which is open."""
+    first = await handed_in(spark, "ann", ESSAY)
+    await beside.rows(ENDS_ONE, task=first["task_id"])
+    again = await handed_in(spark, "ann", ESSAY, submission_text="Written anew.")
+    assert (again["task_id"], again["revision"]) == (first["task_id"], 2)
+    assert again["xp_awarded"] == 0
 
 
 async def test_25_a_sign_in_wakes_one_enrolment_and_makes_none(
