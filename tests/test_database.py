@@ -13,6 +13,7 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database import TRIES, Sessions, create_engine, open_sessions
+from app.learning.enrolment import take_turns
 from app.models import IdempotencyKey, User, UserQuest
 from app.settings import Settings
 from tests.support.databases import look_into
@@ -167,6 +168,32 @@ async def test_a_sign_in_that_loses_a_deadlock_with_a_roster_is_tried_again(
     assert answer.status_code == 302, answer.text
     [code] = parse_qs(urlsplit(answer.headers["location"]).query)["code"]
     assert (await spark.exchange(code)).status_code == 200
+
+
+async def test_a_rehearsal_that_loses_a_deadlock_with_homework_is_tried_again(
+    settings: Settings, spark: Spark, sessions: Sessions, assignment: Assignment
+) -> None:
+    """It holds the student's row and waits for the turn; who has that adds up the XP in the row."""
+    student = await spark.sign_in()
+    courses = [assignment.spark_course_id]
+    async with own_connection(settings) as holder:
+        await holder.execute(text("set local deadlock_timeout = '20s'"))  # the other one finds it
+        await take_turns(holder, [UUID(student.user_id)])
+        token = spark.launch_token(sub=student.spark_user_id, courses=courses)
+        path = "/spark/sso?dry_run=true"
+        asked = asyncio.create_task(spark.browser.post(path, data={"token": token}))
+
+        async def it_waits() -> bool:
+            return bool(await waiting_backends(sessions, holder))
+
+        await eventually(it_waits)
+        await holder.execute(
+            select(User.id).where(User.id == UUID(student.user_id)).with_for_update()
+        )
+        assert not asked.done()
+        await holder.rollback()
+        answer = await asked
+    assert (answer.status_code, answer.json()["courses"]["found"]) == (200, courses)
 
 
 # ---------------------------------------------------------------------------- turns

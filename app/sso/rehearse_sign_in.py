@@ -7,7 +7,7 @@ from uuid import UUID
 
 from app.accounts.enlist import find_or_create_account
 from app.accounts.students import AccountRules
-from app.database import Session, Sessions
+from app.database import Session, Sessions, retried
 from app.errors import ForbiddenError, ServiceError, UnauthorizedError
 from app.learning.course_enrolment import find_courses
 from app.sso.authorization_codes import issue_code, new_code
@@ -17,6 +17,7 @@ from app.sso.sign_in import student_of
 AccountOutcome = Literal["create", "link", "known", "refuse"]
 
 
+@retried
 async def rehearse_sign_in(
     sessions: Sessions,
     claims: LaunchClaims,
