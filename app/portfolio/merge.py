@@ -15,10 +15,12 @@ from app.evidence.editor_document import (
     EvidenceBlockAnswer,
     EvidenceDocumentAnswer,
 )
+from app.evidence.links import named_files
 from app.evidence.read_document import Evidence
 from app.portfolio.draft import BlockDraft, EvidenceDraft, is_as_read
 from app.portfolio.open_evidence import Editor, OpenEvidence
 from app.storage.bucket import Bucket
+from app.storage.pointers import Place
 
 LEFT_OUT_HINT = (
     "There is a block, or a file of one, that the list does not name. Read the document again and"
@@ -70,13 +72,18 @@ def _names_version(draft: EvidenceDraft, editor: Editor) -> bool:
 
 
 def _takes_a_file(before: Evidence, draft: EvidenceDraft, bucket: Bucket) -> bool:
-    """Whether a block that has a file of ours is to have another url."""
-    find = bucket.pointers.object_key
-    keys = {block.id: find(block.content.get("url")) for block in before.blocks}
+    """Whether a block is to lose a file that it holds: in `url`, or as the main app keeps several,
+    in `items`.
+    """
+
+    def held(content: dict[str, Any]) -> set[Place]:
+        return named_files(bucket, [{name: content.get(name) for name in ("url", "items")}])
+
+    stored = {block.id: block for block in before.blocks}
     return any(
-        find(block.content["url"]) != keys[block.id]
+        held(stored[block.id].content) - held(_with_its_file(stored[block.id], block.content))
         for block in draft.blocks
-        if block.id and keys[block.id] and "url" in block.content
+        if block.id
     )
 
 
@@ -147,11 +154,14 @@ def _kept_row(
 ) -> dict[str, Any]:
     """Who has not `seen` the document's version may not know the block's file: it stays."""
     is_private = block.is_private if draft.is_private is None else draft.is_private
-    content = draft.content
-    if not seen and "url" not in content:
-        file = {name: block.content[name] for name in FILE_MEMBERS if name in block.content}
-        content = content | file
+    content = draft.content if seen else _with_its_file(block, draft.content)
     return _row(block, draft.type, content, place, is_private=is_private)
+
+
+def _with_its_file(block: EvidenceBlockAnswer, content: dict[str, Any]) -> dict[str, Any]:
+    if "url" in content:
+        return content
+    return content | {name: block.content[name] for name in FILE_MEMBERS if name in block.content}
 
 
 def _row(

@@ -94,6 +94,16 @@ async def test_16_what_the_main_app_stored_is_signed_and_comes_back_as_it_was(
     assert await contents(beside) == before
 
 
+async def test_16_who_has_not_seen_the_document_takes_no_file_out_of_it(
+    beside: Beside, desk: Desk
+) -> None:
+    before = await contents(beside)
+    blocks = [as_read(block) for block in (await desk.read())["blocks"]]
+    blocks[1]["content"] = {"items": []}
+    assert_problem(await desk.save(*blocks), 409, "evidence_changed")
+    assert await contents(beside) == before
+
+
 async def test_16_what_the_predecessor_stored_is_signed(beside: Beside) -> None:
     eves = await beside.desk(EVES_TASK, EVE).read()
     assert signed(eves["blocks"][1]["content"]["url"], f"evidence-files/{EVE}/0a.pdf")
