@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import FileExpandsTooLargeError, FileTypeNotAllowedError
 from app.files.content_type import HEAD_BYTES, begin_check
-from app.files.file_types import DOCX, TEXT, WORD, FileType
+from app.files.file_types import DOCX, MACROS_HINT, TEXT, WORD, FileType
 from tests.support import samples
 
 MIB = 1024 * 1024
@@ -94,6 +94,16 @@ def test_bad_files_are_refused_however_they_are_cut(row: str, size: int) -> None
     file_type, content = BAD[row]
     with pytest.raises(FileTypeNotAllowedError):
         check(file_type, content, size=size)
+
+
+def test_a_refusal_says_what_is_wrong_rather_than_what_is_allowed() -> None:
+    with pytest.raises(FileTypeNotAllowedError) as refused:
+        check(WORD, samples.doc("_VBA_PROJECT", directory_last=True))
+    assert refused.value.hint_text == MACROS_HINT
+
+
+def test_of_text_nothing_is_left_to_do() -> None:
+    assert not begin_check(TEXT, BEGINNING).go_on()
 
 
 EXPANDING: dict[str, Callable[[], bytes]] = {

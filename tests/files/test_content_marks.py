@@ -69,6 +69,12 @@ def test_r30_what_follows_the_mark_is_looked_at(
     show(file_type, content, head=head if file_type is WEBM else max(head, 12))
 
 
+def test_r30_a_frame_may_begin_in_one_piece_and_end_in_a_longer_one() -> None:
+    watching = begin_check(MP3, tagged(1)[:12])
+    watching.feed(FRAME[1:] + bytes(50))
+    watching.finish()
+
+
 @pytest.mark.parametrize(("file_type", "content"), REFUSED.values(), ids=REFUSED)
 def test_r30_a_mark_alone_is_not_enough(file_type: FileType, content: bytes) -> None:
     with pytest.raises(FileTypeNotAllowedError) as refused:
