@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 COPIED = ("app", "migrations", "tests", "alembic.ini", "pyproject.toml")
 FORK = get_context("fork")
 KILLED, SURVIVED, HUNG = "killed", "survived", "hung"
+GRACE_SECONDS = 10  # in which a run whose test failed puts away what it made
 OPTIONS = (
     *("-x", "-q", "--assert=plain", "-p", "no:randomly", "-p", "no:cacheprovider"),
     *("-o", "timeout=30"),  # of one test: it notices a mutant that hangs
@@ -83,7 +84,8 @@ def judge(module: str, options: list[str], source: str, seconds: float) -> str:
     child.start()
     tell.close()
     try:
-        child.join(seconds)
+        if told.poll(seconds):  # or the pipe has ended
+            child.join(GRACE_SECONDS)
     finally:
         is_hung = child.is_alive()
         with suppress(ProcessLookupError):
@@ -95,6 +97,7 @@ def judge(module: str, options: list[str], source: str, seconds: float) -> str:
         if killer in killers:
             killers.remove(killer)
         killers.append(killer)
+        return KILLED
     return HUNG if is_hung else KILLED if child.exitcode else SURVIVED
 
 
