@@ -1,7 +1,7 @@
 """Each list is carried by an index: nothing is sorted or read through that grows with its table."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,8 +20,10 @@ from app.deliveries.inbox import WAS_TAKEN
 from app.deliveries.read_inbox import DeliveryFilter, newest_deliveries
 from app.evidence.list_completions import CompletionFilter, completions_of
 from app.learning.read_experience import newest_awards
+from app.models import Table
 from app.privacy.retention import BATCH_ROWS, rules
 from app.settings import Settings
+from app.sso.authorization_codes import CLAIM, SIGN_IN
 from app.submissions.list_submissions import SubmissionFilter, newest_submissions
 from tests.support.databases import ready_database
 from tests.support.plans import plan
@@ -53,7 +55,7 @@ async def sessions(settings: Settings) -> AsyncIterator[Sessions]:
 
 
 async def _indexes(
-    sessions: Sessions, statement: ClauseElement, params: Mapping[str, Any] | None = None
+    sessions: Sessions, statement: ClauseElement | str, params: Any = None
 ) -> tuple[str, list[str]]:
     """Its plan without what is done for each row of a page, and the indexes in it."""
     if isinstance(statement, Update | Insert):
@@ -179,6 +181,38 @@ async def test_events_that_wait_are_found_without_those_that_do_not(sessions: Se
     planned, indexes = await _indexes(sessions, PLACE, {"at_most": 50})
     assert sorted(indexes) == ["ix_events_waiting", "pk_events"], planned
     assert "Sort" not in planned, planned
+
+
+CODE = "0" * 64
+EXCHANGE = {
+    "claim": (CLAIM, (CODE,), {"pk_spark_auth_codes"}),
+    "sign-in": (
+        SIGN_IN,
+        (CODE, ANY_ID, CODE, NOW, ANY_ID, "/"),
+        {"pk_spark_auth_codes", "ix_sso_replays_code_hash"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("sql", "params", "keys"), EXCHANGE.values(), ids=EXCHANGE)
+async def test_the_statements_of_an_exchange_fit_and_find_their_rows_by_keys(
+    sessions: Sessions, sql: str, params: tuple[Any, ...], keys: set[str]
+) -> None:
+    planned, indexes = await _indexes(sessions, sql, params)
+    assert keys <= set(indexes), planned
+
+
+@pytest.mark.parametrize("sql", [sql for sql, *_ in EXCHANGE.values()], ids=EXCHANGE)
+def test_what_a_whole_statement_writes_are_columns_of_the_models(sql: str) -> None:
+    """Each that is mandatory in what it inserts."""
+    for name, listed in re.findall(r"insert into ([\w.]+)\s*\(([^)]+)\)", sql):
+        written, columns = set(re.split(r",\s*", listed)), Table.metadata.tables[name].columns
+        optional = {
+            column.name
+            for column in columns
+            if column.nullable or column.server_default or column.identity
+        }
+        assert set(columns.keys()) - optional <= written <= set(columns.keys())
 
 
 def _filters(**filters: Any) -> AppliedFilters:

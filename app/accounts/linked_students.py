@@ -3,14 +3,25 @@
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, bindparam, exists, select
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    SQLColumnExpression,
+    bindparam,
+    exists,
+    literal_column,
+    select,
+)
 
 from app.adoption.people import (
+    DELETION_SQL,
     DELETION_STATUS,
-    IS_STAYING,
     IS_STUDENT,
+    IS_STUDENT_SQL,
     LINK_IS_ON,
+    LINK_IS_ON_SQL,
     LINK_STATUS,
+    LINK_STATUS_SQL,
 )
 from app.database import Session
 from app.errors import AccountInactiveError, StudentNotFoundError
@@ -44,8 +55,12 @@ LINKED = ALL_LINKED.where(LmsIntegration.lms_user_id == bindparam("spark_user_id
 
 
 # As `why_inactive` says it, for statements that name the user by a column.
-STUDENT_IS_ACTIVE = IS_STUDENT & IS_STAYING
-LINK_IS_ACTIVE = (LmsIntegration.lms_platform == PLATFORM) & LINK_IS_ON & (LINK_STATUS != "paused")
+STUDENT_IS_ACTIVE_SQL = f"({IS_STUDENT_SQL} and {DELETION_SQL} = 'none')"
+LINK_IS_ACTIVE_SQL = f"""\
+(lms_integrations.lms_platform = '{PLATFORM}' and {LINK_IS_ON_SQL}
+ and {LINK_STATUS_SQL} <> 'paused')"""
+STUDENT_IS_ACTIVE = literal_column(STUDENT_IS_ACTIVE_SQL, Boolean)
+LINK_IS_ACTIVE = literal_column(LINK_IS_ACTIVE_SQL, Boolean)
 
 
 def is_active(user_id: SQLColumnExpression[UUID]) -> ColumnElement[bool]:

@@ -1,9 +1,8 @@
 """Sign-ins that can be ended, in the caller's transaction: sessions, and codes that become one."""
 
-from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, select, true, update
+from sqlalchemy import bindparam, func, select, true, update
 
 from app.accounts.linked_students import is_active
 from app.database import Session
@@ -17,25 +16,6 @@ OPEN_SESSIONS = (
     .where(LmsSession.user_id == bindparam("user_id"), _IS_OPEN)
     .order_by(LmsSession.id.desc())
 )
-
-
-async def open_session(
-    session: Session,
-    session_id: UUID,
-    *,
-    user_id: UUID,
-    refresh_hash: str,
-    expires_at: datetime,
-) -> None:
-    await session.execute(
-        insert(LmsSession).values(
-            id=session_id,
-            user_id=user_id,
-            lms_platform=PLATFORM,
-            session_token=refresh_hash,
-            expires_at=expires_at,
-        )
-    )
 
 
 async def end_session(session: Session, session_id: UUID) -> UUID | None:

@@ -15,11 +15,13 @@ coalesce(users.role = 'student' or users.role = 'org_managed' and case
   when jsonb_typeof(users.org_roles) = 'array' and users.org_roles <> '[]'
   then users.org_roles <@ '["student"]' else users.org_role = 'student' end, false)"""
 DELETION_SQL = "coalesce(users.deletion_status, 'none')"
+LINK_IS_ON_SQL = "coalesce(lms_integrations.sync_enabled, true)"
+LINK_STATUS_SQL = "coalesce(lms_integrations.sync_status, 'active')"
 
 IS_STUDENT = literal_column(IS_STUDENT_SQL, Boolean)
 DELETION_STATUS = literal_column(DELETION_SQL, Text)
 IS_STAYING = literal_column(f"({DELETION_SQL} = 'none')", Boolean)
-LINK_IS_ON = literal_column("coalesce(lms_integrations.sync_enabled, true)", Boolean)
-LINK_STATUS = literal_column("coalesce(lms_integrations.sync_status, 'active')", Text)
+LINK_IS_ON = literal_column(LINK_IS_ON_SQL, Boolean)
+LINK_STATUS = literal_column(LINK_STATUS_SQL, Text)
 # Nothing there forbids a user a second link.
 NEWEST_LINK_FIRST = (LmsIntegration.created_at.desc().nulls_last(), LmsIntegration.id)

@@ -14,7 +14,9 @@ from uuid import UUID
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from app.accounts.linked_students import is_active
+from app.accounts.linked_students import LINK_IS_ACTIVE_SQL, STUDENT_IS_ACTIVE_SQL
+from app.activity.record_event import CATEGORY
+from app.clock import new_id
 from app.database import Session
 from app.errors import (
     CodeAlreadyRedeemedError,
@@ -23,7 +25,7 @@ from app.errors import (
     LaunchTokenReplayedError,
     ServiceError,
 )
-from app.models import LmsSession, SparkAuthCode, SsoReplay
+from app.models import PLATFORM, LmsSession, SparkAuthCode, SsoReplay
 
 CODE_LIFE = timedelta(seconds=60)
 
@@ -105,37 +107,55 @@ async def _supersede(session: Session, code_hash: str, *, replay_key: bytes) -> 
         raise LaunchTokenReplayedError
 
 
-_CLAIM = (
-    update(SparkAuthCode)
-    .where(
-        SparkAuthCode.code == bindparam("code_hash"),
-        SparkAuthCode.used.is_(False),
-        SparkAuthCode.superseded_at.is_(None),
-        SparkAuthCode.expires_at > func.now(),
-        is_active(SparkAuthCode.user_id),
-    )
-    .values(used=True)
-    .returning(SparkAuthCode.user_id, func.extract("epoch", func.now() - SparkAuthCode.created_at))
-)
+CLAIM = f"""
+update spark.spark_auth_codes code set used = true
+where code = $1::text and not used and superseded_at is null and expires_at > now()
+  and exists (
+    select from users join lms_integrations on lms_integrations.user_id = users.id
+    where users.id = code.user_id and {STUDENT_IS_ACTIVE_SQL} and {LINK_IS_ACTIVE_SQL})
+returning user_id"""  # noqa: S608 - of our own pieces
 
 
-async def claim_code(session: Session, code_hash: str) -> tuple[UUID, float] | None:
-    """Redeem the code, once: whose it was and its age in seconds; None if it is not redeemable, as
-    that of an account that Spark may not sign in to any more.
+async def claim_code(session: Session, code_hash: str) -> UUID | None:
+    """Redeem the code, once: whose it was; None if it is not redeemable, as that of an account that
+    Spark may not sign in to any more.
     """
-    claimed = await session.execute(_CLAIM, {"code_hash": code_hash})
-    code = claimed.one_or_none()
-    return (code[0], round(float(code[1]), 3)) if code else None
+    claimed = await session.exec_driver_sql(CLAIM, (code_hash,))
+    user_id: UUID | None = claimed.scalar_one_or_none()
+    return user_id
 
 
-async def tie_session(session: Session, code_hash: str, *, session_id: UUID) -> None:
-    """Remember which session the code became, and that its launch token is spent."""
-    await session.execute(
-        update(SparkAuthCode).where(SparkAuthCode.code == code_hash).values(session_id=session_id)
-    )
-    await session.execute(
-        update(SsoReplay).where(SsoReplay.code_hash == code_hash).values(exchanged_at=func.now())
-    )
+# The claimed code remembers its session, and its launch token that it is spent. References to rows
+# that the same statement makes are checked at its end.
+SIGN_IN = f"""
+with code as (
+  update spark.spark_auth_codes set session_id = $2::uuid where code = $1::text
+  returning user_id, session_id, round(extract(epoch from now() - created_at), 3)::float8 as age),
+launch as (update spark.sso_replays set exchanged_at = now() where code_hash = $1::text),
+session as (
+  insert into spark.lms_sessions (id, user_id, lms_platform, session_token, expires_at)
+  select session_id, user_id, '{PLATFORM}', $3::text, $4::timestamptz from code),
+event as (
+  insert into user_activity_events
+    (id, user_id, session_id, event_type, event_category, event_data, page_url)
+  select $5::uuid, user_id, session_id, 'spark_token_exchange_success', '{CATEGORY}',
+    jsonb_build_object('code_age_seconds', age, 'user_id', user_id), $6::text
+  from code returning id)
+insert into spark.events (event_id) select id from event"""  # noqa: S608 - of our own pieces
+
+
+async def sign_in_by(
+    session: Session,
+    code_hash: str,
+    *,
+    session_id: UUID,
+    refresh_hash: str,
+    expires_at: datetime,
+    route: str,
+) -> None:
+    """All that a claimed code becomes: its session, and the event in the feed."""
+    made = (code_hash, session_id, refresh_hash, expires_at, new_id(), route)
+    await session.exec_driver_sql(SIGN_IN, made)
 
 
 @dataclass(frozen=True)
@@ -154,19 +174,18 @@ class Refusal:
 _IS_OPEN = select(LmsSession.id).where(
     LmsSession.id == SparkAuthCode.session_id, LmsSession.revoked_at.is_(None)
 )
+_WHY = select(
+    SparkAuthCode.user_id,
+    SparkAuthCode.used,
+    SparkAuthCode.superseded_at,
+    SparkAuthCode.session_id,
+    _IS_OPEN.exists().label("is_signed_in"),
+    (SparkAuthCode.expires_at > func.now()).label("is_fresh"),
+).where(SparkAuthCode.code == bindparam("code_hash"))
 
 
 async def find_refusal(session: Session, code_hash: str) -> Refusal:
-    found = await session.execute(
-        select(
-            SparkAuthCode.user_id,
-            SparkAuthCode.used,
-            SparkAuthCode.superseded_at,
-            SparkAuthCode.session_id,
-            _IS_OPEN.exists().label("is_signed_in"),
-            (SparkAuthCode.expires_at > func.now()).label("is_fresh"),
-        ).where(SparkAuthCode.code == code_hash)
-    )
+    found = await session.execute(_WHY, {"code_hash": code_hash})
     code = found.one_or_none()
     if code is None or code.superseded_at is not None:
         return Refusal(CodeInvalidError())

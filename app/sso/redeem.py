@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from app.accounts.sessions import end_session, open_session
+from app.accounts.sessions import end_session
 from app.activity.audit import record_audit
 from app.activity.record_event import record_event
 from app.database import Session, Sessions
@@ -14,7 +14,7 @@ from app.sso.authorization_codes import (
     claim_code,
     find_refusal,
     hash_code,
-    tie_session,
+    sign_in_by,
 )
 
 ROUTE = "/spark/token"  # as a caller, whoever had the code
@@ -29,26 +29,17 @@ async def redeem_code(
     """
     code_hash = hash_code(secret)
     async with sessions() as session, session.begin():
-        claimed = await claim_code(session, code_hash)
-        if claimed is None:
+        user_id = await claim_code(session, code_hash)
+        if user_id is None:
             return None
-        user_id, age_seconds = claimed
         tokens = issuer.issue(user_id=user_id, session_id=session_id, now=now)
-        await open_session(
+        await sign_in_by(
             session,
-            session_id,
-            user_id=user_id,
+            code_hash,
+            session_id=session_id,
             refresh_hash=tokens.refresh_hash,
             expires_at=now + timedelta(seconds=issuer.refresh_seconds),
-        )
-        await tie_session(session, code_hash, session_id=session_id)
-        await record_event(
-            session,
-            "spark_token_exchange_success",
-            user_id=user_id,
-            session_id=session_id,
-            data={"code_age_seconds": age_seconds, "user_id": str(user_id)},
-            page_url=ROUTE,
+            route=ROUTE,
         )
     return tokens
 

@@ -12,12 +12,12 @@ import httpx
 import jwt
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Row, select, text, update
+from sqlalchemy import Row, event, select, text, update
 
-from app.database import Sessions
+from app.database import Sessions, create_engine, open_sessions
 from app.models import ActivityEvent, LmsSession, SparkAuthCode
 from app.settings import Settings
-from app.sso.authorization_codes import hash_code
+from app.sso.authorization_codes import CLAIM, SIGN_IN, hash_code
 from app.sso.redeem import redeem_code
 from tests.api.spark.conftest import spark_at
 from tests.support.defaults import RATES
@@ -366,6 +366,20 @@ async def test_the_life_of_a_code_is_counted_by_the_database(
     assert await redeem_code(sessions, old, session_id=uuid4(), **wrong) is None
 
 
+async def test_an_exchange_is_two_whole_statements(
+    lms: Spark, server: Running, settings: Settings
+) -> None:
+    """DESIGN R26: round trips, BEGIN and COMMIT not counted."""
+    code, sent = await lms.launch_code(), list[str]()
+    engine = create_engine(settings)
+    event.listen(engine.sync_engine, "before_cursor_execute", lambda *said: sent.append(said[2]))
+    asked = {"issuer": server.app.state.resources.issuer, "now": datetime.now(tz=UTC)}
+    sessions = open_sessions(engine, at_once=1)
+    assert await redeem_code(sessions, code, session_id=uuid4(), **asked) is not None
+    await engine.dispose()
+    assert sent == [CLAIM, SIGN_IN]
+
+
 @pytest.mark.parametrize("revokes", [True, False], ids="P045-{}".format)
 async def test_of_fifty_exchanges_at_two_servers_one_wins(
     lms: Spark, settings: Settings, sessions: Sessions, *, revokes: bool
@@ -395,7 +409,7 @@ async def cut_whom(sessions: Sessions, *, blocks: int) -> None:
     cut = text(
         "select pg_terminate_backend(pid) from pg_stat_activity"
         " where :holder = any(pg_blocking_pids(pid))"
-        " and query like 'INSERT INTO spark.lms_sessions%'"
+        " and query like '%insert into spark.lms_sessions%'"
     )
     async with sessions() as killer, asyncio.timeout(patient(20)):
         while not (await killer.execute(cut, {"holder": blocks})).all():
