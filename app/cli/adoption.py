@@ -56,23 +56,20 @@ def adopt(
 
     async def act(sessions: Sessions) -> None:
         found = await look(sessions, parts, settings.optio_organization_id)
-        say_findings(found, as_json=as_json)
-        _end_if_refused(found)
+        _say(found, as_json=as_json)
         if not apply_:
             return
         if not any(finding.mark == "would" for finding in found):
             say("There is nothing to do.", err=as_json)
             return
         refusals = await apply(sessions, found, parts, partial(say, err=True))
-        say_findings(refusals, as_json=False, err=as_json)
-        _end_if_refused(refusals)
+        _say(refusals, as_json=False, err=as_json)
         say("Done. What comes next stands in docs/adoption.md.", err=as_json)
 
     with servers(LOCAL, s3=False) as given:
         settings = given.model_copy(update={"statement_timeout_seconds": BUILD_SECONDS})
         if settings.database_transaction_pooler or asyncio.run(shares_connections(settings)):
-            say_findings([POOLED], as_json=as_json)
-            _end_if_refused([POOLED])
+            _say([POOLED], as_json=as_json)
         try:
             on_database(settings, act)
         except AnotherAdoptsError:
@@ -81,7 +78,9 @@ def adopt(
             refuse(*str(in_use).splitlines())
 
 
-def _end_if_refused(found: Sequence[Finding]) -> None:
+def _say(found: Sequence[Finding], *, as_json: bool, err: bool = False) -> None:
+    """And end the command if one of them refuses."""
+    say_findings(found, as_json=as_json, err=err)
     if any(finding.mark == "refuse" for finding in found):
         say("Something refuses: --apply does nothing more until it is mended.", err=True)
         raise typer.Exit(REFUSED)

@@ -37,6 +37,7 @@ async def enrol_in(sessions: Sessions, student: SignedIn, *assignments: Assignme
                 session,
                 user_id=UUID(student.user_id),
                 quest_id=assignment.quest_id,
+                template_id=None,
                 now=datetime.now(tz=UTC),
             )
 
