@@ -8,10 +8,11 @@ there any more, the content alone tells.
 
 from sqlalchemy import Boolean, Text, literal_column
 
-# Under which key a file of ours lies, whatever the form of the pointer to it.
+# Under which key a file of ours lies, whatever the form of the pointer to it. A path into JSON is
+# null where there is something else; a length would be an error.
 BLOCK_KEY_SQL = """substring(
     coalesce(evidence_document_blocks.content ->> 'url',
-      case when jsonb_array_length(evidence_document_blocks.content -> 'items') = 1
+      case when evidence_document_blocks.content #> '{items,1}' is null
       then evidence_document_blocks.content #>> '{items,0,url}' end)
     from '[^/]+/[^/]+$')"""
 IS_BY_SPARK_SQL = f"""(

@@ -141,6 +141,17 @@ async def test_18_what_the_main_app_changed_in_place_is_the_students(
     assert hidden(await desk.read()) == {"mine": False, "second": False}
 
 
+@pytest.mark.parametrize("items", ["none", 0, {}, {"0": 0}, [], [0]], ids=str)
+async def test_18_items_may_be_anything(
+    desk: Desk, spark: Spark, student: SignedIn, assignment: Assignment, items: object
+) -> None:
+    blocks = [as_read(block) for block in (await desk.read())["blocks"]]
+    await desk.saved(*blocks, {"type": "image", "content": {"items": items}})
+    assert writers(await desk.read()) == ["spark", "spark", "student"]
+    assert (await resubmit(spark, student, assignment))["revision"] == 2
+    assert writers(await desk.read()) == ["spark", "student"]
+
+
 async def test_19_a_parents_block_stays_whatever_it_says(
     desk: Desk, sessions: Sessions, spark: Spark, student: SignedIn, assignment: Assignment
 ) -> None:
