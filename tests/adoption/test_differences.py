@@ -190,6 +190,12 @@ async def test_a_difference_is_named(beside: Settings, difference: str) -> None:
     assert all(finding.mark == "refuse" and finding.next_step for finding in found)
 
 
+async def test_of_a_path_to_other_tables_nothing_else_is_said(beside: Settings) -> None:
+    async with for_now(beside, NAMED["a path to other tables"][0]) as session:
+        [found] = differences(await read_catalogue(session))
+    assert found.subject == "search_path"
+
+
 @pytest.mark.parametrize("difference", HARMLESS)
 async def test_what_stops_no_act_is_none(beside: Settings, difference: str) -> None:
     async with for_now(beside, HARMLESS[difference]) as session:
