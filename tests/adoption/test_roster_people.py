@@ -22,7 +22,7 @@ LINKED = (
 
 @pytest.fixture(params=ROLES)
 async def beside(request: pytest.FixtureRequest, settings: Settings) -> AsyncIterator[Beside]:
-    async with serve_beside(settings, request.param) as running:
+    async with serve_beside(settings, request.param, database_pool_size=20) as running:
         yield running
 
 
