@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import Row, event, select, text, update
 
 from app.database import Sessions, create_engine, open_sessions
-from app.models import ActivityEvent, LmsSession, SparkAuthCode
+from app.models import ActivityEvent, FeedEntry, LmsSession, SparkAuthCode
 from app.settings import Settings
 from app.sso.authorization_codes import CLAIM, SIGN_IN, hash_code
 from app.sso.redeem import redeem_code
@@ -263,12 +263,16 @@ async def test_the_claims_are_those_of_the_main_app_and_the_session(
 async def test_the_event_of_an_exchange_says_how_old_the_code_was(
     lms: Spark, sessions: Sessions
 ) -> None:
-    """In seconds, to the millisecond."""
+    """In seconds, to the millisecond; and the event is in the feed."""
     student = await lms.sign_in()
     async with sessions() as session:
-        events = select(ActivityEvent.event_data).where(
-            ActivityEvent.user_id == UUID(student.user_id),
-            ActivityEvent.event_type == "spark_token_exchange_success",
+        events = (
+            select(ActivityEvent.event_data)
+            .join(FeedEntry)
+            .where(
+                ActivityEvent.user_id == UUID(student.user_id),
+                ActivityEvent.event_type == "spark_token_exchange_success",
+            )
         )
         age = (await session.execute(events)).scalar_one()["code_age_seconds"]
     assert 0 <= age < 60
