@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -129,11 +130,19 @@ def test_a_second_signal_changes_nothing(checkout: Checkout) -> None:
 
 def test_a_signal_ends_the_worker(checkout: Checkout, stores: Stores) -> None:
     with checkout.start("worker", **stores.variables) as process:
+        # It is connected for a moment before, to see whether the database fits.
+        wait_until(lambda: _heeds(process.pid, signal.SIGTERM))
         wait_until(lambda: _is_connected(process.pid, stores))
         process.send_signal(signal.SIGTERM)
         output, errors = process.communicate(timeout=patient(6))
     assert process.returncode == 0, errors
     assert "Traceback" not in output + errors
+
+
+def _heeds(pid: int, number: signal.Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(caught >> (number - 1) & 1)
 
 
 def _is_connected(pid: int, stores: Stores) -> bool:
