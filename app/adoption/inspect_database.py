@@ -1,20 +1,20 @@
 """What fits and what differs in the database of a running service. Changes nothing."""
 
-from uuid import UUID
-
 from app.adoption.compare import compare
 from app.adoption.finding import Finding
 from app.adoption.inspect_rows import inspect_rows
+from app.adoption.judge_files import judge_files
 from app.adoption.organization import judge_organization
 from app.adoption.read_catalogue import Catalogue, look
 from app.database import Sessions, newest_revisions, schema_is_current
+from app.settings import Settings
 
 MIGRATION_MISSING = Finding(
     "refuse", "schema spark", "a migration is missing", "`python -m app migrate` applies it."
 )
 
 
-async def inspect_database(sessions: Sessions, organization_id: UUID | None) -> list[Finding]:
+async def inspect_database(sessions: Sessions, settings: Settings) -> list[Finding]:
     """Of any kind: one of our own, an adopted one, one that nobody has adopted yet, as in the main
     app's CI, where the organisation of new links is nobody's matter.
 
@@ -29,11 +29,13 @@ async def inspect_database(sessions: Sessions, organization_id: UUID | None) -> 
     async with sessions() as session, session.begin():
         rows = await inspect_rows(session)
         if not {"would", "refuse"} & {finding.mark for finding in findings}:
-            organization = await judge_organization(session, catalogue, organization_id)
+            organization = await judge_organization(
+                session, catalogue, settings.optio_organization_id
+            )
             if organization:
                 findings = [one for one in findings if one.subject != organization.subject]
                 findings.append(organization)
-    return findings + rows
+    return [*findings, *rows, *judge_files(catalogue, settings)]
 
 
 def _describe_ours(catalogue: Catalogue, *, is_current: bool) -> Finding:

@@ -10,7 +10,6 @@ import typer
 
 from app.adoption.finding import Finding
 from app.adoption.inspect_database import inspect_database
-from app.adoption.judge_files import judge_files
 from app.adoption.try_bucket import try_bucket
 from app.cli.servers import LOCAL, on_database, servers
 from app.cli.terminal import say
@@ -33,10 +32,8 @@ def doctor(
     """
     with servers(LOCAL, s3=False) as given:
         settings = given.model_copy(update={"statement_timeout_seconds": STATEMENT_SECONDS})
-        inspect = partial(inspect_database, organization_id=settings.optio_organization_id)
-        findings = on_database(settings, inspect)
+        findings = on_database(settings, partial(inspect_database, settings=settings))
         if settings.s3_endpoint_url:  # the main app's CI has none
-            findings += on_database(settings, partial(judge_files, settings=settings))
             findings += asyncio.run(_try_bucket(settings))
     say_findings(findings, as_json=as_json)
     if any(finding.mark == "refuse" for finding in findings):
