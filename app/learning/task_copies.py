@@ -60,8 +60,7 @@ COPY_CURRENT = f"""
       where {CURRENT})
 """  # noqa: S608 - of our own pieces
 # The main app's editor deletes a quest's templates and makes them anew. A copy of one that is gone
-# is that of the template with its title, and named by it; of two in one
-# place, that with work.
+# is that of the template with its title, and named by it; of two in one place, that with work.
 _COPY_MISSING_OF = f"""
     lost as (
       select c.id, c.user_quest_id, {TITLE_KEY.format("c.title")} as title, row_number() over (

@@ -8,8 +8,9 @@ import pytest
 
 from app.settings import Settings
 from tests.support.beside import Beside, serve_beside
-from tests.support.beside_spark import EVE, handed_in, titles
+from tests.support.beside_spark import handed_in, titles
 from tests.support.courses import Course, course, items, synced
+from tests.support.people import EVE
 from tests.support.spark import Assignment, Spark
 
 KEPT = """

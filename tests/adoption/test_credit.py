@@ -9,8 +9,9 @@ from app.clock import new_id, utc_now
 from app.learning.check_experience import check_experience, repair_student
 from app.settings import Settings
 from tests.support.beside import Beside, serve_beside
-from tests.support.beside_spark import ANN, ANNS_NEW_ESSAY, ESSAY, handed_in, looking
+from tests.support.beside_spark import ESSAY, handed_in, looking
 from tests.support.evidence import Desk, text
+from tests.support.people import ANN, ANNS_NEW_ESSAY
 from tests.support.spark import Spark
 
 TOTALS = """

@@ -15,8 +15,8 @@ from app.settings import Settings
 from app.text import identifier_text
 from tests.support.adopted import main_app_database
 from tests.support.databases import empty_database
+from tests.support.people import EVE
 
-EVE = "a0000000-0000-4000-8000-000000000008"  # has two
 HIDDEN = "\u200b"
 SPOILT = {
     "lms_integrations.lms_user_id": "update lms_integrations set lms_user_id = lms_user_id || :bad",

@@ -8,12 +8,8 @@ import pytest
 from app.settings import Settings
 from tests.support.beside import Beside, serve_beside
 from tests.support.beside_spark import (
-    ANNS_NEW_ESSAY,
-    BEN,
-    BENS_RAIN,
     ESSAY,
     ESSAY_QUEST,
-    EVE,
     RAIN,
     RAIN_QUEST,
     WIND,
@@ -22,6 +18,7 @@ from tests.support.beside_spark import (
     map_predecessors_course,
     titles,
 )
+from tests.support.people import ANNS_NEW_ESSAY, BEN, BENS_RAIN, EVE
 from tests.support.roster import entry, send
 from tests.support.spark import Spark
 

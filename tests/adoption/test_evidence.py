@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import text as sql
 
 from app.settings import Settings
+from tests.support.beside import Beside, serve_beside
 from tests.support.evidence import Desk, as_read, body_of, text, texts
-from tests.support.people import ANN, ANNS_DOCUMENT, ANNS_TASK, PAT, Beside, run_beside
+from tests.support.people import ANN, ANNS_DOCUMENT, ANNS_TASK, PAT
 from tests.support.problems import assert_problem
-from tests.support.spark import Spark
 from tests.support.stored import eventually, somebody_waits
 
 PARENTS = f"""
@@ -36,7 +36,7 @@ NATIVE = {
 
 @pytest.fixture
 async def beside(settings: Settings) -> AsyncIterator[Beside]:
-    async with run_beside(settings) as running:
+    async with serve_beside(settings, "optio_owner") as running:
         yield running
 
 
@@ -51,7 +51,7 @@ async def test_14_who_is_not_named_is_the_student(beside: Beside, desk: Desk) ->
     assert [block["uploaded_by_role"] for block in read["blocks"]] == roles
     assert [block["provenance"]["written_by"] for block in read["blocks"]] == roles
     path = "/internal/v1/completions/f1000000-0000-4000-8000-000000000001"
-    completion = body_of(await beside.browser.get(path))
+    completion = body_of(await beside.spark.browser.get(path, headers=beside.key))
     assert [block["uploaded_by_role"] for block in completion["blocks"]] == roles
     body_of(await desk.ask("PUT", desk.path, json=read))
 
@@ -61,7 +61,7 @@ async def test_what_the_main_app_did_meanwhile_is_not_written_over(
     beside: Beside, desk: Desk, act: str
 ) -> None:
     read = await desk.read()
-    await beside.run(NATIVE[act])
+    await beside.rows(NATIVE[act])
     now = await desk.read()
     assert_problem(await desk.save(text("mine"), version=read["version"]), 409, "evidence_changed")
     if_match = {"If-Match": f'"{read["version"]}"'}
@@ -76,7 +76,7 @@ async def test_18_a_block_that_was_added_is_newer_than_the_moment_that_was_read(
     beside: Beside, desk: Desk
 ) -> None:
     before = (await desk.read())["document"]["updated_at"]
-    await beside.run(PARENTS)
+    await beside.rows(PARENTS)
     answer = await desk.save(text("mine"), updated_at=before)
     assert_problem(answer, 409, "evidence_changed")
     now = (await desk.read())["document"]["updated_at"]
@@ -88,10 +88,10 @@ async def test_18_a_block_that_is_just_being_added_is_waited_for(
     beside: Beside, desk: Desk
 ) -> None:
     version = (await desk.read())["version"]
-    async with beside.sessions() as session, session.begin():
+    async with beside.resources.sessions() as session, session.begin():
         await session.execute(sql(PARENTS))
         saving = asyncio.create_task(desk.save(text("mine"), version=version))
-        await eventually(partial(somebody_waits, beside.sessions))
+        await eventually(partial(somebody_waits, beside.resources.sessions))
     assert_problem(await saving, 409, "evidence_changed")
     assert texts(await desk.read())[-1] == "From a parent."
 
@@ -120,10 +120,6 @@ union all select cast(:document as uuid), 'text', jsonb_build_object('text', 'mi
 
 async def test_19_what_the_main_apps_editor_wrote_anew_is_replaced_once(beside: Beside) -> None:
     """Ann's homework goes to her newest enrolment, whose copy has no document yet."""
-    settings = beside.settings
-    assert settings.spark_sso_secret
-    assert settings.spark_webhook_secret
-    spark = Spark(beside.browser, settings.spark_sso_secret, settings.spark_webhook_secret)
 
     async def hand_in(words: str) -> dict[str, Any]:
         payload = {
@@ -132,13 +128,13 @@ async def test_19_what_the_main_apps_editor_wrote_anew_is_replaced_once(beside: 
             "submission_text": words,
             "submitted_at": datetime.now(tz=UTC).isoformat(),
         }
-        return body_of(await spark.submit(payload))
+        return body_of(await beside.spark.submit(payload))
 
     desk = beside.desk((await hand_in("first"))["task_id"], ANN)
     document = (await desk.read())["document"]["id"]
-    await beside.run(REWRITE, document=document)
+    await beside.rows(REWRITE, document=document)
     read = await desk.read()
     assert [block["provenance"]["written_by"] for block in read["blocks"]] == ["spark", "student"]
-    await beside.run(PARENTS.replace(ANNS_DOCUMENT, document))
+    await beside.rows(PARENTS.replace(ANNS_DOCUMENT, document))
     assert (await hand_in("second"))["revision"] == 2
     assert sorted(texts(await desk.read())) == ["From a parent.", "mine", "second"]

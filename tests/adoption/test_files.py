@@ -13,6 +13,7 @@ import pytest
 
 from app.settings import Settings
 from tests.support import samples
+from tests.support.beside import Beside, serve_beside
 from tests.support.bodies import Part
 from tests.support.commands import run_on
 from tests.support.evidence import Desk, as_read, body_of
@@ -23,8 +24,6 @@ from tests.support.people import (
     EVE,
     EVES_TASK,
     PAT,
-    Beside,
-    run_beside,
 )
 from tests.support.problems import assert_problem
 from tests.support.stored import open_s3
@@ -39,8 +38,10 @@ READABLE = f"read-{secrets.token_hex(4)}"
 @pytest.fixture(scope="module")
 async def beside(settings: Settings) -> AsyncIterator[Beside]:
     buckets = ("quest-evidence", "evidence-files", READABLE)
-    async with run_beside(settings, supabase_url=MAIN_APP, s3_read_buckets=buckets) as running:
-        async with open_s3(running.settings) as s3:
+    async with serve_beside(
+        settings, "optio_owner", supabase_url=MAIN_APP, s3_read_buckets=buckets
+    ) as running:
+        async with open_s3(running.main_app) as s3:
             await s3.create_bucket(Bucket=READABLE)
         yield running
 
@@ -48,7 +49,7 @@ async def beside(settings: Settings) -> AsyncIterator[Beside]:
 @pytest.fixture
 async def desk(beside: Beside) -> Desk:
     """Open on the document as 20_rows.sql has it."""
-    await beside.run(
+    await beside.rows(
         "delete from evidence_document_blocks where id in (select id from evidence_document_blocks"
         " where document_id = cast(:id as uuid) order by order_index offset 3)",
         id=ANNS_DOCUMENT,
@@ -58,7 +59,7 @@ async def desk(beside: Beside) -> Desk:
 
 async def contents(beside: Beside, document_id: str = ANNS_DOCUMENT) -> list[Any]:
     """As they are stored."""
-    found = await beside.run(
+    found = await beside.rows(
         "select content from evidence_document_blocks where document_id = cast(:id as uuid)"
         " order by order_index",
         id=document_id,
@@ -67,7 +68,7 @@ async def contents(beside: Beside, document_id: str = ANNS_DOCUMENT) -> list[Any
 
 
 async def write_natively(beside: Beside, content: dict[str, Any], *, by: str = ANN) -> None:
-    await beside.run(
+    await beside.rows(
         "insert into evidence_document_blocks"
         " (document_id, block_type, content, order_index, uploaded_by_user_id)"
         " select cast(:document as uuid), 'link', cast(cast(:content as text) as jsonb),"
@@ -117,11 +118,9 @@ async def test_16_what_is_added_here_is_stored_as_the_main_app_names_it(
     saved = await desk.saved(*kept, {"type": "image", "content": {}}, version=read["version"])
     uploaded = body_of(await desk.upload(saved["blocks"][-1]["id"], PICTURE))
     url = (await contents(beside))[-1]["url"]
-    assert url.startswith(f"{PUBLIC}/{beside.settings.s3_bucket}/{ANN}/")
+    assert url.startswith(f"{PUBLIC}/{beside.main_app.s3_bucket}/{ANN}/")
     for link in (uploaded["file_url"], (await desk.read())["blocks"][-1]["content"]["url"]):
-        assert (await beside.browser.get(link, headers={"Authorization": ""})).content == (
-            PICTURE.content
-        )
+        assert (await beside.spark.browser.get(link)).content == (PICTURE.content)
     body_of(await desk.ask("PUT", desk.path, json=await desk.read()))
     assert (await contents(beside))[-1]["url"] == url
 
@@ -138,12 +137,12 @@ async def test_16_every_member_in_every_form_is_read(beside: Beside, desk: Desk,
         "object/sign": f"{MAIN_APP}/storage/v1/object/sign/{path}?token=x.y.z",
     }.get(form, f"{MAIN_APP}/storage/v1/{form}/{path.replace(' ', '%20')}")
     await write_natively(beside, {"items": [dict.fromkeys(MEMBERS, pointer)]})
-    async with open_s3(beside.settings) as s3:
+    async with open_s3(beside.main_app) as s3:
         await s3.put_object(Bucket=READABLE, Key=key, Body=b"rain")
     read = await desk.read()
     [item] = read["blocks"][-1]["content"]["items"]
     for link in set(item.values()):
-        download = await beside.browser.get(link, headers={"Authorization": ""})
+        download = await beside.spark.browser.get(link)
         assert download.content == b"rain"
     body_of(await desk.ask("PUT", desk.path, json=read))
     assert (await contents(beside))[-1] == {"items": [dict.fromkeys(MEMBERS, f"{PUBLIC}/{path}")]}
@@ -179,7 +178,7 @@ async def test_a_save_brings_in_no_file_that_was_not_there(
     """Not into a new block, nor into the parent's, whose other files are signed in it."""
     address = FOREIGN[row]
     path = address.removeprefix(f"{PUBLIC}/")
-    link = f"{beside.settings.s3_endpoint_url}/{path}?X-Amz-Signature=0"
+    link = f"{beside.main_app.s3_endpoint_url}/{path}?X-Amz-Signature=0"
     read = await desk.read()
     kept = [as_read(block) for block in read["blocks"]]
     for url, member in product((address, path, link), ("url", "src")):
@@ -194,19 +193,19 @@ async def test_a_save_brings_in_no_file_that_was_not_there(
 async def test_doctor_tells_that_the_main_app_cannot_show_our_files(
     settings: Settings, beside: Beside
 ) -> None:
-    told = await run_on(beside.settings)("doctor")
-    bucket = beside.settings.s3_bucket
+    told = await run_on(beside.main_app)("doctor")
+    bucket = beside.main_app.s3_bucket
     assert f"adapt    SUPABASE_URL: files are named by its addresses, in the bucket {bucket}" in (
         told.stdout
     )
-    nameless = beside.settings.model_copy(update={"supabase_url": None})
+    nameless = beside.main_app.model_copy(update={"supabase_url": None})
     told = await run_on(nameless)("doctor")
     assert "data     SUPABASE_URL: is not set: the main app cannot show the files" in told.stdout
     assert "SUPABASE_URL" not in (await run_on(settings)("doctor")).stdout
 
 
 async def test_beside_no_main_app_only_url_names_a_file(settings: Settings, beside: Beside) -> None:
-    async with run_beside(settings) as own:
+    async with serve_beside(settings, "optio_owner") as own:
         before = await contents(own)
         read = await own.desk(ANNS_TASK, ANN).read()
         assert [block["content"] for block in read["blocks"]] == before

@@ -4,7 +4,8 @@ import pytest
 
 from app.settings import Settings
 from tests.support.beside import serve_beside
-from tests.support.beside_spark import ANN, ESSAY, handed_in
+from tests.support.beside_spark import ESSAY, handed_in
+from tests.support.people import ANN
 
 ENDED = """
 select completed_at is not null as is_completed from user_quests where user_id = :id and is_active

@@ -10,13 +10,13 @@ import pytest
 
 from app.settings import Settings
 from tests.support.beside import Beside, serve_beside
+from tests.support.people import BEN, EVE
 from tests.support.roster import new_student, sync_course
 from tests.support.roster_files import IMPORTS, Importer, counted, flat, whole_list
 from tests.support.service_role import Role
 
 STUDENTS = "/internal/v1/students"
 ROLES: tuple[Role, ...] = ("optio_owner", "spark_service")
-EVE, BEN = (f"a0000000-0000-4000-8000-00000000000{last}" for last in "84")
 
 
 @pytest.fixture(params=ROLES)

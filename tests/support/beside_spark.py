@@ -1,4 +1,4 @@
-"""Spark and its courses in the main app's database, with the people of 20_rows.sql."""
+"""Spark and its courses in the main app's database: homework there, and what it leaves."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,16 +10,11 @@ from app.database import Sessions, create_engine, open_sessions
 from tests.support.beside import Beside
 from tests.support.spark import Assignment, SignedIn, Spark, submission
 
-ANN = "a0000000-0000-4000-8000-000000000003"  # a student of the platform
-BEN = "a0000000-0000-4000-8000-000000000004"  # a school's own
-EVE = "a0000000-0000-4000-8000-000000000008"  # of two Spark ids
 ESSAY_QUEST = "b0000000-0000-4000-8000-000000000001"  # one assignment, one quest
 RAIN_QUEST = "b0000000-0000-4000-8000-000000000002"  # a course
 ESSAY = Assignment(UUID(ESSAY_QUEST), "essay_1", "no_course")
 RAIN = Assignment(UUID(RAIN_QUEST), "rain", "weather_101")
 WIND = Assignment(UUID(RAIN_QUEST), "wind", "weather_101")
-ANNS_NEW_ESSAY = "f0000000-0000-4000-8000-000000000002"  # of her active enrolment
-BENS_RAIN = "f0000000-0000-4000-8000-000000000004"  # of two copies the one with a place
 
 
 @asynccontextmanager
