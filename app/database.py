@@ -9,15 +9,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec, TypeVar
-from uuid import uuid4
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Dialect, ExceptionContext, Row, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import QueuePool
 
 from app.errors import DatabaseUnavailableError, OverloadedError, ServiceError
 from app.models import SPARK
@@ -73,23 +72,20 @@ def create_engine(settings: Settings) -> AsyncEngine:
         # asyncpg cancels the statement in the server when this runs out.
         "command_timeout": settings.statement_timeout_seconds,
     }
-    options: dict[str, Any] = {
-        "pool_size": settings.database_pool_size,
-        "max_overflow": 0,
-    }
     if settings.database_transaction_pooler:
         # Prepared statements belong to a server connection that the next transaction may not get.
+        # One without a name leaves nothing behind there, so that the pooler need not clean up.
         connect_args |= {
             "statement_cache_size": 0,
             "prepared_statement_cache_size": 0,
-            "prepared_statement_name_func": lambda: f"__spark_{uuid4()}__",
+            "prepared_statement_name_func": str,
         }
-        options = {"poolclass": NullPool}
     engine = create_async_engine(
         "postgresql+asyncpg://",
         connect_args=connect_args,
         hide_parameters=True,
-        **options,
+        pool_size=settings.database_pool_size,
+        max_overflow=0,
     )
     event.listen(engine.sync_engine, "do_connect", _connect)
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
@@ -173,8 +169,8 @@ def retried(act: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
 
 
 def connections_in_use(engine: AsyncEngine) -> int:
-    """Of this process's pool; 0 where the pooler keeps the pool."""
-    return engine.pool.checkedout() if isinstance(engine.pool, QueuePool) else 0
+    """Of this process's pool."""
+    return cast(QueuePool, engine.pool).checkedout()
 
 
 def explain_outage(failure: Exception) -> ServiceError | None:

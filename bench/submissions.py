@@ -62,18 +62,19 @@ class Answers:
 class Bench:
     """A running service, its students, and the database seen from outside."""
 
-    def __init__(self, serving: Serving, pool: asyncpg.Pool) -> None:
+    def __init__(self, serving: Serving, pool: asyncpg.Pool, *, prefix: str = "bench") -> None:
         self._url = serving.url
         self._sender = Sender(serving.url, serving.checkout.secrets)
         self._sso_secret = SecretStr(serving.checkout.secrets["SPARK_SSO_SECRET"])
         self._process = psutil.Process(serving.process.pid)
         self._pool = pool
+        self._prefix = prefix  # of its students
         self._signed_in = 0
 
     async def sign_in(self, count: int) -> list[str]:
         first = self._signed_in
         self._signed_in += count
-        students = [f"bench_{number}" for number in range(first, first + count)]
+        students = [f"{self._prefix}_{number}" for number in range(first, first + count)]
         now = datetime.now(tz=UTC)
         requests = [
             wire.request_bytes(

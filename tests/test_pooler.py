@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from app.settings import Settings
 from tests.support.elsewhere import run_elsewhere
 from tests.support.pooler import needs_pgbouncer, run_pooler
@@ -11,12 +13,16 @@ STUDENTS = 20
 
 
 @needs_pgbouncer
-async def test_twenty_students_at_once_share_four_connections(
-    settings: Settings, assignment: Assignment
+@pytest.mark.parametrize("reset", ["DISCARD ALL", ""], ids=["P177", "P177 without a reset"])
+async def test_twenty_students_at_once_share_three_connections(
+    settings: Settings, assignment: Assignment, reset: str
 ) -> None:
-    """P177"""
-    async with run_pooler(settings) as pooled:
-        changes = {"database_url": pooled, "database_transaction_pooler": True}
+    async with run_pooler(settings, reset=reset, size=3) as pooled:
+        changes = {
+            "database_url": pooled,
+            "database_transaction_pooler": True,
+            "database_pool_size": STUDENTS,
+        }
         async with run_elsewhere(settings, **changes) as elsewhere:
             spark = elsewhere.spark
             students = await asyncio.gather(*(spark.sign_in() for _ in range(STUDENTS)))

@@ -23,17 +23,22 @@ needs_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not
 
 
 @asynccontextmanager
-async def run_pooler(settings: Settings, mode: Mode = "transaction") -> AsyncIterator[SecretStr]:
-    """The address of the settings' database, through it."""
+async def run_pooler(
+    settings: Settings, mode: Mode = "transaction", *, reset: str = "DISCARD ALL", size: int = 4
+) -> AsyncIterator[SecretStr]:
+    """The address of the settings' database, through it: `size` connections to the server, and
+    `reset` is what it says to one that ends a session.
+    """
     assert settings.database_url
     database = make_url(settings.database_url.get_secret_value())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="spark-pgbouncer-") as folder:
+        configuration = _configure(Path(folder), database, port, mode, reset, size)
         as_nobody = ["-u", "nobody"] if os.geteuid() == 0 else []
         pgbouncer = await asyncio.create_subprocess_exec(
-            *(str(PGBOUNCER), *as_nobody, str(_configure(Path(folder), database, port, mode))),
+            *(str(PGBOUNCER), *as_nobody, str(configuration)),
             stderr=asyncio.subprocess.PIPE,
         )
         assert pgbouncer.stderr
@@ -45,7 +50,7 @@ async def run_pooler(settings: Settings, mode: Mode = "transaction") -> AsyncIte
         await pgbouncer.communicate()
 
 
-def _configure(folder: Path, database: URL, port: int, mode: Mode) -> Path:
+def _configure(folder: Path, database: URL, port: int, mode: Mode, reset: str, size: int) -> Path:
     """Few server connections, so that clients really share them."""
     users = folder / "users.txt"
     users.write_text(f'"{database.username}" "{database.password}"\n')
@@ -60,7 +65,8 @@ unix_socket_dir =
 auth_type = scram-sha-256
 auth_file = {users}
 pool_mode = {mode}
-default_pool_size = 4
+server_reset_query = {reset}
+default_pool_size = {size}
 """
     )
     for path in (folder, users, file):
