@@ -5,7 +5,7 @@ begin or commit. Searching for `session.begin` lists every transaction of the se
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import wraps
 from pathlib import Path
@@ -186,8 +186,8 @@ def sqlstate_of(failure: Exception) -> str:
 _APPLIED = text(f"select version_num from {SPARK}.alembic_version")  # noqa: S608 - our own name
 
 
-async def schema_is_current(sessions: Sessions, complete: Collection[frozenset[str]]) -> bool:
-    """Whether one of these sets of migrations, and so all before them, has been applied.
+async def schema_is_current(sessions: Sessions, newest: Mapping[str, str]) -> bool:
+    """Whether no migration of this code is missing.
 
     Raises one of OUTAGES when the database does not answer.
     """
@@ -198,16 +198,28 @@ async def schema_is_current(sessions: Sessions, complete: Collection[frozenset[s
         if sqlstate_of(failure) in NO_TABLE:
             return False
         raise
-    return frozenset(applied) in complete
+    return not is_older(applied, newest)
 
 
-def newest_revisions() -> tuple[frozenset[str], ...]:
-    """What this code needs: of a database of our own, and of an adopted one, where the main app
-    keeps `public`. Read from disk: once, at start.
+def is_older(applied: Iterable[str], newest: Mapping[str, str]) -> bool:
+    """What is past `newest` is a newer version's, and this one works with it: its migrations only
+    add. A branch that is not there is not ours to have: `public` is then the main app's.
     """
-    migrations = ScriptDirectory.from_config(alembic_config())
-    own = migrations.get_revision("spark@head")
-    return frozenset(migrations.get_heads()), frozenset({own.revision})
+    reached = {branch_of(revision): revision for revision in applied}
+    return SPARK not in reached or any(
+        reached.get(branch, head) < head for branch, head in newest.items()
+    )
+
+
+def newest_revisions() -> dict[str, str]:
+    """What this code needs of each branch. Read from disk: once, at start."""
+    heads = ScriptDirectory.from_config(alembic_config()).get_heads()
+    return {branch_of(head): head for head in heads}
+
+
+def branch_of(revision: str) -> str:
+    """Of `spark_0002` it is `spark`; later revisions of a branch sort behind earlier ones."""
+    return revision.partition("_")[0]
 
 
 def alembic_config() -> Config:

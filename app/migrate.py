@@ -6,20 +6,28 @@ There are two branches of migrations (R28). A database of our own has both; in a
 
 import asyncio
 import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from io import StringIO
-from typing import Literal
+from typing import Any, Literal
 
-from alembic import command
-from alembic.script import ScriptDirectory
+from alembic import command, op
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.database import alembic_config, create_engine, sqlstate_of
+from app.database import alembic_config, branch_of, create_engine, newest_revisions, sqlstate_of
 from app.models import SPARK, Adoption
 from app.settings import Settings
 
 ONE_RUNNER = 7_265_737_461  # the advisory lock that makes a second runner wait
 STATEMENT_SECONDS = 600
+TURN_SECONDS = 0.2
+LOCK_SECONDS = 3  # who waits for a lock keeps all waiting who come after
+PAUSES_SECONDS = (1, 2, 4, 8)  # between five tries
+LOCKED = ("55P03", "40P01")  # lock not available, deadlock
 
 OWN = ("optio", "spark")  # in this order: tables of `spark` refer to those of `optio`
 ADOPTED = ("spark",)
@@ -28,6 +36,14 @@ NAMED = 5
 NO_RIGHT = "42501"  # insufficient privilege
 
 TAKE_TURN = text(f"select pg_advisory_xact_lock({ONE_RUNNER})")
+_TRY_TURN = text(f"select pg_try_advisory_lock({ONE_RUNNER})")
+_LIMIT_LOCKS = text(f"set lock_timeout = '{LOCK_SECONDS}s'")
+_OLDEST = text(
+    "select format('process %s of %s (%s), open for %s s', pid, usename, application_name,"
+    " extract(epoch from now() - xact_start)::int) from pg_stat_activity"
+    " where datname = current_database() and pid <> pg_backend_pid() and xact_start is not null"
+    " order by xact_start limit 1"
+)
 _RETURNING = re.compile(r" RETURNING [\w.]+;")  # what nobody reads, a block may not answer
 _MAKE_SCHEMA = text(f"create schema if not exists {SPARK}")
 _HAS_REVISIONS = text(f"select to_regclass('{SPARK}.alembic_version') is not null")
@@ -42,27 +58,36 @@ _TABLES = text(
 )
 
 
+Tell = Callable[[str], object]
+
+
 class UnfitDatabaseError(Exception):
     """No migration may run here. Its lines say why, and what to do."""
 
 
-def migrate(settings: Settings) -> None:
-    """Bring the schema to the newest revision, in one transaction. Safe to repeat and to run twice
-    at once. Raises UnfitDatabaseError for a database that is neither ours nor adopted, or a role
-    that may not change it.
+def migrate(settings: Settings, tell: Tell = lambda _: None) -> str:
+    """Bring the schema to the newest revision, a transaction for each. Tells of each step, and says
+    how the schema is then. Safe to repeat and to run twice at once. Raises UnfitDatabaseError for a
+    database that is neither ours nor adopted, a role that may not change it, or tables in use.
 
     Blocking, and runs its own event loop: for commands, never for a running service.
     """
-    asyncio.run(
-        _migrate(settings.model_copy(update={"statement_timeout_seconds": STATEMENT_SECONDS}))
-    )
+    patient = settings.model_copy(update={"statement_timeout_seconds": STATEMENT_SECONDS})
+    return asyncio.run(_migrate(patient, tell))
 
 
-async def _migrate(settings: Settings) -> None:
+async def _migrate(settings: Settings, tell: Tell) -> str:
     engine = create_engine(settings)
     try:
-        async with engine.begin() as connection:
-            await connection.run_sync(_migrate_one_at_a_time)
+        async with engine.connect() as connection:
+            while not await connection.scalar(_TRY_TURN):  # one that waits would hold a snapshot
+                await connection.rollback()
+                await asyncio.sleep(TURN_SECONDS)
+            if newer := await connection.run_sync(_find_newer):
+                return newer
+            while step := await connection.run_sync(_find_next):
+                await _apply(connection, step, tell)
+            return "The schema is up to date."
     except DBAPIError as failure:
         if sqlstate_of(failure) != NO_RIGHT:
             raise
@@ -74,9 +99,73 @@ async def _migrate(settings: Settings) -> None:
         await engine.dispose()
 
 
-def _migrate_one_at_a_time(connection: Connection) -> None:
-    connection.execute(TAKE_TURN)
-    upgrade(connection, *find_branches(connection))
+def _find_newer(connection: Connection) -> str:
+    """A sentence; empty where nothing is newer."""
+    find_branches(connection)
+    newest = newest_revisions()
+    newer = [each for each in _read_applied(connection) if each > newest[branch_of(each)]]
+    if not newer:
+        return ""
+    ours = ", ".join(newest[branch_of(each)] for each in newer)
+    return f"The schema is newer ({', '.join(newer)}) than this version ({ours}); nothing to do."
+
+
+def _find_next(connection: Connection) -> Script | None:
+    applied = {branch_of(each): each for each in _read_applied(connection)}
+    scripts = ScriptDirectory.from_config(alembic_config())
+    missing = (
+        script
+        for branch in find_branches(connection)
+        for script in reversed([*scripts.walk_revisions(head=f"{branch}@head")])
+        if script.revision > applied.get(branch, "")
+    )
+    return next(missing, None)
+
+
+async def _apply(connection: AsyncConnection, step: Script, tell: Tell) -> None:
+    for pause in (*PAUSES_SECONDS, None):
+        try:
+            seconds = await connection.run_sync(_upgrade_to, step.revision)
+        except DBAPIError as failure:
+            if sqlstate_of(failure) not in LOCKED:
+                raise
+        else:
+            tell(f"{step.revision} ({step.doc.rstrip('.')}): held its locks for {seconds:.2f} s.")
+            return
+        await connection.rollback()
+        oldest = await connection.scalar(_OLDEST)
+        in_use = f"{step.revision}: a table is in use; the oldest transaction is {oldest}."
+        if pause is None:
+            raise UnfitDatabaseError(f"{in_use}\nEnd it, and run migrate again: nothing was done.")
+        tell(f"{in_use} Trying again in {pause} s.")
+        await asyncio.sleep(pause)
+
+
+def _upgrade_to(connection: Connection, revision: str) -> float:
+    """Alembic's own transaction, so that a step may leave it. The seconds that it took."""
+    connection.execute(_MAKE_SCHEMA)
+    connection.execute(_LIMIT_LOCKS)
+    connection.commit()
+    config = alembic_config()
+    config.attributes["connection"] = connection
+    began = time.monotonic()
+    command.upgrade(config, revision)
+    return time.monotonic() - began
+
+
+def build_index(name: str, table: str, columns: Sequence[str], **options: Any) -> None:
+    """For a migration, as its last step: an index on a table of ours that may be large, built while
+    others write to it (`concurrently`), or as all else where the caller has a transaction.
+    """
+    context = op.get_context()
+    build = partial(op.create_index, name, table, columns, schema=SPARK, **options)
+    if not context.opts["has_own_transactions"]:
+        build()
+        return
+    with context.autocommit_block():
+        op.execute("set lock_timeout = 0")  # who waits here keeps nobody waiting
+        op.execute(f"drop index concurrently if exists {SPARK}.{name}")  # what a kill has left
+        build(postgresql_concurrently=True)
 
 
 def upgrade(connection: Connection, *branches: str) -> None:
@@ -125,9 +214,7 @@ def kind_of(connection: Connection) -> Literal["own", "adopted", "main app"]:
     # A role named like our schema would get the tables of `public` in it.
     if connection.scalar(text("select current_schema()")) != "public":
         raise UnfitDatabaseError("The search_path of the database's role must begin with public.")
-    applied = set[str]()
-    if connection.scalar(_HAS_REVISIONS):
-        applied.update(connection.scalars(_REVISIONS))
+    applied = _read_applied(connection)
     if applied and "optio" in _branches_of(applied):
         return "own"
     if applied and connection.scalar(_IS_ADOPTED):
@@ -145,16 +232,18 @@ def kind_of(connection: Connection) -> Literal["own", "adopted", "main app"]:
     return "own"
 
 
-def _branches_of(applied: set[str]) -> set[str]:
-    known = {
-        script.revision: script.branch_labels
-        for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()
-    }
-    if unknown := applied - known.keys():
-        raise UnfitDatabaseError(
-            f"This database has a revision that this version does not know: {min(unknown)}.\n"
-            "A newer version made it: run that one. If the revision is a number alone, a version"
-            " before the first release made it: start with an empty database"
-            " (`make run`: remove its data, README says where)."
-        )
-    return set().union(*(known[revision] for revision in applied))
+def _read_applied(connection: Connection) -> list[str]:
+    if not connection.scalar(_HAS_REVISIONS):
+        return []
+    return sorted(connection.scalars(_REVISIONS))
+
+
+def _branches_of(applied: Iterable[str]) -> set[str]:
+    for revision in applied:
+        if branch_of(revision) not in OWN:
+            raise UnfitDatabaseError(
+                f"This database has a revision that no version since the first release made:"
+                f" {revision}.\nStart with an empty database (`make run`: remove its data, README"
+                " says where)."
+            )
+    return set(map(branch_of, applied))

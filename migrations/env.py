@@ -20,6 +20,7 @@ def run(connection: Connection) -> None:
         compare_server_default=True,
         # A text of all statements is for a transaction that is open already.
         transactional_ddl=False if context.is_offline_mode() else None,
+        has_own_transactions=not connection.in_transaction(),  # as app.migrate.build_index asks
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -6,8 +6,8 @@ from sqlalchemy import Column, Index
 
 from app.adoption.build_index import LiveIndex, build_index, ddl_of, read_indexes
 from app.adoption.finding import Finding
-from app.adoption.short_locks import Tell
 from app.database import Session
+from app.migrate import Tell
 from app.models import SPARK, Table
 
 OURS = [

@@ -10,8 +10,9 @@ from app.adoption.compare import missing_columns, missing_keys
 from app.adoption.finding import Finding
 from app.adoption.read_catalogue import Catalogue, read_catalogue
 from app.adoption.requirements import Key
-from app.adoption.short_locks import Tell, in_short_locks
+from app.adoption.short_locks import in_short_locks
 from app.database import Session, Sessions
+from app.migrate import Tell
 
 
 async def plan_alterations(session: Session, catalogue: Catalogue) -> list[Finding]:

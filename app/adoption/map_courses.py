@@ -9,8 +9,9 @@ from sqlalchemy import Connection, text
 
 from app.adoption.finding import Finding
 from app.adoption.inspect_rows import NEVER_READ
-from app.adoption.short_locks import Tell, in_short_locks
+from app.adoption.short_locks import in_short_locks
 from app.database import Session, Sessions
+from app.migrate import Tell
 from app.models import PLATFORM, SPARK
 from app.models.columns import PILLARS
 

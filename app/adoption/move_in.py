@@ -6,9 +6,9 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from app.adoption.finding import Finding
-from app.adoption.short_locks import Tell, in_short_locks
+from app.adoption.short_locks import in_short_locks
 from app.database import Sessions
-from app.migrate import upgrade_at_once
+from app.migrate import Tell, upgrade_at_once
 from app.models import SPARK, Adoption, Table
 
 OURS = [table for table in Table.metadata.sorted_tables if table.schema == SPARK]

@@ -12,18 +12,16 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from app.database import Session, Sessions, sqlstate_of
-from app.migrate import STATEMENT_SECONDS, TAKE_TURN
+from app.migrate import LOCKED, PAUSES_SECONDS, STATEMENT_SECONDS, TAKE_TURN, Tell
 
 # PostgreSQL looks for deadlocks after 1 s. Who gives up before that never has an act of the main
 # app ended in its place, nor an autovacuum.
 LOCK_SECONDS = 0.9
 # Whatever else the transaction may still wait for while it holds those locks.
 OTHER_LOCKS_SECONDS = 3
-PAUSES_SECONDS = (1, 2, 4, 8)  # between five tries
-NOT_NOW = ("55P03", "57014", "40P01")  # lock not available, statement timeout, deadlock
+NOT_NOW = (*LOCKED, "57014")  # statement timeout
 
 Mode = Literal["row exclusive", "share row exclusive", "access exclusive"]
-Tell = Callable[[str], object]
 Answer = TypeVar("Answer")
 
 _LIMIT = text(

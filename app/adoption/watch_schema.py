@@ -29,7 +29,7 @@ class SchemaWatch:
         self._compared_until = 0.0
 
     async def fits(self) -> bool:
-        """Whether all migrations are applied, and nothing differed COMPARED_SECONDS ago or later.
+        """Whether no migration is missing, and nothing differed COMPARED_SECONDS ago or later.
 
         Raises one of OUTAGES.
         """

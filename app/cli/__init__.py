@@ -17,6 +17,7 @@ from app.adoption.require_sight import require_sight
 from app.cli import adoption, doctor, incidents, keys, rosters, stored, students, xp
 from app.cli.servers import LOCAL, PROJECT, read_settings, refuse, servers, use_local_secrets
 from app.cli.terminal import say
+from app.cli.wait_for_schema import wait_for_schema
 from app.clock import utc_now
 from app.contract import stale_files
 from app.demo import Demo, DemoFailedError
@@ -50,7 +51,9 @@ def serve(
     """Serve web and worker in one process."""
     configure_logs()
     read_settings()  # a port is not worth looking for with settings that are wrong
-    with _listen(host, port) as listener, servers(LOCAL) as settings:
+    with _bind(host, port) as listener, servers(LOCAL) as settings:
+        if not wait_for_schema(settings):
+            return
         require_sight(settings)
         _AnnouncingServer(settings, host=host, port=port).run(listen_often(listener))
 
@@ -60,8 +63,9 @@ def worker() -> None:
     """Run only the worker loop, until a signal ends it."""
     configure_logs()
     with servers(LOCAL) as settings:
-        require_sight(settings)
-        asyncio.run(_work(settings))
+        if wait_for_schema(settings):
+            require_sight(settings)
+            asyncio.run(_work(settings))
 
 
 @commands.command()
@@ -149,10 +153,15 @@ async def _work(settings: Settings) -> None:
         await asyncio.wait([worker])
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Before anything is started, so that a taken port is told at once."""
+def _bind(host: str, port: int) -> socket.socket:
+    """Before anything is started, so that a taken port is told at once; who serves listens."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        bound = socket.socket(family)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind((host, port))
     except (OSError, OverflowError) as error:
         refuse(f"The service cannot listen on {host}, port {port}: {error}.")
+    return bound

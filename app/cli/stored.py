@@ -63,8 +63,8 @@ def replay(
 def migrate() -> None:
     """Bring the database schema up to date. Safe to repeat and to run twice at once."""
     with servers(LOCAL, s3=False) as settings:
-        migrate_database(settings)
-    say("The schema is up to date.")
+        said = migrate_database(settings, say)
+    say(said)
 
 
 @commands.command()

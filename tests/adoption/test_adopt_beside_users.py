@@ -16,8 +16,8 @@ from sqlalchemy import event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.adoption.adopt import AnotherAdoptsError, Part, apply, look
-from app.adoption.short_locks import PAUSES_SECONDS
 from app.database import create_engine
+from app.migrate import PAUSES_SECONDS
 from app.settings import Settings
 from tests.support.adopted import main_app_database
 from tests.support.commands import run_on

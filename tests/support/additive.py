@@ -1,0 +1,64 @@
+"""What in a migration the version before could not work with (DESIGN R28)."""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
+
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
+FAULTS = {
+    "drops": r"\bdrop\b",
+    "renames": r"\brename\b",
+    "changes a type": r"\balter column \S+ type\b",
+    "demands a value": r"\bset not null\b|\badd column (?!.*\bdefault\b).*\bnot null\b",
+    "narrows": r"\badd (constraint \S+ )?(check|unique|foreign key|primary key|exclude)\b"
+    r"|\bcreate unique index\b",
+    "locks while it builds an index": r"\bcreate (unique )?index (?!concurrently\b)",
+}
+MADE = re.compile(r"\bcreate table (\S+)")
+OF = re.compile(r"\b(?:alter table|on) (?:only )?([\w.]+)")
+LEFT_OVER = "drop index concurrently if exists"  # what a build left that was ended
+
+
+def faults_of(upgrade: Callable[[], None], *, unused_since: str | None = None) -> set[str]:
+    """`unused_since` is the release with which the last use went of what a migration removes."""
+    found = {fault for statement in _statements(upgrade) for fault in _judge(statement)}
+    if unused_since is not None and _number(unused_since) < _number(_release()):
+        found &= {"locks while it builds an index"}
+    return found
+
+
+def _judge(statement: str) -> Iterator[str]:
+    for fault, pattern in FAULTS.items():
+        if re.search(pattern, statement):
+            yield fault
+
+
+def _statements(upgrade: Callable[[], None]) -> list[str]:
+    """Those about what was there before."""
+    written = StringIO()
+    options = {"as_sql": True, "output_buffer": written, "has_own_transactions": True}
+    context = MigrationContext.configure(dialect_name="postgresql", opts=options)
+    with Operations.context(context):
+        upgrade()
+    statements = [" ".join(part.lower().split()) for part in written.getvalue().split(";\n")]
+    made = {name for each in statements for name in MADE.findall(each)}
+    return [
+        each
+        for each in statements
+        if not each.startswith(LEFT_OVER) and made.isdisjoint(OF.findall(each)[:1])
+    ]
+
+
+def _release() -> str:
+    version: str = tomllib.loads(PROJECT.read_text())["project"]["version"]
+    return version
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
