@@ -5,6 +5,8 @@ begin or commit. Searching for `session.begin` lists every transaction of the se
 """
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import wraps
@@ -18,6 +20,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 
+from app import __version__
 from app.errors import DatabaseUnavailableError, OverloadedError, ServiceError
 from app.models import SPARK
 from app.settings import Settings
@@ -80,6 +83,9 @@ def create_engine(settings: Settings) -> AsyncEngine:
             "prepared_statement_cache_size": 0,
             "prepared_statement_name_func": str,
         }
+    elif "application_name=" not in address.partition("?")[2]:
+        # A pooler would set it anew whenever a connection goes to another instance.
+        connect_args["server_settings"] = {"application_name": name_instance()}
     engine = create_async_engine(
         "postgresql+asyncpg://",
         connect_args=connect_args,
@@ -91,6 +97,11 @@ def create_engine(settings: Settings) -> AsyncEngine:
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     event.listen(engine.sync_engine, "handle_error", _leave_standby)
     return engine
+
+
+def name_instance() -> str:
+    """Version and process, as `pg_stat_activity` shows it; it keeps 63 bytes."""
+    return f"spark {__version__} {os.getpid()} {socket.gethostname()}"[:63]
 
 
 def _connect(dialect: Dialect, _: object, given: list[Any], named: dict[str, Any]) -> Any:

@@ -126,6 +126,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         Edge,
         allowed_hosts=settings.allowed_hosts,
         trusted_proxy_hops=settings.trusted_proxy_hops,
+        pseudonym_key=own_keys(settings, "client of a log line")[0],
     )
     app.add_middleware(Linger)
     return app

@@ -2,13 +2,17 @@
 
 import json
 import logging
+import secrets
 from collections.abc import Iterator
 
 import httpx
 import pytest
 import structlog
+from pydantic import SecretStr
 
+from app.settings import Settings
 from tests.support.canaries import CANARIES, Canaries
+from tests.support.elsewhere import run_elsewhere
 
 SECRET = "canary-0123456789"
 
@@ -59,3 +63,19 @@ async def test_a_request_is_one_line_with_its_id_and_its_route_but_not_its_query
     assert (line["method"], line["route"], line["status"]) == ("GET", "/spark/sso", 401)
     assert line["code"] == "token_invalid"
     assert not canaries.found()
+
+
+async def test_two_instances_call_one_client_the_same(
+    canaries: Canaries, browser: httpx.AsyncClient, settings: Settings
+) -> None:
+    """OPERATOR 18: for a day, and by a key that only they have."""
+    other_key = {"jwt_secret_key": SecretStr(secrets.token_hex(32))}
+    async with (
+        run_elsewhere(settings) as alike,
+        run_elsewhere(settings, **other_key) as stranger,
+    ):
+        for asked in (browser, alike.spark.browser, stranger.spark.browser):
+            await asked.get("/healthz")
+    lines = [json.loads(line) for line in canaries.lines]
+    one, same, another = [line["client"] for line in lines if line["event"] == "request"]
+    assert one == same != another

@@ -9,11 +9,11 @@ that as well.
 
 import hashlib
 import re
-import secrets
 import time
 from typing import Any
 
 import structlog
+from pydantic import SecretStr
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,18 +38,24 @@ SECURITY_HEADERS = {
     "strict-transport-security": "max-age=31536000; includeSubDomains",
     "x-content-type-options": "nosniff",
 }
-PSEUDONYM_KEY = secrets.token_bytes(32)
+DAY_SECONDS = 86_400
 
 log = structlog.get_logger()
 
 
 class Edge:
     def __init__(
-        self, app: ASGIApp, *, allowed_hosts: tuple[str, ...], trusted_proxy_hops: int
+        self,
+        app: ASGIApp,
+        *,
+        allowed_hosts: tuple[str, ...],
+        trusted_proxy_hops: int,
+        pseudonym_key: SecretStr,
     ) -> None:
         self._app = app
         self._hosts = {host.lower() for host in allowed_hosts}
         self._hops = trusted_proxy_hops
+        self._pseudonym_key = pseudonym_key.get_secret_value().encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,7 +72,7 @@ class Edge:
                 await response(scope, receive, exchange.send)
             except ClientDisconnect:
                 log.info("client_left")
-            exchange.log()
+            exchange.log(_pseudonym(scope["state"]["client_address"], self._pseudonym_key))
 
     def _client_address(self, scope: Scope, headers: Headers) -> str:
         """As `holder_of` has it. Counted from the right: what stands further left is the client's
@@ -161,7 +167,7 @@ class _Exchange:
             headers["x-request-id"] = self.request_id
         await self._send(message)
 
-    def log(self) -> None:
+    def log(self, client: str) -> None:
         template: Any = self._scope.get("route")
         route, method = getattr(template, "path", "none"), self._scope["method"]
         method = method if method in METHODS else "other"  # any token may be sent as one
@@ -175,10 +181,11 @@ class _Exchange:
             status=self._status,
             code=self._scope["state"].get("problem"),
             ms=round(seconds * 1000, 1),
-            client=_pseudonym(self._scope["state"]["client_address"]),
+            client=client,
         )
 
 
-def _pseudonym(address: str) -> str:
-    """Tells clients apart while this process lives, and nobody who they are afterwards."""
-    return hashlib.blake2b(address.encode(), key=PSEUDONYM_KEY, digest_size=6).hexdigest()
+def _pseudonym(address: str, key: bytes) -> str:
+    """Tells clients apart for a day (UTC), on all instances alike, and nobody who they are."""
+    on_day = f"{time.time() // DAY_SECONDS:.0f} {address}"
+    return hashlib.blake2b(on_day.encode(), key=key, digest_size=6).hexdigest()

@@ -1,15 +1,13 @@
 """What in a migration the version before could not work with (DESIGN R28)."""
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator
 from io import StringIO
-from pathlib import Path
 
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 
-PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+from app import __version__
 
 FAULTS = {
     "drops": r"\bdrop\b",
@@ -28,7 +26,7 @@ LEFT_OVER = "drop index concurrently if exists"  # what a build left that was en
 def faults_of(upgrade: Callable[[], None], *, unused_since: str | None = None) -> set[str]:
     """`unused_since` is the release with which the last use went of what a migration removes."""
     found = {fault for statement in _statements(upgrade) for fault in _judge(statement)}
-    if unused_since is not None and _number(unused_since) < _number(_release()):
+    if unused_since is not None and _number(unused_since) < _number(__version__):
         found &= {"locks while it builds an index"}
     return found
 
@@ -53,11 +51,6 @@ def _statements(upgrade: Callable[[], None]) -> list[str]:
         for each in statements
         if not each.startswith(LEFT_OVER) and made.isdisjoint(OF.findall(each)[:1])
     ]
-
-
-def _release() -> str:
-    version: str = tomllib.loads(PROJECT.read_text())["project"]["version"]
-    return version
 
 
 def _number(version: str) -> tuple[int, ...]:
