@@ -2,10 +2,8 @@
 
 import asyncio
 import hashlib
-import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
 
@@ -14,8 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import __version__
-from app.database import TRIES, Sessions, create_engine, name_instance, open_sessions
+from app.database import TRIES, Sessions, create_engine, open_sessions
 from app.learning.enrolment import take_turns
 from app.models import IdempotencyKey, User, UserQuest
 from app.settings import Settings
@@ -283,25 +280,3 @@ async def test_a_server_without_encryption_is_refused_where_it_is_required(
     with pytest.raises(ConnectionError):
         async with own_connection(settings.model_copy(update={"database_url": address})):
             pass
-
-
-@pytest.mark.parametrize(
-    ("query", "shown"),
-    [("", name_instance()), ("?application_name=mine", "mine")],
-    ids=["OPERATOR 18 by default", "as the address says"],
-)
-async def test_the_server_shows_which_version_and_process_is_connected(
-    settings: Settings, query: str, shown: str
-) -> None:
-    assert settings.database_url
-    address = SecretStr(settings.database_url.get_secret_value() + query)
-    engine = create_engine(settings.model_copy(update={"database_url": address}))
-    async with engine.connect() as connection:
-        named = await connection.scalar(text("show application_name"))
-    await engine.dispose()
-    assert named == shown
-
-
-def test_the_version_is_that_of_the_project() -> None:
-    project = Path(__file__).parents[1] / "pyproject.toml"
-    assert tomllib.loads(project.read_text())["project"]["version"] == __version__

@@ -119,7 +119,7 @@ class Settings(BaseSettings):
         None, description="Signs app tokens; the main app's own."
     )
     jwt_secret_key_previous: SecretStr | None = Field(
-        None, description="The key before the last rotation; still accepted when verifying."
+        None, description="Accepted as well: in a rotation first the new key, then the old one."
     )
     internal_api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="Service keys of the internal API, comma-separated, each 32+ characters."
