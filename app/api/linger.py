@@ -2,8 +2,9 @@
 
 A sender that is cut off while it writes sees a reset and not the answer. So the answer goes out
 whole, then the rest of the body is read and thrown away, and then the connection is closed. After
-a refusal that is done for a while only: nobody keeps a connection by sending a byte now and then.
-After a success all of the body is taken, because a sender that misses it would send it again.
+a refusal that is done for a while only: nobody keeps a connection by sending a byte now and then;
+for a sender whose signature is right and who is not too slow, longer and for all of it. After a
+success all of the body is taken, because a sender that misses it would send it again.
 """
 
 import asyncio
@@ -14,8 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SOME_BYTES = 8 * 1024 * 1024
 WHOLE_BYTES = 256 * 1024 * 1024
-MAX_SECONDS = 5  # in all after a refusal, between two pieces after a success
-FIRST_REFUSAL = 400
+MAX_SECONDS = 5  # in all after a refusal of strangers, else between two pieces
+SIGNED_SECONDS = 60  # in all after another refusal
+FIRST_REFUSAL, TOO_SLOW = 400, 408
 
 
 class Linger:
@@ -27,17 +29,20 @@ class Linger:
             await self._app(scope, receive, send)
             return
         body = _Body(scope, receive)
-        succeeded = False
+        seconds: float | None = MAX_SECONDS
 
         async def send_and_linger(message: Message) -> None:
-            nonlocal succeeded
+            nonlocal seconds
             if message["type"] == "http.response.start" and not body.has_ended:
                 MutableHeaders(scope=message)["connection"] = "close"
-                succeeded = message["status"] < FIRST_REFUSAL
+                if message["status"] < FIRST_REFUSAL:
+                    seconds = None
+                elif message["status"] != TOO_SLOW and scope["state"].get("is_authentic"):
+                    seconds = SIGNED_SECONDS
             is_last = message["type"] == "http.response.body" and not message.get("more_body")
             if is_last and not body.has_ended:
                 await send({**message, "more_body": True})
-                await body.discard(whole=succeeded)
+                await body.discard(seconds)
                 message = {"type": "http.response.body", "body": b""}
             await send(message)
 
@@ -60,15 +65,16 @@ class _Body:
         self.has_ended = not message.get("more_body", False)
         return message
 
-    async def discard(self, *, whole: bool) -> None:
+    async def discard(self, seconds: float | None) -> None:
         """What is still coming, or some of it; nothing from a sender that waits to be asked."""
         if self._waits_for_100:
             return
+        whole = seconds != MAX_SECONDS
         left = WHOLE_BYTES if whole else SOME_BYTES
         clock = asyncio.get_running_loop().time
         with suppress(TimeoutError):
-            async with asyncio.timeout(MAX_SECONDS) as deadline:
+            async with asyncio.timeout(seconds), asyncio.timeout(MAX_SECONDS) as pause:
                 while left > 0 and not self.has_ended:
                     left -= len((await self.receive()).get("body", b""))
                     if whole:
-                        deadline.reschedule(clock() + MAX_SECONDS)
+                        pause.reschedule(clock() + MAX_SECONDS)

@@ -5,9 +5,14 @@ import time
 
 import pytest
 
+from app.files.places import Places
+from app.settings import Settings
+from tests.support.bodies import Part
+from tests.support.elsewhere import change_intake, run_elsewhere
 from tests.support.patience import patient
 from tests.support.problems import assert_problem
 from tests.support.running import Running
+from tests.support.spark import Assignment, SignedIn, submission
 from tests.support.wire import Wire, connect
 
 WRONG = "0" * 64
@@ -74,3 +79,26 @@ async def test_a_request_that_was_read_whole_keeps_its_connection(server: Runnin
             answer = await wire.read_answer()
             assert_problem(answer, 401, "signature_invalid")
             assert "connection" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("student_id", "refusal"),
+    [(None, (503, "overloaded")), ("nobody", (404, "user_not_found"))],
+    ids=["OPERATOR 18 the 33rd upload", "OPERATOR 18 an unknown student"],
+)
+async def test_who_signs_reads_the_refusal_behind_a_large_body(
+    settings: Settings,
+    student: SignedIn,
+    assignment: Assignment,
+    student_id: str | None,
+    refusal: tuple[int, str],
+) -> None:
+    """As senders do that write all of it before they read."""
+    film = Part("file", bytes(40 * MEBIBYTE), filename="film.mp4")
+    whose = student_id or student.spark_user_id
+    async with run_elsewhere(settings) as elsewhere:
+        if student_id is None:
+            none = Places(asyncio.Semaphore(0), wait_seconds=0.1)
+            change_intake(elsewhere.running, places=none)
+        payload = submission(student, assignment, spark_user_id=whose)
+        assert_problem(await elsewhere.spark.submit_form(payload, film), *refusal)
