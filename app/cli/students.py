@@ -13,6 +13,7 @@ from app.cli.servers import CALLER, ask_service, refuse
 from app.cli.terminal import say
 from app.clock import new_id, utc_now
 from app.privacy.erase import ErasureAnswer, ErasureOrder, erase_student
+from app.privacy.erase_again import erase_again as erase_restored
 from app.privacy.export import begin_export
 from app.privacy.retention import RetentionCount, report_retention
 from app.text import trimmed_id
@@ -73,6 +74,25 @@ def erase(
             "It takes longer: a file is arriving, or there are many. The worker finishes it.",
             err=True,
         )
+
+
+@commands.command("erase-again")
+def erase_again() -> None:
+    """After a restore of the database, erase who was erased since the backup. May be repeated."""
+
+    async def erase(resources: Resources) -> tuple[int, int]:
+        return await erase_restored(
+            resources.sessions,
+            resources.bucket,
+            resources.account_rules.tombstones,
+            caller=CALLER,
+            tell=say,
+        )
+
+    erased, failed = ask_service(erase)
+    say(f"erased again: {erased}")
+    if failed:
+        refuse(f"{failed} could not be erased: do what is said above, and repeat.")
 
 
 @commands.command()

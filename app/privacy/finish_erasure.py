@@ -1,10 +1,12 @@
 """What follows the order to erase a student: files, texts of nobody, and then every row."""
 
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    Row,
     bindparam,
     case,
     delete,
@@ -27,6 +29,7 @@ from app.models import (
     Upload,
     User,
 )
+from app.privacy.erasure_notes import ErasureNote, write_note
 from app.privacy.forget_texts import forget_texts
 from app.privacy.holdings import HOLDINGS, OF_USER, find_optional
 from app.storage.bucket import Bucket
@@ -51,7 +54,7 @@ async def stop_writers(
     return is_student
 
 
-_OPEN = select(Erasure.user_id, Erasure.spark_user_id, Erasure.subject_hash, Erasure.counts).where(
+_OPEN = select(Erasure.__table__).where(
     Erasure.id == bindparam("erasure_id"), Erasure.completed_at.is_(None)
 )
 _TAKE = _OPEN.with_for_update(skip_locked=True)
@@ -92,6 +95,7 @@ async def go_on(sessions: Sessions, bucket: Bucket, erasure_id: UUID) -> bool:
         order = found.one_or_none()
     if order is None:
         return True
+    await write_note(bucket, _note_of(order))
     if order.user_id is not None:
         await remove_files(sessions, bucket, order.user_id)
     async with sessions() as session, session.begin():
@@ -100,6 +104,15 @@ async def go_on(sessions: Sessions, bucket: Bucket, erasure_id: UUID) -> bool:
     if order.spark_user_id:
         await forget_texts(sessions, order.spark_user_id)
     return await _finish(sessions, erasure_id)
+
+
+def _note_of(order: Row[Any]) -> ErasureNote:
+    return ErasureNote(
+        id=order.id,
+        user_hash=order.user_hash.hex(),
+        subject_hash=order.subject_hash and order.subject_hash.hex(),
+        requested_at=order.requested_at,
+    )
 
 
 @retried

@@ -1,6 +1,7 @@
 """The S3 calls this service uses, each with a total deadline and one failure.
 
-Layout: `<user id>/<random uuid>.<extension>`, never derived from content or names. The bucket is
+Layout: `<user id>/<random uuid>.<extension>`, never derived from content or names, and
+`spark-erasures/`. The bucket is
 private; the credential needs PutObject, GetObject, DeleteObject, ListBucket and the multipart
 calls. The caller keeps a row for each key before the first byte: an object without a row does
 not exist. Every failure is StorageUnavailableError, and says nothing of what S3 answered.
