@@ -72,6 +72,11 @@ def migrate(settings: Settings, tell: Tell = lambda _: None) -> str:
 
     Blocking, and runs its own event loop: for commands, never for a running service.
     """
+    if settings.database_transaction_pooler:
+        raise UnfitDatabaseError(
+            "Behind a pooler in transaction mode locks are nobody's.\n"
+            "Run migrate in session mode (Supabase: port 5432), not DATABASE_TRANSACTION_POOLER."
+        )
     patient = settings.model_copy(update={"statement_timeout_seconds": STATEMENT_SECONDS})
     return asyncio.run(_migrate(patient, tell))
 
@@ -85,6 +90,7 @@ async def _migrate(settings: Settings, tell: Tell) -> str:
                 await asyncio.sleep(TURN_SECONDS)
             if newer := await connection.run_sync(_find_newer):
                 return newer
+            await connection.execute(_MAKE_SCHEMA)  # also asks whether this role may change it
             while step := await connection.run_sync(_find_next):
                 await _apply(connection, step, tell)
             return "The schema is up to date."
@@ -134,7 +140,7 @@ async def _apply(connection: AsyncConnection, step: Script, tell: Tell) -> None:
             return
         await connection.rollback()
         oldest = await connection.scalar(_OLDEST)
-        in_use = f"{step.revision}: a table is in use; the oldest transaction is {oldest}."
+        in_use = f"{step.revision}: a table is in use; the oldest transaction: {oldest}."
         if pause is None:
             raise UnfitDatabaseError(f"{in_use}\nEnd it, and run migrate again: nothing was done.")
         tell(f"{in_use} Trying again in {pause} s.")
@@ -143,7 +149,6 @@ async def _apply(connection: AsyncConnection, step: Script, tell: Tell) -> None:
 
 def _upgrade_to(connection: Connection, revision: str) -> float:
     """Alembic's own transaction, so that a step may leave it. The seconds that it took."""
-    connection.execute(_MAKE_SCHEMA)
     connection.execute(_LIMIT_LOCKS)
     connection.commit()
     config = alembic_config()
@@ -154,8 +159,8 @@ def _upgrade_to(connection: Connection, revision: str) -> float:
 
 
 def build_index(name: str, table: str, columns: Sequence[str], **options: Any) -> None:
-    """For a migration, as its last step: an index on a table of ours that may be large, built while
-    others write to it (`concurrently`), or as all else where the caller has a transaction.
+    """For a migration that does nothing else, since it leaves its transaction: an index on a table
+    of ours that may be large, built while others write to it. Within the caller's it is plain.
     """
     context = op.get_context()
     build = partial(op.create_index, name, table, columns, schema=SPARK, **options)

@@ -28,25 +28,28 @@ from tests.support.stores import Stores, own_stores
 REQUESTS_PER_SECOND = 8
 ENOUGH = 8  # requests of each service that are answered before the next step
 OURS = newest_revisions()["spark"]
-NEWER = f"spark_{int(OURS.partition('_')[2]) + 1:04}"
+NEXT, NEWER = (f"spark_{int(OURS.partition('_')[2]) + more:04}" for more in (1, 2))
 UP_TO_DATE = "The schema is up to date.\n"
 NOTHING_TO_DO = f"The schema is newer ({NEWER}) than this version ({OURS}); nothing to do.\n"
-MIGRATION = f'''"""what the next version needs."""
+MIGRATION = '''"""{act}"""
 
 import sqlalchemy as sa
 from alembic import op
 
 from app.migrate import build_index
 
-revision = "{NEWER}"
-down_revision = "{OURS}"
+revision = "{revision}"
+down_revision = "{before}"
 branch_labels = depends_on = None
 
 
 def upgrade():
-    op.add_column("deliveries", sa.Column("note", sa.Text(), server_default=""), schema="spark")
-    build_index("ix_deliveries_note", "deliveries", ["note"])
+    {act}
 '''
+STEPS = (
+    "op.add_column('deliveries', sa.Column('note', sa.Text(), server_default=''), schema='spark')",
+    "build_index('ix_deliveries_note', 'deliveries', ['note'])",
+)
 BUILT = """
 select indisvalid from pg_index
 where indexrelid = to_regclass('spark.ix_deliveries_note')
@@ -61,11 +64,13 @@ def checkout() -> Iterator[Checkout]:
 
 @contextmanager
 def next_version() -> Iterator[Checkout]:
-    """The same code with one migration more."""
+    """The same code with two migrations more: a column, and an index on it."""
     with make_checkout() as made:
         (made.folder / "migrations").unlink()
         shutil.copytree(PROJECT / "migrations", made.folder / "migrations")
-        (made.folder / "migrations" / "spark" / "next.py").write_text(MIGRATION)
+        for act, revision, before in zip(STEPS, (NEXT, NEWER), (OURS, NEXT), strict=True):
+            text_of = MIGRATION.format(act=act, revision=revision, before=before)
+            (made.folder / "migrations" / "spark" / f"{revision}.py").write_text(text_of)
         yield made
 
 
@@ -156,10 +161,11 @@ async def migrate_past_a_reader(new: Checkout, stores: Stores, settings: Setting
                 lines.append(await asyncio.to_thread(migration.stdout.readline))
             output, errors = await asyncio.to_thread(migration.communicate)
     assert migration.returncode == 0, errors
-    assert lines[0].startswith(f"{NEWER}: a table is in use")
+    assert lines[0].startswith(f"{NEXT}: a table is in use")
     assert "Trying again in 1 s." in lines[0]
-    step, said = output.splitlines()
-    assert step.startswith(f"{NEWER} (what the next version needs): held its locks for ")
+    *steps, said = output.splitlines()
+    assert [step.partition(" ")[0] for step in steps] == [NEXT, NEWER]
+    assert all("held its locks for " in step for step in steps)
     assert f"{said}\n" == UP_TO_DATE
     assert await stores.execute(BUILT) == [{"indisvalid": True}]
 
@@ -184,6 +190,7 @@ async def test_a_new_version_beside_the_old_one_and_back_fails_no_request(
             back = await asyncio.to_thread(checkout.run, "migrate", **owner_of(stores))
             assert (back.returncode, back.stdout) == (0, NOTHING_TO_DO), back.stderr
             assert await is_ready(old.url)
+            assert "PostgresqlImpl" not in old.output  # asking costs no lines of Alembic's
     assert load.failed == []
 
 

@@ -48,6 +48,11 @@ def make_and_use() -> None:
     op.create_primary_key("pk", "notes", ["id"], schema="spark")
 
 
+def add_and_build() -> None:
+    op.add_column("uploads", column(nullable=True))
+    build_index("ix", "uploads", ["note"])
+
+
 ADDED: dict[str, Callable[[], None]] = {
     "a table": make_and_use,
     "a column": lambda: op.add_column("uploads", column(nullable=True)),
@@ -69,6 +74,7 @@ TAKEN: dict[str, tuple[str, Callable[[], None]]] = {
     "inserts": ("demands a value", lambda: op.add_column("uploads", column(nullable=False))),
     "values": ("narrows", lambda: op.create_check_constraint("ck", "uploads", "size > 0")),
     "two of one": ("narrows", lambda: op.create_unique_constraint("uq", "uploads", ["size"])),
+    "a second try": ("builds an index beside something else", add_and_build),
     "writes": (
         "locks while it builds an index",
         lambda: op.create_index("ix", "uploads", ["state"]),

@@ -186,6 +186,15 @@ async def test_a_database_that_is_not_ours_is_refused_and_left_alone(
     assert await _tables(empty) == before
 
 
+async def test_in_transaction_mode_nothing_is_migrated(empty: Settings) -> None:
+    """The turn of whoever migrates would stay with a connection of the pooler's."""
+    with pytest.raises(UnfitDatabaseError, match="port 5432"):
+        await asyncio.to_thread(
+            migrate, empty.model_copy(update={"database_transaction_pooler": True})
+        )
+    assert await _tables(empty) == set()
+
+
 async def test_in_an_adopted_database_public_stays_as_it_is(hosted: Settings) -> None:
     """The main app's tables, here as our own branch makes them, with rights that it has granted."""
     await _upgrade(hosted, "optio")

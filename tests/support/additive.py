@@ -20,14 +20,20 @@ FAULTS = {
 }
 MADE = re.compile(r"\bcreate table (\S+)")
 OF = re.compile(r"\b(?:alter table|on) (?:only )?([\w.]+)")
+BUILT = re.compile(r"create (unique )?index concurrently\b")
+BUILDING = re.compile(rf"{BUILT.pattern}|set lock_timeout\b|commit$|begin$|$")
+BESIDE = "builds an index beside something else"  # which a second try would do twice
 LEFT_OVER = "drop index concurrently if exists"  # what a build left that was ended
 
 
 def faults_of(upgrade: Callable[[], None], *, unused_since: str | None = None) -> set[str]:
     """`unused_since` is the release with which the last use went of what a migration removes."""
-    found = {fault for statement in _statements(upgrade) for fault in _judge(statement)}
+    statements = _statements(upgrade)
+    found = {fault for statement in statements for fault in _judge(statement)}
+    if any(map(BUILT.match, statements)) and not all(map(BUILDING.match, statements)):
+        found.add(BESIDE)
     if unused_since is not None and _number(unused_since) < _number(__version__):
-        found &= {"locks while it builds an index"}
+        found &= {"locks while it builds an index", BESIDE}
     return found
 
 
