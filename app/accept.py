@@ -110,7 +110,7 @@ class Connection(HttpToolsProtocol):
         self.waits_since = self.loop.time()
         is_one_too_many = len(self.connections) > MAX_CONNECTIONS
         if is_one_too_many:
-            self.scope["state"]["refusal"] = OverloadedError()
+            self.scope["state"]["refusal"] = OverloadedError(limit="connections")
         super().on_headers_complete()
         self.cycle.keep_alive = self.cycle.keep_alive and not is_one_too_many
 

@@ -148,7 +148,7 @@ def open_sessions(engine: AsyncEngine, *, at_once: int) -> Sessions:
             async with asyncio.timeout(POOL_WAIT_SECONDS if turns.locked() else None):
                 await turns.acquire()
         except TimeoutError:
-            raise OverloadedError from None
+            raise OverloadedError(limit="DATABASE_POOL_SIZE") from None
         try:
             # By itself it closes in a task of its own, which a session that has ended its
             # transaction does not need: it only goes back to the pool.

@@ -26,6 +26,7 @@ from typing_extensions import override
 
 from app import metrics
 from app.errors import RateLimitedError
+from app.logs import warn_each_minute
 
 STORE_SECONDS = 0.5
 
@@ -116,8 +117,9 @@ class Limits:
                 if await self._successes.hit(limit, bucket, who):
                     return
                 stats = await self._successes.get_window_stats(limit, bucket, who)
-        except (StorageError, TimeoutError):
+        except (StorageError, TimeoutError) as failure:
             metrics.UNCOUNTED.inc()
+            warn_each_minute("rates_not_counted", error_class=type(failure).__name__)
             return
         raise RateLimitedError(retry_after=_seconds_until(stats.reset_time))
 

@@ -5,9 +5,14 @@ an exception's text.
 """
 
 import logging
+import math
 import sys
+import time
 
 import structlog
+
+SECONDS_BETWEEN = 60
+LAST_SAID: dict[tuple[str, ...], tuple[float, int]] = {}  # when, and how often since
 
 # The lines of these libraries may quote a request.
 SILENT = ("httpx", "botocore", "aiobotocore", "asyncio", "python_multipart")
@@ -42,6 +47,20 @@ def configure_logs(level: int = logging.INFO) -> None:
     logging._srcfile = None  # noqa: SLF001
     for name in SILENT:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def warn_each_minute(event: str, *, now: float | None = None, **said: str) -> None:
+    """What fails with every request while it lasts is one line a minute; `times` counts those since
+    the line before.
+    """
+    now = time.monotonic() if now is None else now
+    key = (event, *said.values())
+    last, unsaid = LAST_SAID.get(key, (-math.inf, 0))
+    if now - last < SECONDS_BETWEEN:
+        LAST_SAID[key] = last, unsaid + 1
+        return
+    LAST_SAID[key] = now, 0
+    structlog.get_logger().warning(event, times=unsaid + 1, **said)
 
 
 def _without_exception_text(

@@ -163,7 +163,12 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             ),
             body_budget=BodyBudget(settings.body_budget_bytes),
             # What is read of one may need four times its bytes until it is saved.
-            large_saves=Places(asyncio.Semaphore(1), each=1, running=metrics.LARGE_SAVES_RUNNING),
+            large_saves=Places(
+                asyncio.Semaphore(1),
+                each=1,
+                running=metrics.LARGE_SAVES_RUNNING,
+                limit="large saves",
+            ),
             account_rules=AccountRules(
                 settings.sso_link_by_email, tombstones, shape, settings.optio_organization_id
             ),

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from app.limits import Counts, Hits, Limits, holder_of
 from app.settings import Settings
+from tests.support.logged import logged, say_everything_anew
 from tests.support.problems import assert_problem
 from tests.support.processes import serve_elsewhere
 from tests.support.running import run_app
@@ -73,8 +74,9 @@ async def test_a_limit_per_spark_user_holds_over_two_processes(
 
 
 async def test_a_store_of_rates_that_is_down_lets_through_and_is_counted(
-    settings: Settings, spark: Spark, main_app: dict[str, str]
+    settings: Settings, spark: Spark, main_app: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    say_everything_anew()
     counting = _counting_in(settings, f"redis://127.0.0.1:{_free_port()}")
     async with (
         run_app(counting) as running,
@@ -86,6 +88,7 @@ async def test_a_store_of_rates_that_is_down_lets_through_and_is_counted(
             assert answer.status_code == 302
         metrics = (await browser.get("/metrics", headers=main_app)).text
     assert "spark_uncounted_requests_total 6.0" in metrics
+    assert len(logged(caplog, "rates_not_counted")) == 1
 
 
 async def test_a_sign_in_is_counted_at_the_same_cost_however_many_students_were() -> None:

@@ -1,5 +1,6 @@
 """One JSON line for each event, with the request's id and without anybody's data."""
 
+import hashlib
 import json
 import logging
 import secrets
@@ -10,9 +11,12 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
+from app.logs import LAST_SAID, warn_each_minute
 from app.settings import Settings
 from tests.support.canaries import CANARIES, Canaries
 from tests.support.elsewhere import run_elsewhere
+from tests.support.logged import logged, say_everything_anew
+from tests.support.spark import Assignment, SignedIn, Spark, encoded, submission
 
 SECRET = "canary-0123456789"
 
@@ -79,3 +83,59 @@ async def test_two_instances_call_one_client_the_same(
     lines = [json.loads(line) for line in canaries.lines]
     one, same, another = [line["client"] for line in lines if line["event"] == "request"]
     assert one == same != another
+
+
+# ---------------------------------------------------------------------------- what was refused
+
+
+async def test_what_failed_here_is_a_warning_and_what_failed_there_is_not(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """OPERATOR 5"""
+    async with run_elsewhere(settings, spark_webhook_secret=None) as elsewhere:
+        await elsewhere.spark.submit({})
+        await elsewhere.spark.launch("x")
+    lines = [(line["code"], line["level"]) for line in logged(caplog, "request")]
+    assert lines == [("webhook_not_configured", "warning"), ("token_invalid", "info")]
+
+
+@pytest.mark.parametrize("finding", ["OPERATOR 5"])
+async def test_a_refused_message_that_was_signed_is_named_by_its_digest(
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+    caplog: pytest.LogCaptureFixture,
+    finding: str,
+) -> None:
+    """One that was not, and one that was taken, is not."""
+    right = encoded(submission(student, assignment))
+    refused = encoded(submission(student, assignment, spark_user_id="nobody"))
+    await spark.submit(right, signature="0" * 64)
+    await spark.submit(right)
+    await spark.submit(refused)
+    await spark.post(refused, spark.sign_v1(refused, webhook_id="msg_refused"))
+    digest = hashlib.sha256(refused).hexdigest()[:16]
+    lines = [
+        (line["code"], line.get("webhook_id"), line.get("digest"))
+        for line in logged(caplog, "request")
+    ]
+    assert lines[-4:] == [
+        ("signature_invalid", None, None),
+        (None, None, None),
+        ("user_not_found", None, digest),
+        ("user_not_found", "msg_refused", digest),
+    ]
+
+
+# ---------------------------------------------------------------------------- quiet failures
+
+
+def test_what_fails_with_every_request_is_a_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """OPERATOR 14"""
+    say_everything_anew()
+    for now in (0.0, 1.0, 59.9, 60.0, 61.0):
+        warn_each_minute("store_is_away", now=now, limit="one")
+    warn_each_minute("store_is_away", now=61.0, limit="other")
+    lines = [(line["limit"], line["times"]) for line in logged(caplog, "store_is_away")]
+    assert lines == [("one", 1), ("one", 3), ("other", 1)]
+    assert len(LAST_SAID) == 2

@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import metrics
+from app.api.failures import SERVER_ERRORS
 from app.api.problems import WITHOUT_HEAD, on_service_error, on_unexpected
 from app.clock import new_id
 from app.errors import HeaderTooLargeError, RequestInvalidError, ServiceError
@@ -174,7 +175,9 @@ class _Exchange:
         seconds = time.perf_counter() - self._began
         metrics.REQUESTS.labels(method, route, self._status).inc()
         metrics.SECONDS.labels(route).observe(seconds)
-        log.info(
+        # A refused message that was signed has its `webhook_id` and `digest` beside these.
+        say = log.warning if (self._status or 0) >= SERVER_ERRORS else log.info
+        say(
             "request",
             method=method,
             route=route,

@@ -26,6 +26,7 @@ from app.errors import (
     FieldMissingError,
     HeaderTooLargeError,
     MethodNotAllowedError,
+    OverloadedError,
     RequestInvalidError,
     RosterFailedError,
     RouteNotFoundError,
@@ -36,6 +37,7 @@ from app.errors import (
     UnauthorizedError,
 )
 from app.fields import UUID_EXAMPLE, ProblemCode
+from app.logs import warn_each_minute
 
 log = structlog.get_logger()
 
@@ -207,6 +209,8 @@ def request_id_of(request: Request) -> str:
 
 async def on_service_error(request: Request, error: ServiceError) -> Response:
     """The answer to any failure: a page for a student's browser, else the problem document."""
+    if isinstance(error, OverloadedError):
+        warn_each_minute("overloaded", limit=str(error.values.get("limit")))
     answered = note_failure(request, error)
     if wants_page(request):
         request.state.problem = answered.code

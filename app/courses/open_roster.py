@@ -18,7 +18,8 @@ from typing import IO
 from typing_extensions import override
 
 from app.courses.read_roster import MAX_LINE_CHARACTERS, Row, read_table, read_values
-from app.errors import BodyTooLargeError, OverloadedError, RosterFileInvalidError, ServiceError
+from app.errors import BodyTooLargeError, RosterFileInvalidError, ServiceError
+from app.files.spool import on_disk
 
 MAX_ROWS = 1_000_000
 MAX_LIST_BYTES = 128 * 1024  # of a zip: 2,800 members at most
@@ -132,7 +133,7 @@ async def spool_roster(body: AsyncIterable[bytes], *, max_bytes: int) -> AsyncIt
 
     Raises BodyTooLargeError or OverloadedError.
     """
-    with _on_disk():
+    with on_disk():
         # Unbuffered: closing it writes nothing that the disk did not take.
         file = tempfile.NamedTemporaryFile(prefix="spark-roster-", buffering=0)  # noqa: SIM115
     with file:
@@ -141,7 +142,7 @@ async def spool_roster(body: AsyncIterable[bytes], *, max_bytes: int) -> AsyncIt
             size += len(chunk)
             if size > max_bytes:
                 raise BodyTooLargeError
-            with _on_disk():
+            with on_disk():
                 await asyncio.to_thread(_write, file, chunk)
         yield Path(file.name)
 
@@ -150,14 +151,6 @@ def _write(file: IO[bytes], chunk: bytes) -> None:
     """All of it: the file may take a part at a time."""
     while chunk:
         chunk = chunk[file.write(chunk) :]
-
-
-@contextmanager
-def _on_disk() -> Iterator[None]:
-    try:
-        yield
-    except OSError as full:
-        raise OverloadedError from full
 
 
 @contextmanager
@@ -210,7 +203,7 @@ class _OwnFile(io.FileIO):
                     f" {', '.join(MEMBERS)}."
                 )
             )
-        with _on_disk():
+        with on_disk():
             return super().read(size)
 
 

@@ -49,7 +49,7 @@ class HeldBody:
                 yield
         except TimeoutError:
             if self._was_ended:
-                raise OverloadedError from None
+                raise OverloadedError(limit="BODY_BUDGET_BYTES") from None
             raise
         finally:
             self._wait = None
@@ -121,7 +121,7 @@ class BodyBudget:
                     self._has_changed.clear()
                     await self._has_changed.wait()
         except TimeoutError:
-            raise OverloadedError from None
+            raise OverloadedError(limit="BODY_BUDGET_BYTES") from None
         finally:
             self._waiting.discard(body)
             self._has_changed.set()

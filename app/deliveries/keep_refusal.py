@@ -3,9 +3,10 @@
 Nothing personal of an erased student gets in again this way.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
+import structlog
 from sqlalchemy import (
     BigInteger,
     LargeBinary,
@@ -18,7 +19,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from app.database import FAILURES, OUTAGES, Session, Sessions
+from app import metrics
+from app.database import FAILURES, OUTAGES, Session, Sessions, explain_outage
 from app.deliveries.inbox import COLUMNS, ROW, Entry, row_of, upsert
 from app.deliveries.payload import Subject, beside_if_large, read_subject
 from app.errors import (
@@ -31,6 +33,8 @@ from app.errors import (
 from app.models import PLATFORM, Erasure, InboxDelivery, LmsIntegration
 
 DATABASE_FAILURES: tuple[type[Exception], ...] = (OverloadedError, *OUTAGES)
+
+DIGEST_DIGITS = 16
 
 # The personal columns of a refusal are blank when its student is erased: of what was done before
 # the erasure was finished, and of anything until a click makes a new link. Refusals share the
@@ -90,15 +94,43 @@ async def remember_refusal(
     """
     try:
         yield
-    except DATABASE_FAILURES:
+    except DATABASE_FAILURES as failure:
+        _leave_trace(entry)
+        _count_unkept(failure)
         raise
     except Exception as failure:
+        _leave_trace(entry)
         subject = await beside_if_large(read_subject, entry.text)
         if isinstance(failure, ServiceError):
             failure.said = _for_event(subject, failure)
-        with suppress(*FAILURES):
+        try:
             await _keep_refusal(sessions, entry, subject, hash_of, failure)
+        except FAILURES:
+            _count_unkept(failure)
         raise
+
+
+@contextmanager
+def not_remembered(entry: Entry) -> Iterator[None]:
+    """Where it is the service that has no room, a delivery is counted and not kept."""
+    try:
+        yield
+    except ServiceError as failure:
+        _leave_trace(entry)
+        _count_unkept(failure)
+        raise
+
+
+def _leave_trace(entry: Entry) -> None:
+    """In what is logged of this request from here on."""
+    webhook_id, digest = entry.attempt.webhook_id, entry.digest.hex()[:DIGEST_DIGITS]
+    structlog.contextvars.bind_contextvars(webhook_id=webhook_id, digest=digest)
+
+
+def _count_unkept(failure: Exception) -> None:
+    outage = explain_outage(failure) if isinstance(failure, OUTAGES) else failure
+    code = outage.code if isinstance(outage, ServiceError) else ServiceError.code
+    metrics.UNKEPT.labels(code).inc()
 
 
 def _for_event(subject: Subject, failure: ServiceError) -> dict[str, str]:

@@ -10,6 +10,7 @@ from app.deliveries.authenticate import SignatureHeaders, authenticate, check_he
 from app.deliveries.diagnose import describe_received, diagnose
 from app.deliveries.hold_body import HeldBody
 from app.deliveries.inbox import JSON, Entry
+from app.deliveries.keep_refusal import not_remembered
 from app.deliveries.pace import PacedBody, read_all
 from app.deliveries.payload import beside_if_large
 from app.errors import BodyTooLargeError, SignatureMismatchError, WebhookNotConfiguredError
@@ -102,8 +103,7 @@ async def open_delivery(
         raise await _explain(settings, delivery, text, body, mismatch) from None
     delivery.held.vouch()
     body.stop_keeping()
-    await delivery.count_message()
-    return Entry(
+    entry = Entry(
         id=delivery.new_id(),
         route=delivery.route,
         media_type=delivery.media_type,
@@ -112,6 +112,9 @@ async def open_delivery(
         text=text,
         attempt=attempt,
     )
+    with not_remembered(entry):
+        await delivery.count_message()
+    return entry
 
 
 async def _explain(

@@ -25,11 +25,13 @@ class Places:
         each: int | None = None,
         wait_seconds: float = WAIT_SECONDS,
         running: Gauge = metrics.UPLOADS_RUNNING,
+        limit: str = "MAX_CONCURRENT_UPLOADS",
     ) -> None:
         self._shared = shared
         self._each = each
         self._wait_seconds = wait_seconds
         self._running = running
+        self._limit = limit
         # A holder who has no place and waits for none is forgotten.
         self._own: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
 
@@ -44,7 +46,7 @@ class Places:
                     for semaphore in needed:
                         await stack.enter_async_context(semaphore)
             except TimeoutError:
-                raise OverloadedError from None
+                raise OverloadedError(limit=self._limit) from None
             with self._running.track_inprogress():
                 yield
 

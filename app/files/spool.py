@@ -7,7 +7,7 @@ of this process may put there, and who wants more than is left takes it from who
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
@@ -32,6 +32,15 @@ class SpooledPart:
         await asyncio.to_thread(self.file.seek, 0)
         while chunk := await asyncio.to_thread(self.file.read, READ_BYTES):
             yield chunk
+
+
+@contextmanager
+def on_disk() -> Iterator[None]:
+    """Round what the disk may refuse. Raises OverloadedError."""
+    try:
+        yield
+    except OSError as full:
+        raise OverloadedError(limit="disk") from full
 
 
 class Spool:
@@ -83,7 +92,7 @@ class Spool:
         slow = [share for share in others if share.stay.is_slow and share.taken > asking.taken]
         ended = max(greedy or slow, key=lambda share: share.taken, default=None)
         if ended is None:
-            raise OverloadedError
+            raise OverloadedError(limit="SPOOL_MAX_BYTES")
         ended.stay.end()
         ended.close()
 
@@ -99,15 +108,18 @@ class SpoolShare:
 
     async def keep(self, part: FormPart) -> SpooledPart:
         """Raises OverloadedError when the quota or the disk is full."""
-        file = tempfile.TemporaryFile(prefix="spark-")  # noqa: SIM115 - closed with the share
+        with on_disk():
+            file = tempfile.TemporaryFile(prefix="spark-")  # noqa: SIM115 - closed with the share
         self._files.append(file)
         async for chunk in part:
             if self.stay.is_over:  # and its files are closed
-                raise OverloadedError
+                raise OverloadedError(limit="SPOOL_MAX_BYTES")
             self._spool.take(len(chunk), self)
             self.taken += len(chunk)
-            await _on_disk(file.write, chunk)
-        await _on_disk(file.flush)
+            with on_disk():
+                await asyncio.to_thread(file.write, chunk)
+        with on_disk():
+            await asyncio.to_thread(file.flush)
         return SpooledPart(part.name, part.filename, part.content_type, file)
 
     def close(self) -> None:
@@ -116,10 +128,3 @@ class SpoolShare:
         for file in self._files:
             with suppress(OSError):  # what a full disk did not take is written again here
                 file.close()
-
-
-async def _on_disk(act: Callable[..., object], *arguments: object) -> None:
-    try:
-        await asyncio.to_thread(act, *arguments)
-    except OSError as full:
-        raise OverloadedError from full

@@ -66,12 +66,12 @@ class WaitingRoom:
                 try:
                     yield stay
                     if stay.is_over:  # it was ended just as it left
-                        raise OverloadedError
+                        raise OverloadedError(limit="waiting room")
                 finally:
                     stay.is_over = True
                     self._stays.remove(stay)
         except TimeoutError:
-            raise OverloadedError from None
+            raise OverloadedError(limit="waiting room") from None
 
     def _make_room(self, address: str) -> None:
         """A slow form gives way first; then the oldest of the address that will hold most."""

@@ -42,7 +42,7 @@ class PartBuffers:
             async with asyncio.timeout(TURN_SECONDS):
                 await self._in_flight.acquire()
         except TimeoutError:
-            raise OverloadedError from None
+            raise OverloadedError(limit="parts on their way") from None
 
     def end_turn(self) -> None:
         self._in_flight.release()

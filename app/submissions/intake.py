@@ -7,6 +7,7 @@ from uuid import UUID
 
 from app.deliveries.hold_body import HeldBody
 from app.deliveries.inbox import Entry
+from app.deliveries.keep_refusal import not_remembered
 from app.deliveries.open import Delivery, begin_body, open_delivery
 from app.deliveries.pace import read_all
 from app.deliveries.payload import beside_if_large
@@ -44,8 +45,9 @@ async def open_form(
             share = spooled.enter_context(intake.spool.open(waiting))
             early, raw = await _read_metadata(parts, share, delivery.held, settings.max_json_bytes)
             entry = await open_delivery(settings, delivery, raw, body)
-        async with intake.places.take():
-            yield entry, form_files(early, parts, entry.tally)
+        with not_remembered(entry):
+            await spooled.enter_async_context(intake.places.take())
+        yield entry, form_files(early, parts, entry.tally)
 
 
 async def _read_metadata(

@@ -221,6 +221,7 @@ async def test_a_full_disk_is_an_overload_and_passes(
     for _ in range(3):
         status, body = await homework.send_once(serving.url, metadata_last=True)
         assert (status, body["code"]) == (503, "overloaded")
+    assert serving.log.read_text().count('"limit": "disk"') == 1
     answered = [await until_answered(text, serving)]
     process.rlimit(psutil.RLIMIT_FSIZE, unlimited)
     answered.append(await until_answered(homework, serving))
