@@ -2,12 +2,14 @@
 
 from uuid import uuid4
 
+import pytest
 from sqlalchemy import select
 
 from app.activity.failure_events import QUEUE_EVENTS, FailureEvents
 from app.database import Sessions
 from app.metrics import DROPPED_EVENTS
 from app.models import ActivityEvent
+from tests.support.logged import logged, say_everything_anew
 
 
 def _dropped() -> float:
@@ -39,9 +41,26 @@ async def test_what_waits_at_the_end_is_written_before_leaving(sessions: Session
     assert sorted(kinds, key=int) == [str(number) for number in range(250)]
 
 
-async def test_a_full_queue_drops_and_counts(sessions: Sessions) -> None:
-    events, before = FailureEvents(sessions), _dropped()
+async def test_a_full_queue_drops_and_counts(
+    sessions: Sessions, caplog: pytest.LogCaptureFixture
+) -> None:
+    say_everything_anew()
+    path, before = f"/{uuid4()}", _dropped()
+    events = FailureEvents(sessions)
     for _ in range(QUEUE_EVENTS + 3):  # nobody writes yet
-        _fail(events, "flood", "/flood")
+        _fail(events, "flood", path)
     assert events.waiting == QUEUE_EVENTS
     assert _dropped() == before + 3
+    assert len(logged(caplog, "events_dropped")) == 1
+    async with events.writing():
+        pass
+    async with sessions() as session, session.begin():
+        found = await session.execute(
+            select(ActivityEvent.event_type, ActivityEvent.event_data)
+            .where(ActivityEvent.page_url == path)
+            .order_by(ActivityEvent.event_type)
+        )
+        first, *others = found.all()
+    assert len(others) == QUEUE_EVENTS
+    assert first.event_type == "spark_failures_unwritten"
+    assert first.event_data == {"error_type": "flood", "error_message": "Test", "times": 3}

@@ -14,7 +14,7 @@ from app.accounts.owners import OWNERS
 from app.activity.follow import AFTER, OF_TYPES, PLACE
 from app.activity.hours import COUNT, COUNTED_UNTIL
 from app.activity.log_page import AppliedFilters, Status
-from app.activity.search import NEWEST, NEWEST_OF_REQUEST, select_counts
+from app.activity.search import MORE_UNWRITTEN, NEWEST, NEWEST_OF_REQUEST, select_counts
 from app.database import Sessions, create_engine, open_sessions
 from app.deliveries.inbox import WAS_TAKEN
 from app.deliveries.read_inbox import DeliveryFilter, newest_deliveries
@@ -100,6 +100,12 @@ async def test_deliveries_come_in_the_order_of_an_index(
     planned, indexes = await _indexes(sessions, _deliveries(**filters))
     assert index in indexes, planned
     assert "Sort" not in planned, planned
+
+
+@ours
+async def test_what_could_only_be_counted_is_found_by_its_type(sessions: Sessions) -> None:
+    _, indexes = await _indexes(sessions, MORE_UNWRITTEN, HOURS)
+    assert indexes == [BY_TYPE]
 
 
 def test_a_page_of_deliveries_hashes_no_table() -> None:

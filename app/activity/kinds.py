@@ -20,6 +20,9 @@ _HOMEWORK = (
 )
 _REFUSAL = ("error_type", "error_message", "request_id", "user_id")
 
+# What is only counted: rows with `times`, one a minute, route and reason.
+RATE_LIMITED, UNWRITTEN = "spark_rate_limited", "spark_failures_unwritten"
+
 KINDS = {
     "spark_sso_success": Kind("Signed in from Spark", _SIGN_IN),
     "spark_sso_failed": Kind("Sign-in from Spark failed"),
@@ -55,6 +58,8 @@ KINDS = {
         ("spark_course_id", "enrolled", "dropped", "users_created", "unchanged", "errors"),
     ),
     "spark_roster_import_success": Kind("Roster imported", ("counts",)),
+    RATE_LIMITED: Kind("Requests over a limit"),
+    UNWRITTEN: Kind("More failures than could be kept"),
 }
 
 FOLLOWED = tuple(event_type for event_type, kind in KINDS.items() if kind.data)

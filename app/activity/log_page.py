@@ -30,7 +30,10 @@ class ActivityLogEvent(ContractModel):
     event_data: dict[str, Any] = Field(
         description="Depends on the type; failures have `error_type` and `error_message`,"
         " and those of a request that was refused its `request_id`; refused homework that was"
-        " signed has `spark_assignment_id`.",
+        " signed has `spark_assignment_id`. `error_type` `unavailable` means that it was answered"
+        " 503. `spark_rate_limited` (answered 429, `error_type` `rate_limited`) and"
+        " `spark_failures_unwritten` (too many at once, as while the database was away) say in"
+        " `times` how many, a row a minute.",
         examples=[{"spark_assignment_id": "test_assignment_001", "file_count": 1}],
     )
     description: str = Field(description="For people.", examples=["Submission recorded"])
@@ -49,9 +52,19 @@ class ActivitySummary(ContractModel):
     success_count: int = Field(
         ge=0, title="Successes", description="Events with success.", examples=[59]
     )
-    failed_count: int = Field(ge=0, title="Failures", description="The others.", examples=[1])
+    failed_count: int = Field(
+        ge=0,
+        title="Failures",
+        description="The others, without `spark_rate_limited`; of `spark_failures_unwritten` all"
+        " their `times`.",
+        examples=[1],
+    )
     success_rate: float = Field(
-        ge=0, le=100, description="Per cent, with one decimal; 0 without events.", examples=[98.3]
+        ge=0,
+        le=100,
+        description="Successes among successes and failures, per cent, with one decimal; 0 without"
+        " any. What was answered 503 has failed; what was answered 429 does not count.",
+        examples=[98.3],
     )
     event_type_counts: dict[str, int] = Field(
         title="Counts by type",

@@ -9,7 +9,7 @@ file name.
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import BindParameter, bindparam, insert, select
 
 from app.activity.kinds import KINDS
 from app.clock import new_id
@@ -19,7 +19,8 @@ from app.models import ActivityEvent, FeedEntry
 CATEGORY = "lms"
 _COLUMNS = ("id", "user_id", "session_id", "event_type", "event_category", "event_data", "page_url")
 
-INSERT = insert(ActivityEvent).values({name: bindparam(f"event_{name}") for name in _COLUMNS})
+EVENT: dict[str, BindParameter[Any]] = {name: bindparam(f"event_{name}") for name in _COLUMNS}
+INSERT = insert(ActivityEvent).values(EVENT)
 _EVENT = INSERT.returning(ActivityEvent.id).cte("event")
 _FOLLOWED = insert(FeedEntry).from_select(["event_id"], select(_EVENT.c.id))
 

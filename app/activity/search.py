@@ -37,7 +37,7 @@ from sqlalchemy.sql.selectable import LateralFromClause
 from app.activity.audit import record_audit_of_many
 from app.activity.describe import describe_event
 from app.activity.hours import COUNTED_UNTIL, HOUR
-from app.activity.kinds import SUCCEEDED
+from app.activity.kinds import RATE_LIMITED, SUCCEEDED, UNWRITTEN
 from app.activity.log_page import (
     ActivityData,
     ActivityLogEvent,
@@ -91,6 +91,14 @@ _PARTS_OF_REQUEST = (
     .subquery("parts")
 )
 
+_TIMES = ActivityEvent.event_data["times"].astext.cast(BigInteger)
+# Each row counts as one of them already.
+MORE_UNWRITTEN = select(func.coalesce(func.sum(_TIMES - 1), 0).cast(BigInteger)).where(
+    LMS_EVENTS,
+    ActivityEvent.event_type == UNWRITTEN,
+    ActivityEvent.created_at >= bindparam("start"),
+    ActivityEvent.created_at < bindparam("end"),
+)
 
 _TYPES = (
     func.unnest(bindparam("event_types", type_=ARRAY(String)))
@@ -175,22 +183,25 @@ async def search_activity(
         counted = (await session.execute(select_counts(filters), parts)).all()
         counts = {event_type: events for event_type, _, events in counted}
         success_count = sum(events for _, status, events in counted if status == "success")
+        failed_count = sum(counts.values()) - success_count - counts.get(RATE_LIMITED, 0)
+        if counts.get(UNWRITTEN):
+            failed_count += (await session.execute(MORE_UNWRITTEN, parts)).scalar_one()
         events = await _newest(session, filters, list(counts))
         whose = [event.user_id for event in events if event.user_id]
         await record_audit_of_many(session, caller, "sensitive_read", whose, what="activity")
         return ActivityData(
             events=events,
             total_count=sum(counts.values()),
-            summary=_summary(counts, success_count),
+            summary=_summary(counts, success_count, failed_count),
             filters_applied=filters,
         )
 
 
-def _summary(counts: dict[str, int], success_count: int) -> ActivitySummary:
-    total = sum(counts.values())
+def _summary(counts: dict[str, int], success_count: int, failed_count: int) -> ActivitySummary:
+    total = success_count + failed_count
     return ActivitySummary(
         success_count=success_count,
-        failed_count=total - success_count,
+        failed_count=failed_count,
         success_rate=round(100 * success_count / total, 1) if total else 0.0,
         event_type_counts=counts,
     )

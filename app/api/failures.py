@@ -1,8 +1,8 @@
 """What a failed request leaves behind: a count for its address, a metric, an activity event.
 
 Event types are those of CONTRACT 9.1. Events name no person and look nobody up (DESIGN R23), and
-keep of the address a keyed hash (SECURITY promise 7). They wait in a bounded queue, and a request
-that is answered 429 leaves a metric alone: who floods us writes no more rows than the limits allow.
+keep of the address a keyed hash (SECURITY promise 7). They wait in a bounded queue, and of requests
+that are answered 429 only a count is kept: who floods us writes no more rows than the limits allow.
 """
 
 from pydantic import SecretStr
@@ -30,6 +30,7 @@ from app.errors import (
     TimestampInFutureError,
     TimestampTooOldError,
     UnauthorizedError,
+    UnavailableError,
 )
 from app.signing import sign
 
@@ -55,7 +56,8 @@ _OF_A_COURSE: dict[type[ServiceError], tuple[str, str] | None] = {
     SignatureMismatchError: ("spark_webhook_invalid_signature", "invalid_signature"),
     MessageSupersededError: ("spark_webhook_replay_attack", "message_superseded"),
 }
-# (event_type, error_type); the last two of a route are for other 4xx and for the unexpected.
+# (event_type, error_type); the last two of a route are for other 4xx and for the unexpected; what
+# is 503 is `unavailable` everywhere.
 EVENTS: dict[str, dict[type[ServiceError], tuple[str, str] | None]] = {
     SSO: {
         LaunchTokenMissingError: ("spark_sso_failed", "missing_token"),
@@ -97,7 +99,10 @@ def note_failure(request: Request, error: ServiceError) -> ServiceError:
     answered = _limited(request, path, error)
     if path in EVENTS:
         metrics.OUTCOMES.labels(path, answered.code).inc()
-        if not isinstance(answered, RateLimitedError):
+        if isinstance(answered, RateLimitedError):
+            events = request.app.state.resources.failure_events
+            events.put_limited(page_url=path, error_message=answered.title)
+        else:
             _enqueue(request, path, error)
     return answered
 
@@ -128,8 +133,9 @@ def _limited(request: Request, path: str, error: ServiceError) -> ServiceError:
 
 def _enqueue(request: Request, path: str, error: ServiceError) -> None:
     event_type, invalid, unexpected = OTHERS[path]
-    other = (event_type, unexpected if error.status >= SERVER_ERRORS else invalid)
-    event = EVENTS[path].get(type(error), other)
+    if error.status >= SERVER_ERRORS:
+        invalid = "unavailable" if isinstance(error, UnavailableError) else unexpected
+    event = EVENTS[path].get(type(error), (event_type, invalid))
     if event is None:
         return
     resources = request.app.state.resources

@@ -100,10 +100,12 @@ async def test_without_secrets_a_process_makes_its_own_key(own: Settings) -> Non
 # ---------------------------------------------------------------------------- how many traces
 
 
+LIMITS = ("rate_limit_sso", "rate_limit_token", "rate_limit_webhook_failures")
+
+
 @pytest.fixture
 async def limited(settings: Settings) -> AsyncIterator[Elsewhere]:
-    limits = dict.fromkeys(("rate_limit_sso", "rate_limit_token", "rate_limit_webhook_failures"), 5)
-    async with run_elsewhere(settings, **limits) as elsewhere:
+    async with run_elsewhere(settings, **dict.fromkeys(LIMITS, 5)) as elsewhere:
         yield elsewhere
 
 
@@ -156,6 +158,49 @@ async def test_a_code_that_is_used_again_and_again_leaves_no_more_rows_either(
         entries = await audited(sessions, answer.json()["user_id"])
         assert [entry[:2] for entry in entries] == [("/spark/token", "authn_token_reuse")] * times
         assert entries[-1][2].keys() == {"session_id", "request_id"}
+
+
+@pytest.mark.parametrize("what", ANONYMOUS, ids="OPERATOR 15 {}".format)
+async def test_what_is_answered_429_is_counted_in_one_row(own: Settings, what: str) -> None:
+    async with run_elsewhere(own, **dict.fromkeys(LIMITS, 2)) as elsewhere:
+        answers = [await ANONYMOUS[what](elsewhere.spark) for _ in range(20)]
+        resources = elsewhere.running.app.state.resources
+        resources.failure_events.put_counts()
+        await resources.failure_events.settle()
+        async with resources.sessions() as session, session.begin():
+            found = await session.execute(
+                select(ActivityEvent.event_data, ActivityEvent.page_url).where(
+                    ActivityEvent.event_type == "spark_rate_limited"
+                )
+            )
+            [(data, path)] = found.all()
+    times = sum(answer.status_code == 429 for answer in answers)
+    assert times >= 16  # a minute may end in between
+    assert path == answers[0].request.url.path
+    assert data == {
+        "error_type": "rate_limited",
+        "error_message": "Too many requests",
+        "times": times,
+    }
+
+
+@pytest.mark.parametrize(
+    ("ask", "event_type"),
+    [
+        (lambda spark: spark.launch("x"), "spark_sso_failed"),
+        (lambda spark: spark.submit({}), "spark_webhook_failed"),
+    ],
+    ids=["OPERATOR 15 sign-in", "OPERATOR 15 webhook"],
+)
+async def test_what_is_503_is_no_fault_of_the_request(
+    settings: Settings, ask: Callable[[Spark], Awaitable[httpx.Response]], event_type: str
+) -> None:
+    unset = {"spark_webhook_secret": None, "spark_sso_secret": None}
+    async with run_elsewhere(settings, **unset) as elsewhere:
+        answer = await ask(elsewhere.spark)
+        assert answer.status_code == 503
+        [left] = await events_of(elsewhere.running, answer)
+    assert (left["event_type"], left["error_type"]) == (event_type, "unavailable")
 
 
 # ---------------------------------------------------------------------------- what it was about

@@ -136,6 +136,33 @@ async def test_counts_cover_everything_and_the_list_its_newest(
     }
 
 
+@pytest.mark.parametrize("finding", ["OPERATOR 15"])
+async def test_the_rate_counts_what_could_only_be_counted_and_leaves_limits_out(
+    read: Read, sessions: Sessions, moment: datetime, finding: str
+) -> None:
+    rows = [
+        ("spark_webhook_success", 1),
+        ("spark_webhook_failed", 1),
+        ("spark_rate_limited", 1000),
+        ("spark_failures_unwritten", 5),
+        ("spark_failures_unwritten", 1),
+    ]
+    await _write(
+        sessions,
+        *(
+            {"event_type": event_type, "created_at": moment, "event_data": {"times": times}}
+            for event_type, times in rows
+        ),
+    )
+    data = await read(**_minute(moment))
+    assert data["total_count"] == len(rows)
+    summary = data["summary"]
+    assert (summary["success_count"], summary["failed_count"]) == (1, 7)
+    assert summary["success_rate"] == 12.5
+    limited = await read(**_minute(moment), event_type="spark_rate_limited")
+    assert (limited["total_count"], limited["summary"]["failed_count"]) == (1, 0)
+
+
 async def test_what_was_applied_is_said(read: Read) -> None:
     data = await read(start_date="2003-05-06", end_date="2003-05-06", status="failed", limit=6)
     assert data["filters_applied"] == {
