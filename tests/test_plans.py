@@ -17,7 +17,7 @@ from app.activity.log_page import AppliedFilters, Status
 from app.activity.search import MORE_UNWRITTEN, NEWEST, NEWEST_OF_REQUEST, select_counts
 from app.database import Sessions, create_engine, open_sessions
 from app.deliveries.inbox import WAS_TAKEN
-from app.deliveries.read_inbox import DeliveryFilter, newest_deliveries
+from app.deliveries.read_inbox import COUNTS, DeliveryFilter, newest_deliveries
 from app.evidence.list_completions import CompletionFilter, completions_of
 from app.learning.read_experience import newest_awards
 from app.models import Table
@@ -91,6 +91,8 @@ async def test_a_text_that_was_taken_before_is_found_by_its_digest(sessions: Ses
         ({"spark_assignment_id": "essay_1"}, "ix_deliveries_spark_assignment_id_id"),
         ({"request_id": "trace-0123456789"}, "ix_deliveries_request_id_id"),
         ({"webhook_id": "msg_1"}, "ix_deliveries_webhook_id_id"),
+        ({"received_from": NOW, "received_to": NOW}, "pk_deliveries"),
+        ({"received_from": NOW, "outcome": "refused"}, "ix_deliveries_refused"),
     ],
     ids=str,
 )
@@ -100,6 +102,12 @@ async def test_deliveries_come_in_the_order_of_an_index(
     planned, indexes = await _indexes(sessions, _deliveries(**filters))
     assert index in indexes, planned
     assert "Sort" not in planned, planned
+
+
+async def test_deliveries_of_a_period_are_counted_from_an_index(sessions: Sessions) -> None:
+    period = {"received_from": NOW, "received_to": NOW}
+    _, indexes = await _indexes(sessions, COUNTS, period)
+    assert indexes == ["ix_deliveries_received_at"]
 
 
 @ours

@@ -1,11 +1,12 @@
 """The inbox for an operator: which deliveries came, what became of them, and once more."""
 
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
 from app.api.callers import READ, WRITE, Caller
@@ -16,15 +17,20 @@ from app.api.submission_answer import REPLAYED, SubmissionAnswer, answer_submiss
 from app.clock import new_id, stopwatch
 from app.deliveries.read_inbox import (
     DeliveryAnswer,
+    DeliveryCount,
     DeliveryFilter,
+    count_deliveries,
     list_deliveries,
     read_delivery,
 )
-from app.errors import INTERNAL_PROBLEMS, REPLAY_PROBLEMS, NotFoundError
-from app.fields import ContractModel
+from app.errors import INTERNAL_PROBLEMS, REPLAY_PROBLEMS, FieldInvalidError, NotFoundError
+from app.fields import ContractModel, FirstMoment, LastMoment, Moment
 from app.submissions.replay import replay_delivery
 
 router = APIRouter(prefix="/internal/v1/deliveries", tags=["deliveries"])
+
+
+COUNTED_SPAN = timedelta(days=1)
 
 
 class DeliveryQuery(DeliveryFilter, PageQuery):
@@ -54,6 +60,7 @@ async def read_deliveries(
     link: Link,
     caller: Annotated[Caller, READ],
 ) -> DeliveryList:
+    _check_order(query.received_from, query.received_to)
     items, next_cursor = await read_page(
         query,
         partial(list_deliveries, opened.sessions, query, caller=caller.name),
@@ -61,6 +68,56 @@ async def read_deliveries(
         link,
     )
     return DeliveryList(items=items, next_cursor=next_cursor)
+
+
+class CountsQuery(ContractModel):
+    """Of which time. Unknown parameters are refused: misspelt, a filter gives all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    received_from: FirstMoment = Field(
+        None,
+        description="ISO 8601 date or moment, UTC unless it says; default a day before the end.",
+    )
+    received_to: LastMoment = Field(
+        None, description="As `received_from`, a date with its whole day; default now."
+    )
+
+
+class DeliveryCounts(ContractModel):
+    """What became of the deliveries of a period."""
+
+    received_from: Moment = Field(description="The first moment.")
+    received_to: Moment = Field(description="The last moment.")
+    items: list[DeliveryCount] = Field(description="The most frequent first, each code once.")
+
+
+@router.get(
+    "/counts",
+    name="countDeliveries",
+    summary="Count deliveries by cause",
+    description=(
+        "Why the deliveries of a period were refused, and how many succeeded: what an outage left"
+        " to be processed again. What was sent again is counted again."
+    ),
+    responses=problems(*INTERNAL_PROBLEMS),
+)
+async def read_counts(
+    query: Annotated[CountsQuery, Query()],
+    opened: Opened,
+    now: Now,
+    _: Annotated[Caller, READ],
+) -> DeliveryCounts:
+    last = query.received_to or now
+    first = query.received_from or last - COUNTED_SPAN
+    _check_order(first, last)
+    items = await count_deliveries(opened.sessions, received_from=first, received_to=last)
+    return DeliveryCounts(received_from=first, received_to=last, items=items)
+
+
+def _check_order(first: datetime | None, last: datetime | None) -> None:
+    if first and last and first > last:
+        raise FieldInvalidError(name="received_from", hint="It lies after the end.")
 
 
 @router.get(

@@ -416,6 +416,7 @@ async def test_only_what_looks_like_a_key_costs_a_query(
 # Deny by default: what shows nothing of anybody. A token says itself whose it is.
 SHOWS_NOBODY = {
     ("GET", "/internal/v1/lms/platforms"),
+    ("GET", "/internal/v1/deliveries/counts"),
     ("POST", "/internal/v1/sessions/introspect"),
 }
 # What the contract's example cannot change here: it names another version, or what is shown

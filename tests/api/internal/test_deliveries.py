@@ -1,6 +1,8 @@
 """The operator's side of the inbox: what came, what became of it, and once more."""
 
 import json
+import random
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -8,14 +10,15 @@ import httpx
 import pytest
 from sqlalchemy import delete, update
 
+from app.clock import first_id
 from app.database import Sessions
 from app.models import IdempotencyKey, InboxDelivery
 from tests.conftest import create_assignment
 from tests.support import samples
 from tests.support.bodies import Part
 from tests.support.problems import assert_problem
-from tests.support.spark import Assignment, SignedIn, Spark, submission
-from tests.support.stored import ONCE, audited, kept, total_xp
+from tests.support.spark import Assignment, SignedIn, Spark, encoded, submission
+from tests.support.stored import ONCE, audited, deliveries_of, kept, total_xp
 
 DELIVERIES = "/internal/v1/deliveries"
 REPORT = Part("f", samples.pdf(), filename="report.pdf")
@@ -49,6 +52,12 @@ class Operator:
 
     async def list(self, **query: str | int) -> httpx.Response:
         return await self._browser.get(DELIVERIES, params=query, headers=self._key)
+
+    async def ask(self, path: str, **query: str) -> httpx.Response:
+        return await self._browser.get(DELIVERIES + path, params=query, headers=self._key)
+
+    async def counts(self, **query: str) -> httpx.Response:
+        return await self.ask("/counts", **query)
 
     async def page(self, **query: str | int) -> dict[str, Any]:
         answer = await self.list(**query)
@@ -312,6 +321,99 @@ async def test_a_form_whose_answer_is_forgotten_is_not_replayable(
     assert_problem(await operator.replay(item["id"]), 409, "not_replayable")
 
 
+# ---------------------------------------------------------------------------- of an outage
+
+
+@pytest.fixture
+async def outage(
+    spark: Spark, sessions: Sessions, student: SignedIn, assignment: Assignment
+) -> datetime:
+    """When it began, long ago: three deliveries a minute apart, the last one in time."""
+    began = datetime(1980, 1, 1, tzinfo=UTC) + timedelta(hours=random.randrange(10**5))  # noqa: S311 - no secret
+    for minute, changes in enumerate(
+        ({"spark_user_id": "nobody"}, {"spark_assignment_id": "unknown"}, {})
+    ):
+        raw = encoded(submission(student, assignment, **changes) | {"note": str(uuid4())})
+        await spark.submit(raw)
+        [kept_] = await deliveries_of(sessions, raw)
+        moment = began + timedelta(minutes=minute)
+        async with sessions() as session, session.begin():
+            await session.execute(
+                update(InboxDelivery)
+                .where(InboxDelivery.id == kept_.id)
+                .values(received_at=moment, id=first_id(moment + timedelta(seconds=1)))
+            )
+    return began
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "codes"),
+    [
+        (0, 2, [None, "assignment_not_found", "user_not_found"]),
+        (0, 1, ["assignment_not_found", "user_not_found"]),
+        (1, 1, ["assignment_not_found"]),
+        (3, 9, []),
+    ],
+    ids=[f"OPERATOR 6 {which}" for which in ("all", "two", "one", "none")],
+)
+async def test_what_came_in_a_period_is_found_and_counted(
+    operator: Operator, outage: datetime, first: int, last: int, codes: list[str | None]
+) -> None:
+    period = {
+        "received_from": (outage + timedelta(minutes=first)).isoformat(),
+        "received_to": (outage + timedelta(minutes=last)).isoformat(),
+    }
+    assert [item["code"] for item in await operator.items(**period)] == codes
+    counted = (await operator.counts(**period)).json()
+    assert sorted(item["code"] or "" for item in counted["items"]) == sorted(
+        code or "" for code in codes
+    )
+    for item in counted["items"]:
+        assert item["deliveries"] == 1
+        assert item["first_received_at"] == item["last_received_at"]
+    if codes[:1] == [None]:
+        refused = await operator.items(**period, outcome="refused", code="user_not_found")
+        assert [item["code"] for item in refused] == ["user_not_found"]
+
+
+async def test_counts_are_of_the_last_day_and_say_when(
+    operator: Operator, spark: Spark, student: SignedIn, assignment: Assignment
+) -> None:
+    code = "user_not_found"
+    before = (await operator.counts()).json()
+    for _ in range(2):
+        await spark.submit(submission(student, assignment, spark_user_id="nobody"))
+    after = (await operator.counts()).json()
+    times = [
+        next((item["deliveries"] for item in counted["items"] if item["code"] == code), 0)
+        for counted in (before, after)
+    ]
+    assert times[1] >= times[0] + 2
+    [item] = [item for item in after["items"] if item["code"] == code]
+    assert item["first_received_at"] < item["last_received_at"]
+    day = datetime.fromisoformat(after["received_to"]) - datetime.fromisoformat(
+        after["received_from"]
+    )
+    assert day == timedelta(days=1)
+
+
+@pytest.mark.parametrize("path", ["", "/counts"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"received_from": "yesterday"},
+        {"received_to": "2026-13-01T00:00:00Z"},
+        {"received_from": "2026-11-24", "received_to": "2026-11-23T00:00:00Z"},
+        {"received_after": "2026-11-24"},
+    ],
+    ids=str,
+)
+async def test_a_period_that_cannot_be_read_is_refused(
+    operator: Operator, path: str, query: dict[str, str]
+) -> None:
+    assert_problem(await operator.ask(path, **query), 400, "field_invalid")
+
+
 # ---------------------------------------------------------------------------- who may
 
 
@@ -321,7 +423,7 @@ async def test_only_a_service_key_sees_the_inbox(
 ) -> None:
     """Without one, not even an id or a limit is looked at."""
     for headers in ({}, {"Authorization": f"Bearer {student.access_token}"}):
-        for path in ("", "?limit=0", "/1", f"/{uuid4()}"):
+        for path in ("", "?limit=0", "/1", "/counts", f"/{uuid4()}"):
             answer = await browser.get(DELIVERIES + path, headers=headers)
             assert_problem(answer, 401, "unauthorized")
         replay = await browser.post(f"{DELIVERIES}/{uuid4()}/replay", headers=headers)
