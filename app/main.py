@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
 import structlog
@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from app import metrics
+from app.accounts.service_keys import has_keys
 from app.accounts.students import AccountRules
 from app.accounts.tombstones import Tombstones
 from app.activity.failure_events import FailureEvents
@@ -44,10 +45,10 @@ from app.api.spark.roster import router as spark_roster
 from app.api.spark.sso import router as spark_sso
 from app.api.spark.submission import router as spark_submission
 from app.api.spark.token import router as spark_token
-from app.database import connections_in_use, create_engine, open_sessions
+from app.database import FAILURES, connections_in_use, create_engine, open_sessions
 from app.deliveries.hold_body import BodyBudget
 from app.files.places import Places
-from app.files.spool import Spool
+from app.files.spool import Spool, require_folder
 from app.files.waiting_room import WaitingRoom
 from app.limits import Limits
 from app.logs import configure_logs
@@ -95,14 +96,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # So would what it says of WebSockets, unless it is started without them as documented.
     logging.getLogger("uvicorn.access").disabled = True
     logging.getLogger("uvicorn.error").addFilter(_is_no_websocket)
-    if settings.in_production and not settings.allowed_hosts:
-        log.warning("any_host_is_answered", hint="Set ALLOWED_HOSTS to this service's names.")
+    if settings.in_production:
+        _warn_of_unsafe(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_resources(settings) as resources:
             app.state.resources = resources
             await resources.readiness.begin()
+            if settings.in_production:
+                await _warn_without_keys(resources)
             yield
 
     app = FastAPI(
@@ -195,6 +198,7 @@ def _settings_of_a_host() -> Settings:
     try:
         settings = load_settings()
         _require_addresses(settings)
+        require_folder()
         require_sight(settings)
     except (SettingsError, UnfitDatabaseError) as error:
         raise SystemExit(str(error)) from None
@@ -207,6 +211,27 @@ def _require_addresses(settings: Settings) -> None:
             "DATABASE_URL and S3_ENDPOINT_URL must be set; `python -m app serve` starts its own"
             " servers without them"
         )
+
+
+def _warn_of_unsafe(settings: Settings) -> None:
+    if not settings.allowed_hosts:
+        log.warning("any_host_is_answered", hint="Set ALLOWED_HOSTS to this service's names.")
+    if not settings.trusted_proxy_hops:
+        log.warning(
+            "no_proxy_is_trusted",
+            hint="Behind proxies set TRUSTED_PROXY_HOPS: else all clients have one address.",
+        )
+    if settings.rate_limit_storage_uri.get_secret_value().startswith("memory:"):
+        log.warning(
+            "rates_count_per_process",
+            hint="With several instances set RATE_LIMIT_STORAGE_URI to a Redis of theirs.",
+        )
+
+
+async def _warn_without_keys(resources: Resources) -> None:
+    with suppress(*FAILURES):
+        if not (resources.settings.internal_api_keys or await has_keys(resources.sessions)):
+            log.warning("no_service_key", hint="Make one: `python -m app keys create`.")
 
 
 def _is_no_websocket(record: logging.LogRecord) -> bool:

@@ -263,6 +263,24 @@ def test_a_host_that_starts_uvicorn_itself_gets_a_sentence_too(
     assert "canary" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("app", ("serve", "--port", "0")),
+        ("uvicorn", ("--factory", "app.main:create_app", "--port", "0")),
+    ],
+    ids=["OPERATOR 16 serve", "OPERATOR 16 uvicorn"],
+)
+def test_without_a_folder_for_temporary_files_nothing_is_served(
+    checkout: Checkout, stores: Stores, module: str, words: tuple[str, ...]
+) -> None:
+    """Not even by root can a file be made in it."""
+    done = checkout.run(*words, module=module, **stores.variables, TMPDIR="/proc")
+    assert done.returncode == 1
+    assert is_one_sentence(done.stderr)
+    assert done.stderr.startswith("TMPDIR: no file can be made in /proc")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "database.invalid"])
 def test_a_database_that_is_not_there_is_named_in_a_sentence(
     checkout: Checkout, stores: Stores, host: str

@@ -336,7 +336,14 @@ def test_the_example_shows_every_default(name: str, monkeypatch: pytest.MonkeyPa
         assert lines[0].partition("=")[2]
 
 
-@pytest.mark.parametrize("uri", ["foo://user:canary-0f2c@host", "postgresql://host", "x"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("foo://user:canary-0f2c@host", "postgresql://host", "x"),
+        *("redis", "memory", "rediss:", "redis://host", "rediss://:canary-0f2c@host/0"),
+    ],
+    ids="OPERATOR 16 {}".format,
+)
 def test_a_store_of_rates_is_memory_or_redis(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     monkeypatch.setenv("RATE_LIMIT_STORAGE_URI", uri)
     with pytest.raises(SettingsError, match="RATE_LIMIT_STORAGE_URI") as refused:

@@ -55,6 +55,13 @@ async def list_keys(sessions: Sessions) -> Sequence[Row[*tuple[Any, ...]]]:
         return found.all()
 
 
+async def has_keys(sessions: Sessions) -> bool:
+    """Whether anybody has a living one."""
+    async with sessions() as session, session.begin():
+        living = select(ServiceKey.id).where(ServiceKey.revoked_at.is_(None)).exists()
+        return bool((await session.execute(select(living))).scalar_one())
+
+
 async def revoke_key(sessions: Sessions, key_id: str) -> None:
     """From the next request on. Repeatable. Raises NotFoundError."""
     async with sessions() as session, session.begin():

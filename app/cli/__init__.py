@@ -21,6 +21,7 @@ from app.cli.wait_for_schema import wait_for_schema
 from app.clock import utc_now
 from app.contract import stale_files
 from app.demo import Demo, DemoFailedError
+from app.files.spool import require_folder
 from app.logs import configure_logs
 from app.main import open_resources
 from app.play_spark import try_it
@@ -52,6 +53,7 @@ def serve(
     configure_logs()
     read_settings()  # a port is not worth looking for with settings that are wrong
     with _bind(host, port) as listener, servers(LOCAL) as settings:
+        require_folder()
         if not wait_for_schema(settings):
             return
         require_sight(settings)

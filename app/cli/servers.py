@@ -50,7 +50,7 @@ def servers(folder: Path, *, s3: bool = True) -> Iterator[Settings]:
                 migrate_database(settings)
                 on_database(settings, seed_sample_course)
             yield settings
-    except (EmbeddedError, UnfitDatabaseError) as error:
+    except (EmbeddedError, SettingsError, UnfitDatabaseError) as error:
         refuse(*str(error).splitlines())
     except StorageUnavailableError:
         refuse("The file storage does not answer as it should.")

@@ -5,6 +5,8 @@ of this process may put there, and who wants more than is left takes it from who
 """
 
 import asyncio
+import errno
+import os
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +17,7 @@ from typing import IO
 from app.errors import OverloadedError
 from app.files.multipart import FormPart
 from app.files.waiting_room import Stay
+from app.settings import SettingsError
 
 READ_BYTES = 256 * 1024
 
@@ -41,6 +44,19 @@ def on_disk() -> Iterator[None]:
         yield
     except OSError as full:
         raise OverloadedError(limit="disk") from full
+
+
+def require_folder() -> None:
+    """Raises SettingsError where no temporary file can be made. That the disk is full may pass."""
+    folder = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - of files without a name
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix="spark-"):
+            pass
+    except OSError as failure:
+        if failure.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise SettingsError(
+                f"TMPDIR: no file can be made in {folder}: {failure.strerror}."
+            ) from None
 
 
 class Spool:

@@ -133,13 +133,15 @@ def storage_address(address: str) -> str:
 
 
 def rates_address(address: str) -> str:
-    scheme = address.partition("://")[0]
-    if scheme not in ("memory", "redis", "rediss"):
+    scheme, mark, _ = address.partition("://")
+    if not mark or scheme not in ("memory", "redis", "rediss"):
         raise ValueError("must start with memory://, redis:// or rediss://")
     if scheme != "memory":
         try:
             arguments: dict[str, Any] = dict(parse_url(address))
             arguments.pop("connection_class", Connection)(**arguments)
+            if "host" in arguments and "port" not in arguments:
+                raise ValueError  # `limits` knows no default
         except (ValueError, TypeError):
             raise ValueError("must be redis://:password@host:6379/0") from None
     return address
