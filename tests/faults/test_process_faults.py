@@ -229,6 +229,23 @@ async def test_a_full_disk_is_an_overload_and_passes(
     await assert_invariants(stores, leased, answered)
 
 
+@pytest.mark.parametrize("finding", ["OPERATOR 16"])
+async def test_a_folder_for_temporary_files_that_vanishes_is_an_overload_and_passes(
+    forks: Forks, writer: Writer, tmp_path: Path, finding: str
+) -> None:
+    """Before, a form whose files came first was 500."""
+    serving = await forks.start()
+    first, homework = [await writer.write(serving, [note(3_000)]) for _ in range(2)]
+    await first.send_once(serving.url, metadata_last=True)
+    (tmp_path / "temporary").rename(tmp_path / "elsewhere")
+    status, body = await homework.send_once(serving.url, metadata_last=True)
+    assert (status, body["code"]) == (503, "overloaded")
+    assert '"limit": "disk"' in serving.log.read_text()
+    (tmp_path / "elsewhere").rename(tmp_path / "temporary")
+    status, _ = await homework.send_once(serving.url, metadata_last=True)
+    assert status == 200
+
+
 # ---------------------------------------------------------------------------- signals
 
 
