@@ -6,16 +6,18 @@ begin or commit. Searching for `session.begin` lists every transaction of the se
 
 import asyncio
 import os
+import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
+import asyncpg  # type: ignore[import-untyped]
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Dialect, ExceptionContext, Row, event, text
+from sqlalchemy import Dialect, ExceptionContext, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
@@ -61,7 +63,8 @@ Sessions = Callable[[], AbstractAsyncContextManager[Session]]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Columns = TypeVar("Columns", bound=NamedTuple)
+Shape = TypeVar("Shape", bound=NamedTuple)
+Columns = Mapping[Any, Any]  # a row, by the names of its columns
 
 
 def create_engine(settings: Settings) -> AsyncEngine:
@@ -130,9 +133,45 @@ def _refuse_closed(connection: Any, *_: object) -> None:
         raise DisconnectionError
 
 
-def read_as(shape: type[Columns], row: Row[*tuple[Any, ...]]) -> Columns:
+class Statement:
+    """A whole SQL text with `:names`, which the driver gets as places: for acts so frequent that
+    what SQLAlchemy does for each statement is felt (DESIGN R26).
+
+    Values are the driver's: JSON is text, both ways.
+    """
+
+    def __init__(self, sql: str) -> None:
+        self._names: list[str] = []
+        self.sql = re.sub(r"(?<![\w:]):([a-z]\w*)", self._place, sql)
+
+    def _place(self, found: re.Match[str]) -> str:
+        if found[1] not in self._names:
+            self._names.append(found[1])
+        return f"${self._names.index(found[1]) + 1}"
+
+    async def send(self, session: Session, values: Mapping[str, Any]) -> Sequence[Columns]:
+        """Its rows. Values beyond its names are not looked at.
+
+        The first statement of a transaction goes through SQLAlchemy, which begins it then; another
+        straight to the driver.
+        """
+        places = [values[name] for name in self._names]
+        assert session.sync_connection  # noqa: S101 - it is open
+        driver = session.sync_connection.connection.driver_connection
+        if driver is None or not driver.is_in_transaction():
+            sent = await session.exec_driver_sql(self.sql, tuple(places))
+            return sent.mappings().all()
+        try:
+            rows: Sequence[Columns] = await driver.fetch(self.sql, *places)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
+            lost = driver.is_closed()
+            raise DBAPIError(self.sql, None, failure, True, lost) from failure  # noqa: FBT003
+        return rows
+
+
+def read_as(shape: type[Shape], row: Columns) -> Shape:
     """Those columns of a row that bear the names of this NamedTuple."""
-    return shape(*(getattr(row, name) for name in shape._fields))
+    return shape(*(row[name] for name in shape._fields))
 
 
 def open_sessions(engine: AsyncEngine, *, at_once: int) -> Sessions:

@@ -64,7 +64,7 @@ async def test_homework_becomes_evidence_that_the_main_app_reads(
 async def test_the_event_of_a_submission_says_how_long_it_took(
     spark: Spark, assignment: Assignment, sessions: Sessions
 ) -> None:
-    """CONTRACT 9.1, key by key."""
+    """CONTRACT 9.1, key by key, and what was added since."""
     student = await spark.sign_in()
     answered = (await spark.submit(submission(student, assignment))).json()
     async with sessions() as session, session.begin():
@@ -84,4 +84,10 @@ async def test_the_event_of_a_submission_says_how_long_it_took(
         "quest_id": str(assignment.quest_id),
         "task_id": answered["task_id"],
         "file_count": 0,
+        "document_id": event["document_id"],
+        "xp_awarded": answered["xp_awarded"],
+        "pillar": "stem",
+        "revision": 1,
+        "is_first": True,
     }
+    assert UUID(event["document_id"])

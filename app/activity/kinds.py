@@ -17,6 +17,7 @@ _SIGN_IN = ("spark_user_id", "jwt_issued_at", "user_created")
 _HOMEWORK = (
     *("submission_id", "completion_id", "quest_id", "task_id"),
     *("spark_assignment_id", "spark_course_id", "file_count"),
+    *("document_id", "xp_awarded", "pillar", "revision", "is_first"),
 )
 _REFUSAL = ("error_type", "error_message", "request_id", "user_id")
 

@@ -6,6 +6,7 @@ another way (`failure_events`) and into no feed. No row holds an e-mail address,
 file name.
 """
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,18 @@ _COLUMNS = ("id", "user_id", "session_id", "event_type", "event_category", "even
 
 EVENT: dict[str, BindParameter[Any]] = {name: bindparam(f"event_{name}") for name in _COLUMNS}
 INSERT = insert(ActivityEvent).values(EVENT)
+# A piece of a statement that has `event_data`, one row with the column `said`: an event that can be
+# followed.
+EVENT_SQL = f"""
+    event as (
+      insert into user_activity_events
+        (id, user_id, session_id, event_type, event_category, event_data, page_url)
+      select :event_id, :event_user_id, :event_session_id, :event_event_type, '{CATEGORY}', said,
+        :event_page_url
+      from event_data
+      returning id),
+    followed as (insert into spark.events (event_id) select id from event)
+"""  # noqa: S608 - our own words
 _EVENT = INSERT.returning(ActivityEvent.id).cte("event")
 _FOLLOWED = insert(FeedEntry).from_select(["event_id"], select(_EVENT.c.id))
 
@@ -43,6 +56,11 @@ async def record_event(
         event_type, user_id=user_id, session_id=session_id, data=data, page_url=page_url
     )
     await session.execute(statement, row)
+
+
+def event_values(event_type: str, *, data: dict[str, Any], **of: Any) -> dict[str, Any]:
+    """Of EVENT_SQL and its `:event_event_data`; as `event_row`."""
+    return event_row(event_type, data=data, **of) | {"event_event_data": json.dumps(data)}
 
 
 def event_row(

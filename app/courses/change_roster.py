@@ -236,7 +236,7 @@ async def _lock_course(session: Session, roster: Roster) -> _Course:
     """Until the transaction ends. Raises CourseNotFoundError."""
     named = {"course_id": roster.spark_course_id, "org_id": roster.spark_org_id}
     found = await session.execute(_FIND, named)
-    courses = [course for course in found if course.quest_id]
+    courses = [course for course in found.mappings() if course["quest_id"]]
     if len(courses) != 1:
         hint = "Several organisations have this course: send spark_org_id." if courses else None
         raise CourseNotFoundError(hint=hint, spark_course_id=roster.spark_course_id)

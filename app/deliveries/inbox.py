@@ -19,9 +19,9 @@ from sqlalchemy import (
     func,
     select,
 )
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.dialects.postgresql import Insert
 
-from app.database import Session, Sessions
+from app.database import Session, Sessions, Statement
 from app.deliveries.authenticate import FRESH, Attempt
 from app.deliveries.payload import Subject
 from app.errors import NotFoundError
@@ -112,7 +112,20 @@ def upsert(new: Insert) -> Insert:
     )
 
 
-_KEEP = upsert(insert(InboxDelivery).values(ROW))
+# A piece of a statement: the delivery of `row_of`, or what a replay of it came to. Whose it is and
+# what it became stays known.
+DELIVERY_SQL = f"""
+    delivery as (
+      insert into spark.deliveries ({", ".join(COLUMNS)})
+      select {", ".join(f":delivery_{name}" for name in COLUMNS)}
+      where :delivery_id::uuid is not null
+      on conflict (id) do update set
+        status = excluded.status, code = excluded.code,
+        user_id = coalesce(excluded.user_id, deliveries.user_id),
+        submission_id = coalesce(excluded.submission_id, deliveries.submission_id),
+        replayed_at = now())
+"""
+_KEEP = Statement(f"with {DELIVERY_SQL} select 1")
 
 _SEEN_IN_TIME = select(
     select(InboxDelivery.id)
@@ -159,7 +172,7 @@ async def keep_delivery(
     """Write a delivery that succeeded. A text that was handled before need not be kept twice."""
     row = row_of(entry, subject, keeps_text=keeps_text)
     outcome = {"delivery_user_id": user_id, "delivery_submission_id": submission_id}
-    await session.execute(_KEEP, row | outcome)
+    await _KEEP.send(session, row | outcome)
 
 
 def row_of(entry: Entry, subject: Subject, *, keeps_text: bool = True) -> dict[str, Any]:

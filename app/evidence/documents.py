@@ -15,7 +15,6 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Integer,
-    ScalarSelect,
     Text,
     Uuid,
     bindparam,
@@ -65,6 +64,7 @@ def file_members(bucket: Bucket, file: KeptFile) -> dict[str, Any]:
 
 
 NAMES_DOCUMENT = "Multi-format evidence document (Document ID: "
+EVIDENCE_TEXT_SQL = f"concat('{NAMES_DOCUMENT}', document.id, ')')"  # of a row `document`
 
 
 def evidence_text(document_id: ColumnElement[UUID]) -> ColumnElement[str]:
@@ -79,24 +79,6 @@ def next_version(now: ColumnElement[datetime]) -> ColumnElement[datetime]:
     return func.greatest(now, EvidenceDocument.updated_at + timedelta(milliseconds=1))
 
 
-# Pieces of a statement that completes a task. The one document of `:user_id` and `:task_id` is
-# completed at `:now`, and made if it was missing; `:blocks` are written into it.
-_NEW = insert(EvidenceDocument).values(
-    {name: bindparam(name) for name in ("user_id", "quest_id", "task_id")}
-    | {"status": "completed", "completed_at": bindparam("now")}
-)
-DOCUMENT = (
-    _NEW.on_conflict_do_update(
-        index_elements=[EvidenceDocument.user_id, EvidenceDocument.task_id],
-        set_={
-            "status": _NEW.excluded.status,
-            "completed_at": _NEW.excluded.completed_at,
-            "updated_at": next_version(_NEW.excluded.updated_at),
-        },
-    )
-    .returning(EvidenceDocument.id)
-    .cte("document")
-)
 # The rows of `:blocks`.
 _BLOCK = (
     func.jsonb_to_recordset(bindparam("blocks", type_=JSONB))
@@ -119,9 +101,6 @@ def insert_blocks(document: CTE) -> Insert:
         ["document_id", *_BLOCK.c.keys()],
         select(document.c.id, *_BLOCK.c).join_from(_BLOCK, document, true()),
     )
-
-
-BLOCKS = insert_blocks(DOCUMENT).cte("blocks")
 
 
 def keep_native(document: CTE, user_id: ColumnElement[UUID], task_id: ColumnElement[UUID]) -> CTE:
@@ -157,19 +136,6 @@ def keep_native(document: CTE, user_id: ColumnElement[UUID], task_id: ColumnElem
     )
     columns = [name for name in ("document_id", *_BLOCK.c.keys()) if name != "id"]
     return insert(EvidenceBlock).from_select(columns, union_all(*blocks)).cte("native")
-
-
-def kept_places(user_id: ColumnElement[Any], task_id: ColumnElement[Any]) -> ScalarSelect[Any]:
-    """An array of the places in the document that its blocks hold."""
-    return (
-        select(func.array_agg(EvidenceBlock.order_index))
-        .join(EvidenceDocument, EvidenceDocument.id == EvidenceBlock.document_id)
-        .where(
-            EvidenceDocument.user_id == user_id,
-            EvidenceDocument.task_id == task_id,
-        )
-        .scalar_subquery()
-    )
 
 
 def place_blocks(

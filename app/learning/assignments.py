@@ -11,27 +11,15 @@ unique across courses, so a match counts only when it is the only one:
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    CompoundSelect,
-    Text,
-    Uuid,
-    bindparam,
-    cast,
-    null,
-    or_,
-    select,
-    true,
-    union_all,
-)
+from sqlalchemy import or_, select
 
-from app.database import Session
+from app.database import Session, Statement, read_as
 from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
-from app.learning.organisations import is_own
-from app.models import PLATFORM, Quest, SparkAssignment, SparkCourse, UserQuest
+from app.learning.organisations import is_own_sql
+from app.models import PLATFORM, Quest, SparkCourse
 
 
 class Match(NamedTuple):
@@ -52,56 +40,36 @@ class Match(NamedTuple):
         return self.template_id or self.assignment_id
 
 
-def matches_for(user_id: ColumnElement[Any]) -> CompoundSelect[Any]:
+def matches_sql(user_id: str) -> str:
     """Every Match of the assignment `:assignment_id`, for statements that need more."""
-    enrolled = (
-        select(UserQuest.id)
-        .where(UserQuest.quest_id == Quest.id, UserQuest.user_id == user_id, UserQuest.is_active)
-        .correlate_except(UserQuest)
-        .exists()
-    )
-    synced = (
-        select(
-            Quest.id.label("quest_id"),
-            SparkAssignment.id.label("assignment_id"),
-            SparkAssignment.task_id.label("template_id"),
-            SparkCourse.spark_course_id.label("course_id"),
-            is_own(SparkCourse.spark_org_id, user_id).label("is_own"),
-            enrolled.label("is_enrolled"),
-        )
-        .select_from(SparkAssignment)
-        .join(SparkCourse, SparkCourse.id == SparkAssignment.course_id)
-        .join(Quest, Quest.id == SparkCourse.quest_id)
-        .where(
-            SparkCourse.lms_platform == PLATFORM,
-            SparkAssignment.spark_assignment_id == bindparam("assignment_id"),
-            Quest.is_active,
-        )
-    )
-    single = select(
-        Quest.id,
-        cast(null(), Uuid),
-        cast(null(), Uuid),
-        cast(Quest.lms_course_id, Text),
-        true(),
-        enrolled,
-    ).where(
-        Quest.lms_platform == PLATFORM,
-        Quest.lms_assignment_id == bindparam("assignment_id"),
-        Quest.is_active,
-    )
-    return union_all(synced, single)
+    enrolled = f"""exists (
+        select from user_quests
+        where quest_id = quests.id and user_id = {user_id} and user_quests.is_active)"""
+    return f"""
+      select quests.id as quest_id, assignment.id as assignment_id,
+        assignment.task_id as template_id, course.spark_course_id as course_id,
+        {is_own_sql("course.spark_org_id", user_id)} as is_own, {enrolled} as is_enrolled
+      from spark.assignments assignment
+      join spark.courses course on course.id = assignment.course_id
+      join quests on quests.id = course.quest_id
+      where course.lms_platform = '{PLATFORM}'
+        and assignment.spark_assignment_id = :assignment_id and quests.is_active
+      union all
+      select quests.id, null, null, quests.lms_course_id, true, {enrolled}
+      from quests where lms_platform = '{PLATFORM}'
+        and lms_assignment_id = :assignment_id and is_active
+    """  # noqa: S608 - of our own pieces
 
 
-_MATCHES = matches_for(bindparam("user_id", type_=Uuid))
+_MATCHES = Statement(matches_sql(":user_id"))
 
 
 async def resolve_assignment(
     session: Session, assignment_id: str, *, course_id: str | None, user_id: UUID
 ) -> Match:
     """Raises AssignmentNotFoundError or AssignmentAmbiguousError."""
-    found = await session.execute(_MATCHES, {"assignment_id": assignment_id, "user_id": user_id})
-    matches = [Match(*match) for match in found]
+    found = await _MATCHES.send(session, {"assignment_id": assignment_id, "user_id": user_id})
+    matches = [read_as(Match, match) for match in found]
     return await choose_match(session, matches, assignment_id, course_id=course_id)
 
 

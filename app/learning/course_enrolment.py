@@ -11,12 +11,10 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     TIMESTAMP,
-    Text,
     Uuid,
     any_,
     bindparam,
     func,
-    or_,
     select,
     text,
     tuple_,
@@ -24,11 +22,11 @@ from sqlalchemy import (
 )
 
 from app.activity.audit import record_audit_of_many
-from app.database import Session
-from app.learning.enrolment import turn_of
-from app.learning.organisations import is_own
+from app.database import Session, Statement
+from app.learning.enrolment import turn_sql
+from app.learning.organisations import is_own_sql
 from app.learning.task_copies import COPY_MISSING, THE_ENROLMENT
-from app.models import PLATFORM, LmsSession, Quest, SparkCourse, UserQuest
+from app.models import PLATFORM, LmsSession, Quest, UserQuest
 
 Enrolment = tuple[UUID, UUID]  # a user and a quest
 PAIRS_AT_ONCE = 1000  # each copies its course's tasks, so that no statement meets its time limit
@@ -62,27 +60,20 @@ _ENROL = text(
     select user_id, quest_id from enrolled
     """  # noqa: S608 - of our own pieces
 ).bindparams(_USERS, _QUESTS, _NOW)
-_USER = bindparam("user_id", type_=Uuid)
-_COURSES = bindparam("courses", type_=ARRAY(Text))
 # Shared locks, in one order: a sync that goes on at this moment ends first, so that its new tasks
 # are there to be copied; one that comes later sees who is enrolled.
-_CLAIMED = (
-    select(
-        Quest.id,
-        Quest.lms_course_id,
-        or_(SparkCourse.id.is_(None), is_own(SparkCourse.spark_org_id, _USER)).label("is_own"),
-        turn_of(_USER),  # before the quest is locked: PostgreSQL locks what it is about to return
-    )
-    .select_from(Quest)
-    .outerjoin(SparkCourse, SparkCourse.quest_id == Quest.id)
-    .where(
-        Quest.lms_platform == PLATFORM,
-        Quest.quest_type == "course",
-        Quest.is_active,
-        or_(_COURSES.is_(None), Quest.lms_course_id == any_(_COURSES)),
-    )
-    .order_by(Quest.id)
-    .with_for_update(read=True, of=Quest)
+# The student's turn is taken before a quest is locked: PostgreSQL locks what it is about to return.
+_CLAIMED = Statement(
+    f"""
+    select quests.id, quests.lms_course_id,
+      course.id is null or {is_own_sql("course.spark_org_id", ":user_id")} as is_own,
+      {turn_sql(":user_id")}
+    from quests left join spark.courses course on course.quest_id = quests.id
+    where quests.lms_platform = '{PLATFORM}' and quests.quest_type = 'course' and quests.is_active
+      and (:courses::text[] is null or quests.lms_course_id = any (:courses))
+    order by quests.id
+    for share of quests
+    """  # noqa: S608 - of our own pieces
 )
 _PAIRS = select(func.unnest(_USERS), func.unnest(_QUESTS))
 _DROP = (
@@ -135,13 +126,12 @@ async def find_courses(
 ) -> dict[UUID, str]:
     """The quests that `enrol_in_courses` would enrol in, with the Spark ids of their courses."""
     courses = None if course_ids is None else list(course_ids)
-    found = await session.execute(_CLAIMED, {"user_id": user_id, "courses": courses})
-    claimed = found.all()
-    own = {quest.lms_course_id for quest in claimed if quest.is_own}
+    found = await _CLAIMED.send(session, {"user_id": user_id, "courses": courses})
+    own = {quest["lms_course_id"] for quest in found if quest["is_own"]}
     return {
-        quest.id: quest.lms_course_id
-        for quest in claimed
-        if quest.is_own or (courses is not None and quest.lms_course_id not in own)
+        quest["id"]: quest["lms_course_id"]
+        for quest in found
+        if quest["is_own"] or (courses is not None and quest["lms_course_id"] not in own)
     }
 
 

@@ -2,17 +2,15 @@
 
 Every function runs in the caller's transaction. Whatever enrols a student or adds to their XP first
 takes the student's turn, in a statement of its own: what comes after sees all that was done before.
-`enrol` locks the enrolment's row, too, as an editor of evidence does.
+Handing in locks the enrolment's row, too, as an editor of evidence does.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
-    TIMESTAMP,
     ColumnElement,
     Text,
     Uuid,
@@ -26,7 +24,6 @@ from sqlalchemy import (
     text,
 )
 
-from app.adoption.shape import LiveShape
 from app.database import Session
 from app.learning.task_copies import COPY_CURRENT, THE_ENROLMENT
 from app.models import UserQuestTask
@@ -42,7 +39,6 @@ class Task(NamedTuple):
     subject_xp_distribution: Any
 
 
-_NOW = bindparam("now", type_=TIMESTAMP(timezone=True))
 # A revision goes where the one before it is, though that enrolment has ended: a task pays once.
 WITH_WORK_FIRST = f"""exists (
         select from user_quest_tasks t
@@ -60,18 +56,57 @@ _OF_WORK = (
     bindparam("template_id", type_=Uuid),
 )
 _FIND = text(_FOUND).bindparams(*_OF_WORK)
-_ENROL = text(
-    f"""
-    with locked as ({_FOUND} for no key update),
+# Pieces of a statement: the enrolment, `found` and locked, or made with every template task, and
+# `task`: the copy of `:template_id`; without one the first task of the quest, by lowest order, then
+# oldest, then lowest id. Tasks the student added come last, wherever they stand: a one-assignment
+# quest is not about them. With `:task_id` it is that one, in its enrolment. The student's turn is
+# taken.
+ENROLLED_SQL = f"""
+    found as (
+      select id from user_quests
+      where user_id = :user_id::uuid and quest_id = :quest_id::uuid
+        and (:task_id::uuid is null
+          or id = (select user_quest_id from user_quest_tasks where id = :task_id))
+      order by {WITH_WORK_FIRST.replace(":template_id", ":template_id::uuid")} limit 1
+      for no key update),
     enrolled as (
       insert into user_quests
         (user_id, quest_id, started_at, last_picked_up_at, personalization_completed)
-      select :user_id, :quest_id, :now, :now, true where not exists (select from locked)
+      select :user_id, :quest_id, :now::timestamptz, :now, true
+      where not exists (select from found)
       returning id, user_id, quest_id),
-    {COPY_CURRENT}
-    select id from locked union all select id from enrolled
-    """  # noqa: S608 - of our own pieces
-).bindparams(*_OF_WORK, _NOW)
+    {COPY_CURRENT},
+    task as (
+      select user_quest_id, id as task_id, quest_id, pillar, coalesce(xp_value, 100) as xp_value,
+        subject_xp_distribution
+      from (
+        select * from user_quest_tasks where user_quest_id = (select id from found)
+        union all select * from copied) t
+      where case when :task_id is null
+        then :template_id is null or source_task_id = :template_id else id = :task_id end
+      order by coalesce(is_manual, false), order_index, created_at, id limit 1)
+"""  # noqa: S608 - of our own pieces
+# A piece of a statement that completes `:task_id`: the enrolment ends or opens again by what the
+# student still has to do, if `:completes_quests`. A finished quest stays finished when a finished
+# task is handed in again (DEFECTS 43).
+SETTLED_SQL = """
+    settled as (
+      update user_quests q set
+        is_active = q.is_active is true or task.is_open,
+        completed_at = case when not task.is_open then :now::timestamptz end,
+        last_picked_up_at = case when task.is_open then :now else q.last_picked_up_at end
+      from (
+        select exists (
+          select from user_quest_tasks t
+          left join quest_task_completions c on c.task_id = t.id and c.user_id = t.user_id
+          where t.user_quest_id = :user_quest_id::uuid and t.is_required and c.id is null
+            and t.id <> :task_id) as is_open
+      ) as task
+      where q.id = :user_quest_id and :completes_quests and case
+        when task.is_open then q.is_active is not true or q.completed_at is not null
+        else q.completed_at is null end
+      returning q.completed_at)
+"""
 _KEY = "'enrolment:'"
 _TURNS = text(
     f"""
@@ -88,14 +123,11 @@ TASK_COLUMNS = (
     XP_VALUE.label("xp_value"),
     UserQuestTask.subject_xp_distribution,
 )
-_TASK = select(*TASK_COLUMNS)
-A_TASK = _TASK.where(UserQuestTask.id == bindparam("task_id"))
-# The copy of `:template_id`; without one the first task of the quest, by lowest order, then oldest,
-# then lowest id. Tasks the student added come last, wherever they stand: a one-assignment quest is
-# not about them.
+# As in ENROLLED_SQL, of an enrolment that is there.
 _TEMPLATE_ID = bindparam("template_id", type_=Uuid)
 THE_TASK = (
-    _TASK.where(
+    select(*TASK_COLUMNS)
+    .where(
         UserQuestTask.user_quest_id == bindparam("user_quest_id"),
         or_(_TEMPLATE_ID.is_(None), UserQuestTask.source_task_id == _TEMPLATE_ID),
     )
@@ -107,23 +139,6 @@ THE_TASK = (
     )
     .limit(1)
 )
-_SETTLE = text(
-    """
-    update user_quests q set
-      is_active = q.is_active is true or task.is_open,
-      completed_at = case when not task.is_open then :now end,
-      last_picked_up_at = case when task.is_open then :now else q.last_picked_up_at end
-    from (
-      select exists (
-        select from user_quest_tasks t
-        left join quest_task_completions c on c.task_id = t.id and c.user_id = t.user_id
-        where t.user_quest_id = :user_quest_id and t.is_required and c.id is null) as is_open
-    ) as task
-    where q.id = :user_quest_id and case
-      when task.is_open then q.is_active is not true or q.completed_at is not null
-      else q.completed_at is null end
-    """
-).bindparams(_NOW)
 
 
 async def find_enrolment(
@@ -134,6 +149,11 @@ async def find_enrolment(
     found = await session.execute(_FIND, work)
     enrolment: UUID | None = found.scalar_one_or_none()
     return enrolment
+
+
+def turn_sql(user_id: str) -> str:
+    """As `turn_of`, of a column or parameter."""
+    return f"pg_advisory_xact_lock(hashtextextended({_KEY} || {user_id}::text, 0))"
 
 
 def turn_of(user_id: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -147,24 +167,3 @@ async def take_turns(session: Session, user_ids: Iterable[UUID]) -> None:
     for each other.
     """
     await session.execute(_TURNS, {"user_ids": list(user_ids)})
-
-
-async def enrol(
-    session: Session, *, user_id: UUID, quest_id: UUID, template_id: UUID | None, now: datetime
-) -> UUID:
-    """As `find_enrolment`, locked; made if it was missing, with every template task. The caller has
-    the student's turn.
-    """
-    work = {"user_id": user_id, "quest_id": quest_id, "template_id": template_id}
-    enrolled = await session.execute(_ENROL, work | {"now": now})
-    user_quest_id: UUID = enrolled.scalar_one()
-    return user_quest_id
-
-
-async def settle(session: Session, shape: LiveShape, user_quest_id: UUID, *, now: datetime) -> None:
-    """Complete or reopen an enrolment by what the student still has to do. A finished quest stays
-    finished when a finished task is handed in again (DEFECTS 43). Where the main app ends quests,
-    nothing.
-    """
-    if await shape.completes_quests(session):
-        await session.execute(_SETTLE, {"user_quest_id": user_quest_id, "now": now})

@@ -1,27 +1,18 @@
 """Whose courses a student may mean (DESIGN R17): those of the organisations that name them."""
 
-from typing import Any
-
-from sqlalchemy import ColumnElement, SQLColumnExpression, bindparam, or_, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import bindparam, select
 
 from app.database import Session
-from app.models import PLATFORM, SparkCourse, UserQuest
+from app.models import PLATFORM, SparkCourse
 
 
-def is_own(
-    organisation: SQLColumnExpression[Any], user_id: ColumnElement[Any]
-) -> ColumnElement[bool]:
+def is_own_sql(organisation: str, user_id: str) -> str:
     """Whether a course of `organisation` may be the student's: any, when they belong to none."""
-    named, enrolment = aliased(SparkCourse), aliased(UserQuest)
-    known = (
-        select(named.id)
-        .join(enrolment, enrolment.quest_id == named.quest_id)
-        .where(enrolment.user_id == user_id, named.spark_org_id != "")
-        .correlate_except(named, enrolment)
-    )
-    # Each EXISTS stops at the first enrolment that fits; a list of them would be made whole.
-    return or_(known.where(named.spark_org_id == organisation).exists(), ~known.exists())
+    known = f"""exists (
+        select from spark.courses named join user_quests on user_quests.quest_id = named.quest_id
+        where user_quests.user_id = {user_id} and named.spark_org_id <> ''"""
+    # Each stops at the first enrolment that fits; a list of them would be made whole.
+    return f"({known} and named.spark_org_id = {organisation}) or not {known}))"
 
 
 _WITH_ONE = select(

@@ -52,12 +52,14 @@ _SAID = """
 """
 # Pieces of a statement that has `enrolled` (id, user_id, quest_id): they get every template task
 # t, with its assignment a, that is current; where they may have some already, all that are missing.
+# What was `copied` is returned where nobody could have had any.
 COPY_CURRENT = f"""
     copied as ({_INTO}
       select e.user_id, e.quest_id, e.id, t.id, a.due_date, {_SAID.format()}
       from enrolled e join course_quest_tasks t on t.quest_id = e.quest_id
       left join spark.assignments a on a.task_id = t.id
-      where {CURRENT})
+      where {CURRENT}
+      returning user_quest_tasks.*)
 """  # noqa: S608 - of our own pieces
 # The main app's editor deletes a quest's templates and makes them anew. A copy of one that is gone
 # is that of the template with its title, and named by it; of two in one place, that with work.

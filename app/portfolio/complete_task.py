@@ -2,27 +2,25 @@
 
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, func, literal, select
-
-from app.database import Session
-from app.evidence.documents import evidence_text
-from app.learning.completion import complete
-from app.learning.enrolment import settle
-from app.learning.experience import award, award_parameters
-from app.models import EvidenceDocument, UserQuest
+from app.database import Session, Statement
+from app.evidence.documents import EVIDENCE_TEXT_SQL
+from app.learning.completion import COMPLETION_SQL
+from app.learning.enrolment import SETTLED_SQL
+from app.learning.experience import AWARDED_SQL, award_parameters
 from app.portfolio.open_evidence import OpenEvidence
 
-_COMPLETION = complete(
-    evidence_text(bindparam("document_id", type_=Uuid)),
-    completed_at=bindparam("now", type_=EvidenceDocument.updated_at.type),
-    is_shown=literal(value=True),
-)
-_PAID, _IN_ALL, _BY_SUBJECT = award(_COMPLETION)
-_COMPLETE = select(func.coalesce(select(_PAID.c.xp_amount).scalar_subquery(), 0)).add_cte(
-    _COMPLETION, _IN_ALL, _BY_SUBJECT
-)
-_QUEST_IS_COMPLETED = select(UserQuest.completed_at.is_not(None)).where(
-    UserQuest.id == bindparam("user_quest_id")
+_COMPLETE = Statement(
+    f"""
+    with document as (select :document_id::uuid as id),
+    {COMPLETION_SQL.format(evidence_text=EVIDENCE_TEXT_SQL)},
+    {AWARDED_SQL},
+    {SETTLED_SQL}
+    select coalesce((select xp_amount from paid), 0) as xp_awarded,
+      (select completed_at from settled union all
+        select completed_at from user_quests
+        where id = :user_quest_id and not exists (select from settled)) is not null
+        as quest_is_completed
+    """  # noqa: S608 - of our own pieces
 )
 
 
@@ -34,17 +32,21 @@ async def complete_task(
     """
     task, editor = opened.task, opened.editor
     defers_credit = (await editor.shape.read(session)).defers_credit
-    paid = await session.execute(
-        _COMPLETE,
+    completed = await _COMPLETE.send(
+        session,
         {
             "completion_id": editor.new_id(),
             "user_id": editor.user_id,
             "quest_id": task.quest_id,
+            "user_quest_id": opened.user_quest_id,
             "document_id": document_id,
+            "raw_text": None,
+            "is_latest": True,
+            "completed_at": editor.now,
             "now": editor.now,
+            "completes_quests": await editor.shape.completes_quests(session),
             **award_parameters(task, editor.new_id(), defers_credit=defers_credit),
         },
     )
-    await settle(session, editor.shape, opened.user_quest_id, now=editor.now)
-    settled = await session.execute(_QUEST_IS_COMPLETED, {"user_quest_id": opened.user_quest_id})
-    return paid.scalar_one(), settled.scalar_one()
+    [row] = completed
+    return row["xp_awarded"], row["quest_is_completed"]

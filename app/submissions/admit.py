@@ -3,29 +3,43 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, true
-
-from app.accounts.linked_students import LINKED, LinkedStudent, check_student
-from app.accounts.tombstones import ERASED_AT
-from app.database import Session, read_as, retried
+from app.accounts.linked_students import LinkedStudent, check_student
+from app.adoption.people import DELETION_SQL, IS_STUDENT_SQL, LINK_IS_ON_SQL, LINK_STATUS_SQL
+from app.database import Session, Statement, read_as, retried
 from app.deliveries.inbox import was_seen_in_time
 from app.errors import StudentErasedError, TimestampTooOldError
 from app.fields import AnswerWarning
-from app.learning.assignments import Match, choose_match, matches_for
-from app.learning.enrolment import turn_of
-from app.models import User
-from app.submissions.idempotency import take_claim, was_claimed_in_time
+from app.learning.assignments import Match, choose_match, matches_sql
+from app.learning.enrolment import turn_sql
+from app.models import PLATFORM
+from app.submissions.idempotency import CLAIMED_SQL, refuse_claimed, was_claimed_in_time
 from app.submissions.message import Message
 from app.submissions.work import Intake, Work
 
-# One statement for all, because every submission asks: the student, each match beside, and when the
-# student was erased. The lock is that of a foreign key to the user: an erasure waits for who was
-# admitted before it, and nobody is admitted after it. The student's turn comes with it.
-_STUDENT = LINKED.with_for_update(read=True, key_share=True, of=User).cte("student")
-_MATCH = select(matches_for(_STUDENT.c.user_id).subquery()).lateral("match")
-_ERASED = select(ERASED_AT.label("erased_at")).subquery("erased")
-_PLACE = select(_ERASED, _STUDENT, _MATCH, turn_of(_STUDENT.c.user_id)).select_from(
-    _ERASED.outerjoin(_STUDENT, true()).outerjoin(_MATCH, true())
+# One statement for all, because every submission asks: which keys are ours, the student, each match
+# beside, and when the student was erased. The lock is that of a foreign key to the user: an erasure
+# waits for who was admitted before it, and nobody is admitted after it. The student's turn comes
+# with it, if the message is ours.
+ADMIT = Statement(
+    f"""
+    with {CLAIMED_SQL},
+    student as (
+      select users.id as user_id, users.email, {IS_STUDENT_SQL} as is_student,
+        {DELETION_SQL} as deletion_status, {LINK_IS_ON_SQL} as sync_enabled,
+        {LINK_STATUS_SQL} as sync_status
+      from users join lms_integrations on lms_integrations.user_id = users.id
+      where lms_integrations.lms_platform = '{PLATFORM}'
+        and lms_integrations.lms_user_id = :spark_user_id
+      for key share of users)
+    select claim.is_ours, erased.erased_at, student.*, match.*,
+      case when claim.is_ours then {turn_sql("student.user_id")} end
+    from (select count(*) = cardinality(:keys) as is_ours from claimed) claim
+    cross join (
+      select max(requested_at) as erased_at from spark.erasures
+      where subject_hash = :subject_hash) erased
+    left join student on true
+    left join lateral ({matches_sql("student.user_id")}) match on true
+    """  # noqa: S608 - of our own pieces
 )
 
 
@@ -33,36 +47,38 @@ _PLACE = select(_ERASED, _STUDENT, _MATCH, turn_of(_STUDENT.c.user_id)).select_f
 async def claim_submission(intake: Intake, work: Work) -> UUID:
     """Claim a message whose files take longer than a transaction: the student.
 
-    Raises what `take_claim` and `admit` raise; then nothing is claimed.
+    Raises what `admit` raises; then nothing is claimed.
     """
     async with intake.sessions() as session, session.begin():
-        await take_claim(session, work.claim)
         user_id, _ = await admit(session, intake, work)
         return user_id
 
 
 async def admit(session: Session, intake: Intake, work: Work) -> tuple[UUID, Match]:
-    """Whose submission it is, and for which work. Takes the student's turn, and writes nothing.
+    """Claim a message: whose submission it is, and for which work. Takes the student's turn.
 
-    Raises TimestampTooOldError, TimestampInFutureError, StudentErasedError, StudentNotFoundError,
+    Raises AnsweredError or RunningError when the message is another handler's, and
+    TimestampTooOldError, TimestampInFutureError, StudentErasedError, StudentNotFoundError,
     AccountInactiveError, AssignmentNotFoundError or AssignmentAmbiguousError.
     """
     message, payload = work.message, work.message.payload
-    if not work.takes_any_age:
-        await check_time(session, message, now=work.now)
-    found = await session.execute(
-        _PLACE,
+    found = await ADMIT.send(
+        session,
         {
+            **work.claim.values,
             "spark_user_id": payload.spark_user_id,
             "assignment_id": payload.spark_assignment_id,
             "subject_hash": await intake.tombstones.of_student(session, payload.spark_user_id),
         },
     )
-    rows = found.all()
-    known = read_as(LinkedStudent, rows[0]) if rows[0].user_id else None
-    refuse_erased(message, known, erased_at=rows[0].erased_at)
+    if not found[0]["is_ours"]:
+        await refuse_claimed(session, work.claim)
+    if not work.takes_any_age:
+        await check_time(session, message, now=work.now)
+    known = read_as(LinkedStudent, found[0]) if found[0]["user_id"] else None
+    refuse_erased(message, known, erased_at=found[0]["erased_at"])
     user_id = check_student(known, spark_user_id=payload.spark_user_id)
-    matches = [read_as(Match, row) for row in rows if row.quest_id is not None]
+    matches = [read_as(Match, row) for row in found if row["quest_id"] is not None]
     match = await choose_match(
         session, matches, payload.spark_assignment_id, course_id=payload.spark_course_id
     )

@@ -8,21 +8,19 @@ out and the next delivery takes over. A finished key holds the answer.
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
     Interval,
     LargeBinary,
-    Uuid,
     any_,
     bindparam,
     func,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
 
 from app.database import Session, Sessions
 from app.deliveries.authenticate import FRESH
@@ -39,6 +37,13 @@ class Claim:
     keys: tuple[bytes, ...]
     owner: UUID
     lease: timedelta
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Of CLAIMED_SQL, in one order, so that two deliveries with the same keys cannot wait for
+        each other.
+        """
+        return {"keys": sorted(self.keys), "owner": self.owner, "lease": self.lease}
 
 
 @dataclass(frozen=True)
@@ -68,16 +73,24 @@ class AnsweredError(Exception):
 _KEYS = bindparam("keys", type_=ARRAY(LargeBinary))
 _OURS = (IdempotencyKey.key == any_(_KEYS)) & (IdempotencyKey.owner == bindparam("owner_id"))
 _LEASE_END = func.now() + bindparam("lease", type_=Interval)
-_NEW = insert(IdempotencyKey).from_select(
-    ["key", "owner", "lease_until"],
-    select(func.unnest(_KEYS), bindparam("owner_id", type_=Uuid), _LEASE_END),
-)
-_TAKE = _NEW.on_conflict_do_update(
-    index_elements=[IdempotencyKey.key],
-    set_={"owner": _NEW.excluded.owner, "lease_until": _NEW.excluded.lease_until},
-    where=IdempotencyKey.response.is_(None)
-    & ((IdempotencyKey.owner == _NEW.excluded.owner) | (IdempotencyKey.lease_until < func.now())),
-).returning(IdempotencyKey.key)
+# A piece of a statement: the keys that are ours, because they are new, ours already, or left by an
+# owner whose lease ran out. Waits for a transaction that is just answering the same message.
+CLAIMED_SQL = """
+    claimed as (
+      insert into spark.idempotency_keys (key, owner, lease_until)
+      select key, :owner::uuid, now() + :lease::interval from unnest(:keys::bytea[]) as key
+      on conflict (key) do update set owner = excluded.owner, lease_until = excluded.lease_until
+      where idempotency_keys.response is null and (
+        idempotency_keys.owner = excluded.owner or idempotency_keys.lease_until < now())
+      returning key)
+"""
+# A piece of a statement: what a message is answered that is repeated from now on.
+ANSWERED_SQL = """
+    answered as (
+      update spark.idempotency_keys
+      set user_id = :user_id, fingerprint = :fingerprint, response = {response}
+      where key = any (:keys::bytea[]) and owner = :owner::uuid)
+"""
 _SAME_TEXT = IdempotencyKey.key == bindparam("first_key")
 _ANSWERS = (
     select(
@@ -99,15 +112,6 @@ _CLAIMED_IN_TIME = select(
 )
 _RENEW = update(IdempotencyKey).where(_OURS).values(lease_until=_LEASE_END)
 _RELEASE = update(IdempotencyKey).where(_OURS).values(lease_until=func.now())
-_ANSWER = (
-    update(IdempotencyKey)
-    .where(_OURS)
-    .values(
-        user_id=bindparam("student"),
-        fingerprint=bindparam("content"),
-        response=bindparam("answer"),
-    )
-)
 
 
 def keys_of(
@@ -121,19 +125,10 @@ def keys_of(
     return (digest,)
 
 
-async def take_claim(session: Session, claim: Claim) -> None:
-    """Ours is what is new, ours already, or left by an owner whose lease ran out: all keys or none.
-
-    Waits for a transaction that is just answering the same message. Raises AnsweredError or
-    RunningError; then the transaction must not be committed.
+async def refuse_claimed(session: Session, claim: Claim) -> NoReturn:
+    """For whoever did not get all keys. Raises AnsweredError or RunningError; the transaction must
+    not be committed.
     """
-    taken = await session.execute(
-        _TAKE,
-        # In one order, so that two deliveries with the same keys cannot wait for each other.
-        {"keys": sorted(claim.keys), "owner_id": claim.owner, "lease": claim.lease},
-    )
-    if len(taken.all()) == len(claim.keys):
-        return
     answer = await find_answer(session, claim)
     raise AnsweredError(answer) if answer else RunningError
 
@@ -165,17 +160,3 @@ async def release_claim(sessions: Sessions, claim: Claim) -> None:
     """Give up without an answer: the next delivery need not wait for the lease."""
     async with sessions() as session, session.begin():
         await session.execute(_RELEASE, {"keys": list(claim.keys), "owner_id": claim.owner})
-
-
-async def answer_claim(session: Session, claim: Claim, answer: Answer) -> None:
-    """For whoever repeats the message from now on."""
-    await session.execute(
-        _ANSWER,
-        {
-            "keys": list(claim.keys),
-            "owner_id": claim.owner,
-            "student": answer.user_id,
-            "content": answer.fingerprint,
-            "answer": answer.response,
-        },
-    )

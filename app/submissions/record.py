@@ -4,30 +4,37 @@ Everything is in it: the claim of the message, enrolment and tasks, document and
 completion, XP, the revision with its files, the activity event and the answer a repetition gets.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from uuid import UUID
 
-from app.activity.record_event import record_event
-from app.database import Session, Sessions, retried
-from app.deliveries.inbox import Entry, keep_delivery
+from app.activity.record_event import event_values
+from app.database import Session, Sessions, Statement, retried
+from app.deliveries.inbox import DELIVERY_SQL, Entry, keep_delivery, row_of
 from app.deliveries.payload import Subject
 from app.errors import AssignmentNotFoundError, IdempotencyConflictError
 from app.evidence.revision_files import list_files
 from app.files.uploads import commit_uploads
 from app.learning.assignments import Match
-from app.learning.enrolment import enrol, settle
 from app.learning.lost_templates import restore_template
-from app.learning.task_copies import copy_missing_tasks
 from app.storage.kept_file import KeptFile
 from app.submissions.admit import admit, course_unknown
-from app.submissions.idempotency import Answer, answer_claim, take_claim
+from app.submissions.idempotency import ANSWERED_SQL, Answer
 from app.submissions.message import Message
-from app.submissions.revisions import Revision, Standing, find_standing, retire
+from app.submissions.revisions import Revision, Standing, answer_of, stand
 from app.submissions.work import Intake, Work
 from app.submissions.write import Content, Draft, write_revision
+
+# What is there already is answered again, under other keys.
+_CLOSE = Statement(
+    f"""
+    with {ANSWERED_SQL.format(response=":answer::jsonb")},
+    {DELIVERY_SQL}
+    select 1
+    """
+)
 
 
 @dataclass(frozen=True)
@@ -49,20 +56,24 @@ async def record_submission(
     raises.
     """
     async with intake.sessions() as session, session.begin():
-        await take_claim(session, work.claim)
         user_id, match = await admit(session, intake, work)
-        standing = await _stand(session, work, match, user_id=user_id)
         content = _content(work.message, files)
-        current = standing.current
-        if current is not None and current.fingerprint == content.fingerprint:
-            revision, body = current, await repeat_body(session, standing, current)
-        else:
-            revision, body = await _add(session, intake, work, standing, content, files)
+        standing = await _stand(session, work, match, content, user_id=user_id)
         noticed = (*work.message.warnings, *course_unknown(work.message, match))
         # Kept with the answer, so that whoever repeats the message is told the same.
-        body |= {"warnings": [warning.model_dump() for warning in noticed]}
-        await _close(session, work, standing, revision, body)
-        return SubmissionOutcome(body, keeps_files=revision is not current)
+        warnings = {"warnings": [warning.model_dump() for warning in noticed]}
+        current = standing.current
+        if current is None or current.fingerprint != content.fingerprint:
+            draft = _draft(intake, work, standing, content, files)
+            body = answer_of(draft.id, standing.task, files) | warnings
+            body |= await _add(session, intake, work, standing, draft, body)
+            await commit_uploads(session, files, submission_id=draft.id)
+            return SubmissionOutcome(body, keeps_files=True)
+        body = await repeat_body(session, standing, current) | warnings
+        told = _answered(work, body, standing, current.id)
+        whose = {"user_id": user_id, "fingerprint": current.fingerprint}
+        await _CLOSE.send(session, told | whose)
+        return SubmissionOutcome(body)
 
 
 @retried
@@ -88,11 +99,10 @@ async def record_replay(
     return SubmissionOutcome(body, is_replay=True)
 
 
-async def _stand(session: Session, work: Work, match: Match, *, user_id: UUID) -> Standing:
-    """The student is enrolled, and their copy of the task is made if the template came after that.
-
-    Raises AssignmentNotFoundError for a quest without tasks.
-    """
+async def _stand(
+    session: Session, work: Work, match: Match, content: Content, *, user_id: UUID
+) -> Standing:
+    """Raises AssignmentNotFoundError for a task that is gone, or a quest without tasks."""
     quest_id, template_id = match.quest_id, match.template_id
     if match.assignment_id and not template_id:
         template_id = await restore_template(session, match.assignment_id, quest_id)
@@ -101,14 +111,17 @@ async def _stand(session: Session, work: Work, match: Match, *, user_id: UUID) -
                 assignment_id=work.message.payload.spark_assignment_id,
                 hint="Its task was deleted. Send the course again.",
             )
-    enrolment = await enrol(
-        session, user_id=user_id, quest_id=quest_id, template_id=template_id, now=work.now
+    standing = await stand(
+        session,
+        {
+            "user_id": user_id,
+            "quest_id": quest_id,
+            "template_id": template_id,
+            "fingerprint": content.fingerprint,
+            "submitted_at": content.submitted_at,
+            "now": work.now,
+        },
     )
-    find = partial(find_standing, session, enrolment, user_id=user_id, template_id=template_id)
-    standing = await find()
-    if standing is None:
-        await copy_missing_tasks(session, enrolment, template_id=template_id)
-        standing = await find()
     if standing is None:
         raise AssignmentNotFoundError(
             assignment_id=work.message.payload.spark_assignment_id,
@@ -133,27 +146,16 @@ def _content(message: Message, files: Sequence[KeptFile]) -> Content:
 async def repeat_body(session: Session, standing: Standing, current: Revision) -> dict[str, Any]:
     """What is answered where the content is there already."""
     files = (await list_files(session, [current.files_of]))[current.files_of]
-    return current.answer(standing.task, files) | {"duplicate": True}
+    return answer_of(current.id, standing.task, files) | current.facts | {"duplicate": True}
 
 
-async def _add(
-    session: Session,
-    intake: Intake,
-    work: Work,
-    standing: Standing,
-    content: Content,
-    files: Sequence[KeptFile],
-) -> tuple[Revision, dict[str, Any]]:
-    """A new revision with its text and files, the completion, and XP if it is the first.
-
-    Evidence shows the latest revision instead of the one before; what the student wrote stays.
-    """
+def _draft(
+    intake: Intake, work: Work, standing: Standing, content: Content, files: Sequence[KeptFile]
+) -> Draft:
+    """Evidence shows the latest revision in place of the one before; what a student wrote stays."""
     before = standing.current
     is_latest = before is None or before.submitted_at <= content.submitted_at
-    was_hidden = False
-    if before is not None and is_latest:
-        was_hidden, standing = await retire(session, before, standing, now=work.now)
-    draft = Draft(
+    return Draft(
         id=work.new_id(),
         completion_id=work.new_id(),
         award_id=work.new_id(),
@@ -161,36 +163,47 @@ async def _add(
         blocks=content.blocks(intake.bucket, files, work.new_id) if is_latest else {},
         is_latest=is_latest,
         # What the student hid stays hidden, whatever is handed in instead.
-        is_private=was_hidden,
+        is_private=standing.was_hidden,
         is_raw=intake.keeps_raw_text,
     )
-    revision, xp_awarded = await write_revision(
-        session, draft, standing, intake.shape, now=work.now
-    )
-    await commit_uploads(session, files, submission_id=revision.id)
-    event = revision.event(standing.task, content.spark_assignment_id, content.spark_course_id)
-    await record_event(
-        session,
+
+
+async def _add(
+    session: Session,
+    intake: Intake,
+    work: Work,
+    standing: Standing,
+    draft: Draft,
+    body: dict[str, Any],
+) -> dict[str, Any]:
+    """A new revision, the completion, and XP if it is the first; the rest of the answer's body."""
+    counted = {
+        "file_count": len(body["files"]),
+        "processing_time_ms": round(work.elapsed() * 1000),
+    }
+    event = event_values(
         "spark_webhook_success",
         user_id=standing.user_id,
-        session_id=revision.id,
-        data=event | {"file_count": len(files), "processing_time_ms": round(work.elapsed() * 1000)},
+        session_id=draft.id,
+        data=draft.event(standing.task) | counted,
         page_url=work.entry.route,
     )
-    await settle(session, intake.shape, standing.user_quest_id, now=work.now)
-    return revision, revision.answer(standing.task, files, xp_awarded=xp_awarded)
-
-
-async def _close(
-    session: Session, work: Work, standing: Standing, revision: Revision, body: dict[str, Any]
-) -> None:
-    """Keep the answer that a repetition of the message gets, and the delivery in the inbox."""
-    answer = Answer(standing.user_id, revision.fingerprint, body, has_same_text=True)
-    await answer_claim(session, work.claim, answer)
-    await keep_delivery(
-        session,
-        work.entry,
-        work.message.subject,
-        user_id=standing.user_id,
-        submission_id=revision.id,
+    told = _answered(work, body, standing, draft.id) | event
+    told["completes_quests"] = await intake.shape.completes_quests(session)
+    revision, xp_awarded = await write_revision(
+        session, draft, standing, intake.shape, told, now=work.now
     )
+    return revision.facts | {"xp_awarded": xp_awarded}
+
+
+def _answered(
+    work: Work, body: dict[str, Any], standing: Standing, submission_id: UUID
+) -> dict[str, Any]:
+    """The answer that a repetition of the message gets, and the delivery in the inbox."""
+    return {
+        **work.claim.values,
+        "answer": json.dumps(body),
+        **row_of(work.entry, work.message.subject),
+        "delivery_user_id": standing.user_id,
+        "delivery_submission_id": submission_id,
+    }

@@ -19,7 +19,7 @@ from app.submissions.file_intake import DeclaredFiles, take_files
 from app.submissions.idempotency import Answer, find_answer
 from app.submissions.intake import claim_of, declared_files, open_form
 from app.submissions.message import Message, examine_message
-from app.submissions.revisions import Revision, find_standing
+from app.submissions.revisions import Revision, find_current
 from app.submissions.work import Intake
 
 NOBODY = UUID(int=0)
@@ -118,8 +118,6 @@ async def _find_before(
         enrolment = await find_enrolment(
             session, user_id=user_id, quest_id=match.quest_id, template_id=template_id
         )
-        standing = enrolment and await find_standing(
-            session, enrolment, user_id=user_id, template_id=template_id
-        )
-        return standing.current if standing else None
+        if enrolment is not None:
+            return await find_current(session, enrolment, user_id=user_id, template_id=template_id)
     return None

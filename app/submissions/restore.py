@@ -8,17 +8,17 @@ from uuid import UUID
 from sqlalchemy import Row, bindparam, select
 
 from app.activity.audit import record_audit
-from app.activity.record_event import record_event
+from app.activity.record_event import event_values
 from app.adoption.people import DELETION_STATUS
 from app.database import Session, retried
 from app.errors import AccountInactiveError, NotFoundError
 from app.evidence.revision_files import FILES_OF, list_files
-from app.learning.enrolment import enrol, take_turns
+from app.learning.enrolment import take_turns
 from app.models import QuestTaskCompletion, SubmissionRevision, User
 from app.submissions.record import SubmissionOutcome, repeat_body
-from app.submissions.revisions import Revision, Standing, find_standing_with, retire
+from app.submissions.revisions import Standing, answer_of, stand
 from app.submissions.work import Intake
-from app.submissions.write import Content, Draft, write_revision
+from app.submissions.write import NOBODY_WAITS, Content, Draft, write_revision
 
 ROUTE = "/internal/v1/submissions"
 
@@ -76,7 +76,6 @@ async def restore_revision(
         if current.fingerprint == earlier.fingerprint:
             return SubmissionOutcome(await repeat_body(session, standing, current))
         files = (await list_files(session, [earlier.restored_from]))[earlier.restored_from]
-        was_hidden, standing = await retire(session, current, standing, now=now)
         content = _content(earlier, submitted_at=max(now, current.submitted_at))
         draft = Draft(
             id=new_id(),
@@ -85,13 +84,26 @@ async def restore_revision(
             content=content,
             blocks=content.blocks(intake.bucket, files, new_id),
             is_latest=True,
-            is_private=was_hidden or earlier.was_hidden,
+            is_private=standing.was_hidden or earlier.was_hidden,
             is_raw=intake.keeps_raw_text,
         )
-        revision, _ = await write_revision(session, draft, standing, intake.shape, now=now)
-        event = revision.event(standing.task, content.spark_assignment_id, content.spark_course_id)
-        await _write_down(session, revision, event | {"file_count": len(files)}, standing, caller)
-        return SubmissionOutcome(revision.answer(standing.task, files))
+        told = NOBODY_WAITS | event_values(
+            "spark_submission_restored",
+            user_id=standing.user_id,
+            session_id=draft.id,
+            data=draft.event(standing.task) | {"file_count": len(files)},
+            page_url=ROUTE,
+        )
+        revision, _ = await write_revision(session, draft, standing, intake.shape, told, now=now)
+        await record_audit(
+            session,
+            caller,
+            "sensitive_update",
+            user_id=standing.user_id,
+            submission_id=str(revision.id),
+            restored_from=str(revision.files_of),
+        )
+        return SubmissionOutcome(answer_of(revision.id, standing.task, files) | revision.facts)
 
 
 async def _get_earlier(session: Session, submission_id: UUID, number: int) -> Earlier:
@@ -108,11 +120,15 @@ async def _stand(session: Session, earlier: Earlier, *, now: datetime) -> Standi
     """From here on it takes turns with whatever is handed in."""
     user_id = earlier.user_id
     await take_turns(session, [user_id])
-    enrolment = await enrol(
-        session, user_id=user_id, quest_id=earlier.quest_id, template_id=None, now=now
-    )
-    standing = await find_standing_with(
-        session, earlier.task_id, user_quest_id=enrolment, user_id=user_id
+    standing = await stand(
+        session,
+        {
+            "user_id": user_id,
+            "quest_id": earlier.quest_id,
+            "task_id": earlier.task_id,
+            "fingerprint": earlier.fingerprint,
+            "now": now,
+        },
     )
     if standing is None:
         raise NotFoundError
@@ -128,26 +144,4 @@ def _content(earlier: Earlier, *, submitted_at: datetime) -> Content:
         fingerprint=earlier.fingerprint,
         submitted_at=submitted_at,
         restored_from=earlier.restored_from,
-    )
-
-
-async def _write_down(
-    session: Session, revision: Revision, event: dict[str, Any], standing: Standing, caller: str
-) -> None:
-    """For those who follow, and for those who ask who did it."""
-    await record_event(
-        session,
-        "spark_submission_restored",
-        user_id=standing.user_id,
-        session_id=revision.id,
-        data=event,
-        page_url=ROUTE,
-    )
-    await record_audit(
-        session,
-        caller,
-        "sensitive_update",
-        user_id=standing.user_id,
-        submission_id=str(revision.id),
-        restored_from=str(revision.files_of),
     )

@@ -4,20 +4,20 @@ A message with the current content is a duplicate; other content is a new revisi
 keep their text and files.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Row, Select, Uuid, bindparam, select, text, true
+from sqlalchemy import bindparam, select
 
-from app.database import Session, read_as
-from app.evidence.documents import kept_places
+from app.database import Session, Statement, read_as
 from app.evidence.provenance import BLOCK_KEY_SQL, IS_BY_SPARK_SQL
 from app.evidence.revision_files import FILES_OF
-from app.learning.enrolment import A_TASK, THE_TASK, Task
-from app.models import QuestTaskCompletion, SubmissionRevision
+from app.learning.enrolment import ENROLLED_SQL, THE_TASK, Task
+from app.learning.task_copies import copy_missing_tasks
+from app.models import QuestTaskCompletion, SubmissionRevision, UserQuestTask
 from app.storage.kept_file import KeptFile
 
 
@@ -31,142 +31,136 @@ class Revision(NamedTuple):
     submitted_at: datetime
     files_of: UUID
 
-    def answer(
-        self, task: Task, files: Iterable[KeptFile], *, xp_awarded: int = 0
-    ) -> dict[str, Any]:
-        """The body of CONTRACT 7.5; the edge adds the request's id."""
-        return {
-            "status": "success",
-            "completion_id": str(self.completion_id),
-            "submission_id": str(self.id),
-            "revision": self.number,
-            "duplicate": False,
-            "quest_id": str(task.quest_id),
-            "task_id": str(task.task_id),
-            "xp_awarded": xp_awarded,
-            "files": [file.facts for file in files],
-            "warnings": [],
-        }
-
-    def event(
-        self, task: Task, spark_assignment_id: str, spark_course_id: str | None
-    ) -> dict[str, Any]:
-        """What its event says (CONTRACT 9.1), beside what is counted."""
-        return {
-            "submission_id": str(self.id),
-            "spark_assignment_id": spark_assignment_id,
-            "spark_course_id": spark_course_id,
-            "quest_id": str(task.quest_id),
-            "task_id": str(task.task_id),
-            "completion_id": str(self.completion_id),
-        }
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Of its answer, what is known once it is written."""
+        return {"completion_id": str(self.completion_id), "revision": self.number}
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a student stands with a task: the current revision, and the places in the evidence
-    document that blocks hold.
+    """Where a student stands with a task: the revision that was current when another is handed in,
+    whether the student had hidden or removed a part of what it showed, and the places in the
+    evidence document that blocks hold.
     """
 
     user_id: UUID
     user_quest_id: UUID
     task: Task
     current: Revision | None
+    was_hidden: bool
     kept_places: Sequence[int]
 
 
-def _standing(the_task: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
-    task = the_task.cte("task")
-    current = (
-        select(
-            SubmissionRevision.id,
-            SubmissionRevision.completion_id,
-            SubmissionRevision.revision.label("number"),
-            SubmissionRevision.fingerprint,
-            SubmissionRevision.submitted_at,
-            FILES_OF.label("files_of"),
-        )
-        .join(QuestTaskCompletion, QuestTaskCompletion.id == SubmissionRevision.completion_id)
-        .where(
-            QuestTaskCompletion.user_id == bindparam("user_id"),
-            QuestTaskCompletion.task_id == task.c.task_id,
-            SubmissionRevision.replaced_at.is_(None),
-        )
-        .lateral("current")
+_CURRENT = (
+    select(
+        SubmissionRevision.id,
+        SubmissionRevision.completion_id,
+        SubmissionRevision.revision.label("number"),
+        SubmissionRevision.fingerprint,
+        SubmissionRevision.submitted_at,
+        FILES_OF.label("files_of"),
     )
-    places = kept_places(bindparam("user_id"), task.c.task_id)
-    return select(places.label("kept_places"), task, current).select_from(
-        task.outerjoin(current, true())
+    .join(QuestTaskCompletion, QuestTaskCompletion.id == SubmissionRevision.completion_id)
+    .where(
+        QuestTaskCompletion.user_id == bindparam("user_id"),
+        QuestTaskCompletion.task_id
+        == THE_TASK.with_only_columns(UserQuestTask.id).scalar_subquery(),
+        SubmissionRevision.replaced_at.is_(None),
     )
-
-
-_STANDING, _STANDING_WITH = _standing(THE_TASK), _standing(A_TASK)
-# Of what the revision wrote, less is shown than it wrote if the student hid something; what they
-# changed is shown.
-_RETIRE = text(
+)
+# The enrolment, locked; the task; the current revision, which makes room for `:fingerprint` if that
+# is other content and not older than `:submitted_at`: Spark's blocks are gone then. Of what it
+# wrote, less is shown if the student hid something; what they changed is shown.
+STAND = Statement(
     f"""
-    with block as (
+    with {ENROLLED_SQL},
+    current as (
+      select r.*, coalesce(r.restored_from, r.id) as files_of
+      from task
+      join quest_task_completions c on c.user_id = :user_id and c.task_id = task.task_id
+      join spark.submission_revisions r on r.completion_id = c.id and r.replaced_at is null),
+    stale as (
+      select * from current
+      where fingerprint <> :fingerprint::bytea
+        and submitted_at <= coalesce(:submitted_at::timestamptz, submitted_at)),
+    block as (
       select evidence_document_blocks.id, evidence_document_blocks.order_index,
         {IS_BY_SPARK_SQL} as is_by_spark,
         evidence_document_blocks.id = any (submission_revisions.written_ids) as is_written,
         coalesce(nullif(content ->> 'text', ''), {BLOCK_KEY_SQL}, content ->> 'url') is not null
           and not is_private as is_shown
-      from spark.submission_revisions
-      join quest_task_completions completion on completion.id = submission_revisions.completion_id
+      from task
       join user_task_evidence_documents document
-        on document.user_id = completion.user_id and document.task_id = completion.task_id
+        on document.user_id = :user_id and document.task_id = task.task_id
       join evidence_document_blocks on evidence_document_blocks.document_id = document.id
-      where submission_revisions.id = :of_revision
-    ), removed as (
-      delete from evidence_document_blocks where id in (select id from block where is_by_spark)
-    ), replaced as (
-      update spark.submission_revisions
-      set replaced_at = :at, was_hidden = cardinality(written_ids)
+      left join stale as submission_revisions on true),
+    removed as (
+      delete from evidence_document_blocks where id in (select id from block where is_by_spark)),
+    replaced as (
+      update spark.submission_revisions r
+      set replaced_at = :now, was_hidden = cardinality(r.written_ids)
         > (select count(*) from block where is_shown and (is_written or is_by_spark))
-      where id = :of_revision
-      returning was_hidden
-    )
-    select was_hidden, array(select order_index from block where not is_by_spark) as kept_places
-    from replaced
+      from stale where r.id = stale.id
+      returning r.was_hidden)
+    select coalesce((select id from found), (select id from enrolled)) as user_quest_id,
+      task.task_id, task.quest_id, task.pillar, task.xp_value,
+      task.subject_xp_distribution::text,
+      current.id, current.completion_id, current.revision as number, current.fingerprint,
+      current.submitted_at, current.files_of,
+      coalesce((select was_hidden from replaced), false) as was_hidden,
+      array(select order_index from block where not is_by_spark) as kept_places
+    from (values (1)) as one left join task on true left join current on true
     """  # noqa: S608 - our own words
-).bindparams(
-    bindparam("of_revision", type_=Uuid),
-    bindparam("at", type_=SubmissionRevision.replaced_at.type),
 )
 
 
-async def find_standing(
+def answer_of(submission_id: UUID, task: Task, files: Iterable[KeptFile]) -> dict[str, Any]:
+    """The body of CONTRACT 7.5, in its order; the edge adds the request's id."""
+    return {
+        "status": "success",
+        "completion_id": None,
+        "submission_id": str(submission_id),
+        "revision": None,
+        "duplicate": False,
+        "quest_id": str(task.quest_id),
+        "task_id": str(task.task_id),
+        "xp_awarded": 0,
+        "files": [file.facts for file in files],
+        "warnings": [],
+    }
+
+
+async def find_current(
     session: Session, user_quest_id: UUID, *, user_id: UUID, template_id: UUID | None
-) -> Standing | None:
-    """With the copy of a template task, or with the enrolment's first task if none is named."""
-    ids = {"user_quest_id": user_quest_id, "user_id": user_id}
-    found = await session.execute(_STANDING, ids | {"template_id": template_id})
-    return _read_standing(found.one_or_none(), **ids)
+) -> Revision | None:
+    """Of the copy of a template task, or of the enrolment's first task if none is named."""
+    ids = {"user_quest_id": user_quest_id, "user_id": user_id, "template_id": template_id}
+    row = (await session.execute(_CURRENT, ids)).one_or_none()
+    return Revision(*row) if row else None
 
 
-async def find_standing_with(
-    session: Session, task_id: UUID, *, user_quest_id: UUID, user_id: UUID
-) -> Standing | None:
-    """With this task, the student's own copy."""
-    found = await session.execute(_STANDING_WITH, {"task_id": task_id, "user_id": user_id})
-    return _read_standing(found.one_or_none(), user_quest_id=user_quest_id, user_id=user_id)
+async def stand(session: Session, values: Mapping[str, Any]) -> Standing | None:
+    """The student is enrolled, and stands with the copy of a template task, with their first task,
+    or with this one; room is made for what they hand in. None for a quest without tasks; what it
+    lacks is copied.
 
-
-def _read_standing(
-    row: Row[*tuple[Any, ...]] | None, *, user_quest_id: UUID, user_id: UUID
-) -> Standing | None:
-    if row is None:
-        return None
-    current = read_as(Revision, row) if row.id else None
-    return Standing(user_id, user_quest_id, read_as(Task, row), current, row.kept_places or ())
-
-
-async def retire(
-    session: Session, current: Revision, standing: Standing, *, now: datetime
-) -> tuple[bool, Standing]:
-    """Another is shown from now on: Spark's blocks are gone. Whether the student had hidden or
-    removed a part of it, and where they stand then.
+    `values` are those of STAND, of which `template_id`, `task_id` and `submitted_at` may be
+    missing. The caller has the student's turn.
     """
-    retired = await session.execute(_RETIRE, {"of_revision": current.id, "at": now})
-    was_hidden, kept_places = retired.one()
-    return was_hidden, replace(standing, kept_places=kept_places)
+    values = {"template_id": None, "task_id": None, "submitted_at": None, **values}
+    [row] = await STAND.send(session, values)
+    if row["task_id"] is None:
+        await copy_missing_tasks(session, row["user_quest_id"], template_id=values["template_id"])
+        [row] = await STAND.send(session, values)
+    if row["task_id"] is None:
+        return None
+    current = read_as(Revision, row) if row["id"] else None
+    return Standing(
+        values["user_id"],
+        row["user_quest_id"],
+        read_as(Task, row),
+        current,
+        row["was_hidden"],
+        row["kept_places"],
+    )

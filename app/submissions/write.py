@@ -1,34 +1,48 @@
-"""Everything that a new revision adds, in one statement: document and blocks, the completion, the
-revision and XP.
+"""Everything that a new revision adds, in one statement: document and blocks, the completion, XP,
+the revision, the event, and what the sender is answered.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Text, Uuid, bindparam, case, func, null, select, true
-from sqlalchemy.dialects.postgresql import insert
-
+from app.activity.record_event import EVENT_SQL
 from app.adoption.shape import LiveShape
-from app.database import Session
+from app.database import Session, Statement
+from app.deliveries.inbox import COLUMNS, DELIVERY_SQL
 from app.evidence.documents import (
-    BLOCKS,
-    DOCUMENT,
+    EVIDENCE_TEXT_SQL,
+    NAMES_DOCUMENT,
     NewBlock,
-    evidence_text,
     file_block,
-    keep_native,
     place_blocks,
     text_block,
 )
-from app.learning.completion import complete
-from app.learning.experience import award, award_parameters
-from app.models import SubmissionRevision
+from app.learning.completion import COMPLETION_SQL
+from app.learning.enrolment import SETTLED_SQL, Task
+from app.learning.experience import AWARDED_SQL, award_parameters
 from app.storage.bucket import Bucket
 from app.storage.kept_file import KeptFile
+from app.submissions.idempotency import ANSWERED_SQL
 from app.submissions.revisions import Revision, Standing
+
+# Of a revision that no message asked for.
+NOBODY_WAITS: dict[str, Any] = {
+    **dict.fromkeys(f"delivery_{name}" for name in COLUMNS),
+    "completes_quests": False,
+    "keys": [],
+    "owner": None,
+    "answer": None,
+}
+# Of a message: what is known once the revision is written.
+_RESPONSE = """(
+        select :answer::jsonb || jsonb_build_object('completion_id', completion_id,
+          'revision', revision, 'xp_awarded', xp_awarded)
+        from made)"""
 
 
 @dataclass(frozen=True)
@@ -71,92 +85,130 @@ class Draft:
     is_private: bool
     is_raw: bool
 
+    def event(self, task: Task) -> dict[str, Any]:
+        """What its event says (CONTRACT 9.1), beside what is counted and what WRITE adds."""
+        return {
+            "submission_id": str(self.id),
+            "spark_assignment_id": self.content.spark_assignment_id,
+            "spark_course_id": self.content.spark_course_id,
+            "quest_id": str(task.quest_id),
+            "task_id": str(task.task_id),
+        }
 
-_NOW = bindparam("now", type_=SubmissionRevision.replaced_at.type)
-_COMPLETION = complete(
-    func.coalesce(bindparam("raw_text", type_=Text), evidence_text(DOCUMENT.c.id)),
-    completed_at=bindparam("submitted_at", type_=SubmissionRevision.submitted_at.type),
-    is_shown=bindparam("is_latest", type_=Boolean),
-)
-# Numbered from 1. The enrolment is locked, so numbers do not collide.
-_NUMBER = (
-    select(func.coalesce(func.max(SubmissionRevision.revision), 0) + 1)
-    .where(SubmissionRevision.completion_id == _COMPLETION.c.id)
-    .scalar_subquery()
-)
-_SAID = {
-    name: bindparam(name, type_=SubmissionRevision.__table__.c[name].type)
-    for name in (*(field.name for field in fields(Content)), "written_ids", "block_ids")
-}
-_REVISION = (
-    insert(SubmissionRevision)
-    .from_select(
-        ["id", "completion_id", "user_id", "quest_id", "replaced_at", "revision", *_SAID],
-        select(
-            bindparam("revision_id", type_=Uuid),
-            _COMPLETION.c.id,
-            bindparam("user_id", type_=Uuid),
-            bindparam("quest_id", type_=Uuid),
-            case((bindparam("is_latest", type_=Boolean), null()), else_=_NOW),
-            _NUMBER,
-            *_SAID.values(),
-        ),
-    )
-    .returning(SubmissionRevision.revision)
-    .cte("revision")
-)
-_NATIVE = keep_native(DOCUMENT, bindparam("user_id", type_=Uuid), bindparam("task_id", type_=Uuid))
-_PAID, _IN_ALL, _BY_SUBJECT = award(_COMPLETION)
-WRITE = (
-    select(
-        _COMPLETION.c.id,
-        _REVISION.c.revision,
-        func.coalesce(select(_PAID.c.xp_amount).scalar_subquery(), 0),
-    )
-    .join_from(_COMPLETION, _REVISION, true())
-    .add_cte(BLOCKS, _NATIVE, _IN_ALL, _BY_SUBJECT)
+
+# Numbered from 1: the enrolment is locked, so numbers do not collide. What a native completion told
+# without a document, in columns that name the document from now on (CONTRACT 12), goes behind the
+# blocks, as the student's own.
+WRITE = Statement(
+    f"""
+    with document as (
+      insert into user_task_evidence_documents (user_id, quest_id, task_id, status, completed_at)
+      values (:user_id, :quest_id, :task_id, 'completed', :now)
+      on conflict (user_id, task_id) do update set
+        status = excluded.status, completed_at = excluded.completed_at,
+        updated_at = greatest(excluded.updated_at,
+          user_task_evidence_documents.updated_at + interval '1 millisecond')
+      returning id),
+    block as (
+      insert into evidence_document_blocks (document_id, id, block_type, content, order_index,
+        is_private, uploaded_by_user_id, uploaded_by_role)
+      select document.id, block.* from document, jsonb_to_recordset(:blocks::jsonb) as block
+        (id uuid, block_type text, content jsonb, order_index integer, is_private boolean,
+         uploaded_by_user_id uuid, uploaded_by_role evidence_uploader_role)),
+    native as (
+      insert into evidence_document_blocks (document_id, block_type, content, order_index,
+        is_private, uploaded_by_user_id, uploaded_by_role)
+      select document.id, told.block_type, told.content,
+        jsonb_array_length(:blocks) + told.number, c.is_confidential, c.user_id, 'student'
+      from document, quest_task_completions c, lateral (values
+        (0, 'text', jsonb_build_object('text', c.evidence_text),
+          c.evidence_text ~ '\\S' and not starts_with(c.evidence_text, '{NAMES_DOCUMENT}')),
+        (1, 'link', jsonb_build_object('url', c.evidence_url, 'title', c.evidence_url),
+          c.evidence_url ~ '^https?://')) as told (number, block_type, content, is_told)
+      where c.user_id = :user_id and c.task_id = :task_id and told.is_told
+        and not exists (
+          select from user_task_evidence_documents d
+          where d.user_id = :user_id and d.task_id = :task_id)),
+    {COMPLETION_SQL.format(evidence_text=EVIDENCE_TEXT_SQL)},
+    {AWARDED_SQL},
+    revision as (
+      insert into spark.submission_revisions (id, completion_id, user_id, quest_id, replaced_at,
+        revision, spark_assignment_id, spark_course_id, submission_text, grade, fingerprint,
+        submitted_at, restored_from, written_ids, block_ids)
+      select :revision_id::uuid, completion.id, :user_id, :quest_id,
+        case when not :is_latest then :now end, coalesce((
+          select max(r.revision) from spark.submission_revisions r
+          where r.completion_id = completion.id), 0) + 1,
+        :spark_assignment_id::text, :spark_course_id::text, :submission_text::text,
+        :grade::numeric, :fingerprint::bytea, :completed_at, :restored_from::uuid,
+        :block_ids::uuid[], :block_ids
+      from completion
+      returning completion_id, revision),
+    made as (
+      select completion_id, revision, coalesce((select xp_amount from paid), 0) as xp_awarded
+      from revision),
+    event_data as (
+      select :event_event_data::jsonb || jsonb_build_object('completion_id', completion_id,
+        'revision', revision, 'is_first', revision = 1, 'xp_awarded', xp_awarded,
+        'pillar', :pillar, 'document_id', (select id from document)) as said
+      from made),
+    {EVENT_SQL},
+    {SETTLED_SQL},
+    {ANSWERED_SQL.format(response=_RESPONSE)},
+    {DELIVERY_SQL}
+    select * from made
+    """  # noqa: S608 - of our own pieces
 )
 
 
 async def write_revision(
-    session: Session, draft: Draft, standing: Standing, shape: LiveShape, *, now: datetime
+    session: Session,
+    draft: Draft,
+    standing: Standing,
+    shape: LiveShape,
+    told: Mapping[str, Any],
+    *,
+    now: datetime,
 ) -> tuple[Revision, int]:
     """The revision, and the XP that was paid: the task's value where this completed it, else 0.
 
-    The caller holds the enrolment's lock. One statement, WRITE: what is sent stands in
-    tests/submissions/write_revision.sql.
+    `told` is what follows from it: the values of EVENT_SQL, and those of SETTLED_SQL, ANSWERED_SQL
+    and DELIVERY_SQL, or NOBODY_WAITS. The caller holds the enrolment's lock.
     """
     task, content = standing.task, draft.content
     defers_credit = (await shape.read(session)).defers_credit
-    written = await session.execute(
-        WRITE,
+    blocks = place_blocks(
+        draft.blocks,
+        user_id=standing.user_id,
+        kept=standing.kept_places,
+        is_private=draft.is_private,
+    )
+    written = await WRITE.send(
+        session,
         {
             "user_id": standing.user_id,
+            "user_quest_id": standing.user_quest_id,
             "quest_id": task.quest_id,
             "now": now,
             "completion_id": draft.completion_id,
             "raw_text": content.submission_text if draft.is_raw and not draft.is_private else None,
             "is_latest": draft.is_latest,
-            "blocks": place_blocks(
-                draft.blocks,
-                user_id=standing.user_id,
-                kept=standing.kept_places,
-                is_private=draft.is_private,
-            ),
+            "blocks": json.dumps(blocks),
             "revision_id": draft.id,
-            "written_ids": list(draft.blocks),
             "block_ids": list(draft.blocks),
+            "completed_at": content.submitted_at,
             **vars(content),
             **award_parameters(task, draft.award_id, defers_credit=defers_credit),
+            **told,
         },
     )
-    completion_id, number, xp_awarded = written.one()
+    [made] = written
     revision = Revision(
         id=draft.id,
-        completion_id=completion_id,
-        number=number,
+        completion_id=made["completion_id"],
+        number=made["revision"],
         fingerprint=content.fingerprint,
         submitted_at=content.submitted_at,
         files_of=content.restored_from or draft.id,
     )
-    return revision, xp_awarded
+    return revision, made["xp_awarded"]

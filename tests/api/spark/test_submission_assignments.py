@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Row, func, insert, select, text, update
 
 from app.database import Sessions
-from app.learning.enrolment import enrol
+from app.learning.course_enrolment import enrol_students
 from app.models import (
     CourseQuestTask,
     EvidenceBlock,
@@ -32,14 +32,8 @@ async def set_quest(sessions: Sessions, quest_id: UUID, **values: object) -> Non
 
 async def enrol_in(sessions: Sessions, student: SignedIn, *assignments: Assignment) -> None:
     async with sessions() as session, session.begin():
-        for assignment in assignments:
-            await enrol(
-                session,
-                user_id=UUID(student.user_id),
-                quest_id=assignment.quest_id,
-                template_id=None,
-                now=datetime.now(tz=UTC),
-            )
+        pairs = [(UUID(student.user_id), assignment.quest_id) for assignment in assignments]
+        await enrol_students(session, pairs, now=datetime.now(tz=UTC))
 
 
 async def set_enrolment(sessions: Sessions, student: SignedIn, **values: object) -> None:
