@@ -90,4 +90,3 @@ async def test_the_event_of_a_submission_says_how_long_it_took(
         "revision": 1,
         "is_first": True,
     }
-    assert UUID(event["document_id"])

@@ -28,7 +28,7 @@ from app.submissions.work import Intake, Work
 from app.submissions.write import Content, Draft, write_revision
 
 # What is there already is answered again, under other keys.
-_CLOSE = Statement(
+CLOSE = Statement(
     f"""
     with {ANSWERED_SQL.format(response=":answer::jsonb")},
     {DELIVERY_SQL}
@@ -72,7 +72,7 @@ async def record_submission(
         body = await repeat_body(session, standing, current) | warnings
         told = _answered(work, body, standing, current.id)
         whose = {"user_id": user_id, "fingerprint": current.fingerprint}
-        await _CLOSE.send(session, told | whose)
+        await CLOSE.send(session, told | whose)
         return SubmissionOutcome(body)
 
 
