@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from python_multipart.exceptions import MultipartParseError
-from python_multipart.multipart import MultipartParser
+from python_multipart.multipart import MultipartParser, MultipartState
 
 from app import errors
 from app.files.form_headers import SYNTAX_HINT, read_disposition, read_label
@@ -163,10 +163,24 @@ class _FormReader:
 
     def _parse(self, data: bytes) -> None:
         self._body_bytes += len(data)
+        if self._is_content(data):
+            self._on_part_data(data, 0, len(data))
+            return
         self._boundaries += data.count(self._boundary)
         if self._boundaries > _MAX_BOUNDARIES:
             raise errors.MultipartInvalidError(hint="The content repeats the boundary.")
         self._parser.write(data)
+
+    def _is_content(self, data: bytes) -> bool:
+        """Neither a boundary nor the beginning of one: the parser would search it once more."""
+        cut = data.rfind(b"\r", -len(self._boundary))
+        return (
+            bool(data)
+            and self._parser.state is MultipartState.PART_DATA
+            and not self._parser.index  # of a boundary that began in an earlier chunk
+            and self._boundary not in data
+            and not (cut >= 0 and self._boundary.startswith(data[cut:]))
+        )
 
     def _on_part_begin(self) -> None:
         self._headers = {}
