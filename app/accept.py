@@ -125,6 +125,16 @@ class Connection(HttpToolsProtocol):
         self.url = (target.path or b"/") + (b"?" + target.query if target.query else b"")
 
     @override
+    def on_body(self, body: bytes) -> None:
+        """What comes alone is handed on as it is: uvicorn would copy it twice."""
+        cycle: Any = self.cycle  # its body may be bytes as well
+        if not cycle.body:
+            cycle.body, body = body, b""
+        elif isinstance(cycle.body, bytes):
+            cycle.body = bytearray(cycle.body)
+        super().on_body(body)
+
+    @override
     def on_message_complete(self) -> None:
         self._head_bytes = 0
         if not self.parser.should_upgrade():
