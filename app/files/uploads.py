@@ -78,25 +78,14 @@ async def renew_uploads(
             raise AccountInactiveError
 
 
-_COMMIT = (
-    update(Upload)
-    .where(Upload.id == bindparam("upload_id"), Upload.state == "pending")
-    .values(
-        {
-            name: bindparam(f"new_{name}")
-            for name in (
-                "submission_id",
-                "document_id",
-                "position",
-                "filename",
-                "content_type",
-                "size_bytes",
-                "sha256",
-            )
-        }
-        | {"state": "committed"}
-    )
-)
+_COMMIT = """
+UPDATE spark.uploads SET state = 'committed', submission_id = $1, document_id = $2,
+  position = file.place - 1, filename = file.filename, content_type = file.content_type,
+  size_bytes = file.size_bytes, sha256 = file.sha256
+FROM unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bytea[]) WITH ORDINALITY
+  AS file (id, filename, content_type, size_bytes, sha256, place)
+WHERE uploads.id = file.id AND uploads.state = 'pending'
+"""
 
 
 async def commit_uploads(
@@ -110,22 +99,13 @@ async def commit_uploads(
 
     Raises StorageUnavailableError if one was swept.
     """
-    for position, file in enumerate(files):
-        committed = await session.execute(
-            _COMMIT,
-            {
-                "upload_id": file.id,
-                "new_submission_id": submission_id,
-                "new_document_id": document_id,
-                "new_position": position,
-                "new_filename": file.filename,
-                "new_content_type": file.content_type,
-                "new_size_bytes": file.size_bytes,
-                "new_sha256": file.sha256,
-            },
-        )
-        if not committed.rowcount:
-            raise StorageUnavailableError(hint="The upload took too long. Send it again.")
+    if not files:
+        return
+    facts = ("id", "filename", "content_type", "size_bytes", "sha256")
+    columns = ([getattr(file, name) for file in files] for name in facts)
+    committed = await session.exec_driver_sql(_COMMIT, (submission_id, document_id, *columns))
+    if committed.rowcount < len(files):
+        raise StorageUnavailableError(hint="The upload took too long. Send it again.")
 
 
 async def discard_uploads(
