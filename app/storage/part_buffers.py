@@ -15,6 +15,7 @@ PART_BYTES = 5 * MEBIBYTE  # the smallest part S3 allows, so the least memory
 PARTS_IN_FLIGHT = 4  # in this process
 TURN_SECONDS = 30
 KEPT = 8  # what an idle process holds on to
+KEPT_SECONDS = 5  # the others, for who comes next
 SLICE_BYTES = 256 * 1024
 
 
@@ -33,8 +34,14 @@ class PartBuffers:
 
     def give_back(self, buffer: memoryview) -> None:
         """Only when no connection can still be reading from it."""
-        if len(self._free) < KEPT:
-            self._free.append(buffer)
+        self._free.append(buffer)
+        if len(self._free) > KEPT:
+            asyncio.get_running_loop().call_later(KEPT_SECONDS, self._let_go)
+
+    def _let_go(self) -> None:
+        """The one that was used least lately."""
+        if len(self._free) > KEPT:
+            del self._free[0]
 
     async def begin_turn(self) -> None:
         """Few parts at a time. Raises OverloadedError when a slow store keeps them all too long."""
