@@ -13,7 +13,6 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
-    Interval,
     Text,
     Update,
     Uuid,
@@ -25,9 +24,8 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
 
-from app.adoption.people import IS_STAYING
+from app.adoption.people import DELETION_SQL, IS_STAYING
 from app.database import FAILURES, Session, Sessions
 from app.errors import AccountInactiveError, StorageUnavailableError
 from app.models import IS_OWNERLESS, EvidenceBlock, EvidenceDocument, Upload, User
@@ -37,18 +35,12 @@ from app.storage.kept_file import FILE_COLUMNS, KeptFile
 SWEEP_BATCH = 100
 DELETE_LEASE = timedelta(minutes=5)
 
-
-_REGISTER = insert(Upload).from_select(
-    ["id", "user_id", "object_key", "lease_until"],
-    select(
-        bindparam("upload_id", type_=Uuid),
-        User.id,
-        bindparam("key", type_=Text),
-        func.now() + bindparam("lease", type_=Interval),
-    )
-    .where(User.id == bindparam("of_user", type_=Uuid), IS_STAYING)
-    .with_for_update(read=True, key_share=True),  # an erasure waits, or was first
-)
+_REGISTER = f"""
+INSERT INTO spark.uploads (id, user_id, object_key, lease_until)
+SELECT $1::uuid, users.id, $2::text, now() + $3::interval FROM users
+WHERE users.id = $4 AND {DELETION_SQL} = 'none'
+FOR KEY SHARE -- an erasure waits, or was first
+"""  # noqa: S608 - ours
 _IS_HERE = select(User.id).where(User.id == Upload.user_id, IS_STAYING).exists()
 
 
@@ -56,9 +48,9 @@ async def register_upload(
     sessions: Sessions, upload_id: UUID, *, user_id: UUID, object_key: str, lease: timedelta
 ) -> None:
     """Raises AccountInactiveError for who is being erased: nothing is stored any more."""
-    upload = {"upload_id": upload_id, "of_user": user_id, "key": object_key, "lease": lease}
+    upload = (upload_id, object_key, lease, user_id)
     async with sessions() as session, session.begin():
-        registered = await session.execute(_REGISTER, upload)
+        registered = await session.exec_driver_sql(_REGISTER, upload)
         if not registered.rowcount:
             raise AccountInactiveError
 
