@@ -38,14 +38,14 @@ def reconcile(
 ) -> None:
     """Compare the bucket with its rows and say what differs. Fails when a file is missing."""
     report = ask_service(partial(_reconcile, delete=delete))
-    removable = report.unfinished + report.orphans
-    say(f"objects: {report.objects}, rows: {report.rows}, not ours: {report.foreign}")
-    say(f"unfinished, uploads that nobody will end: {report.unfinished}")
-    say(f"orphans, objects without a row: {report.orphans}")
-    say(f"missing, rows without an object: {report.missing}")
-    say(f"deleted: {report.deleted}" if delete else f"--delete would remove {removable}")
-    if report.missing:
-        refuse(f"{report.missing} committed files are not in the bucket: restore them.")
+    removable = report["unfinished"] + report["orphans"]
+    say(f"objects: {report['objects']}, rows: {report['rows']}, not ours: {report['foreign']}")
+    say(f"unfinished, uploads that nobody will end: {report['unfinished']}")
+    say(f"orphans, objects without a row: {report['orphans']}")
+    say(f"missing, rows without an object: {report['missing']}")
+    say(f"deleted: {report['deleted']}" if delete else f"--delete would remove {removable}")
+    if report["missing"]:
+        refuse(f"{report['missing']} committed files are not in the bucket: restore them.")
 
 
 @commands.command()

@@ -11,6 +11,7 @@ homework before us. That is asked once for a page, and again just before each re
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -40,20 +41,9 @@ _COMMITTED = (
     .limit(ROWS_PER_PAGE)
 )
 
-
-@dataclass
-class Report:
-    """What was seen and found, counted. `foreign` ones are never touched: keys that are not of our
-    form, and objects without a row that evidence names.
-    """
-
-    objects: int = 0
-    rows: int = 0
-    foreign: int = 0
-    unfinished: int = 0
-    orphans: int = 0
-    missing: int = 0
-    deleted: int = 0
+# What was seen and found. `foreign` ones are never touched: keys that are not of our form, and
+# objects without a row that evidence names.
+Report = Counter[str]
 
 
 async def reconcile(
@@ -84,29 +74,29 @@ class _Comparison:
         """Uploads to the store that nobody will end: the sweep ends those whose row remains."""
         async for page in self.bucket.unfinished_uploads():
             ours = [upload for upload in page if OUR_KEY.fullmatch(upload[0])]
-            self.report.foreign += len(page) - len(ours)
+            self.report["foreign"] += len(page) - len(ours)
             old = [
                 (key, upload_id) for key, upload_id, started_at in ours if started_at < self.before
             ]
             states = await self._states([object_key for object_key, _ in old])
             for object_key, upload_id in old:
                 if states.get(object_key) not in {"pending", "deleting"}:
-                    self.report.unfinished += 1
+                    self.report["unfinished"] += 1
                     self.tell("unfinished", object_key)
                     if self.delete:
                         await self.bucket.abort_upload(object_key, upload_id)
-                        self.report.deleted += 1
+                        self.report["deleted"] += 1
 
     async def find_orphans(self) -> None:
         async for page in self.bucket.objects():
             ours = [item for item in page if OUR_KEY.fullmatch(item[0])]
-            self.report.objects += len(page)
-            self.report.foreign += len(page) - len(ours)
+            self.report["objects"] += len(page)
+            self.report["foreign"] += len(page) - len(ours)
             old = [object_key for object_key, written_at in ours if written_at < self.before]
             states = await self._states(old)
             rowless = [object_key for object_key in old if object_key not in states]
             named = await find_named(self.sessions, rowless) if rowless else set()
-            self.report.foreign += len(named)
+            self.report["foreign"] += len(named)
             for object_key in rowless:
                 if object_key not in named and await self._is_orphan(object_key):
                     await self._take_orphan(object_key)
@@ -115,11 +105,11 @@ class _Comparison:
         """Removed first and told then, so that whoever reads slowly makes no decision old."""
         if self.delete:
             if await find_named(self.sessions, [object_key]):
-                self.report.foreign += 1
+                self.report["foreign"] += 1
                 return
             await self.bucket.delete(object_key)
-            self.report.deleted += 1
-        self.report.orphans += 1
+            self.report["deleted"] += 1
+        self.report["orphans"] += 1
         self.tell("orphan", object_key)
 
     async def find_missing(self) -> None:
@@ -129,7 +119,7 @@ class _Comparison:
         """
         after = ""
         while absent := await self._committed(after):
-            self.report.rows += len(absent)
+            self.report["rows"] += len(absent)
             last = next(reversed(absent))
             async for page in self.bucket.objects(after=after):
                 for object_key, _ in page:
@@ -138,7 +128,7 @@ class _Comparison:
                     break
             for object_key, upload_id in absent.items():
                 if await self._is_missing(object_key):
-                    self.report.missing += 1
+                    self.report["missing"] += 1
                     self.tell("missing", str(upload_id))
             after = last
 

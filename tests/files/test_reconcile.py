@@ -213,7 +213,7 @@ def test_an_unfinished_upload_ends_unless_it_is_somebodys(
     assert report == Report(objects=1, rows=1, unfinished=2)
     assert set(findings) == {("unfinished", nobodys), ("unfinished", doubled)}
     assert len(stores.unfinished_uploads()) == 4
-    assert compare(service, delete=True)[0].deleted == 2
+    assert compare(service, delete=True)[0]["deleted"] == 2
     assert {upload.get("Key") for upload in stores.unfinished_uploads()} == {running, leaving}
     assert stores.object_keys() == {doubled}
 
@@ -242,7 +242,7 @@ def test_uploads_that_run_meanwhile_are_not_harmed(service: Settings, stores: St
     """Small files and such of several parts, taken and refused, with nothing but their rows."""
     reports = asyncio.run(_submit_and_compare(service))
     assert len(reports) > 1
-    assert [report.missing for report in reports] == [0] * len(reports)
+    assert [report["missing"] for report in reports] == [0] * len(reports)
     assert stores.committed_keys() == stores.object_keys()
     assert stores.count("spark.uploads") == 3 * 4
     assert stores.unfinished_uploads() == []

@@ -132,7 +132,7 @@ def test_an_object_that_a_completion_names_stays(service: Settings, stores: Stor
         f" evidence_url = '{SUPABASE}/object/public/evidence-files/{named}' where id ="
         " (select id from quest_task_completions limit 1)"
     )
-    assert compare(service, delete=True)[0].deleted == 1
+    assert compare(service, delete=True)[0]["deleted"] == 1
     assert stores.object_keys() == {named}
 
 
@@ -144,7 +144,7 @@ def test_one_of_very_many_blocks_is_found(service: Settings, stores: Stores) -> 
     write_blocks(stores, blocks[0], *[{"text": "rain"}] * 9000, *blocks[1:])
     (size,) = stores.rows("select pg_relation_size('evidence_document_blocks') / 8192 as pages")
     assert size["pages"] > PAGES_PER_STATEMENT
-    assert compare(service, delete=True)[0].deleted == 1
+    assert compare(service, delete=True)[0]["deleted"] == 1
     assert stores.object_keys() == {*named}
 
 
