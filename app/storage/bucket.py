@@ -56,23 +56,21 @@ class Bucket:
         await self.buffers.begin_turn()
         try:
             await _within(
-                CALL_SECONDS,
                 self._client.put_object(
                     Bucket=self._name,
                     Key=object_key,
                     Body=cast("IO[bytes]", body),
                     ContentType=content_type,
-                ),
+                )
             )
         finally:
             self.buffers.end_turn()
 
     async def create_upload(self, object_key: str, *, content_type: str) -> str:
         created = await _within(
-            CALL_SECONDS,
             self._client.create_multipart_upload(
                 Bucket=self._name, Key=object_key, ContentType=content_type
-            ),
+            )
         )
         upload_id = created["UploadId"]
         if created["ResponseMetadata"].get("RetryAttempts"):  # the first answer may have been lost
@@ -101,7 +99,6 @@ class Bucket:
         self, object_key: str, upload_id: str, *, number: int, body: PartBody
     ) -> "CompletedPartTypeDef":
         stored = await _within(
-            CALL_SECONDS,
             self._client.upload_part(
                 Bucket=self._name,
                 Key=object_key,
@@ -117,28 +114,26 @@ class Bucket:
         self, object_key: str, upload_id: str, *, parts: "list[CompletedPartTypeDef]"
     ) -> None:
         await _within(
-            CALL_SECONDS,
             self._client.complete_multipart_upload(
                 Bucket=self._name,
                 Key=object_key,
                 UploadId=upload_id,
                 MultipartUpload={"Parts": parts},
-            ),
+            )
         )
 
     async def abort_upload(self, object_key: str, upload_id: str) -> None:
         """Repeatable: what is gone already is aborted."""
         with suppress(UploadGoneError):
             await _within(
-                CALL_SECONDS,
                 self._client.abort_multipart_upload(
                     Bucket=self._name, Key=object_key, UploadId=upload_id
-                ),
+                )
             )
 
     async def delete(self, object_key: str) -> None:
         """Remove the object and any unfinished upload of its key. Repeatable."""
-        await _within(CALL_SECONDS, self._client.delete_object(Bucket=self._name, Key=object_key))
+        await _within(self._client.delete_object(Bucket=self._name, Key=object_key))
         await self._abort_others(object_key, "")
 
     async def _abort_others(self, object_key: str, upload_id: str) -> None:
@@ -151,26 +146,25 @@ class Bucket:
     async def read(self, object_key: str, *, chunk_bytes: int) -> AsyncIterator[bytes]:
         """In chunks of at most so many bytes, each within CALL_SECONDS."""
         call = self._client.get_object(Bucket=self._name, Key=object_key)
-        body = (await _within(CALL_SECONDS, call))["Body"]
+        body = (await _within(call))["Body"]
         async with body:
-            while chunk := await _within(CALL_SECONDS, body.read(chunk_bytes)):
+            while chunk := await _within(body.read(chunk_bytes)):
                 yield chunk
 
     async def ping(self) -> None:
-        await _within(PING_SECONDS, self._client.head_bucket(Bucket=self._name))
+        await _within(self._client.head_bucket(Bucket=self._name), PING_SECONDS)
 
     async def ensure_exists(self) -> None:
         """Make the bucket if it is missing: for the embedded server, others keep their own."""
         try:
             await self.ping()
         except StorageUnavailableError:
-            await _within(CALL_SECONDS, self._client.create_bucket(Bucket=self._name))
+            await _within(self._client.create_bucket(Bucket=self._name))
 
     async def exists(self, object_key: str) -> bool:
         """Found by listing: of all keys that begin with this one, the key itself is the first."""
         listed = await _within(
-            CALL_SECONDS,
-            self._client.list_objects_v2(Bucket=self._name, Prefix=object_key, MaxKeys=1),
+            self._client.list_objects_v2(Bucket=self._name, Prefix=object_key, MaxKeys=1)
         )
         return any(item["Key"] == object_key for item in listed.get("Contents", []))
 
@@ -180,9 +174,7 @@ class Bucket:
         """
         start: dict[str, Any] = {"StartAfter": after}
         while True:
-            page = await _within(
-                CALL_SECONDS, self._client.list_objects_v2(Bucket=self._name, **start)
-            )
+            page = await _within(self._client.list_objects_v2(Bucket=self._name, **start))
             found = page.get("Contents", [])
             yield [(item["Key"], item["LastModified"]) for item in found]
             if not page["IsTruncated"]:
@@ -198,8 +190,7 @@ class Bucket:
         start: dict[str, Any] = {}
         while True:
             page = await _within(
-                CALL_SECONDS,
-                self._client.list_multipart_uploads(Bucket=self._name, Prefix=prefix, **start),
+                self._client.list_multipart_uploads(Bucket=self._name, Prefix=prefix, **start)
             )
             found = page.get("Uploads", [])
             yield [(item["Key"], item["UploadId"], item["Initiated"]) for item in found]
@@ -218,7 +209,7 @@ async def open_bucket(settings: Settings) -> AsyncIterator[Bucket]:
         yield Bucket(client, settings)
 
 
-async def _within(seconds: float, call: Awaitable[T]) -> T:
+async def _within(call: Awaitable[T], seconds: float = CALL_SECONDS) -> T:
     try:
         async with asyncio.timeout(seconds):
             return await call
