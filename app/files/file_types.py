@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from app.settings import DEFAULT_FAMILIES, FileFamily
+from app.settings import FileFamily
 
 MACROS_HINT = "Save the document without macros and send it again."
 ENCRYPTED_HINT = "Save the document without a password and send it again."
@@ -63,7 +63,6 @@ FAMILIES: dict[FileFamily, tuple[FileType, ...]] = {
         WEBM,
     ),
 }
-ALLOWED_TYPES = tuple(known for family in DEFAULT_FAMILIES for known in FAMILIES[family])
 TYPES = {known.media_type: known for family in FAMILIES.values() for known in family}
 
 _NAMES: dict[FileFamily, str] = {

@@ -4,11 +4,12 @@ from contextlib import suppress
 
 from app.accounts.personal import MAX_NAME_CHARACTERS, usable_email, usable_name
 from app.files.file_name import MAX_NAME_BYTES, display_name
-from app.files.file_types import ALLOWED_TYPES
+from app.files.file_types import TYPES
 from app.storage.content_disposition import content_disposition
 from app.text import identifier_text, is_clean, trimmed_id
 
 REFUSALS = ()
+_TYPES = tuple(TYPES.values())
 _TEXTS = (
     "\0essay.pdf",
     "\1../../\u202efdp.exe",
@@ -21,7 +22,7 @@ SEEDS = tuple(text.encode() for text in _TEXTS)
 
 
 def run(data: bytes) -> None:
-    file_type = ALLOWED_TYPES[(data or b"\0")[0] % len(ALLOWED_TYPES)]
+    file_type = _TYPES[(data or b"\0")[0] % len(_TYPES)]
     text = data[1:].decode("utf-8", "surrogateescape")
     name = display_name(text, file_type)
     assert 0 < len(name.encode()) <= MAX_NAME_BYTES
