@@ -35,7 +35,7 @@ from app.database import Session
 from app.errors import AccountErasedError, AccountInactiveError, AccountLinkForbiddenError
 from app.models import LmsIntegration
 
-MAX_STUDENTS = 200  # in one transaction: each holds up to three of the database's few locks
+MAX_STUDENTS = 200  # in one transaction: each holds up to four of the database's few locks
 Refused = AccountInactiveError | AccountLinkForbiddenError
 REFUSALS = (AccountInactiveError, AccountLinkForbiddenError)
 

@@ -7,6 +7,7 @@ account.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -101,6 +102,7 @@ def unroutable_email(spark_user_id: str) -> str:
     return f"spark-{digest}@students.invalid"
 
 
+_NO_LETTER = re.compile("[^a-z0-9]")
 _NAMES = func.unnest(bindparam("names", type_=ARRAY(Text)))
 _KEYS = select(func.hashtextextended(_NAMES, 0).label("key")).distinct().order_by("key").subquery()
 _LOCK = select(func.pg_advisory_xact_lock(_KEYS.c.key))
@@ -244,9 +246,12 @@ def link_row(
 async def lock_students(session: Session, students: Sequence[Student]) -> None:
     """All at once: one after the other, several such lists could wait for each other."""
     await _lock(session, *(f"student:{student.spark_user_id}" for student in students))
-    await _lock(session, *(f"email:{student.address}" for student in students if student.email))
+    emails = (f"email:{student.address}" for student in students if student.email)
+    # The main app looks for a free portfolio name and then takes it, which is made of this one.
+    names = (f"name:{_NO_LETTER.sub('-', student.display_name.lower())}" for student in students)
+    await _lock(session, *emails, *names)
 
 
 async def _lock(session: Session, *names: str) -> None:
-    """Until the transaction ends. Always students first and addresses second."""
+    """Until the transaction ends. Always students first, addresses and names second."""
     await session.execute(_LOCK, {"names": names})

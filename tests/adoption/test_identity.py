@@ -236,6 +236,15 @@ async def test_twenty_sign_ins_at_once_make_one_account(beside: Beside) -> None:
     ) == [(1, 1)]
 
 
+async def test_twenty_new_students_of_one_name_sign_in_at_once(beside: Beside) -> None:
+    """The main app's trigger looks for a free portfolio name, then takes it."""
+    name = {"given_name": "Ida", "family_name": secrets.token_hex(4)}
+    made = await asyncio.gather(
+        *(beside.spark.sign_in(email=fresh_email(), **name) for _ in range(20))
+    )
+    assert len({student.user_id for student in made}) == len(made)
+
+
 async def test_who_registers_at_the_same_moment_has_the_address(beside: Beside) -> None:
     """GoTrue knows none of our locks: its row may come between our look and our insert."""
     email, student = fresh_email(), new_student()
