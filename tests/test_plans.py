@@ -24,6 +24,7 @@ from app.models import Table
 from app.privacy.retention import BATCH_ROWS, rules
 from app.settings import Settings
 from app.sso.authorization_codes import CLAIM, SIGN_IN
+from app.sso.sign_in import ENTER
 from app.submissions.list_submissions import SubmissionFilter, newest_submissions
 from tests.support.databases import ready_database
 from tests.support.plans import plan
@@ -40,6 +41,7 @@ PAGE = {"event_types": ["a", "b"], "start_date": NOW, "end_date": NOW, "at_most"
 THEIRS = {
     "quest_task_completions_user_id_task_id_key": "uq_quest_task_completions_user_id_task_id",
     "user_activity_events_pkey": "pk_user_activity_events",
+    "users_pkey": "pk_users",
 }
 ours = pytest.mark.own_database("an index that only `adopt --indexes` makes beside the main app")
 BY_TYPE = "ix_user_activity_events_event_type_created_at"
@@ -198,7 +200,12 @@ async def test_events_that_wait_are_found_without_those_that_do_not(sessions: Se
 
 
 CODE = "0" * 64
-EXCHANGE = {
+WHOLE = {
+    "enter": (
+        ENTER.sql,
+        (NOW, "student", None, None, None, b"key", CODE, NOW, ANY_ID, ANY_ID, "{}"),
+        {"pk_users"},  # of a link's two keys an empty table has no better one
+    ),
     "claim": (CLAIM, (CODE,), {"pk_spark_auth_codes"}),
     "sign-in": (
         SIGN_IN,
@@ -208,15 +215,15 @@ EXCHANGE = {
 }
 
 
-@pytest.mark.parametrize(("sql", "params", "keys"), EXCHANGE.values(), ids=EXCHANGE)
-async def test_the_statements_of_an_exchange_fit_and_find_their_rows_by_keys(
+@pytest.mark.parametrize(("sql", "params", "keys"), WHOLE.values(), ids=WHOLE)
+async def test_whole_statements_fit_and_find_their_rows_by_keys(
     sessions: Sessions, sql: str, params: tuple[Any, ...], keys: set[str]
 ) -> None:
     planned, indexes = await _indexes(sessions, sql, params)
     assert keys <= set(indexes), planned
 
 
-@pytest.mark.parametrize("sql", [sql for sql, *_ in EXCHANGE.values()], ids=EXCHANGE)
+@pytest.mark.parametrize("sql", [sql for sql, *_ in WHOLE.values()], ids=WHOLE)
 def test_what_a_whole_statement_writes_are_columns_of_the_models(sql: str) -> None:
     """Each that is mandatory in what it inserts."""
     for name, listed in re.findall(r"insert into ([\w.]+)\s*\(([^)]+)\)", sql):

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from app.settings import Settings
+from tests.support.courses import course, synced
 from tests.support.elsewhere import run_elsewhere
 from tests.support.pooler import needs_pgbouncer, run_pooler
-from tests.support.spark import Assignment, submission
+from tests.support.spark import Assignment, encoded, submission
 
 STUDENTS = 20
 
@@ -25,9 +26,20 @@ async def test_twenty_students_at_once_share_three_connections(
         }
         async with run_elsewhere(settings, **changes) as elsewhere:
             spark = elsewhere.spark
-            students = await asyncio.gather(*(spark.sign_in() for _ in range(STUDENTS)))
+            one = course("one")
+            await synced(spark, one)
+            listed = [one["spark_course_id"]]
+            students = await asyncio.gather(
+                *(spark.sign_in(courses=listed) for _ in range(STUDENTS))
+            )
+            await asyncio.gather(
+                *(spark.sign_in(sub=each.spark_user_id, courses=listed) for each in students)
+            )
             for _ in range(2):
-                answers = await asyncio.gather(
-                    *(spark.submit(submission(student, assignment)) for student in students)
-                )
-                assert {answer.status_code for answer in answers} == {200}
+                sent = [encoded(submission(student, assignment)) for student in students]
+                answers = [await asyncio.gather(*map(spark.submit, sent)) for _ in range(2)]
+                assert {answer.status_code for each in answers for answer in each} == {200}
+                first, replayed = ([answer.json() for answer in each] for each in answers)
+                assert [each["submission_id"] for each in first] == [
+                    each["submission_id"] for each in replayed
+                ]

@@ -22,7 +22,6 @@ from app.accounts.students import (
     link_row,
     lock_students,
     plan_account,
-    refresh_student,
     take_address,
     unroutable_email,
     user_row,
@@ -60,7 +59,7 @@ def active_or_refused(known: LinkedStudent) -> StudentAccount | Refused:
         return refused
 
 
-async def find_or_create_account(
+async def make_account(
     session: Session,
     student: Student,
     *,
@@ -68,18 +67,15 @@ async def find_or_create_account(
     new_id: Callable[[], UUID],
     rules: AccountRules,
 ) -> StudentAccount:
-    """Raises AccountInactiveError, AccountErasedError or AccountLinkForbiddenError; then nothing
-    may be committed.
+    """For one who has none, unless a twin of this sign-in has made it meanwhile.
+
+    Raises AccountInactiveError, AccountErasedError or AccountLinkForbiddenError; then nothing may
+    be committed.
     """
-    if account := await refresh_student(session, student, now=now, rules=rules):
-        return account
     [made] = (await enlist(session, [student], now=now, new_id=new_id, rules=rules)).values()
     if isinstance(made, REFUSALS):
         raise made
-    if made.created or made.linked:
-        return made
-    # A twin has made it.
-    return await refresh_student(session, student, now=now, rules=rules) or made
+    return made
 
 
 async def enlist(

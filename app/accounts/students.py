@@ -14,15 +14,10 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, bindparam, case, func, select, update
+from sqlalchemy import ARRAY, Text, bindparam, func, select, update
 
-from app.accounts.linked_students import (
-    LINK_IS_ACTIVE,
-    STUDENT_IS_ACTIVE,
-    LinkedStudent,
-    refuse_inactive,
-)
-from app.accounts.owners import EMAIL, Owner, find_owners
+from app.accounts.linked_students import LinkedStudent, refuse_inactive
+from app.accounts.owners import Owner, find_owners
 from app.accounts.personal import agreeing_name, folded_email
 from app.accounts.tombstones import Tombstones
 from app.adoption.shape import LiveShape, Shape
@@ -32,7 +27,7 @@ from app.errors import (
     AccountLinkForbiddenError,
     DatabaseUnavailableError,
 )
-from app.models import PLATFORM, LmsIntegration, User
+from app.models import PLATFORM, User
 
 
 @dataclass(frozen=True)
@@ -106,61 +101,6 @@ _NO_LETTER = re.compile("[^a-z0-9]")
 _NAMES = func.unnest(bindparam("names", type_=ARRAY(Text)))
 _KEYS = select(func.hashtextextended(_NAMES, 0).label("key")).distinct().order_by("key").subquery()
 _LOCK = select(func.pg_advisory_xact_lock(_KEYS.c.key))
-_LINK = (
-    update(LmsIntegration)
-    .where(
-        LmsIntegration.lms_user_id == bindparam("spark_user_id"),
-        LINK_IS_ACTIVE,
-    )
-    .values(last_sync_at=bindparam("now"), updated_at=bindparam("now"))
-    .returning(LmsIntegration.user_id, LmsIntegration.created_at)
-    .cte("link")
-)
-# Spark made the account whose link is of the same moment: both are rows of one transaction.
-_IS_SPARKS = User.created_at == _LINK.c.created_at
-_SAID = {
-    name: case((_IS_SPARKS, bindparam(name, type_=Text))) for name in ("given", "family", "display")
-}
-_REFRESH = (
-    update(User)
-    .where(
-        User.id == _LINK.c.user_id,
-        STUDENT_IS_ACTIVE,
-    )
-    .values(
-        first_name=func.coalesce(_SAID["given"], User.first_name),
-        last_name=func.coalesce(_SAID["family"], User.last_name),
-        display_name=func.coalesce(_SAID["display"], User.display_name),
-        last_active=bindparam("now"),
-    )
-    .returning(User.id, EMAIL.label("email"))
-)
-
-
-async def refresh_student(
-    session: Session, student: Student, *, now: datetime, rules: AccountRules
-) -> StudentAccount | None:
-    """Sign in a student we know, in one statement; None if there is no active one.
-
-    Of an account that Spark made the names follow Spark at every sign-in; the address of any only
-    when it is nobody else's.
-    """
-    refreshed = await session.execute(
-        _REFRESH,
-        {
-            "spark_user_id": student.spark_user_id,
-            "now": now,
-            "given": student.given_name or None,
-            "family": student.family_name or None,
-            "display": student.display_name or None,
-        },
-    )
-    user = refreshed.one_or_none()
-    if user is None:
-        return None
-    if student.own_address not in (None, user.email):
-        await take_address(session, user.id, student, rules)
-    return StudentAccount(user.id)
 
 
 async def take_address(

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import bindparam, func, select, update
-from sqlalchemy.dialects.postgresql import insert
 
 from app.accounts.linked_students import LINK_IS_ACTIVE_SQL, STUDENT_IS_ACTIVE_SQL
 from app.activity.record_event import CATEGORY
@@ -39,56 +38,10 @@ def hash_code(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
-_FIRST_USE = (
-    insert(SsoReplay)
-    .values(
-        key=bindparam("replay_key"),
-        code_hash=bindparam("code"),
-        expires_at=bindparam("forget_at"),
-    )
-    .on_conflict_do_nothing()
-    .returning(SsoReplay.key)
-    .cte("first_use")
-)
-_ISSUE = (
-    insert(SparkAuthCode)
-    .values(
-        code=bindparam("code"),
-        user_id=bindparam("user_id"),
-        expires_at=func.now() + CODE_LIFE,
-    )
-    .returning(select(_FIRST_USE.c.key).exists())
-)
-
-
-async def issue_code(
-    session: Session,
-    secret: str,
-    *,
-    user_id: UUID,
-    replay_key: bytes,
-    launch_expires_at: datetime,
-) -> None:
-    """Tie a fresh code to this launch token; a code issued for it before dies.
-
-    Raises LaunchTokenReplayedError once a code of this token was redeemed.
+async def supersede(session: Session, code_hash: str, *, replay_key: bytes) -> None:
+    """A launch token that is used again: double clicks and prefetches take turns, and the last
+    one's code lives. Raises LaunchTokenReplayedError once a code of this token was redeemed.
     """
-    code_hash = hash_code(secret)
-    issued = await session.execute(
-        _ISSUE,
-        {
-            "code": code_hash,
-            "user_id": user_id,
-            "replay_key": replay_key,
-            "forget_at": launch_expires_at,  # and a day, by retention: clocks may differ
-        },
-    )
-    if not issued.scalar_one():
-        await _supersede(session, code_hash, replay_key=replay_key)
-
-
-async def _supersede(session: Session, code_hash: str, *, replay_key: bytes) -> None:
-    """Double clicks and prefetches of one token take turns; the last one's code lives."""
     turn = int.from_bytes(replay_key[:8], signed=True)
     await session.execute(select(func.pg_advisory_xact_lock(turn)))
     current = select(SsoReplay.code_hash).where(SsoReplay.key == replay_key)

@@ -5,14 +5,13 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from app.accounts.enlist import find_or_create_account
 from app.accounts.students import AccountRules
 from app.database import Session, Sessions, retried
 from app.errors import ForbiddenError, ServiceError, UnauthorizedError
 from app.learning.course_enrolment import find_courses
-from app.sso.authorization_codes import issue_code, new_code
+from app.sso.authorization_codes import new_code
 from app.sso.launch_token import LaunchClaims
-from app.sso.sign_in import student_of
+from app.sso.sign_in import enter
 
 AccountOutcome = Literal["create", "link", "known", "refuse"]
 
@@ -48,16 +47,7 @@ async def _try(
     new_id: Callable[[], UUID],
     rules: AccountRules,
 ) -> tuple[AccountOutcome, set[str]]:
-    account = await find_or_create_account(
-        session, student_of(claims), now=now, new_id=new_id, rules=rules
-    )
-    await issue_code(
-        session,
-        new_code(),
-        user_id=account.user_id,
-        replay_key=claims.replay_key,
-        launch_expires_at=claims.expires_at,
-    )
+    account = await enter(session, claims, new_code(), now=now, new_id=new_id, rules=rules)
     found = await find_courses(session, account.user_id, claims.courses or ())
     outcome: AccountOutcome = "create" if account.created else "link" if account.linked else "known"
     return outcome, set(found.values())

@@ -1,19 +1,64 @@
 """The click in Spark becomes a one-time code: one transaction."""
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from app.accounts.enlist import find_or_create_account
-from app.accounts.students import AccountRules, Student
-from app.activity.record_event import record_event
-from app.database import FAILURES, Sessions, retried
+from app.accounts.enlist import make_account
+from app.accounts.linked_students import LINK_IS_ACTIVE_SQL, STUDENT_IS_ACTIVE_SQL
+from app.accounts.students import AccountRules, Student, StudentAccount, take_address
+from app.activity.record_event import CATEGORY, record_event
+from app.database import FAILURES, Columns, Session, Sessions, Statement, retried
+from app.errors import AccountInactiveError
 from app.learning.course_enrolment import enrol_in_courses
-from app.sso.authorization_codes import issue_code, new_code
+from app.sso.authorization_codes import CODE_LIFE, hash_code, new_code, supersede
 from app.sso.launch_token import LEEWAY_SECONDS, LaunchClaims
 
 LEEWAY = timedelta(seconds=LEEWAY_SECONDS)
+ROUTE = "/spark/sso"
+
+# All of the sign-in of a student who is known; without an active one no row comes back, and nothing
+# is issued. Names follow Spark on accounts that Spark made: their link is of the same moment, as
+# both are rows of one transaction. Clicks of one student take turns at the link.
+ENTER = Statement(
+    f"""
+    with link as (
+      update lms_integrations set last_sync_at = :now::timestamptz, updated_at = :now::timestamptz
+      where lms_user_id = :spark_user_id::text and {LINK_IS_ACTIVE_SQL}
+      returning user_id, created_at),
+    student as (
+      update users set last_active = :now::timestamptz,
+        first_name = coalesce(
+          case when users.created_at = link.created_at then :given_name::text end,
+          users.first_name),
+        last_name = coalesce(
+          case when users.created_at = link.created_at then :family_name::text end,
+          users.last_name),
+        display_name = coalesce(
+          case when users.created_at = link.created_at then :display_name::text end,
+          users.display_name)
+      from link where users.id = link.user_id and {STUDENT_IS_ACTIVE_SQL}
+      returning users.id, lower(users.email collate "C") as email),
+    first_use as (
+      insert into spark.sso_replays (key, code_hash, expires_at)
+      select :replay_key::bytea, :code::text, :expires_at::timestamptz from student
+      on conflict do nothing returning key),
+    code as (
+      insert into spark.spark_auth_codes (code, user_id, expires_at)
+      select :code::text, id, now() + interval '{CODE_LIFE.seconds} seconds' from student),
+    event as (
+      insert into user_activity_events
+        (id, user_id, session_id, event_type, event_category, event_data, page_url)
+      select :event_id::uuid, id, :session_id::uuid, 'spark_sso_success', '{CATEGORY}',
+        :said::jsonb, '{ROUTE}'
+      from student returning id),
+    followed as (insert into spark.events (event_id) select id from event)
+    select id, email, exists (select from first_use) as is_first from student
+    """  # noqa: S608 - of our own pieces
+)
 
 
 @retried
@@ -29,38 +74,100 @@ async def sign_in(
 
     It may be done again, with a code of its own each time: a roster locks the same student's rows
     in another order, and a cut COMMIT may have left a code, which the next one then supersedes.
+    Raises as `enter`.
+    """
+    code = new_code()
+    async with sessions() as session, session.begin():
+        account = await enter(session, claims, code, now=now, new_id=new_id, rules=rules)
+    return account.user_id, code
+
+
+async def enter(
+    session: Session,
+    claims: LaunchClaims,
+    code: str,
+    *,
+    now: datetime,
+    new_id: Callable[[], UUID],
+    rules: AccountRules,
+) -> StudentAccount:
+    """One statement for who is known. The first time the account is made or linked (DESIGN R42).
 
     Raises AccountInactiveError, AccountErasedError, AccountLinkForbiddenError or
-    LaunchTokenReplayedError.
+    LaunchTokenReplayedError; then nothing may be committed.
     """
-    code, unreadable = new_code(), claims.unreadable_courses
-    async with sessions() as session, session.begin():
-        account = await find_or_create_account(
-            session, student_of(claims), now=now, new_id=new_id, rules=rules
-        )
-        await issue_code(
+    known = await _enter(session, claims, code, now=now, new_id=new_id)
+    if known:
+        await _follow_address(session, known, claims, rules)
+        return StudentAccount(known["id"])
+    student = student_of(claims)
+    account = await make_account(session, student, now=now, new_id=new_id, rules=rules)
+    if account.linked:
+        await record_event(
             session,
-            code,
+            "spark_account_linked",
             user_id=account.user_id,
-            replay_key=claims.replay_key,
-            launch_expires_at=claims.expires_at,
+            session_id=new_id(),
+            data=_said(claims, created=False),
+            page_url=ROUTE,
         )
-        happened = ["spark_account_linked"] if account.linked else []
-        for event_type in (*happened, "spark_sso_success"):
-            await record_event(
-                session,
-                event_type,
-                user_id=account.user_id,
-                session_id=new_id(),
-                data={
-                    "spark_user_id": claims.spark_user_id,
-                    "jwt_issued_at": int(claims.issued_at.timestamp()),
-                    "user_created": account.created,
-                }
-                | ({"unreadable_courses": unreadable} if unreadable else {}),
-                page_url="/spark/sso",
-            )
-    return account.user_id, code
+    entered = await _enter(session, claims, code, now=now, new_id=new_id, created=account.created)
+    if entered is None:  # changed at this moment
+        raise AccountInactiveError
+    if not account.created:
+        await _follow_address(session, entered, claims, rules)
+    return account
+
+
+async def _enter(
+    session: Session,
+    claims: LaunchClaims,
+    code: str,
+    *,
+    now: datetime,
+    new_id: Callable[[], UUID],
+    created: bool = False,
+) -> Columns | None:
+    """The row of ENTER, if there is one."""
+    student, code_hash = student_of(claims), hash_code(code)
+    rows = await ENTER.send(
+        session,
+        {
+            "spark_user_id": student.spark_user_id,
+            "now": now,
+            "given_name": student.given_name or None,
+            "family_name": student.family_name or None,
+            "display_name": student.display_name or None,
+            "replay_key": claims.replay_key,
+            "code": code_hash,
+            "expires_at": claims.expires_at,  # and a day, by retention: clocks may differ
+            "event_id": new_id(),
+            "session_id": new_id(),
+            "said": json.dumps(_said(claims, created=created)),
+        },
+    )
+    row = rows[0] if rows else None
+    if row and not row["is_first"]:
+        await supersede(session, code_hash, replay_key=claims.replay_key)
+    return row
+
+
+async def _follow_address(
+    session: Session, known: Columns, claims: LaunchClaims, rules: AccountRules
+) -> None:
+    student = student_of(claims)
+    if student.own_address not in (None, known["email"]):
+        await take_address(session, known["id"], student, rules)
+
+
+def _said(claims: LaunchClaims, *, created: bool) -> dict[str, Any]:
+    """Of the events of a sign-in."""
+    unreadable = claims.unreadable_courses
+    return {
+        "spark_user_id": claims.spark_user_id,
+        "jwt_issued_at": int(claims.issued_at.timestamp()),
+        "user_created": created,
+    } | ({"unreadable_courses": unreadable} if unreadable else {})
 
 
 def student_of(claims: LaunchClaims) -> Student:
@@ -101,5 +208,5 @@ async def enrol_claimed(
                     user_id=account_id,
                     session_id=new_id(),
                     data={"error_type": "enrolment_error", "error_message": type(failure).__name__},
-                    page_url="/spark/sso",
+                    page_url=ROUTE,
                 )

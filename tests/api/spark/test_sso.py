@@ -21,15 +21,18 @@ from pydantic import SecretStr
 from sqlalchemy import Row, func, insert, select, update
 
 from app.database import Sessions
-from app.models import LmsIntegration, User
+from app.models import LmsIntegration, SparkAuthCode, SsoReplay, User
 from app.settings import Settings
 from app.signing import sign_token, token_key
-from app.sso.authorization_codes import issue_code, new_code
+from app.sso.authorization_codes import hash_code, new_code, supersede
+from app.sso.sign_in import ENTER
 from tests.api.spark.conftest import spark_at
+from tests.support.courses import course, synced
 from tests.support.defaults import RATES
 from tests.support.patience import patient
 from tests.support.problems import assert_problem
 from tests.support.roster import new_student
+from tests.support.round_trips import fewest
 from tests.support.spark import Spark
 
 SSO = "/spark/sso"
@@ -338,17 +341,16 @@ async def test_of_twenty_codes_at_once_for_one_token_one_lives(
     student = await lms.sign_in()
     replay_key = b"\xff" + secrets.token_bytes(31)  # no number that Postgres has without a sign
     expires_at = datetime.now(tz=UTC) + timedelta(minutes=5)
+    first_use = {"key": replay_key, "code_hash": "none yet", "expires_at": expires_at}
+    async with sessions() as session, session.begin():
+        await session.execute(insert(SsoReplay).values(first_use))
 
     async def issue() -> str:
         code = new_code()
+        row = {"code": hash_code(code), "user_id": student.user_id, "expires_at": expires_at}
         async with sessions() as session, session.begin():
-            await issue_code(
-                session,
-                code,
-                user_id=UUID(student.user_id),
-                replay_key=replay_key,
-                launch_expires_at=expires_at,
-            )
+            await session.execute(insert(SparkAuthCode).values(row))
+            await supersede(session, hash_code(code), replay_key=replay_key)
         return code
 
     await issue()
@@ -511,3 +513,20 @@ async def test_a_client_who_changes_its_address_within_its_network_is_still_one(
             forwarded = {"X-Forwarded-For": address}
             answer = await lms.browser.get(SSO, params={"token": "junk"}, headers=forwarded)
         assert answer.status_code == status
+
+
+# ---------------------------------------------------------------------------- what it costs
+
+
+@pytest.mark.parametrize(("claims", "trips"), [(False, 1), (True, 3)], ids=["alone", "courses"])
+async def test_a_sign_in_of_who_is_known_is_few_round_trips(
+    lms: Spark, *, claims: bool, trips: int
+) -> None:
+    """DESIGN R26: BEGIN and COMMIT not counted."""
+    one, who = course("one"), {"sub": new_student(), "email": fresh_email()}
+    await synced(lms, one)
+    listed: dict[str, Any] = {"courses": [one["spark_course_id"]]} if claims else {}
+    await lms.launch_code(**who)
+    sent = await fewest(lambda: lms.launch_code(**who, **listed, jti=secrets.token_hex(8)))
+    assert ENTER.sql in sent
+    assert len(sent) == trips
