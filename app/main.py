@@ -34,6 +34,7 @@ from app.api.internal.explain import router as internal_explain
 from app.api.internal.platforms import router as internal_platforms
 from app.api.internal.roster_imports import router as internal_roster_imports
 from app.api.internal.sessions import router as internal_sessions
+from app.api.internal.student_links import router as internal_student_links
 from app.api.internal.students import router as internal_students
 from app.api.internal.submissions import router as internal_submissions
 from app.api.internal.xp import router as internal_xp
@@ -80,6 +81,7 @@ ROUTERS = (
     internal_events,
     internal_platforms,
     internal_students,
+    internal_student_links,
     health,
     observed,
 )

@@ -12,7 +12,7 @@ from app.activity.audit import record_audit
 from app.adoption.people import LINK_STATUS, NEWEST_LINK_FIRST
 from app.database import Session, Sessions
 from app.errors import NotFoundError
-from app.models import PLATFORM, LmsIntegration, Quest, User, UserQuest
+from app.models import PLATFORM, AuditEntry, LmsIntegration, Quest, User, UserQuest
 
 
 class SparkLink(fields.ContractModel):
@@ -24,6 +24,10 @@ class SparkLink(fields.ContractModel):
     )
     linked_at: fields.NullableMoment = Field(
         description="When it was made; null where the main app does not say."
+    )
+    linked_by: str | None = Field(
+        description="Which service key linked by hand; null where Spark did, by a click or a list.",
+        examples=["main-app"],
     )
     last_sync_at: fields.NullableMoment = Field(description="When the student came last.")
 
@@ -55,12 +59,24 @@ class StudentAnswer(fields.ContractModel):
     sessions: list[OpenSession] = Field(description="The newest first.")
 
 
+# Of the transaction that made the link.
+_LINKED_BY = (
+    select(AuditEntry.caller)
+    .where(
+        AuditEntry.user_id == LmsIntegration.user_id,
+        AuditEntry.occurred_at == LmsIntegration.created_at,
+        AuditEntry.detail["linked"].astext == LmsIntegration.lms_user_id,
+    )
+    .limit(1)
+    .scalar_subquery()
+)
 _USER = select(
     User.id,
     LmsIntegration.lms_user_id.label("spark_user_id"),
     LINK_STATUS.label("status"),
     LmsIntegration.created_at.label("linked_at"),
     LmsIntegration.last_sync_at,
+    _LINKED_BY.label("linked_by"),
 ).outerjoin(
     LmsIntegration,
     (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM),

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from app.accounts.students import AccountRules
 from app.activity.failure_events import FailureEvents
@@ -16,7 +16,7 @@ from app.clock import utc_now
 from app.database import Sessions
 from app.deliveries.hold_body import BodyBudget, HeldBody
 from app.deliveries.pace import PacedBody, read_all
-from app.errors import JsonInvalidError, MediaTypeUnsupportedError
+from app.errors import FieldInvalidError, JsonInvalidError, MediaTypeUnsupportedError
 from app.files.places import Places
 from app.limits import Limits
 from app.settings import Settings
@@ -27,6 +27,9 @@ from app.submissions.work import Intake
 from app.text import StrictJsonError, load_json
 
 FORM = "application/x-www-form-urlencoded"
+SMALL_BODY_BYTES = 64 * 1024
+
+Body = TypeVar("Body", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,24 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
     """Raises BodyTooLargeError as soon as it is one, BodyTimeoutError, OverloadedError."""
     with hold_body(request) as held:
         return await read_all(paced_body(request, held), held, max_bytes=max_bytes)
+
+
+async def read_small(request: Request, model: type[Body]) -> Body:
+    """A small JSON body, once it is known who calls: FastAPI would read one of any size before.
+    Raises FieldInvalidError and what `read_body` and `parse_json` raise.
+    """
+    return read_fields(
+        model, parse_json(request, await read_body(request, max_bytes=SMALL_BODY_BYTES))
+    )
+
+
+def read_fields(model: type[Body], content: object) -> Body:
+    """Raises FieldInvalidError."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        place = error.errors(include_input=False)[0]["loc"]
+        raise FieldInvalidError(name=str(*place[:1]) or next(iter(model.model_fields))) from None
 
 
 def hold_body(request: Request) -> AbstractContextManager[HeldBody]:

@@ -5,21 +5,29 @@ from urllib.parse import parse_qs
 from uuid import UUID
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from app.api.callers import READ, WRITE, Caller
-from app.api.dependencies import FORM, Now, Opened, media_type, parse_json, read_body
+from app.api.dependencies import (
+    FORM,
+    SMALL_BODY_BYTES,
+    Now,
+    Opened,
+    media_type,
+    parse_json,
+    read_body,
+    read_fields,
+)
 from app.api.described import json_body
 from app.api.problems import problems
-from app.errors import INTERNAL_PROBLEMS, JSON_PROBLEMS, FieldInvalidError, NotFoundError
+from app.errors import INTERNAL_PROBLEMS, JSON_PROBLEMS, NotFoundError
 from app.fields import ContractModel, NullableId
 from app.sso.app_tokens import TokenUse
 from app.sso.sessions import introspect_token, revoke_session
 
 router = APIRouter(prefix="/internal/v1/sessions", tags=["sessions"])
 
-MAX_BODY_BYTES = 64 * 1024
 REFRESH = "refresh_token"
 
 
@@ -104,13 +112,9 @@ async def introspect(request: Request, opened: Opened, now: Now) -> Introspectio
 
 async def _read_question(request: Request) -> TokenToIntrospect:
     """Not a parameter: FastAPI would read a body of any size before it asks for the key."""
-    body = await read_body(request, max_bytes=MAX_BODY_BYTES)
+    body = await read_body(request, max_bytes=SMALL_BODY_BYTES)
     content = _form(body) if media_type(request) == FORM else parse_json(request, body)
-    try:
-        return TokenToIntrospect.model_validate(content)
-    except ValidationError as error:
-        place = error.errors(include_input=False)[0]["loc"]
-        raise FieldInvalidError(name=str(*place[:1]) or "token") from None
+    return read_fields(TokenToIntrospect, content)
 
 
 def _form(body: bytes) -> dict[str, Any]:

@@ -419,9 +419,10 @@ SHOWS_NOBODY = {
     ("GET", "/internal/v1/deliveries/counts"),
     ("POST", "/internal/v1/sessions/introspect"),
 }
-# What the contract's example cannot change here: it names another version, or what is shown
-# already. Tests of their own see to their entries.
+# What the contract's example cannot change here: it names another version, another
+# student, or what is shown already. Tests of their own see to their entries.
 CHANGES_NOTHING = {
+    ("POST", "/internal/v1/students/{user_id}/link"),
     ("POST", "/internal/v1/submissions/{submission_id}/revisions/{revision}/restore"),
     ("PUT", "/internal/v1/evidence/documents/{task_id}"),
     ("POST", "/internal/v1/evidence/documents/{task_id}"),
@@ -430,6 +431,7 @@ CHANGES_NOTHING = {
 ENDS_THE_OWNER = {
     ("POST", "/internal/v1/sessions/{session_id}/revoke"),
     ("DELETE", "/internal/v1/students/{user_id}"),
+    ("DELETE", "/internal/v1/students/{user_id}/link"),
 }
 OF_EVERYBODY = {"/internal/v1/activity", "/internal/v1/events"}
 

@@ -1,0 +1,115 @@
+"""A student's link to Spark, by hand."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from pydantic import ConfigDict, Field
+from starlette.responses import Response
+
+from app.accounts.change_link import Status, link_student, set_link, unlink_student
+from app.api.callers import ADMIN, WRITE, Caller
+from app.api.dependencies import Now, Opened, read_small
+from app.api.described import json_body
+from app.api.problems import problems
+from app.errors import (
+    INTERNAL_PROBLEMS,
+    JSON_PROBLEMS,
+    AccountErasedError,
+    AccountInactiveError,
+    AccountLinkForbiddenError,
+    NotAStudentError,
+    NotFoundError,
+)
+from app.fields import ContractModel, SparkId
+
+router = APIRouter(prefix="/internal/v1/students/{user_id}/link", tags=["students"])
+
+_CHANGING = (NotFoundError, *INTERNAL_PROBLEMS, *JSON_PROBLEMS)
+
+
+class NewLink(ContractModel):
+    """Which student of Spark's the account is. Unknown members are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    spark_user_id: SparkId = Field(
+        description="As Spark names the student.", examples=["student_42"]
+    )
+
+
+class LinkChange(ContractModel):
+    """Whether Spark lets the student in. Unknown members are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Status = Field(description="`paused`, or `active` again.", examples=["active"])
+
+
+@router.post(
+    "",
+    name="linkStudent",
+    summary="Link a student by hand",
+    description=(
+        "From now on Spark's student signs in to this account, and homework goes there. It may be"
+        " repeated. An id or an account that is linked otherwise is 409: unlink it first."
+    ),
+    responses=problems(
+        NotAStudentError,
+        AccountLinkForbiddenError,
+        AccountInactiveError,
+        AccountErasedError,
+        *_CHANGING,
+    ),
+    status_code=204,
+    openapi_extra=json_body(NewLink),
+)
+async def link(
+    user_id: UUID, request: Request, opened: Opened, now: Now, caller: Annotated[Caller, ADMIN]
+) -> Response:
+    asked = await read_small(request, NewLink)
+    await link_student(
+        opened.sessions,
+        opened.account_rules,
+        user_id,
+        asked.spark_user_id,
+        caller=caller.name,
+        now=now,
+    )
+    return Response(status_code=204)
+
+
+@router.patch(
+    "",
+    name="changeLink",
+    summary="Pause or resume a student's link",
+    description=(
+        "While it is paused, sign-ins and homework are refused (`account_inactive`) and sessions"
+        " inactive. Of several links all change."
+    ),
+    responses=problems(*_CHANGING),
+    status_code=204,
+    openapi_extra=json_body(LinkChange),
+)
+async def change(
+    user_id: UUID, request: Request, opened: Opened, now: Now, caller: Annotated[Caller, WRITE]
+) -> Response:
+    asked = await read_small(request, LinkChange)
+    await set_link(opened.sessions, user_id, asked.status, caller=caller.name, now=now)
+    return Response(status_code=204)
+
+
+@router.delete(
+    "",
+    name="unlinkStudent",
+    summary="Unlink a student",
+    description=(
+        "Spark's student is this account no more, and its sessions end. What was handed in stays; a"
+        " later click in Spark makes a new account, or links by the address."
+    ),
+    status_code=204,
+    responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
+)
+async def unlink(user_id: UUID, opened: Opened, caller: Annotated[Caller, ADMIN]) -> Response:
+    await unlink_student(opened.sessions, user_id, caller=caller.name)
+    return Response(status_code=204)
