@@ -131,6 +131,12 @@ class Bucket:
                 )
             )
 
+    async def copy(self, object_key: str, new_key: str) -> None:
+        """Inside the store, with its type. Repeatable."""
+        source = f"{self._name}/{object_key}"
+        copied = self._client.copy_object(Bucket=self._name, Key=new_key, CopySource=source)
+        await _within(copied)
+
     async def delete(self, object_key: str) -> None:
         """Remove the object and any unfinished upload of its key. Repeatable."""
         await _within(self._client.delete_object(Bucket=self._name, Key=object_key))

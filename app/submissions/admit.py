@@ -18,8 +18,8 @@ from app.submissions.work import Intake, Work
 
 # One statement for all, because every submission asks: which keys are ours, the student, each match
 # beside, and when the student was erased. The lock is that of a foreign key to the user: an erasure
-# waits for who was admitted before it, and nobody is admitted after it. The student's turn comes
-# with it, if the message is ours.
+# waits for who was admitted before it, and nobody is admitted after it; so does who moves the
+# link. The student's turn comes with it, if the message is ours.
 ADMIT = Statement(
     f"""
     with {CLAIMED_SQL},
@@ -30,7 +30,7 @@ ADMIT = Statement(
       from users join lms_integrations on lms_integrations.user_id = users.id
       where lms_integrations.lms_platform = '{PLATFORM}'
         and lms_integrations.lms_user_id = :spark_user_id
-      for key share of users)
+      for key share of users, lms_integrations)
     select claim.is_ours, erased.erased_at, student.*, match.*,
       case when claim.is_ours then {turn_sql("student.user_id")} end
     from (select count(*) = cardinality(:keys) as is_ours from claimed) claim
@@ -62,15 +62,15 @@ async def admit(session: Session, intake: Intake, work: Work) -> tuple[UUID, Mat
     AccountInactiveError, AssignmentNotFoundError or AssignmentAmbiguousError.
     """
     message, payload = work.message, work.message.payload
-    found = await ADMIT.send(
-        session,
-        {
-            **work.claim.values,
-            "spark_user_id": payload.spark_user_id,
-            "assignment_id": payload.spark_assignment_id,
-            "subject_hash": await intake.tombstones.of_student(session, payload.spark_user_id),
-        },
-    )
+    asked = {
+        **work.claim.values,
+        "spark_user_id": payload.spark_user_id,
+        "assignment_id": payload.spark_assignment_id,
+        "subject_hash": await intake.tombstones.of_student(session, payload.spark_user_id),
+    }
+    found = await ADMIT.send(session, asked)
+    if found[0]["is_ours"] and not found[0]["user_id"]:
+        found = await ADMIT.send(session, asked)  # the link was moved while this waited for it
     if not found[0]["is_ours"]:
         await refuse_claimed(session, work.claim)
     if not work.takes_any_age:

@@ -14,7 +14,7 @@ from app.activity.record_event import event_values
 from app.database import Session, Sessions, Statement, retried
 from app.deliveries.inbox import DELIVERY_SQL, Entry, keep_delivery, row_of
 from app.deliveries.payload import Subject
-from app.errors import AssignmentNotFoundError, IdempotencyConflictError
+from app.errors import AssignmentNotFoundError, IdempotencyConflictError, StorageUnavailableError
 from app.evidence.revision_files import list_files
 from app.files.uploads import commit_uploads
 from app.learning.assignments import Match
@@ -57,6 +57,7 @@ async def record_submission(
     """
     async with intake.sessions() as session, session.begin():
         user_id, match = await admit(session, intake, work)
+        _refuse_moved(user_id, files)
         content = _content(work.message, files)
         standing = await _stand(session, work, match, content, user_id=user_id)
         noticed = (*work.message.warnings, *course_unknown(work.message, match))
@@ -74,6 +75,12 @@ async def record_submission(
         whose = {"user_id": user_id, "fingerprint": current.fingerprint}
         await CLOSE.send(session, told | whose)
         return SubmissionOutcome(body)
+
+
+def _refuse_moved(user_id: UUID, files: Sequence[KeptFile]) -> None:
+    """Files lie under the account that the student had when they arrived."""
+    if not all(file.object_key.startswith(f"{user_id}/") for file in files):
+        raise StorageUnavailableError(hint="The student's account has changed. Send it again.")
 
 
 @retried

@@ -20,8 +20,11 @@ from app.errors import (
     AccountLinkForbiddenError,
     NotAStudentError,
     NotFoundError,
+    StorageUnavailableError,
 )
 from app.fields import ContractModel, SparkId
+from app.privacy.move_rows import Move
+from app.privacy.move_student import MoveAnswer, move_student
 
 router = APIRouter(prefix="/internal/v1/students/{user_id}/link", tags=["students"])
 
@@ -31,10 +34,23 @@ _CHANGING = (NotFoundError, *INTERNAL_PROBLEMS, *JSON_PROBLEMS)
 class NewLink(ContractModel):
     """Which student of Spark's the account is. Unknown members are refused."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", validate_by_alias=True)
 
     spark_user_id: SparkId = Field(
         description="As Spark names the student.", examples=["student_42"]
+    )
+    from_user: UUID | None = Field(
+        None,
+        alias="from",
+        title="From",
+        description="The other account of the same child, which is linked: what came through Spark"
+        " moves from there.",
+        examples=[None],
+    )
+    dry_run: bool = Field(
+        default=False,
+        description="With `from`: say what would move, and change nothing.",
+        examples=[False],
     )
 
 
@@ -52,22 +68,28 @@ class LinkChange(ContractModel):
     summary="Link a student by hand",
     description=(
         "From now on Spark's student signs in to this account, and homework goes there. It may be"
-        " repeated. An id or an account that is linked otherwise is 409: unlink it first."
+        " repeated. An id or an account that is linked otherwise is 409: unlink it first. With"
+        " `from` the link, and what came through Spark, moves from that account, all or nothing;"
+        " 409 where both have work on a task. After 503 ask again."
     ),
     responses=problems(
         NotAStudentError,
         AccountLinkForbiddenError,
         AccountInactiveError,
         AccountErasedError,
+        StorageUnavailableError,
         *_CHANGING,
     ),
-    status_code=204,
     openapi_extra=json_body(NewLink),
 )
 async def link(
     user_id: UUID, request: Request, opened: Opened, now: Now, caller: Annotated[Caller, ADMIN]
-) -> Response:
+) -> MoveAnswer:
     asked = await read_small(request, NewLink)
+    if asked.from_user:
+        move = Move(asked.spark_user_id, asked.from_user, user_id, caller.name, asked.dry_run)
+        shape = opened.account_rules.shape
+        return await move_student(opened.sessions, opened.bucket, shape, move)
     await link_student(
         opened.sessions,
         opened.account_rules,
@@ -76,7 +98,7 @@ async def link(
         caller=caller.name,
         now=now,
     )
-    return Response(status_code=204)
+    return MoveAnswer(moved={}, conflicts=[])
 
 
 @router.patch(

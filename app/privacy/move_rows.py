@@ -1,0 +1,250 @@
+"""The rows of what came through Spark, and XP, from one account of a child to the other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid5
+
+from sqlalchemy import ARRAY, Row, Text, Uuid, bindparam, text
+
+from app.accounts.sessions import end_sign_ins
+from app.activity.audit import record_audit
+from app.adoption.shape import LiveShape
+from app.database import Session
+from app.errors import StorageUnavailableError
+from app.learning.experience import subject_xp
+from app.models import PLATFORM
+
+
+@dataclass(frozen=True)
+class Move:
+    """Of this Spark student, from one account to the other."""
+
+    spark_user_id: str
+    from_user: UUID
+    to_user: UUID
+    caller: str
+    is_dry: bool
+
+    @property
+    def ids(self) -> dict[str, Any]:
+        return {"a": self.from_user, "b": self.to_user}
+
+
+A, B = bindparam("a", type_=Uuid), bindparam("b", type_=Uuid)
+
+
+def sql(statement: str, *arrays: str) -> Any:
+    said = text(statement)
+    typed = [name for name in ("a", "b") if f":{name} " in statement or f":{name}\n" in statement]
+    return said.bindparams(
+        *(bindparam(name, type_=Uuid) for name in typed),
+        *(bindparam(name, type_=ARRAY(Uuid)) for name in arrays),
+    )
+
+
+_ENROLMENTS = sql(
+    f"""
+    update user_quests e set user_id = :b
+    from quests q
+    where e.user_id = :a and q.id = e.quest_id
+      and (q.lms_platform = '{PLATFORM}' or e.id = any (:enrolments))
+      and not exists (select from user_quests o where o.user_id = :b and o.quest_id = e.quest_id)
+    returning e.id
+    """,  # noqa: S608 - our own word
+    "enrolments",
+)
+_FREE_TWINS = sql(
+    "update user_quest_tasks set source_task_id = null where id = any (:twins)", "twins"
+)
+_PUT_TASKS = sql(
+    """
+    update user_quest_tasks t set user_quest_id = moved.into_id
+    from unnest(:tasks, :intos) as moved (id, into_id)
+    where t.id = moved.id and moved.into_id is not null
+    """,
+    "tasks",
+    "intos",
+)
+_GIVE_TWINS = sql(
+    """
+    update user_quest_tasks t
+    set user_id = :a , user_quest_id = given.old_id, source_task_id = given.source_id
+    from unnest(:twins, :olds, :sources) as given (id, old_id, source_id)
+    where t.id = given.id
+    """,
+    *("twins", "olds", "sources"),
+)
+# Each names its rows by what has not moved yet.
+_ROWS = {
+    "blocks": sql(
+        """
+        update evidence_document_blocks block set uploaded_by_user_id = :b
+        from user_task_evidence_documents d
+        where d.id = block.document_id and d.user_id = :a and d.task_id = any (:tasks)
+          and block.uploaded_by_user_id = :a
+        """,
+        "tasks",
+    ),
+    "submissions": sql(
+        """
+        update spark.submission_revisions r set user_id = :b
+        from quest_task_completions k
+        where k.id = r.completion_id and k.user_id = :a and k.task_id = any (:tasks)
+        """,
+        "tasks",
+    ),
+    **{
+        name: sql(
+            f"update {table} set user_id = :b where user_id = :a and {key} = any (:tasks)",  # noqa: S608
+            "tasks",
+        )
+        for name, table, key in (
+            ("documents", "user_task_evidence_documents", "task_id"),
+            ("completions", "quest_task_completions", "task_id"),
+            ("tasks", "user_quest_tasks", "id"),
+        )
+    },
+    **{
+        name: sql(f"update {table} set user_id = :b where user_id = :a {more}")  # noqa: S608
+        for name, table, more in (
+            ("deliveries", "spark.deliveries", ""),
+            ("answers", "spark.idempotency_keys", ""),
+            ("events", "user_activity_events", "and event_category = 'lms'"),
+        )
+    },
+}
+_AWARDS = sql(
+    """
+    with moved as (
+      update spark.xp_ledger set user_id = :b
+      where user_id = :a and task_id = any (:tasks) returning task_id, pillar, xp_amount)
+    select moved.pillar, moved.xp_amount, t.subject_xp_distribution
+    from moved left join user_quest_tasks t on t.id = moved.task_id
+    """,
+    "tasks",
+)
+_TAKE_XP, _GIVE_XP, _TAKE_CREDIT, _GIVE_CREDIT = (
+    text(statement.format(table=table, column=column, kind=kind))
+    for table, column, kind in (
+        ("user_skill_xp", "pillar", "text"),
+        ("user_subject_xp", "school_subject", "school_subject"),
+    )
+    for statement in (
+        """
+        update {table} set xp_amount = greatest(xp_amount - :xp, 0)
+        where user_id = :who and {column} = cast(cast(:kind as text) as {kind})
+        """,
+        """
+        insert into {table} (user_id, {column}, xp_amount)
+        values (:who, cast(cast(:kind as text) as {kind}), :xp)
+        on conflict (user_id, {column})
+        do update set xp_amount = {table}.xp_amount + excluded.xp_amount
+        """,
+    )
+)
+_IN_ALL = sql(
+    """
+    update users set total_xp = (
+      select coalesce(sum(x.xp_amount), 0) from user_skill_xp x where x.user_id = users.id)
+    where id in (:a , :b )
+    """
+)
+_SHOW_COPY = text(
+    """
+    update evidence_document_blocks block
+    set content = replace(block.content::text, :old_key, :new_key)::jsonb
+    from user_task_evidence_documents d
+    where d.id = block.document_id and d.user_id = :a and strpos(block.content::text, :old_key) > 0
+    """
+).bindparams(A)
+_USE_COPY = text(
+    """
+    with old as (
+      select * from spark.uploads where id = :old_id and state = 'committed' for update),
+    used as (
+      update spark.uploads copy set state = 'committed', submission_id = old.submission_id,
+        document_id = old.document_id, position = old.position, filename = old.filename,
+        content_type = old.content_type, size_bytes = old.size_bytes, sha256 = old.sha256
+      from old where copy.id = :new_id and copy.state = 'pending' returning copy.id)
+    update spark.uploads set state = 'deleting', lease_until = now(), submission_id = null,
+      document_id = null
+    where id = :old_id and exists (select from used)
+    """
+).bindparams(bindparam("old_id", type_=Uuid), bindparam("new_id", type_=Uuid))
+_LINK = text(
+    f"""
+    update lms_integrations set user_id = :b, created_at = now(), updated_at = now()
+    where lms_platform = '{PLATFORM}' and lms_user_id = :spark_user_id and user_id = :a
+    """  # noqa: S608 - our own word
+).bindparams(A, B, bindparam("spark_user_id", type_=Text))
+
+
+async def use_copy(session: Session, move: Move, file: Row[Any], new_key: str) -> None:
+    """The copy takes the place of the file, in rows and in what evidence shows."""
+    new_id = uuid5(file.id, str(move.to_user))
+    used = await session.execute(_USE_COPY, {"old_id": file.id, "new_id": new_id})
+    if not used.rowcount:
+        raise StorageUnavailableError(hint="It took too long. Ask again.")
+    keys = {"old_key": file.object_key, "new_key": new_key}
+    await session.execute(_SHOW_COPY, {"a": move.from_user} | keys)
+
+
+async def move_rows(
+    session: Session, shape: LiveShape, move: Move, plan: list[Row[Any]]
+) -> dict[str, int]:
+    ids = move.ids
+    tasks = {"tasks": [task.id for task in plan]}
+    awards = (await session.execute(_AWARDS, ids | tasks)).all()
+    enrolments = list({task.user_quest_id for task in plan if task.into_id is None})
+    moved = (await session.execute(_ENROLMENTS, ids | {"enrolments": enrolments})).all()
+    counts = {"enrolments": len(moved), "awards": len(awards)}
+    await _exchange(session, move, plan)
+    for name, statement in _ROWS.items():
+        of_tasks = tasks if name not in {"deliveries", "answers", "events"} else {}
+        counts[name] = (await session.execute(statement, ids | of_tasks)).rowcount
+    defers_credit = (await shape.read(session)).defers_credit
+    await _pay(session, move, awards, defers_credit=defers_credit)
+    await session.execute(_LINK, ids | {"spark_user_id": move.spark_user_id})
+    await end_sign_ins(session, move.from_user)
+    await record_audit(
+        *(session, move.caller, "sensitive_update"),
+        user_id=move.to_user,
+        linked=move.spark_user_id,
+    )
+    await record_audit(
+        *(session, move.caller, "sensitive_update"),
+        user_id=move.from_user,
+        unlinked=[move.spark_user_id],
+    )
+    return counts
+
+
+async def _exchange(session: Session, move: Move, plan: list[Row[Any]]) -> None:
+    """Tasks that go into an enrolment that is there, and the copies there that give way."""
+    twins = [task for task in plan if task.twin_id]
+    columns = {
+        "twins": [task.twin_id for task in twins],
+        "olds": [task.user_quest_id for task in twins],
+        "sources": [task.source_task_id for task in twins],
+    }
+    await session.execute(_FREE_TWINS, {"twins": columns["twins"]})
+    intos = [task.into_id for task in plan]
+    await session.execute(_PUT_TASKS, {"tasks": [task.id for task in plan], "intos": intos})
+    await session.execute(_GIVE_TWINS, {"a": move.from_user} | columns)
+
+
+async def _pay(
+    session: Session, move: Move, awards: Sequence[Row[Any]], *, defers_credit: bool
+) -> None:
+    """Totals follow the ledger, from the one to the other."""
+    for award in awards:
+        xp = {"kind": award.pillar, "xp": award.xp_amount}
+        await session.execute(_TAKE_XP, xp | {"who": move.from_user})
+        await session.execute(_GIVE_XP, xp | {"who": move.to_user})
+        credit = {} if defers_credit else subject_xp(award.subject_xp_distribution)
+        for subject, amount in credit.items():
+            said = {"kind": subject, "xp": amount}
+            await session.execute(_TAKE_CREDIT, said | {"who": move.from_user})
+            await session.execute(_GIVE_CREDIT, said | {"who": move.to_user})
+    await session.execute(_IN_ALL, move.ids)
