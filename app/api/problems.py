@@ -241,7 +241,7 @@ def _routed_methods(request: Request) -> set[str]:
     """Of all routes of this path: the router names those of the first alone."""
     methods = {
         method
-        for method in ("GET", "POST", "PUT", "DELETE")
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
         for route in request.app.routes
         if route.matches({**request.scope, "method": method})[0] is Match.FULL
     }
