@@ -59,6 +59,7 @@ KINDS = {
         ("spark_course_id", "enrolled", "dropped", "users_created", "unchanged", "errors"),
     ),
     "spark_roster_import_success": Kind("Roster imported", ("counts",)),
+    "student_erased": Kind("Student erased", ("erasure_id",)),
     RATE_LIMITED: Kind("Requests over a limit"),
     UNWRITTEN: Kind("More failures than could be kept"),
 }
@@ -67,4 +68,9 @@ FOLLOWED = tuple(event_type for event_type, kind in KINDS.items() if kind.data)
 
 # A type that contains "success" is one (CONTRACT 9.2), and so are these, which only ever succeed:
 # that rule was made for the types before them, and edits would drown the rate of success.
-SUCCEEDED = ("spark_account_linked", "spark_submission_restored", "spark_evidence_updated")
+SUCCEEDED = (
+    "spark_account_linked",
+    "spark_submission_restored",
+    "spark_evidence_updated",
+    "student_erased",
+)

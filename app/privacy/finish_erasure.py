@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.exc import IntegrityError
 
 from app.activity.hours import forget_hours
+from app.activity.record_event import record_event
 from app.adoption.people import IS_STUDENT
 from app.database import Session, Sessions, retried, sqlstate_of
 from app.deliveries.keep_refusal import turn_of
@@ -137,6 +138,14 @@ async def _finish(sessions: Sessions, erasure_id: UUID) -> bool:
             raise _explain(failure) from failure
         await session.execute(
             _COMPLETE, {"erasure_id": erasure_id, "removed": order.counts | removed}
+        )
+        await record_event(
+            session,
+            "student_erased",
+            user_id=None,
+            session_id=erasure_id,
+            data={"erasure_id": str(erasure_id)},
+            page_url="/internal/v1/students",
         )
         return True
 

@@ -121,6 +121,18 @@ async def test_homework_is_followed_to_its_completion(
     assert (await browser.get(path, headers=main_app)).status_code == 200
 
 
+async def test_of_an_erased_student_only_the_erasure_is_followed(
+    follower: Follower, browser: httpx.AsyncClient, main_app: dict[str, str], spark: Spark
+) -> None:
+    student = await spark.sign_in()
+    path = f"/internal/v1/students/{student.user_id}"
+    answers = [await browser.delete(path, headers=main_app) for _ in range(2)]
+    items = await follower.catch_up()
+    assert [(item["type"], item["user_id"], item["data"]) for item in items] == [
+        ("student_erased", None, {"erasure_id": answer.json()["id"]}) for answer in answers[:1]
+    ]
+
+
 async def test_every_page_has_a_cursor_and_a_repeated_cursor_its_events(
     follower: Follower, sessions: Sessions
 ) -> None:
