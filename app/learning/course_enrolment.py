@@ -21,6 +21,7 @@ from sqlalchemy import (
     update,
 )
 
+from app.accounts.sessions import log_out
 from app.activity.audit import record_audit_of_many
 from app.database import Session, Statement
 from app.learning.enrolment import turn_sql
@@ -160,6 +161,8 @@ async def drop_students(
     dropped = {(row.user_id, row.quest_id) for row in found}
     whose = {"user_ids": [user_id for user_id, _ in dropped], "now": now}
     ended = (await session.execute(_REVOKE, whose)).scalars().all()
+    if ended:
+        await log_out(session, ended)
     await record_audit_of_many(session, caller, "authn_token_revoked", ended, sessions=len(ended))
     return dropped
 

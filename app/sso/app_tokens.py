@@ -71,11 +71,11 @@ Claims = TypeVar("Claims", "AppClaims", "BearerClaims")
 
 
 class AppClaims(BaseModel):
-    """What one of our own tokens says. Tokens of other issuers have no `sid`."""
+    """What a token of the main app says of whose it is; only ours have a `sid`."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    sid: UUID
+    sid: UUID | None = None
     user_id: UUID
     type: TokenUse
     exp: WholeMoment
@@ -86,14 +86,14 @@ class AppClaims(BaseModel):
 class BearerClaims(BaseModel):
     """What a token of the main app says of who sends it (CONTRACT 5); ours have a `sid` as well.
 
-    `actor_id` is who holds it: an admin may act as a student, in a masquerade.
+    `actor_id` is who holds it: an admin in a masquerade as a student, or a parent for a child.
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
     user_id: UUID = Field(validation_alias="sub")
     actor_id: UUID = Field(validation_alias="user_id")
-    type: Literal["access", "masquerade"]
+    type: Literal["access", "masquerade", "acting_as_dependent"]
     sid: UUID | None = None
     exp: Moment
     iat: Moment | None = None
@@ -101,7 +101,7 @@ class BearerClaims(BaseModel):
 
 
 def read_app_token(token: str, *, keys: Sequence[TokenKey], now: datetime) -> AppClaims | None:
-    """The claims of a token that we issued and that has not run out; None for any other text."""
+    """The claims of a token, ours or the main app's, that has not run out; None for any other."""
     return _read(AppClaims, token, keys=keys, now=now)
 
 

@@ -30,7 +30,7 @@ Call = tuple[str, str, dict[str, Any]]  # method, path, operation
 BOUND = {"cursor", "after"}  # to one list of one service: no example of it is anybody's
 ALONE = {"explainHomework.request_id"}  # not beside the other parameters
 INTROSPECT = "/internal/v1/sessions/introspect"
-LAST = ("revokeSession", "eraseStudent")
+LAST = ("revokeSession", "revokeSessions", "eraseStudent")  # in this order
 
 
 @pytest.fixture
@@ -47,7 +47,8 @@ def _calls(contract: dict[str, Any]) -> list[Call]:
         for path, methods in contract["paths"].items()
         for method, operation in methods.items()
     ]
-    return sorted(calls, key=lambda call: call[2]["operationId"] in LAST)
+    place = {name: number for number, name in enumerate(LAST, start=1)}
+    return sorted(calls, key=lambda call: place.get(call[2]["operationId"], 0))
 
 
 def _examples(operation: dict[str, Any]) -> list[tuple[str, Any]]:

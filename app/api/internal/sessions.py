@@ -53,15 +53,17 @@ class TokenToIntrospect(BaseModel):
 
 
 class Introspection(ContractModel):
-    """Of a token that is not ours, run out or revoked it says `active` alone, and not which."""
+    """Of a token that is foreign, run out or revoked it says `active` alone, and not which."""
 
-    active: bool = Field(description="Whether its session is alive.", examples=[True])
+    active: bool = Field(description="Whether it lets its user in.", examples=[True])
     token_use: TokenUse | None = Field(
         None,
         description="What it is for. Only an access token lets somebody in.",
         examples=["access"],
     )
-    sid: NullableId = Field(None, title="Session id", description="The session.")
+    sid: NullableId = Field(
+        None, title="Session id", description="The session; absent for the main app's own."
+    )
     sub: NullableId = Field(None, title="Subject", description="The student.")
     user_id: NullableId = Field(None, description="The student again.")
     iat: int | None = Field(
@@ -127,7 +129,10 @@ def _form(body: bytes) -> dict[str, Any]:
     "/{session_id}/revoke",
     name="revokeSession",
     summary="End a session",
-    description="Its tokens are inactive from now on. It may be repeated, and is in the audit log.",
+    description=(
+        "Its tokens are inactive from now on, and its user is logged out of the main app. It may be"
+        " repeated, and is in the audit log."
+    ),
     status_code=204,
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
 from app.accounts.describe_student import StudentAnswer, describe_student, find_students
-from app.api.callers import ADMIN, READ, Caller
+from app.api.callers import ADMIN, READ, WRITE, Caller
 from app.api.dependencies import Now, Opened
 from app.api.problems import problems
 from app.clock import new_id
@@ -22,6 +22,7 @@ from app.errors import (
 from app.fields import ContractModel, SparkId
 from app.privacy.erase import ErasureAnswer, ErasureOrder, erase_student
 from app.privacy.export import begin_export
+from app.sso.sessions import sign_out
 
 router = APIRouter(prefix="/internal/v1/students", tags=["students"])
 
@@ -78,6 +79,22 @@ async def read_student(
     user_id: UUID, opened: Opened, caller: Annotated[Caller, READ]
 ) -> StudentAnswer:
     return await describe_student(opened.sessions, user_id, caller=caller.name)
+
+
+@router.post(
+    "/{user_id}/sessions/revoke",
+    name="revokeSessions",
+    summary="End all sessions of a user",
+    description=(
+        "Sessions, codes that nobody redeemed yet, and tokens of the main app that are older, which"
+        " it refuses at the next refresh. It may be repeated, and is in the audit log."
+    ),
+    status_code=204,
+    responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
+)
+async def revoke_all(user_id: UUID, opened: Opened, caller: Annotated[Caller, WRITE]) -> Response:
+    await sign_out(opened.sessions, user_id, caller=caller.name)
+    return Response(status_code=204)
 
 
 @router.get(

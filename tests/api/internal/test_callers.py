@@ -430,6 +430,7 @@ CHANGES_NOTHING = {
 # What other tests of this page need afterwards; its own tests see to its entries as well.
 ENDS_THE_OWNER = {
     ("POST", "/internal/v1/sessions/{session_id}/revoke"),
+    ("POST", "/internal/v1/students/{user_id}/sessions/revoke"),
     ("DELETE", "/internal/v1/students/{user_id}"),
     ("DELETE", "/internal/v1/students/{user_id}/link"),
 }

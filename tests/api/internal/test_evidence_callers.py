@@ -166,13 +166,24 @@ async def test_a_token_of_the_key_before_counts_while_that_is_configured(
         assert "mine" in texts(await desk_of(browser, student, desk.task_id).read())
 
 
-@pytest.mark.parametrize("row", ["P273"])
-async def test_a_masquerade_acts_as_the_student_and_the_admin_stands_in_the_audit_log(
-    desk: Desk, student: SignedIn, settings: Settings, sessions: Sessions, row: str
+@pytest.mark.parametrize(
+    ("kind", "as_whom"),
+    [
+        pytest.param("masquerade", "masquerade_as", id="P273-an admin"),
+        pytest.param("acting_as_dependent", "acting_as", id="#30-a parent"),
+    ],
+)
+async def test_who_acts_as_the_student_stands_in_the_audit_log(
+    desk: Desk,
+    student: SignedIn,
+    settings: Settings,
+    sessions: Sessions,
+    kind: str,
+    as_whom: str,
 ) -> None:
     admin = str(uuid4())
-    claims = {"type": "masquerade", "sub": student.user_id, "user_id": admin}
-    headers = token(settings.jwt_secret_key, **claims, masquerade_as=student.user_id)
+    claims = {"type": kind, "sub": student.user_id, "user_id": admin, as_whom: student.user_id}
+    headers = token(settings.jwt_secret_key, **claims)
     masked = Desk(desk.browser, headers, desk.task_id, {})
     evidence = await masked.read()
     await masked.saved(*map(as_read, evidence["blocks"]), text("for them"))

@@ -45,7 +45,7 @@ def sign(settings: Settings) -> Callable[[str], str]:
     return signed
 
 
-KINDS = ("access", "refresh", "bearer", "main-app", "masquerade")
+KINDS = ("access", "refresh", "bearer", "main-app", "masquerade", "acting_as_dependent")
 
 
 @pytest.fixture(params=KINDS, ids="L1-{}".format)
@@ -61,8 +61,8 @@ def claims(kind: str, student: SignedIn) -> Claims:
     now = int(utc_now().timestamp())
     said: Claims = {"sub": student.user_id, "user_id": student.user_id, "type": "access"}
     said |= {"version": "v1", "iat": now, "exp": now + 300}
-    if kind == "masquerade":
-        said |= {"type": kind, "user_id": str(uuid4()), "masquerade_as": student.user_id}
+    if kind in ("masquerade", "acting_as_dependent"):
+        said |= {"type": kind, "user_id": str(uuid4()), "acting_as": student.user_id}
     elif kind != "main-app":
         own = student.refresh_token if kind == "refresh" else student.access_token
         said = json.loads(base64.urlsafe_b64decode(own.split(".")[1] + "=="))
