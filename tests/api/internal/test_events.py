@@ -172,8 +172,10 @@ async def test_a_cursor_outlives_the_secret_it_was_made_with(
 async def test_without_a_cursor_reading_begins_with_the_oldest(
     follower: Follower, sessions: Sessions
 ) -> None:
-    async with sessions() as session, session.begin():
-        await _record(session)
+    for _ in range(2):  # the first may be the run's own
+        await follower.catch_up()
+        async with sessions() as session, session.begin():
+            await _record(session)
     [first] = (await follower.page(limit=1))["items"]
     [(_, oldest)] = await follow_events(sessions, BEGINNING, 1)
     assert UUID(first["id"]) == oldest.id
