@@ -14,7 +14,7 @@ import typer
 from typing_extensions import override
 
 from app.adoption.require_sight import require_sight
-from app.cli import adoption, doctor, incidents, keys, rosters, stored, students, xp
+from app.cli import adoption, doctor, incidents, keys, rosters, secrets, stored, students, xp
 from app.cli.servers import LOCAL, PROJECT, read_settings, refuse, servers, use_local_secrets
 from app.cli.terminal import say
 from app.cli.wait_for_schema import wait_for_schema
@@ -37,6 +37,7 @@ commands = typer.Typer(
 commands.add_typer(stored.commands)
 commands.add_typer(rosters.commands)
 commands.add_typer(keys.commands, name="keys")
+commands.add_typer(secrets.commands, name="secrets")
 commands.add_typer(xp.commands, name="xp")
 commands.add_typer(students.commands)
 commands.add_typer(incidents.commands)
@@ -113,6 +114,7 @@ class _AnnouncingServer(Server):
     @override
     async def on_serving(self) -> None:
         say(f"Serving on {self.base_url}")
+        say("Fingerprints: " + ", ".join(secrets.fingerprints(self._settings)))
         if not self._settings.in_production:
             say(*try_it(self._settings, self.base_url, now=utc_now()).splitlines())
 
