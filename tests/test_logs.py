@@ -69,6 +69,19 @@ async def test_a_request_is_one_line_with_its_id_and_its_route_but_not_its_query
     assert not canaries.found()
 
 
+@pytest.mark.parametrize(
+    ("sent", "seen"), [([], 0), (["10.9.8.7"], 1), (["10.9.8.7, ::7", "a"], 3)]
+)
+async def test_a_request_tells_how_many_proxies_spoke_and_not_which(
+    sent: list[str], seen: int, canaries: Canaries, browser: httpx.AsyncClient
+) -> None:
+    """OPERATOR 4"""
+    await browser.get("/healthz", headers=[("X-Forwarded-For", it) for it in sent])
+    (line,) = [it for it in map(json.loads, canaries.lines) if it["event"] == "request"]
+    assert line["forwarded"] == seen
+    assert "10.9.8.7" not in str(canaries.lines)
+
+
 async def test_two_instances_call_one_client_the_same(
     canaries: Canaries, browser: httpx.AsyncClient, settings: Settings
 ) -> None:

@@ -185,6 +185,8 @@ class _Exchange:
             code=self._scope["state"].get("problem"),
             ms=round(seconds * 1000, 1),
             client=client,
+            # How many addresses the proxies named, so that TRUSTED_PROXY_HOPS can be checked.
+            forwarded=sum(it.count(",") + 1 for it in self.headers.getlist("x-forwarded-for")),
         )
 
 
