@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, bindparam, func, select
+from sqlalchemy import RowMapping, bindparam, func, literal_column, select
 
 from app.activity.audit import record_audit
 from app.database import Session, Sessions
@@ -34,13 +34,15 @@ from app.models import (
 @dataclass(frozen=True)
 class Evidence:
     """Of one task. `completion_id` is None while it is not completed, `revision_id` is the current
-    one that Spark handed in.
+    one that Spark handed in. `edited` are blocks that the main app wrote over later than
+    `updated_at` tells.
     """
 
     document: EvidenceDocumentAnswer | None
     blocks: list[EvidenceBlockAnswer]
     completion_id: UUID | None
     revision_id: UUID | None
+    edited: frozenset[UUID]
 
 
 # One statement, so that document, blocks and revision are of one moment.
@@ -58,6 +60,9 @@ _EVIDENCE = (
         IS_BY_SPARK.label("is_by_spark"),
         Upload.sha256,
         BLOCK_DIGEST,
+        # In transactions since the row was written: nothing else tells an edit of the main app's.
+        literal_column("age(user_task_evidence_documents.xmin)").label("age_of_document"),
+        literal_column("age(evidence_document_blocks.xmin)").label("age_of_block"),
     )
     .select_from(UserQuestTask)
     .outerjoin(
@@ -141,7 +146,23 @@ def _evidence(rows: Sequence[RowMapping]) -> Evidence:
         ],
         completion_id=first["completion_id"],
         revision_id=first["revision_id"],
+        edited=_edited([row for row in rows if row["block_id"]]),
     )
+
+
+def _edited(rows: Sequence[RowMapping]) -> frozenset[UUID]:
+    """Written later than the document and the newest block, of which `updated_at` tells. An edit of
+    that block itself is not seen.
+    """
+    newest = max((row["block_created_at"] for row in rows), default=None)
+    told = [
+        row["age_of_document"] if newest <= row["document_updated_at"] else row["age_of_block"]
+        for row in rows
+        if row["block_created_at"] == newest
+    ]
+    if told:
+        told = [min(max(told), rows[0]["age_of_document"])]
+    return frozenset(row["block_id"] for row in rows if row["age_of_block"] < told[0])
 
 
 def _document(rows: Sequence[RowMapping]) -> EvidenceDocumentAnswer:

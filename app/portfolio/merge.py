@@ -71,6 +71,29 @@ def _names_version(draft: EvidenceDraft, editor: Editor) -> bool:
     return any((draft.version, draft.updated_at, set(editor.versions) - {"*"}))
 
 
+def undoes_unseen(opened: OpenEvidence, draft: EvidenceDraft, bucket: Bucket) -> bool:
+    """Whether an edit of the main app's would be lost to who names `updated_at` alone, which does
+    not tell of it (DESIGN R38).
+    """
+    if draft.version or draft.updated_at is None or set(opened.editor.versions) - {"*"}:
+        return False
+    drafts = {block.id: block for block in draft.blocks}
+    return any(
+        not _is_left(block, drafts.get(block.id), bucket)
+        for block in opened.before.blocks
+        if block.id in opened.before.edited
+    )
+
+
+def _is_left(block: EvidenceBlockAnswer, draft: BlockDraft | None, bucket: Bucket) -> bool:
+    return (
+        draft is not None
+        and draft.type == block.block_type
+        and draft.is_private in (None, block.is_private)
+        and is_as_read(draft.content, block.content, bucket)
+    )
+
+
 def _takes_a_file(before: Evidence, draft: EvidenceDraft, bucket: Bucket) -> bool:
     """Whether a block is to lose a file that it holds: in `url`, or as the main app keeps several,
     in `items`.

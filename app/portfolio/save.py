@@ -10,16 +10,22 @@ from uuid import UUID
 from sqlalchemy import select
 
 from app.database import Session, Sessions, retried
-from app.errors import EvidenceEmptyError, FieldInvalidError
+from app.errors import EvidenceChangedError, EvidenceEmptyError, FieldInvalidError
 from app.evidence.documents import file_members
 from app.evidence.links import json_objects, named_files, object_keys
 from app.files.uploads import find_files, remove_released
 from app.models import User
 from app.portfolio.complete_task import complete_task
 from app.portfolio.draft import URL_HINT, BlockDraft, EvidenceDraft
-from app.portfolio.merge import DocumentChange, check_version, complete_as_it_is, merge
+from app.portfolio.merge import (
+    DocumentChange,
+    check_version,
+    complete_as_it_is,
+    merge,
+    undoes_unseen,
+)
 from app.portfolio.open_evidence import Editor, OpenEvidence, open_task
-from app.portfolio.write import write_change
+from app.portfolio.write import touch_document, write_change
 from app.storage.bucket import Bucket
 
 
@@ -45,13 +51,25 @@ async def save_evidence(
         opened = await open_task(session, task_id, editor)
         draft = _settle(bucket, opened, draft)
         check_version(opened, draft, bucket)
-        await _settle_files(session, bucket, opened, draft)
-        await _check_uploaders(session, opened, draft.blocks)
-        change = merge(opened.before, draft, editor, bucket)
-        places = [(UUID(row["id"]), row["order_index"]) for row in change.rows]
-        saved, released = await _write(session, bucket, opened, change, places)
+        if not (is_refused := undoes_unseen(opened, draft, bucket)):
+            saved, released = await _save(session, bucket, opened, draft)
+        else:
+            await touch_document(session, opened)
+    if is_refused:
+        raise EvidenceChangedError
     await remove_released(sessions, bucket, released)
     return saved
+
+
+async def _save(
+    session: Session, bucket: Bucket, opened: OpenEvidence, draft: EvidenceDraft
+) -> tuple[SavedEvidence, Sequence[UUID]]:
+    """As `_write`."""
+    await _settle_files(session, bucket, opened, draft)
+    await _check_uploaders(session, opened, draft.blocks)
+    change = merge(opened.before, draft, opened.editor, bucket)
+    places = [(UUID(row["id"]), row["order_index"]) for row in change.rows]
+    return await _write(session, bucket, opened, change, places)
 
 
 @retried

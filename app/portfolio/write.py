@@ -110,6 +110,21 @@ _STEP_ASIDE = (
 )
 
 
+_TOUCH = (
+    update(EvidenceDocument)
+    .where(EvidenceDocument.task_id == bindparam("of_task"))
+    .where(EvidenceDocument.user_id == bindparam("of_user"))
+    .values(updated_at=next_version(_NOW))
+)
+
+
+async def touch_document(session: Session, opened: OpenEvidence) -> None:
+    """Whoever reads again has seen what the main app edited, and says so by `updated_at`."""
+    editor, task_id = opened.editor, opened.task.task_id
+    said = {"of_task": task_id, "of_user": editor.user_id, "at": editor.now}
+    await session.execute(_TOUCH, said)
+
+
 async def write_change(
     session: Session, bucket: Bucket, opened: OpenEvidence, change: DocumentChange, action: Action
 ) -> DocumentVersion:

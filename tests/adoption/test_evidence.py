@@ -84,6 +84,55 @@ async def test_18_a_block_that_was_added_is_newer_than_the_moment_that_was_read(
     assert texts(await desk.read()) == ["mine"]
 
 
+ANNS_SECOND = f"""update evidence_document_blocks
+    set content = jsonb_build_object('text', 'Added and edited.')
+    where document_id = '{ANNS_DOCUMENT}' and content ->> 'text' = 'Added.'"""
+ADD_TWO = f"""insert into evidence_document_blocks
+    (document_id, block_type, content, order_index, created_at)
+    select '{ANNS_DOCUMENT}', 'text', jsonb_build_object('text', words), place,
+        clock_timestamp() + place * interval '1 ms'
+    from (values ('Added.', 91), ('Added last.', 92)) as added (words, place)"""
+
+
+async def write_two(desk: Desk) -> None:
+    version = (await desk.read())["version"]
+    await desk.saved(text("first"), text("second"), version=version)
+
+
+@pytest.mark.parametrize("act", ["18-edited", "18-hidden", "18-deleted", "18-added-then-edited"])
+@pytest.mark.parametrize("status", ["draft", "completed"])
+async def test_18_an_edit_is_not_lost_to_who_names_the_moment_alone(
+    beside: Beside, desk: Desk, act: str, status: str
+) -> None:
+    if act == "18-added-then-edited":
+        await beside.rows(ADD_TWO)
+    else:
+        await write_two(desk)
+    before = await desk.read()
+    moment = before["document"]["updated_at"][:23] + "Z"
+    mine = [as_read(block, is_private=False) for block in before["blocks"]] + [text("mine")]
+    await beside.rows(NATIVE.get(act, ANNS_SECOND))
+    now = (await desk.read())["blocks"]
+    answer = await desk.save(*mine, updated_at=moment, status=status)
+    assert_problem(answer, 409, "evidence_changed")
+    again = await desk.read()
+    assert again["blocks"] == now
+    kept = [as_read(block) for block in again["blocks"]]
+    moment = again["document"]["updated_at"][:23] + "Z"
+    body_of(await desk.save(*kept, text("mine"), updated_at=moment, status=status))
+    assert texts(await desk.read()) == [*texts(again), "mine"]
+
+
+async def test_18_who_sends_an_edit_back_as_it_is_has_seen_it(beside: Beside, desk: Desk) -> None:
+    await write_two(desk)
+    await beside.rows(NATIVE["18-edited"])
+    read = await desk.read()
+    edited, second = map(as_read, read["blocks"])
+    moment = read["document"]["updated_at"]
+    body_of(await desk.save(edited, second | text("changed"), updated_at=moment))
+    assert texts(await desk.read()) == ["Edited.", "changed"]
+
+
 async def test_18_a_block_that_is_just_being_added_is_waited_for(
     beside: Beside, desk: Desk
 ) -> None:
