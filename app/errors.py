@@ -442,6 +442,11 @@ class EvidenceFileTooLargeError(FileTooLargeError):
     error = "File exceeds {megabytes}MB limit"
 
 
+class MappingConflictError(BadRequestError):
+    status, code, title = 409, "mapping_conflict", "Mapping conflicts"
+    error = "Assignment cannot be mapped to this task"
+
+
 class NotAStudentError(ForbiddenError):
     status, code, title, error = 409, "not_a_student", "Not a student", "Not a student"
     hint = "Only accounts with the role `student` are erased here. Nothing was changed."
@@ -455,13 +460,11 @@ class ReferencedElsewhereError(ForbiddenError):
 
 
 # What routes may answer; within one status the contract names them in this order.
-
 _BUSY = (DatabaseUnavailableError, OverloadedError)
 BODY_PROBLEMS = (BodyTimeoutError, BodyTooLargeError)
 JSON_PROBLEMS = (*BODY_PROBLEMS, MediaTypeUnsupportedError, JsonInvalidError)
 _CREDENTIALS = (CredentialsInvalidError, ScopeMissingError)
 INTERNAL_PROBLEMS = (*_CREDENTIALS, FieldInvalidError, *_BUSY, ServiceError)
-
 _LAUNCH = (RequestInvalidError, LaunchTokenMissingError, LaunchTokenInvalidError)
 _CLAIMS = (LaunchClaimsInvalidError, LaunchTokenExpiredError, LaunchTokenReplayedError)
 _ACCOUNT = (RoleNotAllowedError, AccountInactiveError, AccountLinkForbiddenError)
@@ -470,7 +473,6 @@ SSO_PROBLEMS = (*_LAUNCH, *_CLAIMS, *_ACCOUNT, SignInFailedError, *_SIGN_IN)
 _CODE = (CodeMissingError, CodeInvalidError, CodeAlreadyRedeemedError, CodeExpiredError)
 _EXCHANGE = (FieldInvalidError, *JSON_PROBLEMS, TokenExchangeFailedError)
 TOKEN_PROBLEMS = (*_CODE, *_EXCHANGE, *_SIGN_IN)
-
 _SIGNATURE = (SignatureMissingError, SignatureMismatchError, WebhookNotConfiguredError)
 _FIELDS = (FieldMissingError, FieldInvalidError)
 _AGE = (TimestampTooOldError, TimestampInFutureError)

@@ -26,6 +26,7 @@ from app.api.health import ReadinessChecks
 from app.api.health import router as health
 from app.api.internal.activity import router as internal_activity
 from app.api.internal.completions import router as internal_completions
+from app.api.internal.courses import router as internal_courses
 from app.api.internal.deliveries import router as internal_deliveries
 from app.api.internal.events import router as internal_events
 from app.api.internal.evidence import router as internal_evidence
@@ -69,6 +70,7 @@ ROUTERS = (
     spark_course,
     spark_roster,
     internal_completions,
+    internal_courses,
     internal_deliveries,
     internal_submissions,
     internal_explain,

@@ -7,23 +7,23 @@ are enrolled get new tasks, and untouched ones follow; nothing with work in it i
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.activity.record_event import record_event
-from app.courses.course import CourseAssignment, CoursePayload
+from app.courses.course import CoursePayload
 from app.courses.message_order import Last, check_order
+from app.courses.write_assignments import find_tasks, map_tasks, retire_others, write_tasks
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import Entry, keep_delivery
 from app.deliveries.payload import Subject
 from app.fields import AnswerWarning
-from app.learning.lost_templates import PILLAR, XP, find_templates
+from app.learning.lost_templates import find_templates
 from app.learning.organisations import has_organisation
 from app.learning.task_copies import follow_templates
-from app.models import PLATFORM, CourseQuestTask, Quest, SparkAssignment, SparkCourse
+from app.models import PLATFORM, Quest, SparkCourse
 
 
 @dataclass(frozen=True)
@@ -113,14 +113,14 @@ async def _sync(
     await session.execute(_TAKEN, marks | {"course": course_id, "quest": quest_id})
     await find_templates(session, quest_id)
     assignments = course.assignments or []
-    known = await _find_tasks(session, course_id)
+    known = await find_tasks(session, course_id)
     tasks = {
         item.spark_assignment_id: known.get(item.spark_assignment_id) or new_id()
         for item in assignments
     }
-    await _write_tasks(session, assignments, tasks, quest_id=quest_id, now=now)
-    await _map_tasks(session, assignments, tasks, course_id=course_id, now=now)
-    retired = await _retire_others(session, list(tasks), course_id=course_id, now=now)
+    await write_tasks(session, assignments, tasks, quest_id=quest_id, now=now)
+    await map_tasks(session, assignments, tasks, course_id=course_id, now=now)
+    retired = await retire_others(session, list(tasks), course_id=course_id, now=now)
     await follow_templates(session, quest_id, now=now)
     created = len(tasks.keys() - known.keys())
     return CourseSync(
@@ -201,100 +201,3 @@ async def _write_quest(
         )
         .on_conflict_do_update(index_elements=[Quest.id], set_=shown)
     )
-
-
-async def _find_tasks(session: Session, course_id: UUID) -> dict[str, UUID]:
-    """The template of each assignment that the course has had, and still has one."""
-    found = await session.execute(
-        select(SparkAssignment.spark_assignment_id, SparkAssignment.task_id).where(
-            SparkAssignment.course_id == course_id, SparkAssignment.task_id.is_not(None)
-        )
-    )
-    return {row.spark_assignment_id: row.task_id for row in found}
-
-
-async def _write_tasks(
-    session: Session,
-    assignments: Sequence[CourseAssignment],
-    tasks: dict[str, UUID],
-    *,
-    quest_id: UUID,
-    now: datetime,
-) -> None:
-    """What the main app set on a task, its pillar and XP, stays."""
-    new = insert(CourseQuestTask)
-    written = new.on_conflict_do_update(
-        index_elements=[CourseQuestTask.id],
-        set_={
-            column: new.excluded[column]
-            for column in ("title", "description", "order_index", "is_required", "updated_at")
-        },
-    )
-    rows: list[dict[str, Any]] = [
-        {
-            "id": tasks[item.spark_assignment_id],
-            "quest_id": quest_id,
-            "title": item.title,
-            "description": item.description,
-            "pillar": PILLAR,
-            "xp_value": XP,
-            "order_index": place,
-            "is_required": True,
-            "updated_at": now,
-        }
-        for place, item in enumerate(assignments)
-    ]
-    if rows:
-        await session.execute(written, rows)
-
-
-async def _map_tasks(
-    session: Session,
-    assignments: Sequence[CourseAssignment],
-    tasks: dict[str, UUID],
-    *,
-    course_id: UUID,
-    now: datetime,
-) -> None:
-    new = insert(SparkAssignment)
-    mapped = new.on_conflict_do_update(
-        index_elements=[SparkAssignment.course_id, SparkAssignment.spark_assignment_id],
-        set_={column: new.excluded[column] for column in ("task_id", "title", "place", "due_date")}
-        | {"retired_at": None, "updated_at": now},
-    )
-    rows = [
-        {
-            "course_id": course_id,
-            "spark_assignment_id": item.spark_assignment_id,
-            "task_id": tasks[item.spark_assignment_id],
-            "title": item.title,
-            "place": place,
-            "due_date": item.due_date,
-        }
-        for place, item in enumerate(assignments)
-    ]
-    if rows:
-        await session.execute(mapped, rows)
-
-
-async def _retire_others(
-    session: Session, kept: Sequence[str], *, course_id: UUID, now: datetime
-) -> int:
-    """Nobody has to hand in what Spark no longer names. An empty list retires nothing."""
-    if not kept:
-        return 0
-    retired = await session.execute(
-        update(SparkAssignment)
-        .where(
-            SparkAssignment.course_id == course_id,
-            SparkAssignment.spark_assignment_id.not_in(kept),
-            SparkAssignment.retired_at.is_(None),
-        )
-        .values(retired_at=now, updated_at=now)
-        .returning(SparkAssignment.task_id)
-    )
-    task_ids = list(retired.scalars())
-    await session.execute(
-        update(CourseQuestTask).where(CourseQuestTask.id.in_(task_ids)).values(is_required=False)
-    )
-    return len(task_ids)

@@ -14,7 +14,7 @@ from app.models.columns import PILLARS
 
 PILLAR, XP = "stem", 100  # of a template that nobody else made (CONTRACT 8.3)
 
-_HOLD_QUEST = text("select from quests where id = :of_quest for no key update")
+HOLD_QUEST = text("select from quests where id = :of_quest for no key update")
 # Of equal titles the first assignment gets the first template, and what is retired comes last.
 _LOST = f"""
     lost as (
@@ -41,19 +41,26 @@ _FIND = text(
 )
 _HAS_TEMPLATE_TASKS = text("select to_regclass('public.quest_template_tasks') is not null")
 # Under the same id, which the main app's copies name.
-_FIND_IN_TEMPLATE_TASKS = text(
-    f"""
-    with {_LOST.format(table="quest_template_tasks")},
-    made as (
+_ADD_TEMPLATE = f"""
       insert into course_quest_tasks
         (id, quest_id, title, description, pillar, xp_value, order_index, is_required,
          diploma_subjects, subject_xp_distribution)
       select id, quest_id, title, description, pillar, greatest(coalesce(xp_value, {XP}), 1),
         order_index, is_required, to_jsonb(diploma_subjects), subject_xp_distribution
-      from found where pillar in ({PILLARS}) on conflict do nothing returning id)
+      from {{table}} as t where pillar in ({PILLARS})
+"""  # noqa: S608 - of our own pieces
+_FIND_IN_TEMPLATE_TASKS = text(
+    f"""
+    with {_LOST.format(table="quest_template_tasks")},
+    made as ({_ADD_TEMPLATE.format(table="found")}
+      on conflict do nothing returning id)
     update spark.assignments a set task_id = made.id, updated_at = now()
     from made join found using (id) where a.id = found.assignment_id
     """  # noqa: S608 - of our own pieces
+)
+_TAKE = text(
+    _ADD_TEMPLATE.format(table="quest_template_tasks")
+    + " and t.id = :task_id and t.quest_id = :of_quest on conflict do nothing"
 )
 _MAKE = text(
     f"""
@@ -79,12 +86,18 @@ async def find_templates(session: Session, quest_id: UUID) -> None:
         await session.execute(_FIND_IN_TEMPLATE_TASKS, of_quest)
 
 
+async def take_template(session: Session, task_id: UUID, quest_id: UUID) -> None:
+    """What the main app keeps in `quest_template_tasks` alone, it gets in `course_quest_tasks`."""
+    if (await session.execute(_HAS_TEMPLATE_TASKS)).scalar_one():
+        await session.execute(_TAKE, {"task_id": task_id, "of_quest": quest_id})
+
+
 async def restore_template(session: Session, assignment_id: UUID, quest_id: UUID) -> UUID | None:
     """Of an assignment that has lost its own: found, or else made anew as a sync does it; None if
     nothing is known of it but its id.
     """
     of_assignment = {"assignment_id": assignment_id}
-    await session.execute(_HOLD_QUEST, {"of_quest": quest_id})
+    await session.execute(HOLD_QUEST, {"of_quest": quest_id})
     await find_templates(session, quest_id)
     await session.execute(_MAKE, of_assignment | {"of_quest": quest_id})
     template: UUID | None = (await session.execute(_TASK, of_assignment)).scalar_one()

@@ -38,7 +38,8 @@ class SparkCourse(Table):
 
 class SparkAssignment(Table):
     """An assignment of a course, and its template task; retired when Spark no longer names it. If
-    the main app deletes the template, title and place are what it is found by.
+    the main app deletes the template, title and place are what it is found by. Of a task that a
+    person chose the title is the task's, and no course message writes the task.
     """
 
     __tablename__ = "assignments"
@@ -58,5 +59,6 @@ class SparkAssignment(Table):
     place: Mapped[Zero]
     due_date: Mapped[datetime | None]
     retired_at: Mapped[datetime | None]
+    mapped_at: Mapped[datetime | None] = mapped_column(comment="When a person chose the task")
     created_at: Mapped[Moment]
     updated_at: Mapped[Moment]

@@ -51,7 +51,9 @@ NO_TASK = TaskAnswer(
 
 _QUEST = (
     select(
-        Quest.title.label("quest_title"), SparkAssignment.retired_at.is_not(None).label("retired")
+        Quest.title.label("quest_title"),
+        SparkAssignment.retired_at.is_not(None).label("retired"),
+        SparkAssignment.mapped_at,
     )
     .outerjoin(SparkAssignment, SparkAssignment.id == bindparam("assignment_id"))
     .where(Quest.id == bindparam("quest_id"))
@@ -197,6 +199,7 @@ async def _find_assignment(session: Session, asked: Homework, user_id: UUID) -> 
             quest_title=None,
             task_template_id=None,
             retired=False,
+            mapped_at=None,
         )
     ids = {"quest_id": match.quest_id, "assignment_id": match.assignment_id}
     quest = (await session.execute(_QUEST, ids)).mappings().one()

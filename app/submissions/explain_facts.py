@@ -69,6 +69,7 @@ class AssignmentAnswer(fields.ContractModel):
         description="Null where the quest's first task is meant."
     )
     retired: bool = Field(description="Whether Spark no longer names it.", examples=[False])
+    mapped_at: fields.NullableMoment = Field(description="When a person chose its task.")
 
 
 class EnrolmentAnswer(fields.ContractModel):

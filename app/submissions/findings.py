@@ -54,6 +54,9 @@ FINDINGS = {
     "assignment_retired": Finding(
         "The assignment is known; Spark no longer names it, and work for it is still taken."
     ),
+    "assignment_by_hand": Finding(
+        "Its task was chosen by hand at {mapped_at}, not by the course's sync."
+    ),
     "assignment_not_found": Finding(
         "The assignment is not known, or its quest is not active.",
         "Let Spark sync the course, then {again}.",
@@ -130,6 +133,8 @@ def judge(facts: HomeworkFacts) -> tuple[list[str], str]:
     if facts.link.address_exists:
         student.append(FINDINGS["address_exists"])
     student.append(_assignment(facts))
+    if facts.assignment.mapped_at:
+        student.append(FINDINGS["assignment_by_hand"])
     if facts.link.user_id and facts.assignment.found:
         student.append(_enrolment(facts))
     arrived = _arrived(facts)
@@ -214,6 +219,8 @@ def _words(facts: HomeworkFacts) -> dict[str, object]:
         words |= vars(facts.submission)
         words["submitted_at"] = said_moment(facts.submission.submitted_at)
     words |= _repetition(facts.deliveries)
+    if facts.assignment.mapped_at:
+        words["mapped_at"] = said_moment(facts.assignment.mapped_at)
     if facts.deliveries:
         newest = facts.deliveries[0]
         words["received_at"] = said_moment(newest.received_at)

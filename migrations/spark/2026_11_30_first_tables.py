@@ -525,6 +525,7 @@ def _assignments() -> None:
         sa.Column("place", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("due_date", MOMENT, nullable=True),
         sa.Column("retired_at", MOMENT, nullable=True),
+        sa.Column("mapped_at", MOMENT, nullable=True, comment="When a person chose the task"),
         sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
         sa.Column("updated_at", MOMENT, server_default=NOW, nullable=False),
         sa.ForeignKeyConstraint(

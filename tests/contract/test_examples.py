@@ -9,14 +9,16 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from app.api.docs import internal_contract, public_contract
+from app.fields import UUID_EXAMPLE
 from app.learning.sample_course import seed_sample_course
-from app.models import SparkAuthCode
+from app.models import CourseQuestTask, SparkAuthCode
 from app.settings import Settings
 from app.sso.authorization_codes import hash_code
 from tests.support.bodies import Part, form
@@ -150,6 +152,15 @@ async def _taken(at: Elsewhere, call: Call, media: str, value: Any, known: dict[
     return answer.json() if is_json else {}
 
 
+async def _add_task(at: Elsewhere, quest_id: str) -> None:
+    """To the course's quest, the one that the contract shows."""
+    sessions = at.running.app.state.resources.sessions
+    task = {"id": UUID(UUID_EXAMPLE), "quest_id": UUID(quest_id), "title": "Essay"}
+    async with sessions() as session, session.begin():
+        of_art = insert(CourseQuestTask).values(**task, pillar="art", xp_value=50, order_index=9)
+        await session.execute(of_art)
+
+
 async def _known(at: Elsewhere, student: SignedIn, key: dict[str, str]) -> dict[str, Any]:
     """The ids of what Spark's examples left, by the parameters that name them."""
 
@@ -163,6 +174,11 @@ async def _known(at: Elsewhere, student: SignedIn, key: dict[str, str]) -> dict[
     put, posted, edited = (task for task in tasks if task != submission["task_id"])
     desk = desk_of(at.spark.browser, student, edited)
     saved = await desk.saved({"type": "document", "content": {"title": "Notes"}})
+    [course] = await items("courses")
+    [*_, free] = sorted(
+        await items(f"courses/{course['id']}/assignments"), key=lambda each: str(each["title"])
+    )
+    await _add_task(at, course["quest_id"])
     token = {"token": student.access_token}
     asked = await at.spark.browser.post(INTROSPECT, headers=key, json=token)
     return {
@@ -171,6 +187,8 @@ async def _known(at: Elsewhere, student: SignedIn, key: dict[str, str]) -> dict[
         "delivery_id": next(each["id"] for each in deliveries if each["submission_id"]),
         "document_id": saved["document_id"],
         "block_id": saved["blocks"][0]["id"],
+        "course_id": course["id"],
+        "mapAssignment.spark_assignment_id": free["spark_assignment_id"],
         "session_id": asked.json()["sid"],
         "putEvidence.task_id": put,
         "saveEvidence.task_id": posted,

@@ -415,14 +415,17 @@ async def test_only_what_looks_like_a_key_costs_a_query(
 
 # Deny by default: what shows nothing of anybody. A token says itself whose it is.
 SHOWS_NOBODY = {
+    ("GET", "/internal/v1/courses"),
+    ("GET", "/internal/v1/courses/{course_id}/assignments"),
     ("GET", "/internal/v1/lms/platforms"),
     ("GET", "/internal/v1/deliveries/counts"),
     ("POST", "/internal/v1/sessions/introspect"),
 }
-# What the contract's example cannot change here: it names another version, another
-# student, or what is shown already. Tests of their own see to their entries.
+# What the contract's example cannot change here: it names another version, another student, what is
+# shown already, or no course that is there. Tests of their own see to their entries.
 CHANGES_NOTHING = {
     ("POST", "/internal/v1/students/{user_id}/link"),
+    ("PUT", "/internal/v1/courses/{course_id}/assignments/{spark_assignment_id}/task"),
     ("POST", "/internal/v1/submissions/{submission_id}/revisions/{revision}/restore"),
     ("PUT", "/internal/v1/evidence/documents/{task_id}"),
     ("POST", "/internal/v1/evidence/documents/{task_id}"),

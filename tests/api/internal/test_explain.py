@@ -32,7 +32,9 @@ from tests.support.stored import blocks_of
 EXPLAIN = "/internal/v1/explain"
 NOBODY = SignedIn("nobody_on_earth", str(UUID(int=0)), "", "")
 LINK = {"found", "user_id", "active", "reason", "erased", "address_exists"}
-ASSIGNMENT = {"found", "code", "quest_id", "quest_title", "task_template_id", "retired"}
+ASSIGNMENT = {
+    *("found", "code", "quest_id", "quest_title", "task_template_id", "retired", "mapped_at"),
+}
 ENROLMENT = {"enrolled", "active", "started_at", "completed_at"}
 TASK = {"task_id", "title", "completed", "completion_id", "completed_at", "xp_awarded"}
 
@@ -172,6 +174,20 @@ async def retired(scene: Scene) -> None:
     payload = course(name, "other")
     await synced(scene.spark, payload)
     await synced(scene.spark, payload | {"assignments": items("other")})
+    scene.assignment = replace(scene.assignment, spark_assignment_id=name)
+
+
+async def chosen_by_hand(scene: Scene) -> None:
+    name, listed = f"chosen_{uuid4().hex}", "/internal/v1/courses"
+    payload = course(name)
+    await synced(scene.spark, payload)
+    query = {"spark_course_id": payload["spark_course_id"]}
+    found = await scene.browser.get(listed, params=query, headers=scene.key)
+    path = f"{listed}/{found.json()['items'][0]['id']}/assignments"
+    [each] = (await scene.browser.get(path, headers=scene.key)).json()["items"]
+    choice = {"task_id": each["task_id"]}
+    answer = await scene.browser.put(f"{path}/{name}/task", json=choice, headers=scene.key)
+    assert answer.status_code == 200
     scene.assignment = replace(scene.assignment, spark_assignment_id=name)
 
 
@@ -336,6 +352,11 @@ STATES: dict[str, tuple[Callable[[Scene], Awaitable[None]], list[str], str]] = {
         ambiguous,
         ["linked", "assignment_ambiguous", "refused: several courses had the assignment"],
         f"then {REPLAY}",
+    ),
+    "chosen by hand": (
+        chosen_by_hand,
+        [*KNOWN, "assignment_by_hand", "not_enrolled", "nothing_arrived"],
+        "spark_outcomes_total",
     ),
     "retired": (
         retired,

@@ -1,0 +1,141 @@
+"""Spark's courses: which quest each is, and which task each assignment means, also by hand."""
+
+from functools import partial
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import Field
+
+from app.api.callers import READ, WRITE, Caller
+from app.api.dependencies import Now, Opened, read_body, require_json
+from app.api.described import json_body
+from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
+from app.api.problems import problems
+from app.courses.list_courses import (
+    CourseFilter,
+    KnownCourse,
+    MappedAssignment,
+    list_assignments,
+    list_courses,
+)
+from app.courses.map_assignment import map_assignment
+from app.deliveries.payload import read_payload
+from app.errors import (
+    INTERNAL_PROBLEMS,
+    JSON_PROBLEMS,
+    FieldMissingError,
+    MappingConflictError,
+    NotFoundError,
+)
+from app.fields import ContractModel, Id, SparkId
+
+router = APIRouter(prefix="/internal/v1/courses", tags=["courses"])
+
+MAX_BODY_BYTES = 4 * 1024
+
+
+class CourseQuery(CourseFilter, PageQuery):
+    """Which courses."""
+
+
+class CourseList(ContractModel):
+    """A page of courses."""
+
+    items: list[KnownCourse] = Field(description="At most `limit`.")
+    next_cursor: NextCursor
+
+
+class AssignmentList(ContractModel):
+    """A page of a course's assignments."""
+
+    items: list[MappedAssignment] = Field(description="At most `limit`.")
+    next_cursor: NextCursor
+
+
+@router.get(
+    "",
+    name="listCourses",
+    dependencies=[READ],
+    summary="List courses",
+    description="That Spark has named, and their quests; in no order of time.",
+    responses=LINKED | problems(*INTERNAL_PROBLEMS),
+)
+async def read_courses(
+    query: Annotated[CourseQuery, Query()],
+    opened: Opened,
+    link: Link,
+) -> CourseList:
+    items, next_cursor = await read_page(
+        query,
+        partial(list_courses, opened.sessions, query),
+        Cursors(router.prefix, opened.cursor_keys),
+        link,
+    )
+    return CourseList(items=items, next_cursor=next_cursor)
+
+
+@router.get(
+    "/{course_id}/assignments",
+    name="listAssignments",
+    dependencies=[READ],
+    summary="List a course's assignments",
+    description="Each with its task, and whether a person chose that; in no order of time.",
+    responses=LINKED | problems(NotFoundError, *INTERNAL_PROBLEMS),
+)
+async def read_assignments(
+    course_id: UUID,
+    query: Annotated[PageQuery, Query()],
+    opened: Opened,
+    link: Link,
+) -> AssignmentList:
+    items, next_cursor = await read_page(
+        query,
+        partial(list_assignments, opened.sessions, course_id),
+        Cursors(f"{router.prefix}/{course_id}", opened.cursor_keys),
+        link,
+    )
+    return AssignmentList(items=items, next_cursor=next_cursor)
+
+
+class TaskChoice(ContractModel):
+    """The task that an assignment means."""
+
+    task_id: Id = Field(description="Of the course's quest: of `course_quest_tasks`.")
+
+
+@router.put(
+    "/{course_id}/assignments/{spark_assignment_id:path}/task",
+    name="mapAssignment",
+    summary="Map an assignment to a task by hand",
+    description=(
+        "Homework goes to this task from then on, and no course message changes that, nor the"
+        " task's title, text and place. The task it had before stays. It is 409 where another"
+        " assignment has the task, or homework is recorded with the one it had. Audited; repeating"
+        " it changes nothing."
+    ),
+    responses=problems(
+        NotFoundError, FieldMissingError, MappingConflictError, *JSON_PROBLEMS, *INTERNAL_PROBLEMS
+    ),
+    openapi_extra=json_body(TaskChoice),
+)
+async def choose_task(
+    course_id: UUID,
+    spark_assignment_id: Annotated[
+        SparkId, Path(description="As Spark names it.", examples=["essay_1"])
+    ],
+    request: Request,
+    opened: Opened,
+    now: Now,
+    caller: Annotated[Caller, WRITE],
+) -> MappedAssignment:
+    require_json(request)
+    choice = read_payload(await read_body(request, max_bytes=MAX_BODY_BYTES), TaskChoice)
+    return await map_assignment(
+        opened.sessions,
+        course_id,
+        spark_assignment_id,
+        choice.task_id,
+        caller=caller.name,
+        now=now,
+    )
