@@ -3,7 +3,9 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 REQUESTS = Counter("spark_requests", "Requests answered.", ("method", "route", "status"))
-SECONDS = Histogram("spark_request_seconds", "Time to answer.", ("route",))
+# The targets are among the bounds: a code 0.2, a sign-in 0.5, a submission 2 s.
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 2.5, 5, 10, 30)
+SECONDS = Histogram("spark_request_seconds", "Time to answer.", ("route",), buckets=BUCKETS)
 OUTCOMES = Counter("spark_outcomes", "Failures by code.", ("route", "code"))
 UPLOAD_BYTES = Counter("spark_upload_bytes", "Bytes of files that were recorded.")
 DROPPED_EVENTS = Counter("spark_dropped_events", "Events of failures that were not written.")

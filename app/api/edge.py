@@ -28,7 +28,8 @@ from app.limits import holder_of
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1024
-HEALTH_PATHS = ("/healthz", "/readyz")  # asked by address, not by name
+HEALTH_PATHS = ("/healthz", "/readyz")
+BY_ADDRESS = (*HEALTH_PATHS, "/metrics")  # asked of one instance, not by name
 HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")  # name or address, and port
 REQUEST_ID = re.compile(REQUEST_ID_PATTERN)
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
@@ -95,7 +96,7 @@ class Edge:
         if len(raw) > MAX_HEADERS or size > MAX_HEADER_BYTES:
             raise HeaderTooLargeError
         hosts = headers.getlist("host")
-        if scope["path"] in HEALTH_PATHS:
+        if scope["path"] in BY_ADDRESS:
             return
         host = HOST.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
         if host is None or (self._hosts and host[1] not in self._hosts):

@@ -63,6 +63,16 @@ async def test_health_is_asked_by_address(strict: Running, path: str) -> None:
     assert head.startswith(b"HTTP/1.1 200")
 
 
+async def test_metrics_are_asked_by_address_with_a_key_row_7(
+    strict: Running, main_app: dict[str, str]
+) -> None:
+    async with httpx.AsyncClient(base_url=strict.url) as prometheus:
+        by_address = {"Host": "10.0.0.7"}
+        assert (await prometheus.get("/metrics", headers=by_address)).status_code == 401
+        answer = await prometheus.get("/metrics", headers=by_address | main_app)
+    assert answer.status_code == 200
+
+
 @pytest.mark.parametrize(
     "request_bytes",
     [

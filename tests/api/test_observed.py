@@ -25,6 +25,15 @@ async def test_metrics_ask_for_a_service_key(browser: httpx.AsyncClient) -> None
     assert_problem(await browser.get("/metrics"), 401, "unauthorized")
 
 
+async def test_the_targets_are_bounds_of_the_buckets_row_7(
+    browser: httpx.AsyncClient, main_app: dict[str, str]
+) -> None:
+    await browser.get("/healthz")
+    found = await _metrics(browser, main_app)
+    for target in ("0.2", "0.5", "2.0"):
+        assert f'spark_request_seconds_bucket{{le="{target}",route="/healthz"}}' in found
+
+
 async def test_requests_count_by_route_template_and_status(
     browser: httpx.AsyncClient, main_app: dict[str, str]
 ) -> None:
