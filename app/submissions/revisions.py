@@ -71,7 +71,8 @@ _CURRENT = (
 )
 # The enrolment, locked; the task; the current revision, which makes room for `:fingerprint` if that
 # is other content and not older than `:submitted_at`: Spark's blocks are gone then. Of what it
-# wrote, less is shown if the student hid something; what they changed is shown.
+# wrote, less is shown if the student hid something; what they changed is shown. It locks and reads
+# in one look: whoever edits evidence takes the student's turn first, and ADMIT has it by now.
 STAND = Statement(
     f"""
     with {ENROLLED_SQL},
