@@ -18,6 +18,7 @@ from tests.support.patience import patient
 
 DEADLINE_SECONDS = patient(60)
 GENERATED_CLIENTS = Path(__file__).parents[1] / "clients" / "generated"
+FRONT_END = Path(__file__).parents[1] / "clients" / "front_end"
 SENDERS = Path(__file__).parents[1] / "clients" / "senders"
 # Commands of the environment that the tests run in come before those of the system.
 SEARCHED = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -90,4 +91,9 @@ needs_npm = pytest.mark.skipif(
     not (GENERATED_CLIENTS / "node_modules").is_dir()
     or not _answers("node", "-e", "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)"),
     reason="npm ci --ignore-scripts was not run in tests/clients/generated, with node 20 or newer",
+)
+CHROMIUM = shutil.which("chromium")
+needs_front_end = pytest.mark.skipif(
+    CHROMIUM is None or not (FRONT_END / "node_modules").is_dir() or not _answers("node", "-v"),
+    reason="no chromium, or npm ci --ignore-scripts was not run in tests/clients/front_end",
 )
