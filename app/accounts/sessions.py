@@ -4,18 +4,14 @@ What the main app accepts offline it refuses at its next refresh when it was iss
 `users.last_logout_at` (ADOPTION 6): who revokes writes that, and a session from before it is over.
 """
 
-from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
     ColumnElement,
-    DateTime,
     Double,
     SQLColumnExpression,
     Uuid,
-    any_,
     bindparam,
     exists,
     func,
@@ -25,6 +21,7 @@ from sqlalchemy import (
 )
 
 from app.accounts.linked_students import is_active
+from app.adoption.log_out import log_out
 from app.database import Session
 from app.models import PLATFORM, LmsSession, SparkAuthCode, User
 
@@ -59,22 +56,6 @@ async def end_session(session: Session, session_id: UUID) -> tuple[UUID, datetim
     )
     found = ended.one_or_none()
     return (found.user_id, found.revoked_at) if found else None
-
-
-_MOMENT = func.coalesce(bindparam("moment", type_=DateTime(timezone=True)), func.now())
-_LOG_OUT = (
-    update(User)
-    .where(User.id == any_(bindparam("of_users", type_=ARRAY(Uuid))))
-    .values(last_logout_at=func.greatest(User.last_logout_at, _MOMENT))
-)
-
-
-async def log_out(
-    session: Session, user_ids: Iterable[UUID], moment: datetime | None = None
-) -> int:
-    """In the main app as well, as of then or now: how many users there are."""
-    told = {"of_users": sorted(set(user_ids)), "moment": moment}
-    return (await session.execute(_LOG_OUT, told)).rowcount
 
 
 async def end_sign_ins(

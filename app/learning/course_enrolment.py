@@ -22,11 +22,12 @@ from sqlalchemy import (
 )
 
 from app.activity.audit import record_audit_of_many
+from app.adoption.log_out import log_out
 from app.database import Session, Statement
 from app.learning.enrolment import turn_sql
 from app.learning.organisations import is_own_sql
 from app.learning.task_copies import COPY_MISSING, THE_ENROLMENT
-from app.models import PLATFORM, LmsSession, Quest, User, UserQuest
+from app.models import PLATFORM, LmsSession, Quest, UserQuest
 
 Enrolment = tuple[UUID, UUID]  # a user and a quest
 PAIRS_AT_ONCE = 1000  # each copies its course's tasks, so that no statement meets its time limit
@@ -103,12 +104,6 @@ _REVOKE = (
     .values(revoked_at=_NOW)
     .returning(LmsSession.user_id)
 )
-# In the main app as well, as `accounts.sessions` does it.
-_LOG_OUT = (
-    update(User)
-    .where(User.id == any_(_USERS))
-    .values(last_logout_at=func.greatest(User.last_logout_at, _NOW))
-)
 
 
 async def enrol_in_courses(
@@ -167,7 +162,7 @@ async def drop_students(
     whose = {"user_ids": [user_id for user_id, _ in dropped], "now": now}
     ended = (await session.execute(_REVOKE, whose)).scalars().all()
     if ended:
-        await session.execute(_LOG_OUT, {"user_ids": list(ended), "now": now})
+        await log_out(session, ended, now)
     await record_audit_of_many(session, caller, "authn_token_revoked", ended, sessions=len(ended))
     return dropped
 

@@ -13,9 +13,9 @@ from app.accounts.sessions import (
     has_logged_out,
     is_let_in,
     is_open,
-    log_out,
 )
 from app.activity.audit import record_audit
+from app.adoption.log_out import log_out
 from app.database import Sessions, retried
 from app.errors import NotFoundError
 from app.signing import TokenKey
