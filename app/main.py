@@ -47,7 +47,7 @@ from app.api.spark.roster import router as spark_roster
 from app.api.spark.sso import router as spark_sso
 from app.api.spark.submission import router as spark_submission
 from app.api.spark.token import router as spark_token
-from app.database import FAILURES, connections_in_use, create_engine, open_sessions
+from app.database import FAILURES, Sessions, connections_in_use, create_engine, open_sessions
 from app.deliveries.hold_body import BodyBudget
 from app.files.places import Places
 from app.files.spool import Spool, require_folder
@@ -58,7 +58,7 @@ from app.migrate import UnfitDatabaseError
 from app.settings import Settings, SettingsError, load_settings
 from app.signing import TokenKey, own_keys, token_key
 from app.sso.app_tokens import TokenIssuer
-from app.storage.bucket import open_bucket
+from app.storage.bucket import Bucket, open_bucket
 from app.submissions.work import Intake
 
 log = structlog.get_logger()
@@ -146,28 +146,22 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     engine = create_engine(settings)
     sessions = open_sessions(engine, at_once=settings.database_pool_size)
     failure_events = FailureEvents(sessions)
-    tombstones = Tombstones()
     shape = LiveShape(complete_quests=settings.complete_quests)
+    account_rules = AccountRules(
+        settings.sso_link_by_email, Tombstones(), shape, settings.optio_organization_id
+    )
     watch = SchemaWatch(sessions, shape, settings.optio_organization_id)
     known = asyncio.Semaphore(settings.max_concurrent_uploads)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
         bucket = await stack.enter_async_context(open_bucket(settings))
         await stack.enter_async_context(failure_events.writing())
+        intake = _intake(settings, sessions, bucket, known, account_rules)
         yield Resources(
             settings=settings,
             sessions=sessions,
             bucket=bucket,
-            intake=Intake(
-                settings=settings,
-                sessions=sessions,
-                bucket=bucket,
-                waiting_room=WaitingRoom(),
-                spool=Spool(settings.spool_max_bytes),
-                places=Places(known),
-                tombstones=tombstones,
-                shape=shape,
-            ),
+            intake=intake,
             body_budget=BodyBudget(settings.body_budget_bytes),
             # What is read of one may need four times its bytes until it is saved.
             large_saves=Places(
@@ -176,9 +170,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
                 running=metrics.LARGE_SAVES_RUNNING,
                 limit="large saves",
             ),
-            account_rules=AccountRules(
-                settings.sso_link_by_email, tombstones, shape, settings.optio_organization_id
-            ),
+            account_rules=account_rules,
             # However slow the students' own uploads are, most places are left to Spark.
             editor_places=Places(
                 asyncio.Semaphore(-(-settings.max_concurrent_uploads // 4)),
@@ -195,6 +187,26 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             readiness=ReadinessChecks(watch, bucket),
             connections_in_use=partial(connections_in_use, engine),
         )
+
+
+def _intake(
+    settings: Settings,
+    sessions: Sessions,
+    bucket: Bucket,
+    known: asyncio.Semaphore,
+    rules: AccountRules,
+) -> Intake:
+    """With `known` places for forms that are signed right."""
+    return Intake(
+        settings=settings,
+        sessions=sessions,
+        bucket=bucket,
+        waiting_room=WaitingRoom(),
+        spool=Spool(settings.spool_max_bytes),
+        places=Places(known),
+        tombstones=rules.tombstones,
+        shape=rules.shape,
+    )
 
 
 def _settings_of_a_host() -> Settings:

@@ -1,6 +1,6 @@
 """An earlier revision is shown again, at somebody's wish: as a new one with the old content."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from app.errors import AccountInactiveError, NotFoundError
 from app.evidence.revision_files import FILES_OF, list_files
 from app.learning.enrolment import take_turns
 from app.models import QuestTaskCompletion, SubmissionRevision, User
+from app.storage.kept_file import KeptFile
 from app.submissions.record import SubmissionOutcome, repeat_body
 from app.submissions.revisions import Standing, answer_of, stand
 from app.submissions.work import Intake
@@ -77,16 +78,7 @@ async def restore_revision(
             return SubmissionOutcome(await repeat_body(session, standing, current))
         files = (await list_files(session, [earlier.restored_from]))[earlier.restored_from]
         content = _content(earlier, submitted_at=max(now, current.submitted_at))
-        draft = Draft(
-            id=new_id(),
-            completion_id=earlier.completion_id,
-            award_id=new_id(),
-            content=content,
-            blocks=content.blocks(intake.bucket, files, new_id),
-            is_latest=True,
-            is_private=standing.was_hidden or earlier.was_hidden,
-            is_raw=intake.keeps_raw_text,
-        )
+        draft = _draft(intake, earlier, standing, content, files, new_id)
         told = NOBODY_WAITS | event_values(
             "spark_submission_restored",
             user_id=standing.user_id,
@@ -133,6 +125,27 @@ async def _stand(session: Session, earlier: Earlier, *, now: datetime) -> Standi
     if standing is None:
         raise NotFoundError
     return standing
+
+
+def _draft(
+    intake: Intake,
+    earlier: Earlier,
+    standing: Standing,
+    content: Content,
+    files: Sequence[KeptFile],
+    new_id: Callable[[], UUID],
+) -> Draft:
+    """What the student hid then, or of what is shown now, stays hidden."""
+    return Draft(
+        id=new_id(),
+        completion_id=earlier.completion_id,
+        award_id=new_id(),
+        content=content,
+        blocks=content.blocks(intake.bucket, files, new_id),
+        is_latest=True,
+        is_private=standing.was_hidden or earlier.was_hidden,
+        is_raw=intake.keeps_raw_text,
+    )
 
 
 def _content(earlier: Earlier, *, submitted_at: datetime) -> Content:

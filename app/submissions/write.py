@@ -183,7 +183,7 @@ async def write_revision(
         kept=standing.kept_places,
         is_private=draft.is_private,
     )
-    written = await WRITE.send(
+    [made] = await WRITE.send(
         session,
         {
             "user_id": standing.user_id,
@@ -202,7 +202,6 @@ async def write_revision(
             **told,
         },
     )
-    [made] = written
     revision = Revision(
         id=draft.id,
         completion_id=made["completion_id"],
