@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 
 from app.clock import utc_now
@@ -18,10 +17,9 @@ from tests.support.adopted import address_of
 from tests.support.commands import run_on
 from tests.support.databases import empty_database
 from tests.support.elsewhere import run_elsewhere
-from tests.support.families import Child, Family
+from tests.support.families import Child, Family, run_family
 from tests.support.problems import assert_problem
 from tests.support.programs import run_program
-from tests.support.roster import sync_course
 from tests.support.spark import SignedIn, submission
 from tests.support.stored import eventually
 from tests.support.stores import Stores, own_stores
@@ -45,14 +43,8 @@ def stores(settings: Settings) -> Iterator[Stores]:
 
 @pytest.fixture(scope="module")
 async def family(settings: Settings, stores: Stores) -> AsyncIterator[Family]:
-    own = settings.model_copy(
-        update={
-            "database_url": SecretStr(stores.variables["DATABASE_URL"]),
-            "s3_bucket": stores.variables["S3_BUCKET"],
-        }
-    )
-    async with run_elsewhere(own) as elsewhere:
-        yield Family(elsewhere, stores, own, await sync_course(elsewhere.spark))
+    async with run_family(settings, stores) as family:
+        yield family
 
 
 def libpq(settings: Settings) -> str:

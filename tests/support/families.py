@@ -23,7 +23,7 @@ from tests.support.bodies import Part
 from tests.support.elsewhere import Elsewhere, run_elsewhere
 from tests.support.evidence import Desk, as_read, text
 from tests.support.homework import note
-from tests.support.roster import Course, entry, roster, send
+from tests.support.roster import Course, entry, roster, send, sync_course
 from tests.support.samples import pdf, png
 from tests.support.spark import SignedIn, Spark, encoded, submission
 from tests.support.stores import Stores
@@ -264,3 +264,16 @@ async def dump(stores: Stores) -> dict[str, str]:
     keys = await asyncio.to_thread(stores.object_keys)
     unfinished: Sequence[Any] = await asyncio.to_thread(stores.unfinished_uploads)
     return texts | {"bucket": "\n".join([*keys, *(each["Key"] for each in unfinished)])}
+
+
+@asynccontextmanager
+async def run_family(settings: Settings, stores: Stores) -> AsyncIterator[Family]:
+    """A service on these stores."""
+    own = settings.model_copy(
+        update={
+            "database_url": SecretStr(stores.variables["DATABASE_URL"]),
+            "s3_bucket": stores.variables["S3_BUCKET"],
+        }
+    )
+    async with run_elsewhere(own) as elsewhere:
+        yield Family(elsewhere, stores, own, await sync_course(elsewhere.spark))
