@@ -7,7 +7,7 @@
     ├── MissingError           what was asked for does not exist (404)
     └── UnavailableError       try again later (408, 409, 429, 503)
 
-`api.problems` turns them into responses and, by the groups at the end, into the OpenAPI
+`api.problems` turns them into responses and, by `api.problem_groups`, into the OpenAPI
 documentation, so a code exists once. Texts in `error` are read by old clients (CONTRACT 3, 4, 7.6);
 `{…}` is filled from the keyword arguments and never reaches a log.
 """
@@ -457,43 +457,3 @@ class ReferencedElsewhereError(ForbiddenError):
 
     status, code, title = 409, "referenced_elsewhere", "Referenced elsewhere"
     error = "Rows of other tables name the student"
-
-
-# What routes may answer; within one status the contract names them in this order.
-_BUSY = (DatabaseUnavailableError, OverloadedError)
-BODY_PROBLEMS = (BodyTimeoutError, BodyTooLargeError)
-JSON_PROBLEMS = (*BODY_PROBLEMS, MediaTypeUnsupportedError, JsonInvalidError)
-_CREDENTIALS = (CredentialsInvalidError, ScopeMissingError)
-INTERNAL_PROBLEMS = (*_CREDENTIALS, FieldInvalidError, *_BUSY, ServiceError)
-_LAUNCH = (RequestInvalidError, LaunchTokenMissingError, LaunchTokenInvalidError)
-_CLAIMS = (LaunchClaimsInvalidError, LaunchTokenExpiredError, LaunchTokenReplayedError)
-_ACCOUNT = (RoleNotAllowedError, AccountInactiveError, AccountLinkForbiddenError)
-_SIGN_IN = (SsoNotConfiguredError, RateLimitedError, *_BUSY)
-SSO_PROBLEMS = (*_LAUNCH, *_CLAIMS, *_ACCOUNT, SignInFailedError, *_SIGN_IN)
-_CODE = (CodeMissingError, CodeInvalidError, CodeAlreadyRedeemedError, CodeExpiredError)
-_EXCHANGE = (FieldInvalidError, *JSON_PROBLEMS, TokenExchangeFailedError)
-TOKEN_PROBLEMS = (*_CODE, *_EXCHANGE, *_SIGN_IN)
-_SIGNATURE = (SignatureMissingError, SignatureMismatchError, WebhookNotConfiguredError)
-_FIELDS = (FieldMissingError, FieldInvalidError)
-_AGE = (TimestampTooOldError, TimestampInFutureError)
-WEBHOOK_PROBLEMS = (*_SIGNATURE, *JSON_PROBLEMS, *_FIELDS, *_AGE, RateLimitedError, *_BUSY)
-_MULTIPART = (MultipartInvalidError, MultipartTruncatedError)
-_FORM = (MetadataMissingError, MetadataDuplicateError, *_MULTIPART, TooManyFilesError)
-_FILES = (FileDigestMismatchError, FileDigestRequiredError, FileMissingError, FileNotDeclaredError)
-_BYTES = (FileTypeNotAllowedError, FileTooLargeError, TotalTooLargeError, FileExpandsTooLargeError)
-_ASSIGNMENT = (AssignmentNotFoundError, AssignmentAmbiguousError)
-_ADMISSION = (*_ASSIGNMENT, StudentNotFoundError, AccountInactiveError)
-_CLAIM = (IdempotencyConflictError, RequestInProgressError, RequestStillRunningError)
-_CONTENT = (ContentMissingError, UrlNotAllowedError)
-_RECORDING = (*_ADMISSION, *_CLAIM, SubmissionFailedError, StorageUnavailableError)
-SUBMISSION_PROBLEMS = (*WEBHOOK_PROBLEMS, *_CONTENT, *_FORM, *_FILES, *_BYTES, *_RECORDING)
-
-_MESSAGE = (JsonInvalidError, FieldMissingError, ContentMissingError, FileMissingError)
-_REPLAY = (NotFoundError, NotReplayableError, *_MESSAGE, UrlNotAllowedError)
-REPLAY_PROBLEMS = (*_REPLAY, *_ADMISSION, *_CLAIM, *INTERNAL_PROBLEMS)
-EVIDENCE_PROBLEMS = (NotFoundError, FieldMissingError, *INTERNAL_PROBLEMS)
-_WRITING = (EvidenceChangedError, AccountInactiveError, RateLimitedError)
-WRITING_PROBLEMS = (*_WRITING, *EVIDENCE_PROBLEMS)
-_EVIDENCE_FORM = (FileTypeNotAllowedError, TooManyFilesError, *_MULTIPART, *BODY_PROBLEMS)
-_STORING = (FileExpandsTooLargeError, StorageUnavailableError)
-EVIDENCE_FILE_PROBLEMS = (*_EVIDENCE_FORM, EvidenceFileTooLargeError, *_STORING, *WRITING_PROBLEMS)

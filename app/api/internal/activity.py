@@ -10,9 +10,10 @@ from app.activity.log_page import ActivityData, AppliedFilters, EventType, Limit
 from app.activity.search import search_activity
 from app.api.callers import READ, Caller
 from app.api.dependencies import Now, Opened
+from app.api.problem_groups import INTERNAL_PROBLEMS
 from app.api.problems import problems
 from app.clock import EPOCH
-from app.errors import INTERNAL_PROBLEMS, FieldInvalidError
+from app.errors import FieldInvalidError
 from app.fields import ContractModel, FirstMoment, LastMoment, OfRequest, Success
 
 router = APIRouter(prefix="/internal/v1", tags=["activity"])

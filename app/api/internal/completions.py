@@ -10,8 +10,9 @@ from pydantic import Field
 from app.api.callers import READ, Caller
 from app.api.dependencies import Now, Opened
 from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
+from app.api.problem_groups import INTERNAL_PROBLEMS
 from app.api.problems import problems
-from app.errors import INTERNAL_PROBLEMS, NotFoundError
+from app.errors import NotFoundError
 from app.evidence.completions import CompletionAnswer, CompletionFacts, get_completion
 from app.evidence.list_completions import CompletionFilter, list_completions
 from app.fields import ContractModel

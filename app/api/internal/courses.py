@@ -11,6 +11,7 @@ from app.api.callers import READ, WRITE, Caller
 from app.api.dependencies import Now, Opened, read_body, require_json
 from app.api.described import json_body
 from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
+from app.api.problem_groups import INTERNAL_PROBLEMS, JSON_PROBLEMS
 from app.api.problems import problems
 from app.courses.list_courses import (
     CourseFilter,
@@ -22,8 +23,6 @@ from app.courses.list_courses import (
 from app.courses.map_assignment import map_assignment
 from app.deliveries.payload import read_payload
 from app.errors import (
-    INTERNAL_PROBLEMS,
-    JSON_PROBLEMS,
     FieldMissingError,
     MappingConflictError,
     NotFoundError,

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from app.api.callers import READ, WRITE, Caller
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
+from app.api.problem_groups import INTERNAL_PROBLEMS, REPLAY_PROBLEMS
 from app.api.problems import problems
 from app.api.submission_answer import REPLAYED, SubmissionAnswer, answer_submission
 from app.clock import new_id, stopwatch
@@ -23,7 +24,10 @@ from app.deliveries.read_inbox import (
     list_deliveries,
     read_delivery,
 )
-from app.errors import INTERNAL_PROBLEMS, REPLAY_PROBLEMS, FieldInvalidError, NotFoundError
+from app.errors import (
+    FieldInvalidError,
+    NotFoundError,
+)
 from app.fields import ContractModel, FirstMoment, LastMoment, Moment
 from app.submissions.replay import replay_delivery
 

@@ -10,8 +10,9 @@ from app.activity.kinds import FOLLOWED, KINDS
 from app.api.callers import READ, Caller
 from app.api.dependencies import Opened
 from app.api.paging import CURSOR_EXAMPLE, CURSOR_PATTERN, LINKED, Cursors, LimitQuery, Link
+from app.api.problem_groups import INTERNAL_PROBLEMS
 from app.api.problems import problems
-from app.errors import INTERNAL_PROBLEMS, FieldInvalidError
+from app.errors import FieldInvalidError
 from app.fields import ContractModel
 
 router = APIRouter(prefix="/internal/v1/events", tags=["events"])

@@ -23,15 +23,11 @@ from app.api.internal.evidence_schemas import (
     EvidenceAnswer,
     SavedAnswer,
 )
+from app.api.problem_groups import EVIDENCE_PROBLEMS, JSON_PROBLEMS, WRITING_PROBLEMS
 from app.api.problems import problems
 from app.deliveries.pace import read_all
 from app.deliveries.payload import THREAD_BYTES, beside_if_large
-from app.errors import (
-    EVIDENCE_PROBLEMS,
-    JSON_PROBLEMS,
-    WRITING_PROBLEMS,
-    EvidenceEmptyError,
-)
+from app.errors import EvidenceEmptyError
 from app.evidence.links import Links
 from app.evidence.read_document import Evidence, get_document, get_evidence
 from app.portfolio.draft import EvidenceDraft, read_draft

@@ -12,8 +12,8 @@ from app.api.dependencies import Opened, Resources, paced_body
 from app.api.described import request_body
 from app.api.internal.evidence_editor import PREFIX, TAGGED, Editing, tag
 from app.api.internal.evidence_schemas import DetachedAnswer, UploadedAnswer
+from app.api.problem_groups import EVIDENCE_FILE_PROBLEMS, WRITING_PROBLEMS
 from app.api.problems import problems
-from app.errors import EVIDENCE_FILE_PROBLEMS, WRITING_PROBLEMS
 from app.evidence.links import Links
 from app.fields import ContractModel
 from app.files.store_file import Destination

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Query
 
 from app.api.callers import READ, Caller
 from app.api.dependencies import Opened
+from app.api.problem_groups import INTERNAL_PROBLEMS
 from app.api.problems import problems
-from app.errors import INTERNAL_PROBLEMS, FieldInvalidError
+from app.errors import FieldInvalidError
 from app.submissions.explain import explain_homework
 from app.submissions.explain_facts import ExplainAnswer, ExplainQuery, Homework
 from app.submissions.explain_request import explain_request

@@ -5,8 +5,8 @@ from pydantic import Field
 
 from app.api.callers import READ
 from app.api.dependencies import Opened
+from app.api.problem_groups import INTERNAL_PROBLEMS
 from app.api.problems import problems
-from app.errors import INTERNAL_PROBLEMS
 from app.fields import ContractModel
 
 router = APIRouter(prefix="/internal/v1/lms", tags=["lms"], dependencies=[READ])

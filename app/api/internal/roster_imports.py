@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from app.api.callers import ADMIN, Caller
 from app.api.dependencies import Now, Opened, paced_body
 from app.api.described import request_body
+from app.api.problem_groups import BODY_PROBLEMS, INTERNAL_PROBLEMS
 from app.api.problems import problems
 from app.clock import new_id
 from app.courses.change_roster import RosterRun
@@ -22,8 +23,6 @@ from app.courses.import_roster import (
 from app.courses.open_roster import MAX_ROWS, spool_roster
 from app.courses.read_roster import MAX_BAD_ROWS
 from app.errors import (
-    BODY_PROBLEMS,
-    INTERNAL_PROBLEMS,
     NotFoundError,
     RosterFileInvalidError,
 )

@@ -20,8 +20,9 @@ from app.api.dependencies import (
     read_fields,
 )
 from app.api.described import json_body
+from app.api.problem_groups import INTERNAL_PROBLEMS, JSON_PROBLEMS
 from app.api.problems import problems
-from app.errors import INTERNAL_PROBLEMS, JSON_PROBLEMS, NotFoundError
+from app.errors import NotFoundError
 from app.fields import ContractModel, NullableId
 from app.sso.app_tokens import TokenUse
 from app.sso.sessions import introspect_token, revoke_session

@@ -11,10 +11,9 @@ from app.accounts.change_link import Status, link_student, set_link, unlink_stud
 from app.api.callers import ADMIN, WRITE, Caller
 from app.api.dependencies import Now, Opened, read_small
 from app.api.described import json_body
+from app.api.problem_groups import INTERNAL_PROBLEMS, JSON_PROBLEMS
 from app.api.problems import problems
 from app.errors import (
-    INTERNAL_PROBLEMS,
-    JSON_PROBLEMS,
     AccountErasedError,
     AccountInactiveError,
     AccountLinkForbiddenError,

@@ -10,10 +10,10 @@ from starlette.responses import Response, StreamingResponse
 from app.accounts.describe_student import StudentAnswer, describe_student, find_students
 from app.api.callers import ADMIN, READ, WRITE, Caller
 from app.api.dependencies import Now, Opened
+from app.api.problem_groups import INTERNAL_PROBLEMS
 from app.api.problems import problems
 from app.clock import new_id
 from app.errors import (
-    INTERNAL_PROBLEMS,
     NotAStudentError,
     NotFoundError,
     ReferencedElsewhereError,

@@ -7,12 +7,16 @@ from starlette.responses import JSONResponse, Response
 from app import fields
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.described import json_body
+from app.api.problem_groups import WEBHOOK_PROBLEMS
 from app.api.problems import problems
 from app.api.spark.delivery import WEBHOOK, DryRun, read_delivery
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
 from app.courses.course import CoursePayload
 from app.courses.receive_course import receive_course, rehearse_course
-from app.errors import WEBHOOK_PROBLEMS, CourseSyncFailedError, MessageSupersededError
+from app.errors import (
+    CourseSyncFailedError,
+    MessageSupersededError,
+)
 
 router = APIRouter(tags=["courses"])
 

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from app import fields
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.described import request_body
+from app.api.problem_groups import WEBHOOK_PROBLEMS
 from app.api.problems import problems
 from app.api.spark.delivery import WEBHOOK, DryRun, read_delivery
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
@@ -17,7 +18,6 @@ from app.courses.change_roster import RosterChange
 from app.courses.receive_roster import receive_roster, rehearse_receipt
 from app.courses.roster import Roster
 from app.errors import (
-    WEBHOOK_PROBLEMS,
     CourseNotFoundError,
     MessageSupersededError,
     RosterFailedError,

@@ -19,13 +19,12 @@ from app.api.dependencies import (
     resources_of,
 )
 from app.api.described import request_body
+from app.api.problem_groups import BODY_PROBLEMS, SSO_PROBLEMS
 from app.api.problems import problems
 from app.api.spark.delivery import DryRun
 from app.api.spark.launch_dry_run import LaunchDryRun, describe_launch
 from app.clock import new_id, utc_now
 from app.errors import (
-    BODY_PROBLEMS,
-    SSO_PROBLEMS,
     LaunchTokenInvalidError,
     LaunchTokenMissingError,
     MediaTypeUnsupportedError,

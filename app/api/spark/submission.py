@@ -9,12 +9,12 @@ from starlette.responses import Response
 from app import fields, metrics
 from app.api.dependencies import resources_of
 from app.api.described import request_body
+from app.api.problem_groups import SUBMISSION_PROBLEMS
 from app.api.problems import problems
 from app.api.spark.delivery import WEBHOOK, DryRun, read_delivery
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
 from app.api.submission_answer import REPLAYED, SubmissionAnswer, answer_submission
 from app.clock import utc_now
-from app.errors import SUBMISSION_PROBLEMS
 from app.submissions.message import EXAMPLE, SubmissionPayload
 from app.submissions.receive import receive_submission
 from app.submissions.rehearse import rehearse_submission

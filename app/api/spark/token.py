@@ -8,10 +8,15 @@ from starlette.responses import JSONResponse, Response
 from app.api.dependencies import parse_json, read_body, resources_of
 from app.api.described import json_body
 from app.api.failures import is_limited
+from app.api.problem_groups import TOKEN_PROBLEMS
 from app.api.problems import problems
 from app.api.spark.schemas import CodeExchange, TokenAnswer
 from app.clock import new_id, utc_now
-from app.errors import TOKEN_PROBLEMS, CodeMissingError, FieldInvalidError, SsoNotConfiguredError
+from app.errors import (
+    CodeMissingError,
+    FieldInvalidError,
+    SsoNotConfiguredError,
+)
 from app.settings import Settings
 from app.sso.app_tokens import AppTokens
 from app.sso.redeem import redeem_code, refuse_code
