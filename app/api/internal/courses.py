@@ -22,11 +22,7 @@ from app.courses.list_courses import (
 )
 from app.courses.map_assignment import map_assignment
 from app.deliveries.payload import read_payload
-from app.errors import (
-    FieldMissingError,
-    MappingConflictError,
-    NotFoundError,
-)
+from app.errors import FieldMissingError, MappingConflictError, NotFoundError
 from app.fields import ContractModel, Id, SparkId
 
 router = APIRouter(prefix="/internal/v1/courses", tags=["courses"])

@@ -24,10 +24,7 @@ from app.deliveries.read_inbox import (
     list_deliveries,
     read_delivery,
 )
-from app.errors import (
-    FieldInvalidError,
-    NotFoundError,
-)
+from app.errors import FieldInvalidError, NotFoundError
 from app.fields import ContractModel, FirstMoment, LastMoment, Moment
 from app.submissions.replay import replay_delivery
 

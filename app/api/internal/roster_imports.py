@@ -22,10 +22,7 @@ from app.courses.import_roster import (
 )
 from app.courses.open_roster import MAX_ROWS, spool_roster
 from app.courses.read_roster import MAX_BAD_ROWS
-from app.errors import (
-    NotFoundError,
-    RosterFileInvalidError,
-)
+from app.errors import NotFoundError, RosterFileInvalidError
 
 router = APIRouter(prefix="/internal/v1/roster/imports", tags=["rosters"])
 

@@ -15,10 +15,7 @@ from app.api.problem_groups import INTERNAL_PROBLEMS
 from app.api.problems import problems
 from app.api.submission_answer import SubmissionAnswer, answer_submission
 from app.clock import new_id
-from app.errors import (
-    AccountInactiveError,
-    NotFoundError,
-)
+from app.errors import AccountInactiveError, NotFoundError
 from app.fields import ContractModel
 from app.submissions.get_submission import SubmissionDetail, get_submission
 from app.submissions.list_submissions import SubmissionFacts, SubmissionFilter, list_submissions

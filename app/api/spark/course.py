@@ -13,10 +13,7 @@ from app.api.spark.delivery import WEBHOOK, DryRun, read_delivery
 from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
 from app.courses.course import CoursePayload
 from app.courses.receive_course import receive_course, rehearse_course
-from app.errors import (
-    CourseSyncFailedError,
-    MessageSupersededError,
-)
+from app.errors import CourseSyncFailedError, MessageSupersededError
 
 router = APIRouter(tags=["courses"])
 

@@ -17,11 +17,7 @@ from app.api.spark.dry_run import DryRunAnswer, describe_rehearsal
 from app.courses.change_roster import RosterChange
 from app.courses.receive_roster import receive_roster, rehearse_receipt
 from app.courses.roster import Roster
-from app.errors import (
-    CourseNotFoundError,
-    MessageSupersededError,
-    RosterFailedError,
-)
+from app.errors import CourseNotFoundError, MessageSupersededError, RosterFailedError
 from app.text import clean_line
 
 router = APIRouter(tags=["courses"])

@@ -12,11 +12,7 @@ from app.api.problem_groups import TOKEN_PROBLEMS
 from app.api.problems import problems
 from app.api.spark.schemas import CodeExchange, TokenAnswer
 from app.clock import new_id, utc_now
-from app.errors import (
-    CodeMissingError,
-    FieldInvalidError,
-    SsoNotConfiguredError,
-)
+from app.errors import CodeMissingError, FieldInvalidError, SsoNotConfiguredError
 from app.settings import Settings
 from app.sso.app_tokens import AppTokens
 from app.sso.redeem import redeem_code, refuse_code
