@@ -1,5 +1,5 @@
-"""The work nobody waits for: removing what was abandoned, is old enough or was to be erased, and
-counting what is over.
+"""The work nobody waits for: doing jobs, removing what was abandoned, is old enough or was to be
+erased, and counting what is over.
 
 Any number of workers may run.
 """
@@ -13,7 +13,10 @@ import structlog
 
 from app.activity.hours import count_hours
 from app.api.dependencies import Resources
+from app.clock import new_id
 from app.files.uploads import sweep_uploads
+from app.jobs.lease import free_lapsed
+from app.jobs.run_jobs import JobKind, run_jobs
 from app.privacy.erase import resume_erasures
 from app.privacy.retention import apply_rule, rules
 
@@ -22,11 +25,20 @@ SWEEP_EVERY_SECONDS = 60
 log = structlog.get_logger()
 
 
-async def run_worker(resources: Resources) -> NoReturn:
-    """Sweep until cancelled: the next process goes on where a pass was.
+async def run_worker(resources: Resources) -> None:
+    """Until cancelled: the next process goes on where this one was."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_sweep_often(resources))
+        group.create_task(run_jobs(resources.sessions, job_kinds(resources), owner=new_id()))
 
-    A pass that fails is logged, and the next one tries again.
-    """
+
+def job_kinds(resources: Resources) -> dict[str, JobKind]:  # noqa: ARG001 - the kinds come
+    """Every kind of job, with how many of it run at once in a process."""
+    return {}
+
+
+async def _sweep_often(resources: Resources) -> NoReturn:
+    """A pass that fails is logged, and the next one tries again."""
     while True:
         try:
             await sweep(resources)
@@ -60,6 +72,7 @@ def _steps(resources: Resources) -> dict[str, Callable[[], Awaitable[int]]]:
     return {
         "erasures": partial(resume_erasures, sessions, bucket),
         "uploads": partial(sweep_uploads, sessions, bucket),
+        "jobs_freed": partial(free_lapsed, sessions),
         **{rule.name: partial(apply_rule, sessions, rule) for rule in rules(resources.settings)},
         "hours_counted": partial(count_hours, sessions),
     }

@@ -19,6 +19,7 @@ from app.models.evidence import (
     EvidenceDocument,
     FeedEntry,
 )
+from app.models.jobs import Job, JobTarget
 from app.models.learning import (
     CourseQuestTask,
     Quest,
@@ -67,6 +68,8 @@ __all__ = [
     "FeedEntry",
     "IdempotencyKey",
     "InboxDelivery",
+    "Job",
+    "JobTarget",
     "LmsIntegration",
     "LmsSession",
     "Quest",

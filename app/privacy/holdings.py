@@ -39,6 +39,8 @@ from app.models import (
     FeedEntry,
     IdempotencyKey,
     InboxDelivery,
+    Job,
+    JobTarget,
     LmsIntegration,
     LmsSession,
     Quest,
@@ -144,6 +146,7 @@ HOLDINGS = (
         by_spark=True,
     ),
     _owned(IdempotencyKey, "what repeated messages are answered"),
+    _owned(Job, "what is still to be done"),
     _large(
         EvidenceBlock, "blocks of the evidence documents", EvidenceBlock.document_id.in_(_DOCUMENTS)
     ),
@@ -200,6 +203,7 @@ NOTHING: Mapping[type[Table], str] = {
     Adoption: "when the database was adopted, and how many rows of which kind were found",
     CourseQuestTask: "template tasks of a course",
     Erasure: "the tombstone: keyed hashes, and the ids only until it is completed",
+    JobTarget: "whether Spark and the stores of its files can be reached",
     Quest: "course content; `created_by` becomes null with the account",
     RosterImport: "when a file was imported; its rows are in roster_rows",
     ServiceKey: "credentials of services",

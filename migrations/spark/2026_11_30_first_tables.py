@@ -23,6 +23,7 @@ TABLES = (
     "adoption",
     "audit_log",
     "erasures",
+    "job_targets",
     "roster_imports",
     "service_keys",
     "sso_replays",
@@ -33,6 +34,7 @@ TABLES = (
     "xp_ledger",
     "courses",
     "events",
+    "jobs",
     "spark_auth_codes",
     "assignments",
     "submission_revisions",
@@ -144,6 +146,7 @@ def upgrade() -> None:
     _adoption()
     _audit_log()
     _erasures()
+    _job_targets()
     _roster_imports()
     _service_keys()
     _sso_replays()
@@ -154,6 +157,7 @@ def upgrade() -> None:
     _xp_ledger()
     _courses()
     _events()
+    _jobs()
     _spark_auth_codes()
     _assignments()
     _submission_revisions()
@@ -781,3 +785,73 @@ def _uploads() -> None:
     )
     op.create_index("ix_uploads_submission_id", "uploads", ["submission_id"], schema=SPARK)
     op.create_index("ix_uploads_user_id", "uploads", ["user_id"], schema=SPARK)
+
+
+def _job_targets() -> None:
+    op.create_table(
+        "job_targets",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), server_default="open", nullable=False),
+        sa.Column("paused_until", MOMENT, nullable=True),
+        sa.Column(
+            "failures",
+            sa.Integer(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="since it was reached last",
+        ),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("since", MOMENT, server_default=NOW, nullable=False, comment="its state"),
+        sa.Column("last_success_at", MOMENT, nullable=True),
+        sa.CheckConstraint(
+            "state in ('open', 'paused', 'refused')", name=op.f("ck_job_targets_state")
+        ),
+        sa.PrimaryKeyConstraint("name", name="pk_job_targets"),
+        schema=SPARK,
+    )
+
+
+def _jobs() -> None:
+    op.create_table(
+        "jobs",
+        sa.Column("id", sa.Uuid(), server_default=NEW_ID, nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=True),
+        sa.Column(
+            "target",
+            sa.Text(),
+            nullable=True,
+            comment="whom it calls; its state is a job_target",
+        ),
+        sa.Column("payload", JSONB(), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("state", sa.Text(), server_default="waiting", nullable=False),
+        sa.Column("run_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column("owner", sa.Uuid(), nullable=True),
+        sa.Column("lease_until", MOMENT, nullable=True),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True, comment="a code: why it is not done yet"),
+        sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column("died_at", MOMENT, nullable=True),
+        sa.CheckConstraint("state in ('waiting', 'running', 'dead')", name=op.f("ck_jobs_state")),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name="fk_jobs_user_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_jobs"),
+        sa.UniqueConstraint("kind", "key", "state", name="uq_jobs_kind_key_state"),
+        schema=SPARK,
+    )
+    op.create_index("ix_jobs_user_id", "jobs", ["user_id"], schema=SPARK)
+    for columns, state in (
+        (["kind", "run_at"], "waiting"),
+        (["target", "run_at"], "waiting"),
+        (["lease_until"], "running"),
+        (["kind", "died_at"], "dead"),
+    ):
+        op.create_index(
+            f"ix_jobs_{'_'.join(columns)}",
+            "jobs",
+            columns,
+            schema=SPARK,
+            postgresql_where=sa.text(f"state = '{state}'"),
+        )
