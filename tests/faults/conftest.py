@@ -90,8 +90,13 @@ class Faulty:
         )
 
     async def settle(self) -> None:
-        """One sweep, when all leases have ended."""
+        """One sweep, when all leases have ended.
+
+        A lease is far longer than a request to the store takes to arrive when its sender has given
+        it up: so those come first.
+        """
         await self.restore()
+        await self.store.drain()
         await self.expire_uploads()
         await sweep(self.running.app.state.resources)
 

@@ -18,6 +18,8 @@ from queue import Queue
 from threading import Thread
 from urllib.parse import urlsplit
 
+from tests.support.patience import patient
+
 CHUNK_BYTES = 64 * 1024
 BURST_SECONDS = 0.02
 ALWAYS = 1_000_000
@@ -69,13 +71,14 @@ class Aim:
 
 @dataclass(eq=False)
 class _Connection:
-    """Both ends, and what has passed in each direction."""
+    """Both ends, and what has passed in each direction; idle when all is answered."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
     asked: int = 0
     answered: int = 0
     loses_answer: bool = False
+    is_idle: bool = True
     pumps: list[asyncio.Task[None]] = field(default_factory=list)
 
     def cut(self) -> None:
@@ -93,6 +96,7 @@ class FaultProxy:
     def __init__(self, target: tuple[str, int]) -> None:
         self._target = target
         self._listener: asyncio.Server | None = None
+        self._hurry = asyncio.Event()
         self._port = 0
         self._connections: set[_Connection] = set()
         self._flowing = asyncio.Event()
@@ -101,6 +105,8 @@ class FaultProxy:
 
     def _clear(self) -> None:
         self._flowing.set()
+        self._hurry.set()
+        self._hurry = asyncio.Event()
         self._aims: list[Aim] = []
         self._seconds_for_a_byte = self._free_at = 0.0
         self._cut_asked = self._cut_answered = ALWAYS * CHUNK_BYTES
@@ -128,6 +134,14 @@ class FaultProxy:
         if self._listener is None:
             self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
             self._port = self._listener.sockets[0].getsockname()[1]
+
+    async def drain(self) -> None:
+        """Until all that is on its way has been answered or cut, also what its sender gave up: a
+        request that has left may arrive long after.
+        """
+        async with asyncio.timeout(patient(20)):
+            while not all(connection.is_idle for connection in self._connections):  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.02)
 
     async def refuse(self) -> None:
         """Nobody listens any more, and open connections are cut."""
@@ -187,6 +201,7 @@ class FaultProxy:
         """From client to server."""
         with suppress(OSError):
             while chunk := await reader.read(CHUNK_BYTES):
+                connection.is_idle = False
                 await self._flowing.wait()
                 for aim in [aim for aim in self._aims if aim.takes(chunk)]:
                     if aim.act is Act.LOSE_REQUEST:
@@ -215,6 +230,7 @@ class FaultProxy:
                     break
                 allowed = self._cut_answered - connection.answered
                 connection.answered += len(chunk)
+                connection.is_idle = True
                 connection.client.write(chunk[:allowed])
                 await connection.client.drain()
                 if len(chunk) >= allowed:
@@ -227,7 +243,8 @@ class FaultProxy:
         now = asyncio.get_running_loop().time()
         self._free_at = max(self._free_at, now) + size * self._seconds_for_a_byte
         if self._free_at - now > BURST_SECONDS:
-            await asyncio.sleep(self._free_at - now)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), self._free_at - now)
 
     async def close(self) -> None:
         await self.refuse()
