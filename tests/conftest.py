@@ -38,7 +38,8 @@ for number in (signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.SIG_DFL)
 
-STARTED = frozenset({"settings", "project", "checkout", "serving"})  # fixtures with processes
+# Fixtures with processes.
+STARTED = frozenset({"settings", "project", "checkout", "serving", "fake_spark"})
 TASKS = (("Research", 100), ("Build", 150), ("Present", 100))
 
 
