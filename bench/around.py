@@ -16,6 +16,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import time
 from argparse import ArgumentParser
 from collections import Counter
@@ -42,7 +43,7 @@ from app.serve import http_config
 from app.settings import Settings
 from bench import wire
 
-STUDENTS, ROUNDS, AT_ONCE, PORT = 400, 5, 32, 18_745
+STUDENTS, ROUNDS, AT_ONCE = 400, 5, 32
 ACTS = ("sign-in", "exchange", "submission", "replay")
 SECRETS = ("spark_sso_secret", "spark_webhook_secret", "jwt_secret_key")
 LIMITS = ("sso", "token", "webhook", "webhook_failures")
@@ -51,7 +52,9 @@ JSON = {"Content-Type": "application/json"}
 Samples = Counter[tuple[CodeType, ...]]
 
 
-def serve(settings: Settings, current: Any, floor: float, cpu: Any) -> None:
+def serve(
+    settings: Settings, listener: socket.socket, current: Any, floor: float, cpu: Any
+) -> None:
     """Until SIGTERM; then says what it saw. `cpu` has the µs of one request of each act."""
     outside = len([*_calls(inspect.currentframe())])
     seen = [Samples() for _ in (None, *ACTS)]
@@ -60,20 +63,23 @@ def serve(settings: Settings, current: Any, floor: float, cpu: Any) -> None:
         seen[current.value][tuple(_calls(frame))[:-outside]] += 1
 
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-        _run_sampled(settings, look)
+        _run_sampled(settings, listener, look)
     for name, samples, each in zip(ACTS, seen[1:], cpu, strict=True):
         if samples:
             print(f"\n{name}: {each:.0f} µs of CPU each")
             show(samples, each / samples.total(), floor)
 
 
-def _run_sampled(settings: Settings, look: Callable[[int, FrameType | None], None]) -> None:
+def _run_sampled(
+    settings: Settings, listener: socket.socket, look: Callable[[int, FrameType | None], None]
+) -> None:
     configure_logs()
 
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again at its end
     signal.signal(signal.SIGPROF, look)
     signal.setitimer(signal.ITIMER_PROF, 0.004, 0.004)
-    uvicorn.Server(http_config(create_app(settings), host="127.0.0.1", port=PORT)).run()
+    config = http_config(create_app(settings), host="127.0.0.1", port=0)
+    uvicorn.Server(config).run([listener])
     signal.setitimer(signal.ITIMER_PROF, 0)
 
 
@@ -103,18 +109,20 @@ def show(samples: Samples, each: float, floor: float, depth: int = 0, indent: st
             show(below, each, floor, depth + 1, indent + " ")
 
 
-async def drive(settings: Settings, acts: Sequence[str], current: Any, cpu: Any, pid: int) -> None:
+async def drive(
+    settings: Settings, port: int, acts: Sequence[str], current: Any, cpu: Any, pid: int
+) -> None:
     service, spent = psutil.Process(pid), dict.fromkeys(ACTS, 0.0)
     for number in range(ROUNDS + 1):
         students = [f"bench_{secrets.token_hex(6)}" for _ in range(STUDENTS)]
-        await answers(launches(settings, students))  # makes the accounts
+        await answers(port, launches(settings, students))  # makes the accounts
         codes: list[bytes] = []
         for index, act in enumerate(ACTS):
             if act != "replay":
                 asked = list(requests(act, settings, students, codes))
             before = sum(service.cpu_times()[:2])
             current.value = index + 1 if number and act in acts else 0
-            heads = await answers(asked)
+            heads = await answers(port, asked)
             current.value = 0
             spent[act] += (sum(service.cpu_times()[:2]) - before) if number else 0
             cpu[index] = spent[act] / max(1, number) / STUDENTS * 1_000_000
@@ -145,12 +153,12 @@ def launches(settings: Settings, students: Sequence[str]) -> list[bytes]:
     return [wire.request_bytes("GET", path) for path in paths]
 
 
-async def answers(asked: Sequence[bytes]) -> list[bytes]:
+async def answers(port: int, asked: Sequence[bytes]) -> list[bytes]:
     """The head of each, in the order they came."""
     waiting, heads = iter(asked), list[bytes]()
 
     async def work() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for request in waiting:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
@@ -176,7 +184,10 @@ def main() -> None:
     parser.add_argument("--floor", type=float, default=20, help="µs")
     given = parser.parse_args()
     acts = [given.act] if given.act else ACTS
-    with run_servers(Path(".local/bench"), postgres=True, s3=True) as variables:
+    with (
+        run_servers(Path(".local/bench"), postgres=True, s3=True) as variables,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
         os.environ.update(variables)
         options: dict[str, Any] = {name: SecretStr(secrets.token_hex(32)) for name in SECRETS}
         options |= {f"rate_limit_{name}": 10_000_000 for name in LIMITS}
@@ -185,10 +196,13 @@ def main() -> None:
         asyncio.run(seed(settings))
         current = multiprocessing.Value("i", 0, lock=False)
         cpu = multiprocessing.Array("d", len(ACTS), lock=False)
-        service = multiprocessing.Process(target=serve, args=(settings, current, given.floor, cpu))
+        service = multiprocessing.Process(
+            target=serve, args=(settings, listener, current, given.floor, cpu)
+        )
         service.start()
         time.sleep(5)
-        wire.run(drive(settings, acts, current, cpu, service.pid or 0))
+        port = listener.getsockname()[1]
+        wire.run(drive(settings, port, acts, current, cpu, service.pid or 0))
         service.terminate()
         service.join()
 
