@@ -185,6 +185,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             address_key=own_keys(settings, "address of a failure")[0],
             cursor_keys=own_keys(settings, "cursor of a list"),
             readiness=ReadinessChecks(watch, bucket),
+            scrapers={},
             connections_in_use=partial(connections_in_use, engine),
         )
 

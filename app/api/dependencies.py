@@ -52,6 +52,7 @@ class Resources:
     address_key: SecretStr
     cursor_keys: Sequence[SecretStr]
     readiness: ReadinessChecks
+    scrapers: dict[bytes, datetime]  # digests of keys, and when each was right last
     connections_in_use: Callable[[], int]
 
 

@@ -5,10 +5,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 from app import metrics
-from app.api.callers import READ
+from app.api.callers import SCRAPE
 from app.api.dependencies import Opened
 
-router = APIRouter(dependencies=[READ], include_in_schema=False)
+router = APIRouter(dependencies=[SCRAPE], include_in_schema=False)
 
 
 @router.get("/metrics")

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from sqlalchemy import Row, select
 
 from app.accounts.service_keys import SCOPES, Scope, create_key, revoke_key
-from app.api.callers import ADMIN, READ, STUDENT_READ, STUDENT_WRITE, WRITE
+from app.api.callers import ADMIN, READ, SCRAPE, STUDENT_READ, STUDENT_WRITE, WRITE
 from app.api.docs import internal_contract
 from app.database import Sessions
 from app.main import create_app
@@ -33,7 +33,7 @@ from tests.support.running import Running, run_app
 from tests.support.spark import SignedIn, Spark, submission
 from tests.support.wire import connect
 
-SERVICES = {caller.dependency for caller in (READ, WRITE, ADMIN)}
+SERVICES = {caller.dependency for caller in (READ, WRITE, ADMIN, SCRAPE)}
 STUDENTS = {caller.dependency for caller in (STUDENT_READ, STUDENT_WRITE)}
 PLATFORMS = "/internal/v1/lms/platforms"
 
