@@ -202,9 +202,11 @@ def main() -> None:
         service.start()
         time.sleep(5)
         port = listener.getsockname()[1]
-        wire.run(drive(settings, port, acts, current, cpu, service.pid or 0))
-        service.terminate()
-        service.join()
+        try:
+            wire.run(drive(settings, port, acts, current, cpu, service.pid or 0))
+        finally:
+            service.terminate()
+            service.join()
 
 
 if __name__ == "__main__":
