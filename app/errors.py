@@ -447,6 +447,23 @@ class MappingConflictError(BadRequestError):
     error = "Assignment cannot be mapped to this task"
 
 
+class GradeStaleError(BadRequestError):
+    status, code, title = 409, "grade_stale", "Older score"
+    error = "A newer score is kept"
+    hint = "Its scored_at is not later than that of the score kept. Nothing was changed."
+
+
+class JobNotDeadError(BadRequestError):
+    status, code, title, error = 409, "job_not_dead", "Job not dead", "The job is not dead"
+    hint = "It runs or waits for its turn. Nothing was changed."
+
+
+class TargetNotConfiguredError(UnavailableError):
+    code, title = "target_not_configured", "Target not configured"
+    error = "Spark's API is not configured"
+    hint = "Set SPARK_API_URL and SPARK_API_KEY."
+
+
 class NotAStudentError(ForbiddenError):
     status, code, title, error = 409, "not_a_student", "Not a student", "Not a student"
     hint = "Only accounts with the role `student` are erased here. Nothing was changed."

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
+import httpx
 import structlog
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -32,6 +33,8 @@ from app.api.internal.events import router as internal_events
 from app.api.internal.evidence import router as internal_evidence
 from app.api.internal.evidence_files import router as internal_evidence_files
 from app.api.internal.explain import router as internal_explain
+from app.api.internal.grades import router as internal_grades
+from app.api.internal.jobs import router as internal_jobs
 from app.api.internal.platforms import router as internal_platforms
 from app.api.internal.roster_imports import router as internal_roster_imports
 from app.api.internal.sessions import router as internal_sessions
@@ -47,11 +50,13 @@ from app.api.spark.roster import router as spark_roster
 from app.api.spark.sso import router as spark_sso
 from app.api.spark.submission import router as spark_submission
 from app.api.spark.token import router as spark_token
+from app.clock import new_id, utc_now
 from app.database import FAILURES, Sessions, connections_in_use, create_engine, open_sessions
 from app.deliveries.hold_body import BodyBudget
 from app.files.places import Places
 from app.files.spool import Spool, require_folder
 from app.files.waiting_room import WaitingRoom
+from app.jobs.call_spark import SparkApi
 from app.limits import Limits
 from app.logs import configure_logs
 from app.migrate import UnfitDatabaseError
@@ -82,6 +87,8 @@ ROUTERS = (
     internal_activity,
     internal_events,
     internal_platforms,
+    internal_grades,
+    internal_jobs,
     internal_students,
     internal_student_links,
     health,
@@ -157,6 +164,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         bucket = await stack.enter_async_context(open_bucket(settings))
         await stack.enter_async_context(failure_events.writing())
         intake = _intake(settings, sessions, bucket, known, account_rules)
+        client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
         yield Resources(
             settings=settings,
             sessions=sessions,
@@ -178,6 +186,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
                 each=STUDENT_PLACES,
             ),
             limits=Limits(settings.rate_limit_storage_uri.get_secret_value()),
+            spark_api=_spark_api(settings, client),
             launch_keys=_keys(*settings.sso_secrets),
             issuer=_issuer(settings),
             app_token_keys=_keys(settings.jwt_secret_key, settings.jwt_secret_key_previous),
@@ -208,6 +217,14 @@ def _intake(
         tombstones=rules.tombstones,
         shape=rules.shape,
     )
+
+
+def _spark_api(settings: Settings, client: httpx.AsyncClient) -> SparkApi | None:
+    if settings.spark_api_url is None:
+        return None
+    if settings.in_production and not settings.outbound_secrets:
+        log.warning("spark_is_called_unsigned", hint="Set SPARK_OUTBOUND_SECRET.")
+    return SparkApi(settings, client, now=utc_now, new_id=new_id)
 
 
 def _settings_of_a_host() -> Settings:

@@ -33,6 +33,16 @@ def sign(secret: SecretStr, content: bytes) -> str:
     return hmac.new(secret.get_secret_value().encode(), content, hashlib.sha256).hexdigest()
 
 
+def frame(webhook_id: str, timestamp: str) -> bytes:
+    """What a signature of Standard Webhooks covers before the content."""
+    return f"{webhook_id}.{timestamp}.".encode()
+
+
+def sign_v1(secret: SecretStr, signed: bytes) -> str:
+    """As `webhook-signature` lists it."""
+    return f"v1,{base64.b64encode(bytes.fromhex(sign(secret, signed))).decode()}"
+
+
 def misread_keys(secret: SecretStr) -> Iterator[tuple[str, bytes]]:
     """The keys that senders make of a secret by mistake, and what each of them is to be told."""
     text = secret.get_secret_value()

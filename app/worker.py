@@ -15,6 +15,8 @@ from app.activity.hours import count_hours
 from app.api.dependencies import Resources
 from app.clock import new_id
 from app.files.uploads import sweep_uploads
+from app.grades.send_grade import send_grade
+from app.grades.write_grade import GRADE
 from app.jobs.lease import free_lapsed
 from app.jobs.run_jobs import JobKind, run_jobs
 from app.privacy.erase import resume_erasures
@@ -32,9 +34,13 @@ async def run_worker(resources: Resources) -> None:
         group.create_task(run_jobs(resources.sessions, job_kinds(resources), owner=new_id()))
 
 
-def job_kinds(resources: Resources) -> dict[str, JobKind]:  # noqa: ARG001 - the kinds come
-    """Every kind of job, with how many of it run at once in a process."""
-    return {}
+def job_kinds(resources: Resources) -> dict[str, JobKind]:
+    """Every kind of job that this process can do, with how many of it run at once."""
+    kinds = {}
+    if resources.spark_api:
+        send = partial(send_grade, resources.sessions, resources.spark_api)
+        kinds[GRADE] = JobKind(send, places=4)
+    return kinds
 
 
 async def _sweep_often(resources: Resources) -> NoReturn:

@@ -19,6 +19,7 @@ _HOMEWORK = (
     *("spark_assignment_id", "spark_course_id", "file_count"),
     *("document_id", "xp_awarded", "pillar", "revision", "is_first"),
 )
+_GRADE = ("grade_id", "version", "quest_id", "task_id", "spark_assignment_id", "code")
 _REFUSAL = ("error_type", "error_message", "request_id", "user_id")
 
 # What is only counted: rows with `times`, one a minute, route and reason.
@@ -47,6 +48,8 @@ KINDS = {
     "spark_webhook_replay_attack": Kind("Submission refused, too old or repeated"),
     "spark_file_download_success": Kind("File downloaded"),
     "spark_file_download_failed": Kind("File download failed"),
+    "spark_grade_sync_success": Kind("Grade taken by Spark", _GRADE),
+    "spark_grade_sync_failed": Kind("Grade not taken by Spark", _GRADE),
     "spark_course_sync_failed": Kind("Course sync failed"),
     "spark_course_sync_success": Kind(
         "Course synced",

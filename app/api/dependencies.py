@@ -18,6 +18,7 @@ from app.deliveries.hold_body import BodyBudget, HeldBody
 from app.deliveries.pace import PacedBody, read_all
 from app.errors import FieldInvalidError, JsonInvalidError, MediaTypeUnsupportedError
 from app.files.places import Places
+from app.jobs.call_spark import SparkApi
 from app.limits import Limits
 from app.settings import Settings
 from app.signing import TokenKey
@@ -45,6 +46,7 @@ class Resources:
     account_rules: AccountRules
     editor_places: Places
     limits: Limits
+    spark_api: SparkApi | None
     launch_keys: Sequence[TokenKey]
     issuer: TokenIssuer | None
     app_token_keys: Sequence[TokenKey]

@@ -17,6 +17,8 @@ SHARED = (
     "spark_sso_secret_previous",
     "spark_webhook_secret",
     "spark_webhook_secret_previous",
+    "spark_outbound_secret",
+    "spark_outbound_secret_previous",
     "jwt_secret_key",
     "jwt_secret_key_previous",
 )

@@ -13,10 +13,12 @@ from app.cli.terminal import say
 from app.clock import new_id, stopwatch, utc_now
 from app.files.reconcile import Report
 from app.files.reconcile import reconcile as reconcile_files
+from app.jobs.run_jobs import work_off
 from app.learning.sample_course import seed_sample_course
 from app.migrate import migrate as migrate_database
 from app.submissions.record import SubmissionOutcome
 from app.submissions.replay import replay_delivery
+from app.worker import job_kinds
 from app.worker import sweep as sweep_once
 
 commands = typer.Typer()
@@ -25,7 +27,7 @@ commands = typer.Typer()
 @commands.command()
 def sweep() -> None:
     """Do once what a worker does each minute, and say how much of each there was to do."""
-    done = ask_service(sweep_once)
+    done = ask_service(_sweep)
     say(", ".join(f"{kind}: {count}" for kind, count in done.items()))
 
 
@@ -72,6 +74,12 @@ def seed() -> None:
     """Add the sample course of the integration guide, unless it is there."""
     ask_database(seed_sample_course)
     say("The sample course is there.")
+
+
+async def _sweep(resources: Resources) -> dict[str, int]:
+    done = await sweep_once(resources)
+    jobs = await work_off(resources.sessions, job_kinds(resources), owner=new_id())
+    return {**done, "jobs": jobs}
 
 
 async def _reconcile(resources: Resources, *, delete: bool) -> Report:

@@ -8,7 +8,6 @@ leaving others away never leads back to v0. The content is the raw JSON body, or
 a form's metadata field.
 """
 
-import base64
 import hmac
 import re
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from app.errors import (
     TimestampInFutureError,
     TimestampTooOldError,
 )
-from app.signing import sign
+from app.signing import frame, sign, sign_v1
 
 FRESH = timedelta(seconds=300)
 LATEST_RETRY = timedelta(days=7)  # a message whose attempt is signed with its own time (D8)
@@ -156,11 +155,6 @@ def authenticate(
     return Attempt(webhook_id, int(timestamp))
 
 
-def frame(webhook_id: str, timestamp: str) -> bytes:
-    """What a v1 signature covers before the content."""
-    return f"{webhook_id}.{timestamp}.".encode()
-
-
 def _check_v1_values(headers: SignatureHeaders) -> None:
     if not WEBHOOK_ID.fullmatch(headers.webhook_id[0]):
         raise SignatureMismatchError(
@@ -179,8 +173,7 @@ def _v0_fits(content: bytes, signatures: Sequence[str], secrets: Sequence[Secret
 
 def _v1_fits(signed: bytes, signatures: Sequence[str], secrets: Sequence[SecretStr]) -> bool:
     """Other versions in the list never equal ours, so they are skipped."""
-    digests = [bytes.fromhex(sign(secret, signed)) for secret in secrets]
-    expected = [f"v1,{base64.b64encode(digest).decode()}" for digest in digests]
+    expected = [sign_v1(secret, signed) for secret in secrets]
     return _any_equal(signatures[0].split(" "), expected)
 
 

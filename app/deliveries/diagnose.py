@@ -15,9 +15,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from app.deliveries.authenticate import SignatureHeaders, check_headers, frame
+from app.deliveries.authenticate import SignatureHeaders, check_headers
 from app.errors import SignatureMismatchError, SignatureMissingError
-from app.signing import from_base64, misread_keys
+from app.signing import frame, from_base64, misread_keys
 from app.text import StrictJsonError, load_json
 
 MAX_HASHED_BYTES = 12 * 1024 * 1024

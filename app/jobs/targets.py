@@ -1,13 +1,15 @@
 """Whom jobs call: one that fails pauses, one that refuses us stops, and one call tries again.
 
-Every function is for the transaction that writes what came of a call.
+What is told of a call is told in the transaction that writes what came of it.
 """
 
 from datetime import timedelta
+from typing import Literal
 
 import structlog
 
-from app.database import Session, Statement
+from app.database import Session, Sessions, Statement, retried
+from app.errors import NotFoundError
 
 PAUSES_AFTER = 5  # failures in a row
 FIRST_PAUSE = timedelta(seconds=30)
@@ -53,11 +55,15 @@ _REACHED = Statement(
     returning since = now() as is_new
     """
 )
+# Spark is there before it was called first; anybody else only then.
 _SET = Statement(
     """
-    insert into spark.job_targets as t (name, state) values (:name, :state)
-    on conflict (name) do update set state = :state, paused_until = null, failures = 0,
-      reason = :reason, since = now()
+    insert into spark.job_targets as t (name, state, reason)
+    select :name::text, :state::text, :reason::text
+    where :name = 'spark' or exists (select from spark.job_targets where name = :name)
+      or exists (select from spark.jobs where target = :name)
+    on conflict (name) do update set state = excluded.state, reason = excluded.reason,
+      paused_until = null, failures = 0, since = now()
     returning name
     """
 )
@@ -84,10 +90,10 @@ async def reach_target(session: Session, name: str) -> None:
         log.info("target_open", target=name)
 
 
-async def pause_target(session: Session, name: str) -> None:
-    """Until `open_target`."""
-    await _SET.send(session, {"name": name, "state": "paused", "reason": "by_hand"})
-
-
-async def open_target(session: Session, name: str) -> None:
-    await _SET.send(session, {"name": name, "state": "open", "reason": None})
+@retried
+async def change_target(sessions: Sessions, name: str, state: Literal["open", "paused"]) -> None:
+    """By a person; a pause lasts until the target is opened. Raises NotFoundError."""
+    reason = "by_hand" if state == "paused" else None
+    async with sessions() as session, session.begin():
+        if not await _SET.send(session, {"name": name, "state": state, "reason": reason}):
+            raise NotFoundError

@@ -19,6 +19,7 @@ from app.models.evidence import (
     EvidenceDocument,
     FeedEntry,
 )
+from app.models.grades import Grade, GradeAttempt, LmsGradeSync
 from app.models.jobs import Job, JobTarget
 from app.models.learning import (
     CourseQuestTask,
@@ -66,10 +67,13 @@ __all__ = [
     "EvidenceBlock",
     "EvidenceDocument",
     "FeedEntry",
+    "Grade",
+    "GradeAttempt",
     "IdempotencyKey",
     "InboxDelivery",
     "Job",
     "JobTarget",
+    "LmsGradeSync",
     "LmsIntegration",
     "LmsSession",
     "Quest",

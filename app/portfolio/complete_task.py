@@ -4,6 +4,7 @@ from uuid import UUID
 
 from app.database import Session, Statement
 from app.evidence.documents import EVIDENCE_TEXT_SQL
+from app.grades.write_grade import report_work
 from app.learning.completion import COMPLETION_SQL
 from app.learning.enrolment import SETTLED_SQL
 from app.learning.experience import AWARDED_SQL, award_parameters
@@ -49,4 +50,6 @@ async def complete_task(
         },
     )
     [row] = completed
+    user_id, task_id = editor.user_id, task.task_id
+    await report_work(session, editor.settings, user_id, task_id, new_id=editor.new_id)
     return row["xp_awarded"], row["quest_is_completed"]

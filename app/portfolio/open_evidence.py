@@ -18,6 +18,7 @@ from app.evidence.editor_document import EvidenceBlockAnswer
 from app.evidence.read_document import Evidence, read_evidence
 from app.learning.enrolment import TASK_COLUMNS, Task, turn_of
 from app.models import EvidenceBlock, EvidenceDocument, User, UserQuest, UserQuestTask
+from app.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Editor:
     caller: str
     is_service: bool
     versions: Collection[str]
+    settings: Settings
     shape: LiveShape
     now: datetime
     new_id: Callable[[], UUID]

@@ -37,10 +37,13 @@ from app.models import (
     EvidenceBlock,
     EvidenceDocument,
     FeedEntry,
+    Grade,
+    GradeAttempt,
     IdempotencyKey,
     InboxDelivery,
     Job,
     JobTarget,
+    LmsGradeSync,
     LmsIntegration,
     LmsSession,
     Quest,
@@ -112,6 +115,7 @@ def _owned(table: Any, what: str) -> Holding:
 
 
 _DOCUMENTS = select(EvidenceDocument.id).where(EvidenceDocument.user_id == OF_USER)
+_GRADES = select(Grade.id).where(Grade.user_id == OF_USER)
 _EVENTS = select(ActivityEvent.id).where(ActivityEvent.user_id == OF_USER)
 
 HOLDINGS = (
@@ -146,6 +150,9 @@ HOLDINGS = (
         by_spark=True,
     ),
     _owned(IdempotencyKey, "what repeated messages are answered"),
+    Holding(GradeAttempt, "how grades were sent", GradeAttempt.grade_id.in_(_GRADES)),
+    _owned(Grade, "grades for Spark, as they were sent"),
+    _owned(LmsGradeSync, "grades for Spark, as the main app shows them"),
     _owned(Job, "what is still to be done"),
     _large(
         EvidenceBlock, "blocks of the evidence documents", EvidenceBlock.document_id.in_(_DOCUMENTS)

@@ -35,6 +35,7 @@ from app.models import (
     ActivityEvent,
     ActivityHour,
     AuditEntry,
+    GradeAttempt,
     IdempotencyKey,
     InboxDelivery,
     Job,
@@ -51,7 +52,7 @@ from app.settings import Settings
 BATCH_ROWS = 1000
 CODES_KEPT = timedelta(hours=24)
 A_MONTH = timedelta(days=30)
-DEAD_JOBS_KEPT = timedelta(days=90)
+A_QUARTER = timedelta(days=90)
 AN_HOUR = timedelta(hours=1)
 
 NOBODYS: Mapping[str, Any] = {
@@ -109,7 +110,8 @@ def rules(settings: Settings) -> Sequence[Rule]:
         Rule("codes", SparkAuthCode, [SparkAuthCode.expires_at], CODES_KEPT),
         Rule("sessions", LmsSession, ends, A_MONTH, LmsSession.lms_platform == PLATFORM),
         Rule("deliveries", InboxDelivery, [InboxDelivery.received_at], inbox),
-        Rule("jobs_dead", Job, [Job.died_at], DEAD_JOBS_KEPT),
+        Rule("grade_attempts", GradeAttempt, [GradeAttempt.ended_at], A_QUARTER),
+        Rule("jobs_dead", Job, [Job.died_at], A_QUARTER),
         Rule("idempotency_keys", IdempotencyKey, [IdempotencyKey.created_at], max(A_MONTH, inbox)),
         # First, in batches of their own: an import would take all of its rows at once.
         Rule("roster_rows", RosterRow, [], imports.kept, RosterRow.import_id.in_(due_imports)),

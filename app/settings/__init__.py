@@ -5,6 +5,7 @@ descriptions here and compared in `make check`. A refusal names the variable, ne
 """
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Annotated, Literal, Self, get_args
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -123,6 +124,30 @@ class Settings(BaseSettings):
     )
     internal_api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="Service keys of the internal API, comma-separated, each 32+ characters."
+    )
+
+    # -- Spark's own API
+    spark_api_url: str | None = Field(
+        None, description="Where grades and receipts go: {it}/grades; unset: nothing is sent."
+    )
+    spark_api_key: SecretStr | None = Field(None, description="Bearer key of Spark's API.")
+    spark_outbound_secret: SecretStr | None = Field(
+        None, description="Signs what we send to Spark; unset: it is unsigned."
+    )
+    spark_outbound_secret_previous: SecretStr | None = Field(
+        None, description="Signs as well, in a rotation, until Spark knows the new one."
+    )
+    spark_api_per_minute: int = Field(
+        100, ge=1, description="Calls of Spark's API a minute, of each process with a worker."
+    )
+    spark_send_progress: bool = Field(
+        default=False, description="Tell Spark of each submission, without a score."
+    )
+    grade_completed_score: Decimal | None = Field(
+        None, ge=0, le=100, description="Of 100, what a completed task scores; unset: nothing."
+    )
+    spark_receipts: bool = Field(
+        default=False, description="Tell Spark when an outcome differs from what it was answered."
     )
 
     # -- app tokens, cookies and sign-in
@@ -282,6 +307,11 @@ class Settings(BaseSettings):
     def _web_address(cls, value: str | None) -> str | None:
         return value and web_address(value)
 
+    @field_validator("spark_api_url")
+    @classmethod
+    def _api_address(cls, value: str | None) -> str | None:
+        return value and web_address(value).rstrip("/")
+
     @field_validator("allowed_origins")
     @classmethod
     def _web_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -314,8 +344,9 @@ class Settings(BaseSettings):
         for name in _NEEDED_IN_PRODUCTION:
             if not getattr(self, name):
                 yield f"{name.upper()} must be set in production"
-        if not self.frontend_url.startswith("https://"):
-            yield "FRONTEND_URL must be https in production"
+        for name in ("frontend_url", "spark_api_url"):
+            if not (getattr(self, name) or "https://").startswith("https://"):
+                yield f"{name.upper()} must be https in production"
 
     @property
     def origins(self) -> tuple[str, ...]:
@@ -333,6 +364,12 @@ class Settings(BaseSettings):
     def webhook_secrets(self) -> list[SecretStr]:
         """The current one first, then the previous one."""
         both = (self.spark_webhook_secret, self.spark_webhook_secret_previous)
+        return [secret for secret in both if secret is not None]
+
+    @property
+    def outbound_secrets(self) -> list[SecretStr]:
+        """The current one first, then the previous one."""
+        both = (self.spark_outbound_secret, self.spark_outbound_secret_previous)
         return [secret for secret in both if secret is not None]
 
     @property

@@ -17,6 +17,7 @@ from app.deliveries.payload import Subject
 from app.errors import AssignmentNotFoundError, IdempotencyConflictError, StorageUnavailableError
 from app.evidence.revision_files import list_files
 from app.files.uploads import commit_uploads
+from app.grades.write_grade import report_work
 from app.learning.assignments import Match
 from app.learning.lost_templates import restore_template
 from app.storage.kept_file import KeptFile
@@ -200,6 +201,9 @@ async def _add(
     revision, xp_awarded = await write_revision(
         session, draft, standing, intake.shape, told, now=work.now
     )
+    if draft.is_latest and draft.content.grade is None:
+        task_id = standing.task.task_id
+        await report_work(session, intake.settings, standing.user_id, task_id, new_id=work.new_id)
     return revision.facts | {"xp_awarded": xp_awarded}
 
 

@@ -39,6 +39,7 @@ TABLES = (
     "users",
     "lms_integrations",
     "quests",
+    "lms_grade_sync",
     "user_activity_events",
     "user_skill_xp",
     "user_subject_xp",
@@ -70,6 +71,7 @@ def upgrade() -> None:
     _users()
     _lms_integrations()
     _quests()
+    _lms_grade_sync()
     _user_activity_events()
     _user_skill_xp()
     _user_subject_xp()
@@ -194,6 +196,49 @@ def _quests() -> None:
     op.create_index(
         "ix_quests_lms_platform_lms_course_id", "quests", ["lms_platform", "lms_course_id"]
     )
+
+
+def _lms_grade_sync() -> None:
+    op.create_table(
+        "lms_grade_sync",
+        sa.Column("id", sa.Uuid(), server_default=NEW_ID, nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("quest_id", sa.Uuid(), nullable=False),
+        sa.Column("lms_platform", sa.String(length=50), nullable=False),
+        sa.Column("lms_assignment_id", sa.String(length=255), nullable=False),
+        sa.Column("score", sa.Numeric(precision=5, scale=2), nullable=False),
+        sa.Column(
+            "max_score",
+            sa.Numeric(precision=5, scale=2),
+            server_default=sa.text("100"),
+            nullable=False,
+        ),
+        sa.Column("sync_status", sa.String(length=20), server_default="pending", nullable=False),
+        sa.Column("sync_attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("error_message", sa.Text(), nullable=True),
+        sa.Column("synced_at", MOMENT, nullable=True),
+        sa.Column("last_attempt_at", MOMENT, nullable=True),
+        sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
+        sa.CheckConstraint(
+            "lms_platform in ('canvas', 'google_classroom', 'schoology', 'moodle', 'spark')",
+            name=op.f("ck_lms_grade_sync_lms_platform"),
+        ),
+        sa.CheckConstraint(
+            "sync_status in ('pending', 'completed', 'failed')",
+            name=op.f("ck_lms_grade_sync_sync_status"),
+        ),
+        sa.CheckConstraint(
+            "score >= 0 and score <= max_score", name=op.f("ck_lms_grade_sync_score")
+        ),
+        sa.ForeignKeyConstraint(
+            ["quest_id"], ["quests.id"], name="fk_lms_grade_sync_quest_id", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name="fk_lms_grade_sync_user_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_lms_grade_sync"),
+    )
+    op.create_index("ix_lms_grade_sync_user_id", "lms_grade_sync", ["user_id"])
 
 
 def _user_activity_events() -> None:

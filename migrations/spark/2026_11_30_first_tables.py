@@ -34,9 +34,11 @@ TABLES = (
     "xp_ledger",
     "courses",
     "events",
+    "grades",
     "jobs",
     "spark_auth_codes",
     "assignments",
+    "grade_attempts",
     "submission_revisions",
     "deliveries",
     "uploads",
@@ -157,9 +159,11 @@ def upgrade() -> None:
     _xp_ledger()
     _courses()
     _events()
+    _grades()
     _jobs()
     _spark_auth_codes()
     _assignments()
+    _grade_attempts()
     _submission_revisions()
     _deliveries()
     _uploads()
@@ -855,3 +859,73 @@ def _jobs() -> None:
             schema=SPARK,
             postgresql_where=sa.text(f"state = '{state}'"),
         )
+
+
+def _grades() -> None:
+    op.create_table(
+        "grades",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("quest_id", sa.Uuid(), nullable=False),
+        sa.Column("task_id", sa.Uuid(), nullable=False),
+        sa.Column("spark_user_id", sa.String(length=255), nullable=False),
+        sa.Column(
+            "spark_course_id", sa.String(length=255), nullable=False, comment="empty for none"
+        ),
+        sa.Column("spark_assignment_id", sa.String(length=255), nullable=False),
+        sa.Column("score", sa.Numeric(precision=5, scale=2), nullable=True),
+        sa.Column("max_score", sa.Numeric(precision=5, scale=2), nullable=True),
+        sa.Column("comment", sa.Text(), nullable=True),
+        sa.Column("completed_at", MOMENT, nullable=True),
+        sa.Column("scored_at", MOMENT, nullable=False, comment="grows with each version"),
+        sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("sent_version", sa.Integer(), nullable=True, comment="the last that Spark took"),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=True, comment="why it is not delivered"),
+        sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column("updated_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column("delivered_at", MOMENT, nullable=True),
+        sa.CheckConstraint(
+            "state in ('off', 'waiting', 'delivered', 'dead')", name=op.f("ck_grades_state")
+        ),
+        sa.ForeignKeyConstraint(
+            ["quest_id"], ["quests.id"], name="fk_grades_quest_id", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name="fk_grades_user_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_grades"),
+        sa.UniqueConstraint(
+            "user_id",
+            "spark_course_id",
+            "spark_assignment_id",
+            name="uq_grades_user_id_spark_course_id_spark_assignment_id",
+        ),
+        schema=SPARK,
+    )
+    for column in ("quest_id", "spark_assignment_id"):
+        op.create_index(f"ix_grades_{column}", "grades", [column], schema=SPARK)
+
+
+def _grade_attempts() -> None:
+    op.create_table(
+        "grade_attempts",
+        sa.Column("id", sa.Uuid(), server_default=NEW_ID, nullable=False),
+        sa.Column("grade_id", sa.Uuid(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("ended_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column("milliseconds", sa.Integer(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("answer", sa.Text(), nullable=False, comment="its first characters"),
+        sa.ForeignKeyConstraint(
+            ["grade_id"],
+            ["spark.grades.id"],
+            name="fk_grade_attempts_grade_id",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_grade_attempts"),
+        schema=SPARK,
+    )
+    for column in ("grade_id", "ended_at"):
+        op.create_index(f"ix_grade_attempts_{column}", "grade_attempts", [column], schema=SPARK)

@@ -16,7 +16,7 @@ from app.jobs.enqueue import enqueue
 from app.jobs.lease import Lease, LeaseLostError, claim, finish, free_lapsed
 from app.jobs.run_jobs import JobKind, run_jobs, work_off
 from app.jobs.settle import WAITS, Outcome, settle
-from app.jobs.targets import PAUSES_AFTER, open_target, pause_target
+from app.jobs.targets import PAUSES_AFTER, change_target
 from app.models import Job, JobTarget
 from tests.support.stored import eventually
 
@@ -344,13 +344,11 @@ async def test_a_pause_made_by_hand_is_ended_by_hand(bench: Bench) -> None:
     await bench.order("in hand")
     worker = asyncio.create_task(bench.work_off())
     await bench.entered.wait()
-    async with bench.sessions() as session, session.begin():
-        await pause_target(session, bench.target)
+    await change_target(bench.sessions, bench.target, "paused")
     bench.gate.set()
     await worker  # its success opens nothing
     await bench.order("waits")
     assert await bench.work_off() == 0
     assert (await bench.target_state()).state == "paused"
-    async with bench.sessions() as session, session.begin():
-        await open_target(session, bench.target)
+    await change_target(bench.sessions, bench.target, "open")
     assert await bench.work_off() == 1

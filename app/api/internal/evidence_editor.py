@@ -65,6 +65,7 @@ async def _editor(
         caller=caller.name,
         is_service=caller.user_id is None,
         versions=_versions(if_match) if if_match else (),
+        settings=opened.settings,
         shape=opened.intake.shape,
         now=now,
         new_id=new_id,

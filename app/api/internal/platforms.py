@@ -32,7 +32,7 @@ class Platform(ContractModel):
     )
     supports_grade_passback: bool = Field(
         title="Grade passback",
-        description="What the LMS can do. This service does not send grades yet.",
+        description="Whether grades are sent to Spark: SPARK_API_URL is set.",
         examples=[True],
     )
     supports_roster_sync: bool = Field(
@@ -56,7 +56,7 @@ async def list_platforms(opened: Opened) -> list[Platform]:
             auth_method="simple_jwt",
             configured=not missing,
             missing_vars=missing,
-            supports_grade_passback=True,
+            supports_grade_passback=opened.spark_api is not None,
             supports_roster_sync=True,
         )
     ]

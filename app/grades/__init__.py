@@ -1,0 +1,1 @@
+"""Scores on their way from Optio to Spark's gradebook."""
