@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 
-from app import __version__
+from app import __version__, metrics
 from app.errors import DatabaseUnavailableError, OverloadedError, ServiceError
 from app.models import SPARK
 from app.settings import Settings
@@ -183,11 +183,10 @@ def open_sessions(engine: AsyncEngine, *, at_once: int) -> Sessions:
 
     @asynccontextmanager
     async def open_session() -> AsyncIterator[Session]:
-        try:
-            async with asyncio.timeout(POOL_WAIT_SECONDS if turns.locked() else None):
-                await turns.acquire()
-        except TimeoutError:
-            raise OverloadedError(limit="DATABASE_POOL_SIZE") from None
+        if turns.locked():
+            await _take_turn(turns)
+        else:
+            await turns.acquire()
         try:
             # By itself it closes in a task of its own, which a session that has ended its
             # transaction does not need: it only goes back to the pool.
@@ -197,6 +196,15 @@ def open_sessions(engine: AsyncEngine, *, at_once: int) -> Sessions:
             turns.release()
 
     return open_session
+
+
+async def _take_turn(turns: asyncio.Semaphore) -> None:
+    try:
+        with metrics.POOL_WAITING.track_inprogress():
+            async with asyncio.timeout(POOL_WAIT_SECONDS):
+                await turns.acquire()
+    except TimeoutError:
+        raise OverloadedError(limit="DATABASE_POOL_SIZE") from None
 
 
 def retried(act: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:

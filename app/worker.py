@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import structlog
 
+from app import metrics
 from app.activity.hours import count_hours
 from app.api.dependencies import Resources
 from app.clock import new_id
@@ -61,11 +62,14 @@ async def sweep(resources: Resources) -> dict[str, int]:
     done: dict[str, int] = {}
     failures: list[Exception] = []
     for name, step in _steps(resources).items():
+        failed = metrics.STEP_FAILURES.labels(name)  # so that it is 0 before the first
         try:
             done[name] = await step()
         except Exception as failure:  # noqa: BLE001 - whatever it was, the others can do without
             log.warning("step_failed", step=name, error_class=type(failure).__name__)
+            failed.inc()
             failures.append(failure)
+    metrics.LAST_PASS.set_to_current_time()
     if any(done.values()):
         log.info("swept", **done)
     if failures:

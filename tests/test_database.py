@@ -18,6 +18,7 @@ from app.models import IdempotencyKey, User, UserQuest
 from app.settings import Settings
 from tests.support.databases import look_into
 from tests.support.elsewhere import run_elsewhere
+from tests.support.metrics import scrape
 from tests.support.problems import assert_problem
 from tests.support.spark import Assignment, SignedIn, Spark, encoded, submission
 from tests.support.stored import ONCE, eventually, kept, total_xp
@@ -200,8 +201,14 @@ async def test_a_rehearsal_that_loses_a_deadlock_with_homework_is_tried_again(
 
 
 async def test_who_finds_no_session_in_time_is_told_to_come_again(
-    settings: Settings, spark: Spark, sessions: Sessions, student: SignedIn, assignment: Assignment
+    settings: Settings,
+    spark: Spark,
+    sessions: Sessions,
+    student: SignedIn,
+    assignment: Assignment,
+    main_app: dict[str, str],
 ) -> None:
+    """Operators see who waits (OPERATOR 7)."""
     async with (
         run_elsewhere(settings, database_pool_size=1) as elsewhere,
         enrolment_locked(settings, spark, student, assignment) as holder,
@@ -212,12 +219,35 @@ async def test_who_finds_no_session_in_time_is_told_to_come_again(
             return bool(await waiting_backends(sessions, holder))
 
         await eventually(it_waits)
-        second = await elsewhere.spark.submit(submission(student, assignment))
+        asked = asyncio.create_task(elsewhere.spark.submit(submission(student, assignment)))
+
+        async def pool() -> list[float]:
+            found = await scrape(elsewhere.spark.browser, main_app)
+            return [
+                found.get(f"spark_{name}", 0)
+                for name in (
+                    "database_connections_max",
+                    "database_connections_in_use",
+                    "database_waiters",
+                    'overloaded_total{limit="DATABASE_POOL_SIZE"}',
+                )
+            ]
+
+        *_, refused = await pool()
+        while await pool() != [1, 1, 1, refused]:
+            assert not asked.done()
+        second = await asked
         assert_problem(second, 503, "overloaded")
+        assert (await pool())[-1] == refused + 1
         assert int(second.headers["retry-after"]) > 0
         await holder.rollback()
         assert (await first).status_code == 200
         assert (await elsewhere.spark.submit(submission(student, assignment))).status_code == 200
+
+        async def nobody_waits() -> bool:
+            return (await pool())[1:3] == [0, 0]
+
+        await eventually(nobody_waits)
 
 
 @pytest.fixture

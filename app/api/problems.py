@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
+from app import metrics
 from app.api.described import REFERENCE, headers_of, occurrence
 from app.api.failures import note_failure
 from app.api.field_hints import refused_fields
@@ -210,7 +211,9 @@ def request_id_of(request: Request) -> str:
 async def on_service_error(request: Request, error: ServiceError) -> Response:
     """The answer to any failure: a page for a student's browser, else the problem document."""
     if isinstance(error, OverloadedError):
-        warn_each_minute("overloaded", limit=str(error.values.get("limit")))
+        limit = str(error.values.get("limit"))
+        metrics.OVERLOADED.labels(limit).inc()
+        warn_each_minute("overloaded", limit=limit)
     answered = note_failure(request, error)
     if wants_page(request):
         request.state.problem = answered.code

@@ -25,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 
+from app import metrics
 from app.adoption.people import DELETION_SQL, IS_STAYING
 from app.database import FAILURES, Session, Sessions
 from app.errors import AccountInactiveError, StorageUnavailableError
@@ -173,6 +174,7 @@ async def _try_to_remove(
             await _remove(sessions, bucket, Upload.id.in_(upload_ids) & (Upload.state == state))
 
 
+_COUNT = select(func.count()).where(Upload.state != "committed")
 _IS_SHOWN = (
     select(EvidenceBlock.id)
     .join(EvidenceDocument, EvidenceDocument.id == EvidenceBlock.document_id)
@@ -190,6 +192,8 @@ async def sweep_uploads(sessions: Sessions, bucket: Bucket) -> int:
     Also files whose submission or document was deleted in the main app, once no evidence shows
     them.
     """
+    async with sessions() as session, session.begin():
+        metrics.UPLOADS_PENDING.set((await session.execute(_COUNT)).scalar_one())
     abandoned = (Upload.state != "committed") & (Upload.lease_until < func.now())
     removed = 0
     for condition in (abandoned, IS_OWNERLESS & ~_IS_SHOWN):

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import bindparam, exists, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app import metrics
 from app.accounts.sessions import end_sign_ins
 from app.accounts.tombstones import Tombstones
 from app.activity.audit import record_audit
@@ -105,6 +106,7 @@ async def resume_erasures(sessions: Sessions, bucket: Bucket) -> int:
         except Exception as failure:  # noqa: BLE001 - the next sweep tries again
             name = type(failure).__name__
             log.warning("erasure_failed", erasure_id=str(erasure_id), error_class=name)
+    metrics.ERASURES_OPEN.set(len(unfinished) - finished)
     return finished
 
 

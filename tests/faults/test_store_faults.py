@@ -18,6 +18,7 @@ from tests.faults.conftest import Faulty, run_faulty
 from tests.support.canaries import CANARIES
 from tests.support.fault_proxy import ALWAYS, Act, Aim
 from tests.support.homework import note
+from tests.support.metrics import scrape
 from tests.support.patience import patient
 from tests.support.problems import assert_problem
 from tests.support.stores import Stores
@@ -229,7 +230,9 @@ async def test_a_store_that_is_set_up_wrongly_is_told_to_the_operator(
 async def test_a_file_the_store_does_not_let_go_stays_for_the_next_sweep(
     faulty: Faulty, row: str
 ) -> None:
-    """Whose removal failed keeps its row, so that nothing is forgotten."""
+    """Whose removal failed keeps its row, so that nothing is forgotten, and operators see it
+    (OPERATOR 7).
+    """
     homework = await faulty.write([note(2000), note(6 * MEBIBYTE)])
     faulty.store.aim(Aim(Act.LOSE_ANSWER, b"PUT /", skip=2, times=ALWAYS))
     assert_unavailable(await faulty.send(homework))
@@ -239,7 +242,14 @@ async def test_a_file_the_store_does_not_let_go_stays_for_the_next_sweep(
     before = await faulty.stores.execute(uncommitted)
     assert len(before) >= 2
     faulty.store.aim(Aim(Act.ANSWER, b"DELETE /", times=ALWAYS, status=500, code="InternalError"))
+    [key] = faulty.running.settings.internal_api_keys
+    header = {"Authorization": f"Bearer {key.get_secret_value()}"}
+    failures, began = 'spark_worker_step_failures_total{step="uploads"}', time.time()
+    failed = (await scrape(faulty.client, header)).get(failures, 0)
     with pytest.raises(StorageUnavailableError):
         await sweep(faulty.running.app.state.resources)
     assert await faulty.stores.execute(uncommitted) == before
+    found = await scrape(faulty.client, header)
+    assert (found[failures], found["spark_uploads_pending"]) == (failed + 1, len(before))
+    assert began < found["spark_worker_last_pass_timestamp_seconds"] < time.time()
     await faulty.assert_invariants()

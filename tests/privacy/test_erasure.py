@@ -21,6 +21,7 @@ from tests.support.bodies import Part, form
 from tests.support.families import STUDENTS, Child, Family
 from tests.support.homework import note
 from tests.support.kinds import ADMIN, IS_ADOPTED
+from tests.support.metrics import scrape
 from tests.support.problems import assert_problem
 from tests.support.roster import entry, roster, send
 from tests.support.spark import encoded, minutes_ago, submission
@@ -266,6 +267,7 @@ async def test_a_file_that_is_just_arriving_is_waited_for(family: Family) -> Non
     while not await family.stores.execute(UNFINISHED):
         assert not asked.done()
     assert (await sweep(family.resources))["erasures"] == 0
+    assert (await scrape(family.client, family.main_app))["spark_erasures_open"] == 1
     await family.stores.execute(
         f"UPDATE spark.uploads SET lease_until = now() WHERE user_id = '{child.user_id}'"  # noqa: S608
     )
