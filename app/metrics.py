@@ -1,12 +1,17 @@
 """What operators watch, as Prometheus metrics. Labels are ours alone: route templates and codes."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from functools import cache
+
+from prometheus_client import Counter, Gauge, Histogram, Info
 
 REQUESTS = Counter("spark_requests", "Requests answered.", ("method", "route", "status"))
 # The targets are among the bounds: a code 0.2, a sign-in 0.5, a submission 2 s.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 2.5, 5, 10, 30)
-SECONDS = Histogram("spark_request_seconds", "Time to answer.", ("route",), buckets=BUCKETS)
+SECONDS = Histogram(
+    "spark_request_seconds", "Time to answer.", ("route", "kind", "outcome"), buckets=BUCKETS
+)
 OUTCOMES = Counter("spark_outcomes", "Failures by code.", ("route", "code"))
+SUBMISSIONS = Counter("spark_submissions", "Submissions that were kept.", ("outcome",))
 UPLOAD_BYTES = Counter("spark_upload_bytes", "Bytes of files that were recorded.")
 DROPPED_EVENTS = Counter("spark_dropped_events", "Events of failures that were not written.")
 UNKEPT = Counter("spark_unkept_deliveries", "Signed, refused, and not in the inbox.", ("code",))
@@ -18,8 +23,20 @@ POOL_WAITING = Gauge("spark_database_waiters", "Who waits for a connection of th
 EVENTS_WAITING = Gauge("spark_events_waiting", "Events of failures not yet written.")
 UPLOADS_RUNNING = Gauge("spark_uploads_running", "Uploads being received.")
 LARGE_SAVES_RUNNING = Gauge("spark_large_saves_running", "Large evidence being saved.")
+BUILD = Info("spark_build", "What runs.")
 # Of the worker, and of the whole database when it looked.
 LAST_PASS = Gauge("spark_worker_last_pass_timestamp_seconds", "When the last sweep ended.")
 STEP_FAILURES = Counter("spark_worker_step_failures", "Steps of sweeps that failed.", ("step",))
 UPLOADS_PENDING = Gauge("spark_uploads_pending", "Files that arrive, or wait to be removed.")
 ERASURES_OPEN = Gauge("spark_erasures_open", "Erasures that were begun and are not finished.")
+
+KEPT = {outcome: SUBMISSIONS.labels(outcome) for outcome in ("created", "revised", "duplicate")}
+# By the status; 0: the client left before there was one.
+OF_STATUS = {0: "left", 2: "ok", 3: "ok", 4: "refused", 5: "failed"}
+
+
+@cache
+def of_request(method: str, route: str, status: int | None, kind: str) -> tuple[Counter, Histogram]:
+    """Its counter and its seconds: to look for them by their labels costs as much as to count."""
+    outcome = OF_STATUS[(status or 0) // 100]
+    return REQUESTS.labels(method, route, status), SECONDS.labels(route, kind, outcome)

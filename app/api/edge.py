@@ -174,8 +174,10 @@ class _Exchange:
         route, method = getattr(template, "path", "none"), self._scope["method"]
         method = method if method in METHODS else "other"  # any token may be sent as one
         seconds = time.perf_counter() - self._began
-        metrics.REQUESTS.labels(method, route, self._status).inc()
-        metrics.SECONDS.labels(route).observe(seconds)
+        kind = self._scope["state"].get("kind", "other")
+        requests, took = metrics.of_request(method, route, self._status, kind)
+        requests.inc()
+        took.observe(seconds)
         # A refused message that was signed has its `webhook_id` and `digest` beside these.
         say = log.warning if (self._status or 0) >= SERVER_ERRORS else log.info
         say(

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
-from app import fields
+from app import fields, metrics
 from app.submissions.record import SubmissionOutcome
 
 
@@ -62,7 +62,10 @@ REPLAYED: dict[int | str, dict[str, Any]] = {
 
 def answer_submission(recorded: SubmissionOutcome, request_id: str) -> Response:
     """A SubmissionAnswer; a header says whether it is the one that was given before."""
+    body = recorded.body
+    new = "created" if body["revision"] == 1 else "revised"
+    metrics.KEPT["duplicate" if body["duplicate"] else new].inc()
     return JSONResponse(
-        recorded.body | {"request_id": request_id},
+        body | {"request_id": request_id},
         headers={"Idempotent-Replayed": "true"} if recorded.is_replay else None,
     )

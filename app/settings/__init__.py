@@ -69,6 +69,9 @@ class Settings(BaseSettings):
         0, ge=0, le=10, description="Proxies in front: the client is the Nth from the right."
     )
     spark_portal_url: str | None = Field(None, description="Where an error page leads back to.")
+    render_git_commit: str = Field(
+        "unknown", description="The commit that runs, for `/metrics`; Render sets it."
+    )
     publish_contract: bool = Field(default=True, description="Serve /docs and /openapi.json.")
 
     # -- database

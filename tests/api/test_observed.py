@@ -1,24 +1,23 @@
 """What operators can see: metrics, and events of failures that name nobody."""
 
 import asyncio
+from uuid import uuid4
 
 import httpx
 import pytest
 from sqlalchemy import select
 
+from app import __version__
 from app.database import Sessions
 from app.models import ActivityEvent
+from app.settings import Settings
 from tests.support.bodies import Part
+from tests.support.elsewhere import run_elsewhere
+from tests.support.metrics import scrape
 from tests.support.patience import patient
 from tests.support.problems import assert_problem
 from tests.support.samples import pdf
 from tests.support.spark import Assignment, SignedIn, Spark, submission
-
-
-async def _metrics(browser: httpx.AsyncClient, main_app: dict[str, str]) -> dict[str, float]:
-    text = (await browser.get("/metrics", headers=main_app)).text
-    lines = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    return {name: float(value) for name, value in lines}
 
 
 async def test_metrics_ask_for_a_service_key(browser: httpx.AsyncClient) -> None:
@@ -29,9 +28,65 @@ async def test_the_targets_are_bounds_of_the_buckets_row_7(
     browser: httpx.AsyncClient, main_app: dict[str, str]
 ) -> None:
     await browser.get("/healthz")
-    found = await _metrics(browser, main_app)
+    found = await scrape(browser, main_app)
     for target in ("0.2", "0.5", "2.0"):
-        assert f'spark_request_seconds_bucket{{le="{target}",route="/healthz"}}' in found
+        labels = f'kind="other",le="{target}",outcome="ok",route="/healthz"'
+        assert f"spark_request_seconds_bucket{{{labels}}}" in found
+
+
+async def test_a_webhook_is_timed_by_kind_and_outcome_row_7(
+    browser: httpx.AsyncClient,
+    main_app: dict[str, str],
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+) -> None:
+    """A form takes as long as its sender sends, and a refusal is quick: neither is the others'."""
+    work = submission(student, assignment, spark_user_id=uuid4().hex)
+
+    async def counts() -> list[float]:
+        found = await scrape(browser, main_app)
+        return [
+            found.get(
+                f'spark_request_seconds_count{{kind="{kind}",outcome="{outcome}",'
+                'route="/spark/webhook/submission"}',
+                0,
+            )
+            for kind, outcome in (("json", "refused"), ("form", "refused"), ("other", "refused"))
+        ]
+
+    before = await counts()
+    await spark.submit(work)
+    await spark.submit_form(work, Part("file", pdf(), filename="a.pdf"))
+    await browser.post("/spark/webhook/submission", headers={"Content-Type": uuid4().hex})
+    assert await counts() == [count + 1 for count in before]
+
+
+async def test_submissions_count_by_what_became_of_them_row_7(
+    browser: httpx.AsyncClient,
+    main_app: dict[str, str],
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+) -> None:
+    async def counts() -> list[float]:
+        found = await scrape(browser, main_app)
+        return [
+            found[f'spark_submissions_total{{outcome="{outcome}"}}']
+            for outcome in ("created", "revised", "duplicate")
+        ]
+
+    before = await counts()
+    first, second = (submission(student, assignment, submission_text=text) for text in "ab")
+    for work in (first, second, second, second):
+        assert (await spark.submit(work)).status_code == 200
+    assert [after - start for start, after in zip(before, await counts(), strict=True)] == [1, 1, 2]
+
+
+async def test_what_runs_is_named_row_7(settings: Settings, main_app: dict[str, str]) -> None:
+    async with run_elsewhere(settings, render_git_commit="4c0ffee") as elsewhere:
+        found = await scrape(elsewhere.spark.browser, main_app)
+    assert found[f'spark_build_info{{commit="4c0ffee",version="{__version__}"}}'] == 1
 
 
 async def test_requests_count_by_route_template_and_status(
@@ -42,9 +97,9 @@ async def test_requests_count_by_route_template_and_status(
         'spark_requests_total{method="GET",'
         'route="/internal/v1/completions/{completion_id}",status="404"}'
     )
-    before = (await _metrics(browser, main_app)).get(name, 0)
+    before = (await scrape(browser, main_app)).get(name, 0)
     await browser.get(path, headers=main_app)
-    after = await _metrics(browser, main_app)
+    after = await scrape(browser, main_app)
     assert after[name] == before + 1
     assert not any("dead" in line for line in after)
 
@@ -56,11 +111,11 @@ async def test_recorded_bytes_count_once(
     student: SignedIn,
     assignment: Assignment,
 ) -> None:
-    before = await _metrics(browser, main_app)
+    before = await scrape(browser, main_app)
     payload, file = submission(student, assignment), Part("file", pdf(), filename="a.pdf")
     for _ in range(2):
         assert (await spark.submit_form(payload, file)).status_code == 200
-    after = await _metrics(browser, main_app)
+    after = await scrape(browser, main_app)
     name = "spark_upload_bytes_total"
     assert after[name] == before[name] + len(pdf())
     assert after["spark_uploads_running"] == 0

@@ -142,4 +142,5 @@ def _content_type(request: Request, *, takes_forms: bool) -> str:
         raise MediaTypeUnsupportedError(
             hint=f"Send application/json in UTF-8{form}, without Content-Encoding."
         )
+    request.scope["state"]["kind"] = "json" if is_json else "form"  # for the metric
     return values[0]
