@@ -45,7 +45,13 @@ async def hang(faulty: Faulty) -> None:
     faulty.database.hang()
 
 
-@pytest.mark.parametrize("fault", [refuse, hang], ids=["OPERATOR 7 refused", "OPERATOR 7 hangs"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(refuse, id="OPERATOR 7 refused"),
+        pytest.param(hang, id="OPERATOR 7 hangs", marks=pytest.mark.soak),
+    ],
+)
 async def test_a_made_key_that_was_right_reads_them_while_the_database_is_away(
     faulty: Faulty, beside: Sessions, fault: Callable[[Faulty], Awaitable[None]]
 ) -> None:
