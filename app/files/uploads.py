@@ -5,6 +5,7 @@ leaves can be found without listing the bucket. A claim to delete names the stat
 so a late commit fails instead of pointing to nothing.
 """
 
+from asyncio import CancelledError
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -110,10 +111,10 @@ async def discard_uploads(
     """Remove files that will not be recorded, because of a `failure` if there is one. What cannot
     be removed now is left to the sweep.
 
-    After a failed call to the store its outcome is unknown: an object may still appear, so those
-    files wait for the sweep, which comes after the lease.
+    After a call to the store that failed or was cancelled its outcome is unknown: an object may
+    still appear, so those files wait for the sweep, which comes after the lease.
     """
-    if not isinstance(failure, StorageUnavailableError):
+    if not isinstance(failure, (StorageUnavailableError, CancelledError)):
         await _try_to_remove(sessions, bucket, upload_ids, state="pending")
 
 

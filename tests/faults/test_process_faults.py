@@ -21,7 +21,7 @@ from app.worker import run_worker, sweep
 from tests.faults.conftest import Faulty
 from tests.support.bodies import Part
 from tests.support.canaries import CANARIES
-from tests.support.fault_proxy import ALWAYS, Act, Aim
+from tests.support.fault_proxy import ALWAYS, Act, Aim, run_proxy
 from tests.support.forked import Forked, Forks, open_forks
 from tests.support.homework import Homework, note, sign_in, write_homework
 from tests.support.invariants import NO_FAULTS, Answered, find_faults
@@ -297,6 +297,33 @@ async def test_a_hangup_loses_nothing_that_was_answered(
     assert "Traceback" not in serving.log.read_text()
     answered.append(await until_answered(homework, await forks.start()))
     await assert_invariants(stores, leased, answered)
+
+
+@pytest.mark.parametrize("row", ["P189"])
+async def test_a_file_that_reaches_the_store_behind_the_end_of_the_service_is_swept(
+    leased: Settings, writer: Writer, stores: Stores, tmp_path: Path, row: str
+) -> None:
+    """Before, its row was gone by then."""
+    s3 = urlsplit(str(leased.s3_endpoint_url))
+    async with run_proxy(str(s3.hostname), s3.port or 80) as store:
+        service = leased.model_copy(update={"s3_endpoint_url": store.url})
+        async with open_forks(environment(service), tmp_path) as forks:
+            serving = await forks.start()
+            homework = await writer.write(serving, [note(2000)])
+            aim = store.aim(Aim(Act.HOLD, b"PUT /"))
+            sending = asyncio.create_task(homework.send_once(serving.url))
+
+            async def is_on_its_way() -> bool:
+                return bool(aim.hits)
+
+            await eventually(is_on_its_way)
+            serving.signal(signal.SIGINT)
+            await serving.wait_until_gone()
+            await asyncio.wait([sending])
+            assert sending.exception()  # no answer in JSON
+        await store.restore()
+        await store.drain()
+    await assert_invariants(stores, leased, [])
 
 
 async def refuses(serving: Forked) -> bool:

@@ -35,6 +35,8 @@ class Act(Enum):
     """It is forwarded and answered; the connection is cut instead of the answer."""
     ANSWER = auto()
     """It is swallowed and answered by an HTTP status."""
+    HOLD = auto()
+    """It is forwarded when all is restored; others pass meanwhile."""
 
 
 @dataclass
@@ -160,7 +162,12 @@ class FaultProxy:
         self._flowing.clear()
 
     def throttle(self, bytes_per_second: int) -> None:
-        """Towards the server all connections share this rate; answers pass freely."""
+        """Towards the server all connections share this rate; answers pass freely. Of a new
+        connection the kernel takes little that the link has not.
+        """
+        assert self._listener
+        for listening in self._listener.sockets:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, CHUNK_BYTES)
         self._seconds_for_a_byte = 1 / bytes_per_second
 
     def cut_after(self, *, asked: int | None = None, answered: int | None = None) -> None:
@@ -208,7 +215,9 @@ class FaultProxy:
                         return connection.cut()
                     if aim.act is Act.ANSWER:
                         return await _answer_instead(connection, reader, chunk, aim)
-                    connection.loses_answer = True
+                    if aim.act is Act.HOLD:
+                        await self._hurry.wait()
+                    connection.loses_answer = aim.act is Act.LOSE_ANSWER
                 allowed = self._cut_asked - connection.asked
                 connection.asked += len(chunk)
                 await self._take_time(len(chunk))
