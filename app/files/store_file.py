@@ -103,6 +103,7 @@ async def store_file(
 
     Whatever happens, the upload is on record as pending and somebody's to discard.
     """
+    destination.bucket.circuit.enter()
     passage = _Passage(part, watch, destination.families)
     await passage.open(kind=kind)
     file_type = passage.file_type

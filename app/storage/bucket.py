@@ -9,7 +9,7 @@ not exist. Every failure is StorageUnavailableError, and says nothing of what S3
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from app.errors import StorageUnavailableError
 from app.settings import Settings
+from app.storage.circuit import CALL_SECONDS, Circuit
 from app.storage.part_buffers import PartBody, PartBuffers
 from app.storage.pointers import Pointers
 from app.storage.s3_client import open_client
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
-CALL_SECONDS = 30
 PING_SECONDS = 3
+COPY_SECONDS = 30  # the store moves the bytes meanwhile
 
 T = TypeVar("T")
 
@@ -50,10 +51,11 @@ class Bucket:
         self._name = settings.s3_bucket
         self.pointers = Pointers(settings, [own, public or own])
         self.buffers = PartBuffers()
+        self.circuit = Circuit()
 
     async def put(self, object_key: str, body: PartBody, *, content_type: str) -> None:
         """One object from one body. After a failure it is unknown whether it was stored."""
-        await self.buffers.begin_turn()
+        await self._begin_turn()
         try:
             await _within(
                 self._client.put_object(
@@ -61,7 +63,8 @@ class Bucket:
                     Key=object_key,
                     Body=cast("IO[bytes]", body),
                     ContentType=content_type,
-                )
+                ),
+                self.circuit.call(body),
             )
         finally:
             self.buffers.end_turn()
@@ -70,7 +73,8 @@ class Bucket:
         created = await _within(
             self._client.create_multipart_upload(
                 Bucket=self._name, Key=object_key, ContentType=content_type
-            )
+            ),
+            self.circuit.call(),
         )
         upload_id = created["UploadId"]
         if created["ResponseMetadata"].get("RetryAttempts"):  # the first answer may have been lost
@@ -81,7 +85,7 @@ class Bucket:
         self, object_key: str, upload_id: str, *, number: int, body: PartBody
     ) -> "asyncio.Task[CompletedPartTypeDef]":
         """Returns when it is this part's turn, with the task that sends it."""
-        await self.buffers.begin_turn()
+        await self._begin_turn()
         sending = asyncio.create_task(
             self._put_part(object_key, upload_id, number=number, body=body)
         )
@@ -95,6 +99,10 @@ class Bucket:
         sending.add_done_callback(end)
         return sending
 
+    async def _begin_turn(self) -> None:
+        async with self.circuit.wait():
+            await self.buffers.begin_turn()
+
     async def _put_part(
         self, object_key: str, upload_id: str, *, number: int, body: PartBody
     ) -> "CompletedPartTypeDef":
@@ -106,6 +114,7 @@ class Bucket:
                 PartNumber=number,
                 Body=cast("IO[bytes]", body),
             ),
+            self.circuit.call(body),
         )
         self.buffers.give_back(body.buffer)
         return {"PartNumber": number, "ETag": stored["ETag"]}
@@ -119,7 +128,8 @@ class Bucket:
                 Key=object_key,
                 UploadId=upload_id,
                 MultipartUpload={"Parts": parts},
-            )
+            ),
+            self.circuit.call(),
         )
 
     async def abort_upload(self, object_key: str, upload_id: str) -> None:
@@ -135,7 +145,7 @@ class Bucket:
         """Inside the store, with its type. Repeatable."""
         source = f"{self._name}/{object_key}"
         copied = self._client.copy_object(Bucket=self._name, Key=new_key, CopySource=source)
-        await _within(copied)
+        await _within(copied, asyncio.timeout(COPY_SECONDS))
 
     async def delete(self, object_key: str) -> None:
         """Remove the object and any unfinished upload of its key. Repeatable."""
@@ -158,7 +168,7 @@ class Bucket:
                 yield chunk
 
     async def ping(self) -> None:
-        await _within(self._client.head_bucket(Bucket=self._name), PING_SECONDS)
+        await _within(self._client.head_bucket(Bucket=self._name), asyncio.timeout(PING_SECONDS))
 
     async def ensure_exists(self) -> None:
         """Make the bucket if it is missing: for the embedded server, others keep their own."""
@@ -215,9 +225,11 @@ async def open_bucket(settings: Settings) -> AsyncIterator[Bucket]:
         yield Bucket(client, settings)
 
 
-async def _within(call: Awaitable[T], seconds: float = CALL_SECONDS) -> T:
+async def _within(
+    call: Awaitable[T], limit: AbstractAsyncContextManager[object] | None = None
+) -> T:
     try:
-        async with asyncio.timeout(seconds):
+        async with limit or asyncio.timeout(CALL_SECONDS):
             return await call
     except ClientError as refusal:
         code = refusal.response["Error"]["Code"]

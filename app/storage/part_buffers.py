@@ -5,7 +5,7 @@ a turn. A buffer is kept for the next upload, for making one costs as much as fi
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 from app.errors import OverloadedError
@@ -13,6 +13,7 @@ from app.settings import MEBIBYTE
 
 PART_BYTES = 5 * MEBIBYTE  # the smallest part S3 allows, so the least memory
 PARTS_IN_FLIGHT = 4  # in this process
+PARTS_AT_ONCE = 2  # of one file: the store still works on one while it is sent the next
 TURN_SECONDS = 30
 KEPT = 8  # what an idle process holds on to
 KEPT_SECONDS = 5  # the others, for who comes next
@@ -60,12 +61,13 @@ class PartBody:
 
     botocore takes it for a file, as it has `read` and `seek`; aiohttp takes it for a stream and
     iterates over it, once more from the start when a request is repeated. `has_left` is set when
-    the last byte was handed to the connection.
+    the last byte was handed to the connection, and `on_move` called before each slice.
     """
 
     def __init__(self, buffer: memoryview, size: int) -> None:
         self.buffer = buffer
         self.has_left = asyncio.Event()
+        self.on_move: Callable[[], object] = bool  # nobody listens
         self._content = buffer[:size]
 
     def __len__(self) -> int:
@@ -73,7 +75,9 @@ class PartBody:
 
     async def __aiter__(self) -> AsyncIterator[memoryview]:
         for start in range(0, len(self), SLICE_BYTES):
+            self.on_move()
             yield self._content[start : start + SLICE_BYTES]
+        self.on_move()
         self.has_left.set()
 
     def read(self) -> bytes:

@@ -2,16 +2,17 @@
 
 A file of up to one part is one PUT; a larger one is a multipart upload whose parts are cut from
 one reused buffer. The whole object appears, or nothing: on any exit but success, cancellation
-included, the unfinished upload is aborted.
+included, the unfinished upload is aborted; where it is the store that failed, by the sweep.
 """
 
 import asyncio
 from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING
 
+from app.errors import StorageUnavailableError
 from app.settings import MEBIBYTE
 from app.storage.bucket import Bucket
-from app.storage.part_buffers import PART_BYTES, PartBody
+from app.storage.part_buffers import PART_BYTES, PARTS_AT_ONCE, PartBody
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 # the store has still to take less than 10 MB of what arrived.
 MAX_AHEAD_BYTES = 7 * MEBIBYTE // 2
 SETTLE_SECONDS = 2
-PARTS_AT_ONCE = 2  # of one file: the store still works on one while it is sent the next
 
 
 async def store_stream(
@@ -35,6 +35,9 @@ async def store_stream(
         async for chunk in chunks:
             await writer.write(chunk)
         await writer.finish()
+    except StorageUnavailableError:
+        writer.cancel()
+        raise
     except BaseException:
         await asyncio.shield(writer.abort())
         raise
@@ -77,12 +80,15 @@ class _PartWriter:
             self._upload_id = None
         self._bucket.buffers.give_back(self._buffer)
 
+    def cancel(self) -> None:
+        for sending in self._sending:
+            sending.cancel()
+
     async def abort(self) -> None:
         """Parts that have left are waited for: one that comes after the abort would stay."""
         if pending := [sending for sending in self._sending if not sending.done()]:
             await asyncio.wait(pending, timeout=SETTLE_SECONDS)
-            for sending in pending:
-                sending.cancel()
+            self.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
         if self._upload_id is not None:
             await self._bucket.abort_upload(self._object_key, self._upload_id)
