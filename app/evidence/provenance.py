@@ -31,5 +31,24 @@ IS_BY_SPARK_SQL = f"""(
         and remembered.id = any (submission_revisions.block_ids)))
 ) is true"""  # noqa: S608 - our own words
 
+# Pieces of a statement that replaces revisions: `block`, whose columns these are, has the blocks of
+# their documents, and `stale` the revisions. Of what one wrote, less is shown if the student hid
+# something; what they changed is shown.
+BLOCK_STATE_SQL = f"""evidence_document_blocks.id, evidence_document_blocks.order_index,
+        {IS_BY_SPARK_SQL} as is_by_spark,
+        evidence_document_blocks.id = any (submission_revisions.written_ids) as is_written,
+        coalesce(nullif(content ->> 'text', ''), {BLOCK_KEY_SQL}, content ->> 'url') is not null
+          and not is_private as is_shown"""
+REMOVED_SQL = """
+    removed as (
+      delete from evidence_document_blocks where id in (select id from block where is_by_spark))"""
+REPLACED_SQL = """
+    replaced as (
+      update spark.submission_revisions r
+      set replaced_at = :now, was_hidden = cardinality(r.written_ids)
+        > (select count(*) from block where is_shown and (is_written or is_by_spark))
+      from stale where r.id = stale.id
+      returning r.was_hidden)"""
+
 BLOCK_KEY = literal_column(BLOCK_KEY_SQL, Text)
 IS_BY_SPARK = literal_column(IS_BY_SPARK_SQL, Boolean)

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, select
 
 from app.database import Session, Statement, read_as
-from app.evidence.provenance import BLOCK_KEY_SQL, IS_BY_SPARK_SQL
+from app.evidence.provenance import BLOCK_STATE_SQL, REMOVED_SQL, REPLACED_SQL
 from app.evidence.revision_files import FILES_OF
 from app.learning.enrolment import ENROLLED_SQL, THE_TASK, Task
 from app.learning.task_copies import copy_missing_tasks
@@ -70,9 +70,8 @@ _CURRENT = (
     )
 )
 # The enrolment, locked; the task; the current revision, which makes room for `:fingerprint` if that
-# is other content and not older than `:submitted_at`: Spark's blocks are gone then. Of what it
-# wrote, less is shown if the student hid something; what they changed is shown. It locks and reads
-# in one look: whoever edits evidence takes the student's turn first, and ADMIT has it by now.
+# is other content and not older than `:submitted_at`: Spark's blocks are gone then. It locks and
+# reads in one look: whoever edits evidence takes the student's turn first, and ADMIT has it by now.
 STAND = Statement(
     f"""
     with {ENROLLED_SQL},
@@ -86,24 +85,12 @@ STAND = Statement(
       where fingerprint <> :fingerprint::bytea
         and submitted_at <= coalesce(:submitted_at::timestamptz, submitted_at)),
     block as (
-      select evidence_document_blocks.id, evidence_document_blocks.order_index,
-        {IS_BY_SPARK_SQL} as is_by_spark,
-        evidence_document_blocks.id = any (submission_revisions.written_ids) as is_written,
-        coalesce(nullif(content ->> 'text', ''), {BLOCK_KEY_SQL}, content ->> 'url') is not null
-          and not is_private as is_shown
+      select {BLOCK_STATE_SQL}
       from task
       join user_task_evidence_documents document
         on document.user_id = :user_id and document.task_id = task.task_id
       join evidence_document_blocks on evidence_document_blocks.document_id = document.id
-      left join stale as submission_revisions on true),
-    removed as (
-      delete from evidence_document_blocks where id in (select id from block where is_by_spark)),
-    replaced as (
-      update spark.submission_revisions r
-      set replaced_at = :now, was_hidden = cardinality(r.written_ids)
-        > (select count(*) from block where is_shown and (is_written or is_by_spark))
-      from stale where r.id = stale.id
-      returning r.was_hidden)
+      left join stale as submission_revisions on true),{REMOVED_SQL},{REPLACED_SQL}
     select coalesce((select id from found), (select id from enrolled)) as user_quest_id,
       task.task_id, task.quest_id, task.pillar, task.xp_value,
       task.subject_xp_distribution::text,
