@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 from uuid import UUID, uuid5
 
 from sqlalchemy import ARRAY, Row, Text, Uuid, bindparam, text
@@ -10,21 +11,28 @@ from sqlalchemy import ARRAY, Row, Text, Uuid, bindparam, text
 from app.accounts.sessions import end_sign_ins
 from app.activity.audit import record_audit
 from app.adoption.shape import LiveShape
-from app.database import Session
+from app.database import Columns, Session
 from app.errors import StorageUnavailableError
 from app.learning.experience import subject_xp
 from app.models import PLATFORM
+from app.privacy.merge_work import merge_work
+
+Prefer = Literal["target", "moved"]
 
 
 @dataclass(frozen=True)
 class Move:
-    """Of this Spark student, from one account to the other."""
+    """Of this Spark student, from one account to the other. Where both have work on a task, the one
+    to `prefer` stands.
+    """
 
     spark_user_id: str
     from_user: UUID
     to_user: UUID
+    prefer: Prefer | None
     caller: str
     is_dry: bool
+    now: datetime
 
     @property
     def ids(self) -> dict[str, Any]:
@@ -119,7 +127,7 @@ _AWARDS = sql(
     with moved as (
       update spark.xp_ledger set user_id = :b
       where user_id = :a and task_id = any (:tasks) returning task_id, pillar, xp_amount)
-    select moved.pillar, moved.xp_amount, t.subject_xp_distribution
+    select moved.pillar, moved.xp_amount, t.subject_xp_distribution, true as is_kept
     from moved left join user_quest_tasks t on t.id = moved.task_id
     """,
     "tasks",
@@ -191,26 +199,37 @@ async def use_copy(session: Session, move: Move, file: Row[Any], new_key: str) -
 
 
 async def move_rows(
-    session: Session, shape: LiveShape, move: Move, plan: list[Row[Any]]
+    session: Session,
+    shape: LiveShape,
+    move: Move,
+    plan: list[Row[Any]],
+    conflicts: Sequence[Row[Any]],
 ) -> dict[str, int]:
+    """Those of the plan's tasks go over whole; of conflicts both works become one."""
     ids = move.ids
     tasks = {"tasks": [task.id for task in plan]}
-    awards = (await session.execute(_AWARDS, ids | tasks)).all()
+    merged, awards = await _merge(session, move, conflicts)
+    awards += (await session.execute(_AWARDS, ids | tasks)).mappings().all()
     enrolments = list({task.user_quest_id for task in plan if task.into_id is None})
     moved = (await session.execute(_ENROLMENTS, ids | {"enrolments": enrolments})).all()
-    counts = {"enrolments": len(moved), "awards": len(awards)}
+    counts = {"merged": len(conflicts), "enrolments": len(moved), "awards": len(awards)}
     await _exchange(session, move, plan)
     for name, statement in _ROWS.items():
         of_tasks = tasks if name not in {"deliveries", "answers", "events"} else {}
         counts[name] = (await session.execute(statement, ids | of_tasks)).rowcount
+    counts["submissions"] += merged
     defers_credit = (await shape.read(session)).defers_credit
     await _pay(session, move, awards, defers_credit=defers_credit)
     await session.execute(_LINK, ids | {"spark_user_id": move.spark_user_id})
     await end_sign_ins(session, move.from_user)
+    merges: dict[str, Any] = {}
+    if conflicts:
+        merges = {"merged": [str(task.twin_id) for task in conflicts], "prefer": move.prefer}
     await record_audit(
         *(session, move.caller, "sensitive_update"),
         user_id=move.to_user,
         linked=move.spark_user_id,
+        **merges,
     )
     await record_audit(
         *(session, move.caller, "sensitive_update"),
@@ -218,6 +237,18 @@ async def move_rows(
         unlinked=[move.spark_user_id],
     )
     return counts
+
+
+async def _merge(
+    session: Session, move: Move, conflicts: Sequence[Row[Any]]
+) -> tuple[int, list[Columns]]:
+    revisions, awards = 0, list[Columns]()
+    for task in conflicts:
+        is_moved = move.prefer == "moved"
+        more, taken = await merge_work(session, move.ids, task, is_moved=is_moved, now=move.now)
+        revisions += more
+        awards += taken
+    return revisions, awards
 
 
 async def _exchange(session: Session, move: Move, plan: list[Row[Any]]) -> None:
@@ -235,16 +266,19 @@ async def _exchange(session: Session, move: Move, plan: list[Row[Any]]) -> None:
 
 
 async def _pay(
-    session: Session, move: Move, awards: Sequence[Row[Any]], *, defers_credit: bool
+    session: Session, move: Move, awards: Sequence[Columns], *, defers_credit: bool
 ) -> None:
     """Totals follow the ledger, from the one to the other."""
     for award in awards:
-        xp = {"kind": award.pillar, "xp": award.xp_amount}
-        await session.execute(_TAKE_XP, xp | {"who": move.from_user})
-        await session.execute(_GIVE_XP, xp | {"who": move.to_user})
-        credit = {} if defers_credit else subject_xp(award.subject_xp_distribution)
-        for subject, amount in credit.items():
-            said = {"kind": subject, "xp": amount}
-            await session.execute(_TAKE_CREDIT, said | {"who": move.from_user})
-            await session.execute(_GIVE_CREDIT, said | {"who": move.to_user})
+        xp = {"kind": award["pillar"], "xp": award["xp_amount"]}
+        credit = {} if defers_credit else subject_xp(award["subject_xp_distribution"])
+        subjects = [{"kind": subject, "xp": amount} for subject, amount in credit.items()]
+        for take, give, amounts in (
+            (_TAKE_XP, _GIVE_XP, [xp]),
+            (_TAKE_CREDIT, _GIVE_CREDIT, subjects if award["xp_amount"] else []),
+        ):
+            for amount in amounts:
+                await session.execute(take, amount | {"who": move.from_user})
+                if award["is_kept"]:
+                    await session.execute(give, amount | {"who": move.to_user})
     await session.execute(_IN_ALL, move.ids)

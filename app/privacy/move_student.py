@@ -4,7 +4,8 @@ Files are copied first, under the other account's prefix, which may be repeated:
 before it has its object, and what is never used is swept. Then all rows move in one transaction,
 with the link: whoever hands in something meanwhile waits for it, and is admitted to the other
 account. The old objects are left to the sweep. Cut off anywhere, it is done again by being asked
-for again. What both have done on one task is not decided here: then nothing is moved.
+for again. What both have done on one task is not decided here: unless the caller says whose work
+stands, nothing is moved.
 """
 
 from datetime import timedelta
@@ -31,7 +32,10 @@ from app.privacy.move_rows import A, B, Move, move_rows, sql, use_copy
 from app.storage.bucket import Bucket
 
 LINKED = "The other account is linked to Spark already: unlink it first."
-BOTH_WORKED = "Both accounts have work on {number} of the tasks. Nothing was changed."
+BOTH_WORKED = (
+    "Both accounts have work on {number} of the tasks. Nothing was changed: say in `prefer` whose"
+    " stands."
+)
 LEASE = timedelta(minutes=10)  # of a copy, until the rows have moved
 
 
@@ -68,7 +72,7 @@ _HANDED_IN = """exists (
         where k.user_id = t.user_id and k.task_id = t.id)"""
 _PLAN = sql(
     f"""
-    select t.id, t.user_quest_id, t.source_task_id, into_quest.id as into_id,
+    select t.id, t.quest_id, t.user_quest_id, t.source_task_id, into_quest.id as into_id,
       twin.id as twin_id, coalesce(twin.has_work, false) as has_twin_work
     from user_quest_tasks t
     join quests q on q.id = t.quest_id
@@ -135,18 +139,20 @@ async def _move(
         if not await _lock(session, move):
             return MoveAnswer(moved={}, conflicts=[])
         plan, conflicts = await _plan(session, move)
-        if conflicts and not move.is_dry:
+        if conflicts and not (move.prefer or move.is_dry):
             raise AccountLinkForbiddenError(hint=BOTH_WORKED.format(number=len(conflicts)))
-        tasks = {"tasks": [task.id for task in plan]}
+        merging = conflicts if move.prefer else []
+        tasks = {"tasks": [task.id for task in (*plan, *merging)]}
         files = list((await session.execute(_FILES, move.ids | tasks)).all())
         if not move.is_dry and (lacking := [file for file in files if file.id not in copies]):
             return lacking
         for file in files if not move.is_dry else ():
             await use_copy(session, move, file, copies[file.id])
-        moved = {"files": len(files)} | await move_rows(session, shape, move, plan)
-        if move.is_dry:
-            await transaction.rollback()
-        return MoveAnswer(moved=moved, conflicts=conflicts)
+        moved = {"files": len(files)} | await move_rows(session, shape, move, plan, merging)
+        if not move.is_dry:
+            return MoveAnswer(moved=moved, conflicts=[])
+        await transaction.rollback()
+        return MoveAnswer(moved=moved, conflicts=[task.id for task in conflicts])
 
 
 async def _lock(session: Session, move: Move) -> bool:
@@ -169,8 +175,8 @@ async def _lock(session: Session, move: Move) -> bool:
     return True
 
 
-async def _plan(session: Session, move: Move) -> tuple[list[Row[Any]], list[UUID]]:
-    """The tasks that move, and those of them that cannot, because both have work there."""
+async def _plan(session: Session, move: Move) -> tuple[list[Row[Any]], list[Row[Any]]]:
+    """The tasks that move, and those where both have work."""
     found = (await session.execute(_PLAN, move.ids)).all()
-    conflicts = [task.id for task in found if task.has_twin_work]
+    conflicts = [task for task in found if task.has_twin_work]
     return [task for task in found if not task.has_twin_work], conflicts

@@ -39,6 +39,7 @@ _EARLIER = (
         SubmissionRevision.submission_text,
         SubmissionRevision.grade,
         SubmissionRevision.fingerprint,
+        SubmissionRevision.submitted_at,
         SubmissionRevision.was_hidden,
         DELETION_STATUS.label("deletion_status"),
     )
@@ -72,12 +73,12 @@ async def restore_revision(
         earlier = await _get_earlier(session, submission_id, number)
         standing = await _stand(session, earlier, now=now)
         current = standing.current
-        if current is None:
-            raise NotFoundError
-        if current.fingerprint == earlier.fingerprint:
+        if not current and await _get_earlier(session, submission_id, number) != earlier:
+            raise NotFoundError  # it was moved to another account meanwhile
+        if current and current.fingerprint == earlier.fingerprint:
             return SubmissionOutcome(await repeat_body(session, standing, current))
         files = (await list_files(session, [earlier.restored_from]))[earlier.restored_from]
-        content = _content(earlier, submitted_at=max(now, current.submitted_at))
+        content = _content(earlier, submitted_at=max(now, (current or earlier).submitted_at))
         draft = _draft(intake, earlier, standing, content, files, new_id)
         told = NOBODY_WAITS | event_values(
             "spark_submission_restored",

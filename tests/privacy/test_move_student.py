@@ -1,152 +1,76 @@
 """A child has two accounts: what came through Spark moves to the other (ADOPTION 7)."""
 
 import asyncio
-from typing import Any
 from uuid import UUID, uuid5
 
-import httpx
 import pytest
 
 from app.worker import sweep
 from tests.support.bodies import Part
 from tests.support.evidence import body_of
-from tests.support.families import STUDENTS, Child, Family
+from tests.support.families import STUDENTS, Family
+from tests.support.moves import ask, hand_in, moved, older_account, shown_files, state, total
 from tests.support.problems import assert_problem
-from tests.support.spark import SignedIn, submission
-
-
-async def _older_account(family: Family) -> SignedIn:
-    """An account of the main app, which Spark does not know."""
-    older = await family.spark.sign_in()
-    path = f"{STUDENTS}/{older.user_id}/link"
-    assert (await family.client.delete(path, headers=family.main_app)).status_code == 204
-    return older
-
-
-async def _hand_in(family: Family, older: SignedIn) -> None:
-    """As a student of Spark's, for a while."""
-    path, said = f"{STUDENTS}/{older.user_id}/link", {"spark_user_id": older.spark_user_id}
-    linked = await family.client.post(path, json=said, headers=family.main_app)
-    assert linked.status_code == 200, linked.text
-    work = submission(older, family.course.assignment)
-    assert (await family.spark.submit(work)).status_code == 200
-    await family.client.delete(path, headers=family.main_app)
-
-
-async def _ask(family: Family, child: Child, older: SignedIn, **more: Any) -> httpx.Response:
-    said = {"spark_user_id": child.spark_user_id, "from": child.user_id} | more
-    path = f"{STUDENTS}/{older.user_id}/link"
-    return await family.client.post(path, json=said, headers=family.main_app)
-
-
-async def _moved(family: Family, child: Child, older: SignedIn, **more: Any) -> dict[str, Any]:
-    moved: dict[str, Any] = body_of(await _ask(family, child, older, **more))
-    return moved
-
-
-async def _state(family: Family, *user_ids: str) -> dict[str, list[Any]]:
-    """Every row of these accounts, but what is told of them."""
-    listed = ", ".join(f"'{user_id}'" for user_id in user_ids)
-    tables = (
-        *("quest_task_completions", "user_task_evidence_documents", "user_quest_tasks"),
-        *("user_quests", "spark.submission_revisions", "spark.xp_ledger", "spark.deliveries"),
-        *("lms_integrations", "user_skill_xp", "spark.idempotency_keys"),
-    )
-    return {
-        table: await family.stores.execute(
-            f"SELECT to_jsonb(t) - 'updated_at' AS row FROM {table} t"  # noqa: S608
-            f" WHERE user_id IN ({listed}) ORDER BY 1"
-        )
-        for table in tables
-    }
-
-
-async def _total(family: Family, user_id: str) -> int:
-    rows = await family.stores.execute(
-        f"SELECT total_xp FROM users WHERE id = '{user_id}'"  # noqa: S608
-    )
-    total: int = rows[0]["total_xp"]
-    return total
-
-
-async def _shows_files(family: Family, user_id: str) -> list[bytes]:
-    """What the links of all completions of this account give."""
-    listed = await family.client.get(
-        f"/internal/v1/completions?user_id={user_id}", headers=family.main_app
-    )
-    contents = []
-    for each in body_of(listed)["items"]:
-        found = body_of(
-            await family.client.get(
-                f"/internal/v1/completions/{each['id']}", headers=family.main_app
-            )
-        )
-        for block in found["blocks"]:
-            if url := block["content"].get("url"):
-                async with httpx.AsyncClient(trust_env=False) as reader:
-                    answer = await reader.get(url)
-                assert answer.status_code == 200, answer.text
-                contents.append(answer.content)
-    return contents
+from tests.support.spark import submission
 
 
 async def test_what_came_through_spark_moves_with_the_link(family: Family) -> None:
-    child, older = await family.raise_child(), await _older_account(family)
+    child, older = await family.raise_child(), await older_account(family)
     assert (await family.add_file(child, b"my own notes", "own.txt")).status_code == 200
-    files, xp = await _shows_files(family, child.user_id), await _total(family, child.user_id)
-    before = await _state(family, child.user_id, older.user_id)
+    files, xp = await shown_files(family, child.user_id), await total(family, child.user_id)
+    before = await state(family, child.user_id, older.user_id)
     assert files
     assert xp > 0
 
-    would = await _moved(family, child, older, dry_run=True)
+    would = await moved(family, child, older, dry_run=True)
     assert would["moved"]["completions"] == 1
-    assert await _state(family, child.user_id, older.user_id) == before
+    assert await state(family, child.user_id, older.user_id) == before
 
-    done = await _moved(family, child, older)
+    done = await moved(family, child, older)
     assert done == would
-    assert await _moved(family, child, older) == {"moved": {}, "conflicts": []}
-    assert await _state(family, child.user_id) == {table: [] for table in before} | {
-        "user_skill_xp": (await _state(family, child.user_id))["user_skill_xp"]
+    assert await moved(family, child, older) == {"moved": {}, "conflicts": []}
+    assert await state(family, child.user_id) == {table: [] for table in before} | {
+        "user_skill_xp": (await state(family, child.user_id))["user_skill_xp"]
     }
-    assert await _shows_files(family, older.user_id) == files
-    assert await _total(family, child.user_id) == 0
-    assert await _total(family, older.user_id) == xp
+    assert await shown_files(family, older.user_id) == files
+    assert await total(family, child.user_id) == 0
+    assert await total(family, older.user_id) == xp
     assert (await family.spark.sign_in(sub=child.spark_user_id)).user_id == older.user_id
 
 
 async def test_old_objects_go_and_the_empty_account_is_erased_without_the_work(
     family: Family,
 ) -> None:
-    child, older = await family.raise_child(), await _older_account(family)
-    files = await _shows_files(family, child.user_id)
-    await _moved(family, child, older)
+    child, older = await family.raise_child(), await older_account(family)
+    files = await shown_files(family, child.user_id)
+    await moved(family, child, older)
     await sweep(family.resources)
     keys = await asyncio.to_thread(family.stores.object_keys)
     assert not [key for key in keys if key.startswith(child.user_id)]
     assert [key for key in keys if key.startswith(older.user_id)]
     erased = await family.client.delete(f"{STUDENTS}/{child.user_id}", headers=family.main_app)
     assert body_of(erased)["counts"].get("spark.submission_revisions", 0) == 0
-    assert await _shows_files(family, older.user_id) == files
+    assert await shown_files(family, older.user_id) == files
 
 
 async def test_homework_goes_on_at_the_other_account(family: Family) -> None:
     """A new revision replaces the one that was moved, and pays nothing again."""
-    child, older = await family.raise_child(), await _older_account(family)
-    xp = await _total(family, child.user_id)
-    await _moved(family, child, older)
+    child, older = await family.raise_child(), await older_account(family)
+    xp = await total(family, child.user_id)
+    await moved(family, child, older)
     again = submission(child.student, family.course.assignment)
     answer = await family.spark.submit_form(again, Part("file", b"corrected", filename="c.txt"))
     assert answer.status_code == 200, answer.text
     assert answer.json()["revision"] > 1
     assert answer.json()["xp_awarded"] == 0
-    assert await _total(family, older.user_id) == xp
-    assert b"corrected" in await _shows_files(family, older.user_id)
+    assert await total(family, older.user_id) == xp
+    assert b"corrected" in await shown_files(family, older.user_id)
 
 
 async def test_a_move_that_was_cut_off_is_done_again(family: Family) -> None:
     """Killed after a copy, before the rows: what is left are rows of copies, and objects."""
-    child, older = await family.raise_child(), await _older_account(family)
-    files = await _shows_files(family, child.user_id)
+    child, older = await family.raise_child(), await older_account(family)
+    files = await shown_files(family, child.user_id)
     rows = await family.stores.execute(
         "SELECT id::text, object_key FROM spark.uploads"  # noqa: S608
         f" WHERE user_id = '{child.user_id}' AND state = 'committed'"
@@ -158,14 +82,14 @@ async def test_a_move_that_was_cut_off_is_done_again(family: Family) -> None:
             "INSERT INTO spark.uploads (id, user_id, object_key, lease_until)"  # noqa: S608
             f" VALUES ('{copy}', '{older.user_id}', '{key}', now()) RETURNING id"
         )
-    await _moved(family, child, older)
-    assert await _shows_files(family, older.user_id) == files
+    await moved(family, child, older)
+    assert await shown_files(family, older.user_id) == files
     await sweep(family.resources)
-    assert await _shows_files(family, older.user_id) == files
+    assert await shown_files(family, older.user_id) == files
 
 
 async def test_copies_of_a_move_that_never_came_are_swept(family: Family) -> None:
-    child, older = await family.raise_child(), await _older_account(family)
+    child, older = await family.raise_child(), await older_account(family)
     await family.stores.execute(
         "INSERT INTO spark.uploads (id, user_id, object_key, lease_until)"
         f" SELECT gen_random_uuid(), '{older.user_id}', '{older.user_id}/x.txt', now()"
@@ -176,41 +100,28 @@ async def test_copies_of_a_move_that_never_came_are_swept(family: Family) -> Non
         f"SELECT id FROM spark.uploads WHERE user_id = '{older.user_id}'"  # noqa: S608
     )
     assert rows == []
-    assert await _shows_files(family, child.user_id)
+    assert await shown_files(family, child.user_id)
 
 
 async def test_what_both_have_worked_on_is_refused_and_named(family: Family) -> None:
-    child, older = await family.raise_child(), await _older_account(family)
-    linked = await family.client.post(
-        f"{STUDENTS}/{older.user_id}/link",
-        json={"spark_user_id": older.spark_user_id},
-        headers=family.main_app,
-    )
-    assert linked.status_code == 200
-    assert (
-        await family.spark.submit(submission(older, family.course.assignment))
-    ).status_code == 200
-    await family.client.delete(f"{STUDENTS}/{older.user_id}/link", headers=family.main_app)
-    before = await _state(family, child.user_id, older.user_id)
-    refused = assert_problem(await _ask(family, child, older), 409, "account_link_forbidden")
+    child, older = await family.raise_child(), await older_account(family)
+    await hand_in(family, older)
+    before = await state(family, child.user_id, older.user_id)
+    refused = assert_problem(await ask(family, child, older), 409, "account_link_forbidden")
     assert "1 of the tasks" in str(refused["hint"])
-    would = await _moved(family, child, older, dry_run=True)
+    would = await moved(family, child, older, dry_run=True)
     assert len(would["conflicts"]) == 1
-    assert await _state(family, child.user_id, older.user_id) == before
+    assert await state(family, child.user_id, older.user_id) == before
 
 
 async def test_who_is_enrolled_already_gets_the_work_in_that_enrolment(family: Family) -> None:
     """The copies of the task that nobody worked on are exchanged: nothing is deleted."""
-    child, older = (
-        await family.raise_child(),
-        await family.spark.sign_in(courses=[family.course.assignment.spark_course_id]),
-    )
-    path = f"{STUDENTS}/{older.user_id}/link"
-    assert (await family.client.delete(path, headers=family.main_app)).status_code == 204
-    files, xp = await _shows_files(family, child.user_id), await _total(family, child.user_id)
-    before = await _state(family, child.user_id, older.user_id)
-    assert (await _moved(family, child, older))["moved"]["completions"] == 1
-    after = await _state(family, child.user_id, older.user_id)
+    courses = [family.course.assignment.spark_course_id]
+    child, older = await family.raise_child(), await older_account(family, courses=courses)
+    files, xp = await shown_files(family, child.user_id), await total(family, child.user_id)
+    before = await state(family, child.user_id, older.user_id)
+    assert (await moved(family, child, older))["moved"]["completions"] == 1
+    after = await state(family, child.user_id, older.user_id)
     for table in ("user_quests", "user_quest_tasks", "quest_task_completions"):
         assert len(after[table]) == len(before[table])
     sources = [
@@ -220,8 +131,8 @@ async def test_who_is_enrolled_already_gets_the_work_in_that_enrolment(family: F
     enrolments = {row["row"]["id"]: row["row"]["user_id"] for row in after["user_quests"]}
     for row in after["user_quest_tasks"]:
         assert enrolments[row["row"]["user_quest_id"]] == row["row"]["user_id"]
-    assert await _shows_files(family, older.user_id) == files
-    assert (await _total(family, child.user_id), await _total(family, older.user_id)) == (0, xp)
+    assert await shown_files(family, older.user_id) == files
+    assert (await total(family, child.user_id), await total(family, older.user_id)) == (0, xp)
     again = await family.spark.submit(submission(child.student, family.course.assignment))
     assert (again.status_code, again.json()["xp_awarded"]) == (200, 0)
 
@@ -229,54 +140,54 @@ async def test_who_is_enrolled_already_gets_the_work_in_that_enrolment(family: F
 async def test_files_that_arrive_during_the_move_are_sent_again(family: Family) -> None:
     """Neither lost nor under the wrong account: 503 says to come again, or all is well."""
     for _ in range(3):
-        child, older = await family.raise_child(), await _older_account(family)
+        child, older = await family.raise_child(), await older_account(family)
         work = submission(child.student, family.course.assignment)
         part = Part("file", b"rain" * 5000, filename="r.txt")
         moving, answer = await asyncio.gather(
-            _ask(family, child, older), family.spark.submit_form(work, part)
+            ask(family, child, older), family.spark.submit_form(work, part)
         )
         assert moving.status_code == 200, moving.text
         assert answer.status_code in {200, 503}, answer.text
         if answer.status_code == 503:
             assert answer.headers["retry-after"]
             assert (await family.spark.submit_form(work, part)).status_code == 200
-        assert part.content in await _shows_files(family, older.user_id)
-        assert not (await _state(family, child.user_id))["spark.submission_revisions"]
+        assert part.content in await shown_files(family, older.user_id)
+        assert not (await state(family, child.user_id))["spark.submission_revisions"]
 
 
 async def test_homework_during_the_move_is_neither_lost_nor_doubled(family: Family) -> None:
     for _ in range(3):
-        child, older = await family.raise_child(), await _older_account(family)
-        xp = await _total(family, child.user_id)
+        child, older = await family.raise_child(), await older_account(family)
+        xp = await total(family, child.user_id)
         sent = [submission(child.student, family.course.assignment) for _ in range(6)]
         moving, *answers = await asyncio.gather(
-            _ask(family, child, older), *map(family.spark.submit, sent)
+            ask(family, child, older), *map(family.spark.submit, sent)
         )
         assert moving.status_code == 200, moving.text
         assert [answer.status_code for answer in answers] == [200] * len(sent)
-        left = await _state(family, child.user_id)
+        left = await state(family, child.user_id)
         assert not left["spark.submission_revisions"], left
         numbers = await family.stores.execute(
             "SELECT revision FROM spark.submission_revisions"  # noqa: S608
             f" WHERE user_id = '{older.user_id}' ORDER BY 1"
         )
         assert len({row["revision"] for row in numbers}) == len(numbers) >= len(sent)
-        assert await _total(family, older.user_id) == xp
+        assert await total(family, older.user_id) == xp
 
 
 @pytest.mark.parametrize("who", ["parent", "linked", "nobody"])
 async def test_a_move_to_whom_it_may_not_go_changes_nothing(family: Family, who: str) -> None:
-    child, older = await family.raise_child(), await _older_account(family)
+    child, older = await family.raise_child(), await older_account(family)
     if who == "parent":
         await family.stores.execute(
             f"UPDATE users SET role = 'parent' WHERE id = '{older.user_id}'"  # noqa: S608
         )
-        assert_problem(await _ask(family, child, older), 409, "not_a_student")
+        assert_problem(await ask(family, child, older), 409, "not_a_student")
     elif who == "linked":
         other = await family.spark.sign_in()
-        assert_problem(await _ask(family, child, other), 409, "account_link_forbidden")
+        assert_problem(await ask(family, child, other), 409, "account_link_forbidden")
     else:
-        stranger = await _older_account(family)
+        stranger = await older_account(family)
         said = {"from": stranger.user_id}
-        assert_problem(await _ask(family, child, older, **said), 404, "not_found")
-    assert (await _state(family, child.user_id))["lms_integrations"]
+        assert_problem(await ask(family, child, older, **said), 404, "not_found")
+    assert (await state(family, child.user_id))["lms_integrations"]

@@ -25,6 +25,9 @@ class Holder:
     async def execute(self, statement: str) -> None:
         await self._connection.execute(text(statement))
 
+    async def commit(self) -> None:
+        await self._connection.commit()
+
     async def release(self) -> None:
         await self._connection.rollback()
 

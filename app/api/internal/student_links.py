@@ -22,7 +22,7 @@ from app.errors import (
     StorageUnavailableError,
 )
 from app.fields import ContractModel, SparkId
-from app.privacy.move_rows import Move
+from app.privacy.move_rows import Move, Prefer
 from app.privacy.move_student import MoveAnswer, move_student
 
 router = APIRouter(prefix="/internal/v1/students/{user_id}/link", tags=["students"])
@@ -44,6 +44,14 @@ class NewLink(ContractModel):
         title="From",
         description="The other account of the same child, which is linked: what came through Spark"
         " moves from there.",
+        examples=[None],
+    )
+    prefer: Prefer | None = Field(
+        None,
+        title="Prefer",
+        description="With `from`: whose work stands where both accounts have work on a task,"
+        " `target` for the account of the address, `moved` for `from`. The other's stays as earlier"
+        " revisions; what did not come through Spark stays in the document, behind.",
         examples=[None],
     )
     dry_run: bool = Field(
@@ -69,7 +77,8 @@ class LinkChange(ContractModel):
         "From now on Spark's student signs in to this account, and homework goes there. It may be"
         " repeated. An id or an account that is linked otherwise is 409: unlink it first. With"
         " `from` the link, and what came through Spark, moves from that account, all or nothing;"
-        " 409 where both have work on a task. After 503 ask again."
+        " 409 where both have work on a task, unless `prefer` says whose stands. After 503 ask"
+        " again."
     ),
     responses=problems(
         NotAStudentError,
@@ -86,7 +95,15 @@ async def link(
 ) -> MoveAnswer:
     asked = await read_small(request, NewLink)
     if asked.from_user:
-        move = Move(asked.spark_user_id, asked.from_user, user_id, caller.name, asked.dry_run)
+        move = Move(
+            spark_user_id=asked.spark_user_id,
+            from_user=asked.from_user,
+            to_user=user_id,
+            prefer=asked.prefer,
+            caller=caller.name,
+            is_dry=asked.dry_run,
+            now=now,
+        )
         shape = opened.account_rules.shape
         return await move_student(opened.sessions, opened.bucket, shape, move)
     await link_student(
