@@ -26,7 +26,7 @@ from app.errors import (
 )
 from app.fields import ContractModel, Id
 from app.files.copy_files import copy_file
-from app.learning.task_copies import THE_ENROLMENT
+from app.learning.task_copies import THE_ENROLMENT, copy_missing_tasks
 from app.models import PLATFORM, User
 from app.privacy.move_rows import A, B, Move, move_rows, sql, use_copy
 from app.storage.bucket import Bucket
@@ -77,8 +77,12 @@ _PLAN = sql(
     from user_quest_tasks t
     join quests q on q.id = t.quest_id
     left join lateral (
-      select id from user_quests where user_id = :b and quest_id = t.quest_id
-      order by {THE_ENROLMENT} limit 1) into_quest on true
+      select id from user_quests e where user_id = :b and quest_id = t.quest_id
+      order by exists (
+        select from user_quest_tasks c
+        join quest_task_completions k on k.task_id = c.id and k.user_id = c.user_id
+        where c.user_quest_id = e.id and c.source_task_id = t.source_task_id) desc,
+        {THE_ENROLMENT} limit 1) into_quest on true
     left join lateral (
       select c.id, exists (
           select from quest_task_completions k where k.user_id = c.user_id and k.task_id = c.id)
@@ -176,7 +180,13 @@ async def _lock(session: Session, move: Move) -> bool:
 
 
 async def _plan(session: Session, move: Move) -> tuple[list[Row[Any]], list[Row[Any]]]:
-    """The tasks that move, and those where both have work."""
+    """The tasks that move, and those where both have work. A copy whose template is gone is that of
+    the template with its title, as when homework arrives.
+    """
     found = (await session.execute(_PLAN, move.ids)).all()
+    if lacking := {task.into_id for task in found if task.into_id and not task.twin_id}:
+        for user_quest_id in lacking:
+            await copy_missing_tasks(session, user_quest_id, template_id=None)
+        found = (await session.execute(_PLAN, move.ids)).all()
     conflicts = [task for task in found if task.has_twin_work]
     return [task for task in found if not task.has_twin_work], conflicts
