@@ -1,9 +1,7 @@
 """A student with something in every table, and what must not be found any more afterwards."""
 
 import asyncio
-import os
 import secrets
-import signal
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -12,7 +10,6 @@ from uuid import UUID, uuid4
 
 import httpx
 from pydantic import SecretStr
-from sqlalchemy import Engine, event
 
 from app.api.dependencies import Resources
 from app.clock import utc_now
@@ -23,6 +20,7 @@ from tests.support.bodies import Part
 from tests.support.elsewhere import Elsewhere, run_elsewhere
 from tests.support.evidence import Desk, as_read, text
 from tests.support.homework import note
+from tests.support.killed import run_apart
 from tests.support.roster import Course, entry, roster, send, sync_course
 from tests.support.samples import pdf, png
 from tests.support.spark import SignedIn, Spark, encoded, submission
@@ -172,17 +170,10 @@ class Family:
 
     async def erase_elsewhere(self, child: Child, *, kill_before: int | None = None) -> int | None:
         """How many statements it takes another process; None if it was killed before one."""
-        reader, writer = os.pipe()
-        pid = os.fork()
-        if pid == 0:  # what is forked has no loop that runs
-            os.write(writer, asyncio.run(_erase(self.settings, child.user_id, kill_before)))
-            os._exit(0)
-        os.close(writer)
-        _, status = await asyncio.to_thread(os.waitpid, pid, 0)
-        with os.fdopen(reader, "rb") as answer:
-            statements = answer.read()
-        assert (os.WIFSIGNALED(status)) == (kill_before is not None)
-        return int(statements) if statements else None
+        moments = await run_apart(
+            lambda: _erase(self.settings, child.user_id), "statement", kill_at=kill_before
+        )
+        return len(moments) if moments else None
 
     def desk(self, child: Child) -> Desk:
         return Desk(self.client, self.main_app, child.task_id, {"user_id": child.user_id})
@@ -229,21 +220,11 @@ class Family:
         return found
 
 
-async def _erase(settings: Settings, user_id: str, kill_before: int | None) -> bytes:
-    statements = 0
-
-    def count(*_: object) -> None:
-        nonlocal statements
-        if statements == kill_before:
-            os.kill(os.getpid(), signal.SIGKILL)
-        statements += 1
-
-    event.listen(Engine, "before_cursor_execute", count)
+async def _erase(settings: Settings, user_id: str) -> None:
     async with open_resources(settings) as opened:
         order = ErasureOrder(uuid4(), UUID(user_id), "test", utc_now())
         tombstones = opened.account_rules.tombstones
         await erase_student(opened.sessions, opened.bucket, tombstones, order)
-    return str(statements).encode()
 
 
 async def dump(stores: Stores) -> dict[str, str]:
