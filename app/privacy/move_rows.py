@@ -118,6 +118,7 @@ _ROWS = {
         for name, table, more in (
             ("deliveries", "spark.deliveries", ""),
             ("answers", "spark.idempotency_keys", ""),
+            ("jobs", "spark.jobs", ""),
             ("events", "user_activity_events", "and event_category = 'lms'"),
         )
     },
@@ -215,7 +216,7 @@ async def move_rows(
     counts = {"merged": len(conflicts), "enrolments": len(moved), "awards": len(awards)}
     await _exchange(session, move, plan)
     for name, statement in _ROWS.items():
-        of_tasks = tasks if name not in {"deliveries", "answers", "events"} else {}
+        of_tasks = tasks if name not in {"deliveries", "answers", "jobs", "events"} else {}
         counts[name] = (await session.execute(statement, ids | of_tasks)).rowcount
     counts["submissions"] += merged
     defers_credit = (await shape.read(session)).defers_credit

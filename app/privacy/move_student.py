@@ -43,7 +43,8 @@ class MoveAnswer(ContractModel):
     """What was moved to this account, or with `dry_run` would be."""
 
     moved: dict[str, int] = Field(
-        description="Rows by kind, and files; empty where nothing had to move.",
+        description="Rows by kind, files, and `merged`: tasks on which both had work. Empty where"
+        " nothing had to move.",
         examples=[{"files": 2, "completions": 1, "submissions": 1}],
     )
     conflicts: list[Id] = Field(

@@ -17,13 +17,17 @@ from tests.support.spark import submission
 async def test_what_came_through_spark_moves_with_the_link(family: Family) -> None:
     child, older = await family.raise_child(), await older_account(family)
     assert (await family.add_file(child, b"my own notes", "own.txt")).status_code == 200
+    await family.stores.execute(
+        "INSERT INTO spark.jobs (kind, key, user_id)"  # noqa: S608
+        f" VALUES ('later', '{child.submission_id}', '{child.user_id}') RETURNING id"
+    )
     files, xp = await shown_files(family, child.user_id), await total(family, child.user_id)
     before = await state(family, child.user_id, older.user_id)
     assert files
     assert xp > 0
 
     would = await moved(family, child, older, dry_run=True)
-    assert would["moved"]["completions"] == 1
+    assert (would["moved"]["completions"], would["moved"]["jobs"]) == (1, 1)
     assert await state(family, child.user_id, older.user_id) == before
 
     done = await moved(family, child, older)

@@ -49,7 +49,7 @@ async def state(family: Family, *user_ids: str) -> dict[str, list[Any]]:
     tables = (
         *("quest_task_completions", "user_task_evidence_documents", "user_quest_tasks"),
         *("user_quests", "spark.submission_revisions", "spark.xp_ledger", "spark.deliveries"),
-        *("lms_integrations", "user_skill_xp", "spark.idempotency_keys"),
+        *("lms_integrations", "user_skill_xp", "spark.idempotency_keys", "spark.jobs"),
     )
     return {
         table: await family.stores.execute(
