@@ -82,7 +82,7 @@ def serve_case(request: Request) -> Response:
         "chunked": lambda: StreamingResponse(served(number)),
         "endless": lambda: StreamingResponse(served(None)),
         "gzip": lambda: Response(gzip.compress(content(number)), headers=GZIP),
-        "status": lambda: Response("no", number, dict(request.query_params)),
+        "status": lambda: Response(None, number, dict(request.query_params)),
         "redirect": lambda: RedirectResponse(METADATA_SERVICE, 302),
         "no-length": lambda: raw(body=content(number)),
         "cut": lambda: raw(length, body=content(number // 2)),
@@ -103,6 +103,7 @@ async def served(size: int | None) -> AsyncIterator[bytes]:
     """In chunks, as fast as they are taken; without an end if there is no size."""
     left = size
     while left is None or left > 0:
+        await asyncio.sleep(0)  # else nobody notices that the client has gone
         yield CHUNK if left is None else CHUNK[:left]
         left = None if left is None else left - len(CHUNK)
 

@@ -127,5 +127,6 @@ async def run_fake_spark(
                 files_url = f"https://localhost:{tls_port}"
                 yield FakeSpark(url, files_url, Path(folder) / "ca.pem", client)
         finally:
-            process.stdin.close()
+            if process.returncode is None:
+                process.kill()
             await process.wait()

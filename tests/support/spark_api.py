@@ -248,8 +248,8 @@ async def _serve(folder: Path) -> None:
     certificate = folder / "localhost.pem"
     made = authority.issue_cert("localhost")
     made.private_key_and_cert_chain_pem.write_to_path(str(certificate))
-    names = {"api_key": "SPARK_API_KEY", "outbound_secret": "SPARK_OUTBOUND_SECRET"}
-    api = SparkApi({name: os.environ.get(variable) for name, variable in names.items()})
+    names = ("api_key", "outbound_secret")
+    api = SparkApi({name: os.environ.get(f"SPARK_{name.upper()}") for name in names})
     ports = [
         await _listen(make_application(api)),
         await _listen(make_application(api), ssl_certfile=str(certificate)),
