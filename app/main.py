@@ -260,6 +260,11 @@ def _warn_of_unsafe(settings: Settings) -> None:
             "rates_count_per_process",
             hint="With several instances set RATE_LIMIT_STORAGE_URI to a Redis of theirs.",
         )
+    if settings.spark_storage_networks:
+        log.warning(
+            "networks_count_as_public",
+            hint="SPARK_STORAGE_NETWORKS: a file's URL can reach what answers https there.",
+        )
 
 
 async def _warn_without_keys(resources: Resources) -> None:

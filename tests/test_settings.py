@@ -24,6 +24,9 @@ from tests.support.webhooks import v1_showing
 SECRETS = ("SPARK_SSO_SECRET", "SPARK_WEBHOOK_SECRET", "JWT_SECRET_KEY", "INTERNAL_API_KEYS")
 NAMES = [name.upper() for name in Settings.model_fields]
 CANARY = "canary-0f2c"
+FILE_HOST_FORM = (
+    "SPARK_STORAGE_DOMAINS: must name host or host:port, without https://, path, or wildcard"
+)
 
 
 def production(**changes: str) -> dict[str, str]:
@@ -217,6 +220,42 @@ P268 = {
         {"RATE_LIMIT_STORAGE_URI": f"redis://redis.example?x={CANARY}"},
         "RATE_LIMIT_STORAGE_URI: must be redis://:password@host:6379/0",
     ),
+    "a host of files with a scheme": (
+        {"SPARK_STORAGE_DOMAINS": f"https://{CANARY}.example"},
+        FILE_HOST_FORM,
+    ),
+    "a host of files with a wildcard": (
+        {"SPARK_STORAGE_DOMAINS": f"files.example, *.{CANARY}.example"},
+        FILE_HOST_FORM,
+    ),
+    "a host of files with a path": (
+        {"SPARK_STORAGE_DOMAINS": f"{CANARY}.example/files"},
+        FILE_HOST_FORM,
+    ),
+    "a host of files with a dot at its end": (
+        {"SPARK_STORAGE_DOMAINS": f"{CANARY}.example."},
+        FILE_HOST_FORM,
+    ),
+    "a host of files that is not ASCII": (
+        {"SPARK_STORAGE_DOMAINS": f"{CANARY}.fi\u212aes.example"},
+        FILE_HOST_FORM,
+    ),
+    "a host of files whose port is none": (
+        {"SPARK_STORAGE_DOMAINS": f"{CANARY}.example:0"},
+        FILE_HOST_FORM,
+    ),
+    "a network that is none": (
+        {"SPARK_STORAGE_NETWORKS": f"10.1.0.0/16,{CANARY}"},
+        "SPARK_STORAGE_NETWORKS: value is not a valid IPv4 or IPv6 network",
+    ),
+    "authorities in no file": (
+        {"SPARK_STORAGE_CA_FILE": f"/{CANARY}.pem"},
+        "SPARK_STORAGE_CA_FILE: is no file of PEM certificates that can be read",
+    ),
+    "authorities in a file of another kind": (
+        {"SPARK_STORAGE_CA_FILE": __file__},
+        "SPARK_STORAGE_CA_FILE: is no file of PEM certificates that can be read",
+    ),
     "a secret with a line end": (
         {"SPARK_WEBHOOK_SECRET": f"{CANARY}-{'0123456789' * 4}\n"},
         "SPARK_WEBHOOK_SECRET begins or ends with white space",
@@ -253,6 +292,19 @@ def test_refused_at_start(
         load_settings()
     assert str(refused.value) == sentence
     assert CANARY not in str(refused.value)
+
+
+def test_hosts_and_networks_of_files_are_taken_as_they_are_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = {
+        "SPARK_STORAGE_DOMAINS": "Files.Example:443, files.example:8443,",
+        "SPARK_STORAGE_NETWORKS": "10.1.0.0/16, fd00::/8, 10.2.3.4",
+    }
+    _use(monkeypatch, given)
+    settings = load_settings()
+    assert settings.spark_storage_domains == ("files.example", "files.example:8443")
+    assert ",".join(map(str, settings.spark_storage_networks)) == "10.1.0.0/16,fd00::/8,10.2.3.4/32"
 
 
 def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What is unsafe in production is said at start, once, and with what to do."""
 
 from collections.abc import AsyncIterator
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ UNSAFE: dict[str, dict[str, Any]] = {
     "any_host_is_answered": {"allowed_hosts": ()},
     "no_proxy_is_trusted": {"trusted_proxy_hops": 0},
     "rates_count_per_process": {"rate_limit_storage_uri": SecretStr("memory://")},
+    "networks_count_as_public": {"spark_storage_networks": (ip_network("10.1.0.0/16"),)},
     "no_service_key": {"internal_api_keys": ()},
 }
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pydantic import (
     Field,
+    IPvAnyNetwork,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -21,7 +22,9 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.settings.addresses import (
+    certificate_file,
     database_address,
+    file_host,
     rates_address,
     storage_address,
     web_address,
@@ -244,6 +247,20 @@ class Settings(BaseSettings):
         ),
     )
 
+    # -- files by URL
+    spark_storage_domains: CommaSeparated = Field(
+        (), description="host or host:port of files by URL, comma-separated; empty: all refused."
+    )
+    spark_storage_networks: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
+        (), description="Networks (CIDR) whose addresses count as public: private file storage."
+    )
+    spark_storage_ca_file: str | None = Field(
+        None, description="More certificate authorities for files by URL, a PEM file."
+    )
+    download_seconds: float = Field(
+        30, gt=0, le=300, description="The longest a single file by URL may take."
+    )
+
     # -- rates
     rate_limit_storage_uri: SecretStr = Field(
         SecretStr("memory://"),
@@ -264,7 +281,9 @@ class Settings(BaseSettings):
     rate_limit_evidence_upload: int = Field(60, ge=1, description="Uploads per student an hour.")
 
     @field_validator(
-        "allowed_origins", "allowed_hosts", "s3_read_buckets", "internal_api_keys", mode="before"
+        *("allowed_origins", "allowed_hosts", "s3_read_buckets", "internal_api_keys"),
+        *("spark_storage_domains", "spark_storage_networks"),
+        mode="before",
     )
     @classmethod
     def _split_commas(cls, value: object) -> object:
@@ -319,6 +338,16 @@ class Settings(BaseSettings):
     @classmethod
     def _web_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(web_address, value))
+
+    @field_validator("spark_storage_domains")
+    @classmethod
+    def _file_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(file_host, value))
+
+    @field_validator("spark_storage_ca_file")
+    @classmethod
+    def _certificates(cls, value: str | None) -> str | None:
+        return value and certificate_file(value)
 
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Self:

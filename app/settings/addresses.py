@@ -3,7 +3,9 @@
 A refusal is a ValueError: it names the part that is wrong, and no value.
 """
 
+import re
 from inspect import signature
+from ssl import create_default_context
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
@@ -20,6 +22,7 @@ DATABASE_FORM = (
     " are percent-encoded (@ is %40)"
 )
 MAX_PORT = 65535
+FILE_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?(:[1-9][0-9]{0,4})?")
 MAX_CONNECT_SECONDS = 60
 
 # What asyncpg takes out of an address, and what it hands on to the server (libpq, 34.1.2).
@@ -130,6 +133,21 @@ def storage_address(address: str) -> str:
     if not (is_valid_endpoint_url(address) or is_valid_ipv6_endpoint_url(address)):
         raise ValueError("has a host name that an S3 client refuses")
     return address
+
+
+def file_host(entry: str) -> str:
+    """`host`, or `host:port` where that is not 443, as the host of an address is compared."""
+    if not FILE_HOST.fullmatch(entry):
+        raise ValueError("must name host or host:port, without https://, path, or wildcard")
+    return entry.lower().removesuffix(":443")
+
+
+def certificate_file(path: str) -> str:
+    try:
+        create_default_context(cafile=path)
+    except OSError:  # that of SSL is one
+        raise ValueError("is no file of PEM certificates that can be read") from None
+    return path
 
 
 def rates_address(address: str) -> str:
