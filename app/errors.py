@@ -326,7 +326,7 @@ class ContentMissingError(BadRequestError):
 
 class UrlNotAllowedError(BadRequestError):
     code, title, error = "url_not_allowed", "File URL not allowed", "Invalid file URL"
-    hint = "Files by URL are not accepted yet: send them as multipart/form-data."
+    hint = "Files by URL are not accepted here: send them as multipart/form-data."
 
 
 class MetadataMissingError(BadRequestError):

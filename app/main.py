@@ -29,6 +29,7 @@ from app.api.internal.activity import router as internal_activity
 from app.api.internal.completions import router as internal_completions
 from app.api.internal.courses import router as internal_courses
 from app.api.internal.deliveries import router as internal_deliveries
+from app.api.internal.downloads import router as internal_downloads
 from app.api.internal.events import router as internal_events
 from app.api.internal.evidence import router as internal_evidence
 from app.api.internal.evidence_files import router as internal_evidence_files
@@ -53,6 +54,7 @@ from app.api.spark.token import router as spark_token
 from app.clock import new_id, utc_now
 from app.database import FAILURES, Sessions, connections_in_use, create_engine, open_sessions
 from app.deliveries.hold_body import BodyBudget
+from app.fetch import RemoteFiles
 from app.files.places import Places
 from app.files.spool import Spool, require_folder
 from app.files.waiting_room import WaitingRoom
@@ -88,6 +90,7 @@ ROUTERS = (
     internal_events,
     internal_platforms,
     internal_grades,
+    internal_downloads,
     internal_jobs,
     internal_students,
     internal_student_links,
@@ -187,6 +190,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             ),
             limits=Limits(settings.rate_limit_storage_uri.get_secret_value()),
             spark_api=_spark_api(settings, client),
+            remote_files=RemoteFiles(settings),
             launch_keys=_keys(*settings.sso_secrets),
             issuer=_issuer(settings),
             app_token_keys=_keys(settings.jwt_secret_key, settings.jwt_secret_key_previous),

@@ -22,6 +22,8 @@ from app.jobs.lease import free_lapsed
 from app.jobs.run_jobs import JobKind, run_jobs
 from app.privacy.erase import resume_erasures
 from app.privacy.retention import apply_rule, rules
+from app.submissions.download_file import download_file
+from app.submissions.order_downloads import DOWNLOAD
 
 SWEEP_EVERY_SECONDS = 60
 
@@ -37,7 +39,8 @@ async def run_worker(resources: Resources) -> None:
 
 def job_kinds(resources: Resources) -> dict[str, JobKind]:
     """Every kind of job that this process can do, with how many of it run at once."""
-    kinds = {}
+    download = partial(download_file, resources.intake, resources.remote_files, new_id)
+    kinds = {DOWNLOAD: JobKind(download, places=2)}
     if resources.spark_api:
         send = partial(send_grade, resources.sessions, resources.spark_api)
         kinds[GRADE] = JobKind(send, places=4)

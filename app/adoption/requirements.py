@@ -110,7 +110,8 @@ class RequiredTable(NamedTuple):
 
 def family(type_: str) -> str:
     """Types of one family hold each other's values, but for their length."""
-    name = re.sub(r"\(\d+\)", "", type_.lower()).removeprefix("public.")  # as search_path has it
+    # Of ours `public.` is left out where search_path has it.
+    name = re.sub(r"\([\d, ]+\)", "", type_.lower()).removeprefix("public.")
     return _ALIKE.get(name, name)
 
 

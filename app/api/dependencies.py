@@ -17,6 +17,7 @@ from app.database import Sessions
 from app.deliveries.hold_body import BodyBudget, HeldBody
 from app.deliveries.pace import PacedBody, read_all
 from app.errors import FieldInvalidError, JsonInvalidError, MediaTypeUnsupportedError
+from app.fetch import RemoteFiles
 from app.files.places import Places
 from app.jobs.call_spark import SparkApi
 from app.limits import Limits
@@ -47,6 +48,7 @@ class Resources:
     editor_places: Places
     limits: Limits
     spark_api: SparkApi | None
+    remote_files: RemoteFiles
     launch_keys: Sequence[TokenKey]
     issuer: TokenIssuer | None
     app_token_keys: Sequence[TokenKey]

@@ -1,6 +1,6 @@
 """The answer to a submission that is kept: to Spark, and to an operator who replays it."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
@@ -16,14 +16,20 @@ class SubmittedFile(fields.ContractModel):
         description="The display name; the extension of the detected type may be added.",
         examples=["rain-gauge.jpg"],
     )
-    size: int = Field(description="In bytes.", examples=[482113])
-    content_type: str = Field(
-        description="Decided by the content, not by the sender's label.", examples=["image/jpeg"]
+    size: int | None = Field(
+        description="In bytes; null of a file by URL that did not say.", examples=[482113]
     )
-    sha256: str = Field(
+    content_type: str | None = Field(
+        description="Decided by the content, not by the sender's label; null until it is here.",
+        examples=["image/jpeg"],
+    )
+    sha256: str | None = Field(
         title="SHA-256",
-        description="Of the bytes as received, in hexadecimal.",
+        description="Of the bytes as received, in hexadecimal; null as `size`.",
         examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    state: Literal["pending"] | None = Field(
+        None, description="Of a file by URL: it is still to be fetched.", examples=["pending"]
     )
 
 

@@ -4,7 +4,7 @@ Blocks the student wrote are never touched: Spark's of the revision before are r
 places are written into.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
@@ -138,12 +138,17 @@ def keep_native(document: CTE, user_id: ColumnElement[UUID], task_id: ColumnElem
     return insert(EvidenceBlock).from_select(columns, union_all(*blocks)).cte("native")
 
 
+def free_places(kept: Sequence[int]) -> Iterator[int]:
+    """The places in a document that nobody holds, without end."""
+    taken = set(kept)
+    return (place for place in count() if place not in taken)
+
+
 def place_blocks(
     blocks: Mapping[UUID, NewBlock], *, user_id: UUID, kept: Sequence[int], is_private: bool
 ) -> list[dict[str, Any]]:
     """The student's blocks as `:blocks`, each in the first place that nobody holds."""
-    taken = set(kept)
-    free = (place for place in count() if place not in taken)
+    free = free_places(kept)
     return [
         {
             "id": str(block_id),

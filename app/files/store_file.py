@@ -9,21 +9,29 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 from uuid import UUID, uuid4
 
 from app.database import Sessions
 from app.errors import FileTypeNotAllowedError
 from app.files.content_type import HEAD_BYTES, begin_check, detect_type
 from app.files.file_name import display_name
-from app.files.multipart import FormPart
-from app.files.spool import SpooledPart
 from app.files.uploads import register_upload
 from app.settings import FileFamily
 from app.storage.bucket import Bucket
 from app.storage.kept_file import KeptFile
 from app.storage.store_stream import store_stream
 
-NamedPart = FormPart | SpooledPart  # a file of the form, streaming or spooled
+
+class NamedPart(Protocol):
+    """A file that is read once: of a form, streaming or spooled, or from its address."""
+
+    @property
+    def filename(self) -> str | None: ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
 Watch = Callable[[bytes], Awaitable[None]]  # is told of each chunk before it is used
 
 

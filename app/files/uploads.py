@@ -74,7 +74,7 @@ async def renew_uploads(
 
 _COMMIT = """
 UPDATE spark.uploads SET state = 'committed', submission_id = $1, document_id = $2,
-  position = file.place - 1, filename = file.filename, content_type = file.content_type,
+  position = $8 + file.place - 1, filename = file.filename, content_type = file.content_type,
   size_bytes = file.size_bytes, sha256 = file.sha256
 FROM unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bytea[]) WITH ORDINALITY
   AS file (id, filename, content_type, size_bytes, sha256, place)
@@ -88,8 +88,10 @@ async def commit_uploads(
     *,
     submission_id: UUID | None = None,
     document_id: UUID | None = None,
+    first: int = 0,
 ) -> None:
-    """Make the files part of the submission, or of the document that was edited.
+    """Make the files part of the submission, or of the document that was edited, in this order from
+    the position of the `first` on.
 
     Raises StorageUnavailableError if one was swept.
     """
@@ -97,7 +99,9 @@ async def commit_uploads(
         return
     facts = ("id", "filename", "content_type", "size_bytes", "sha256")
     columns = ([getattr(file, name) for file in files] for name in facts)
-    committed = await session.exec_driver_sql(_COMMIT, (submission_id, document_id, *columns))
+    committed = await session.exec_driver_sql(
+        _COMMIT, (submission_id, document_id, *columns, first)
+    )
     if committed.rowcount < len(files):
         raise StorageUnavailableError(hint="The upload took too long. Send it again.")
 

@@ -21,7 +21,6 @@ from app.settings import Settings
 
 GRADE = "grade"  # as a kind of job
 FULL_SCORE = 100  # of GRADE_COMPLETED_SCORE
-MAX_SCORE = Decimal("999.99")  # what lms_grade_sync holds
 
 State = Literal["off", "waiting", "delivered", "dead"]
 Score = Annotated[Decimal, Field(max_digits=5, decimal_places=2, examples=[87.5])]

@@ -43,6 +43,7 @@ from app.models.records import Adoption, AuditEntry, Erasure, TombstoneKey
 from app.models.rosters import RosterImport, RosterRow
 from app.models.submissions import (
     IS_OWNERLESS,
+    Download,
     IdempotencyKey,
     InboxDelivery,
     SubmissionRevision,
@@ -63,6 +64,7 @@ __all__ = [
     "Adoption",
     "AuditEntry",
     "CourseQuestTask",
+    "Download",
     "Erasure",
     "EvidenceBlock",
     "EvidenceDocument",

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.columns import SPARK, Moment, OwnId, Table, UserId, Zero, one_of
+from app.models.columns import SPARK, Moment, No, OwnId, Table, UserId, Zero, one_of
 
 
 class InboxDelivery(Table):
@@ -184,3 +184,36 @@ class Upload(Table):
     size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     sha256: Mapped[bytes | None]
     created_at: Mapped[Moment]
+
+
+class Download(Table):
+    """A file that a submission named by its address: pending, then stored as an upload, or dead.
+
+    The address may be a secret: it is gone once the file is settled.
+    """
+
+    __tablename__ = "downloads"
+    __table_args__ = (
+        one_of("state", "'pending', 'stored', 'dead'"),
+        UniqueConstraint("submission_id", "position"),
+        {"schema": SPARK},
+    )
+
+    id: Mapped[OwnId]
+    submission_id: Mapped[UUID] = mapped_column(
+        ForeignKey("spark.submission_revisions.id", ondelete="CASCADE")
+    )
+    user_id: Mapped[UserId] = mapped_column(index=True)
+    position: Mapped[int]
+    place: Mapped[int] = mapped_column(comment="kept for its block")
+    is_private: Mapped[No] = mapped_column(comment="its block is to be hidden")
+    url: Mapped[str | None]
+    host: Mapped[str]
+    filename: Mapped[str]
+    declared_sha256: Mapped[bytes | None]
+    declared_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(server_default="pending")
+    code: Mapped[str | None] = mapped_column(comment="why it is not stored")
+    upload_id: Mapped[UUID | None]
+    created_at: Mapped[Moment]
+    settled_at: Mapped[datetime | None]

@@ -33,6 +33,7 @@ from app.models import (
     Adoption,
     AuditEntry,
     CourseQuestTask,
+    Download,
     Erasure,
     EvidenceBlock,
     EvidenceDocument,
@@ -153,6 +154,12 @@ HOLDINGS = (
     Holding(GradeAttempt, "how grades were sent", GradeAttempt.grade_id.in_(_GRADES)),
     _owned(Grade, "grades for Spark, as they were sent"),
     _owned(LmsGradeSync, "grades for Spark, as the main app shows them"),
+    Holding(
+        Download,
+        "files that homework named by an address",
+        Download.user_id == OF_USER,
+        secrets=("url",),
+    ),
     _owned(Job, "what is still to be done"),
     _large(
         EvidenceBlock, "blocks of the evidence documents", EvidenceBlock.document_id.in_(_DOCUMENTS)

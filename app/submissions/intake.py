@@ -68,9 +68,9 @@ async def read_entry(intake: Intake, entry: Entry) -> Message:
     return await beside_if_large(
         read_message,
         entry.text,
+        intake.settings,
         digest=entry.digest,
         has_own_time=entry.attempt.has_own_time,
-        max_text_bytes=intake.settings.max_text_bytes,
     )
 
 

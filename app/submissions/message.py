@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.deliveries.authenticate import check_said_time
 from app.deliveries.payload import (
@@ -21,15 +21,15 @@ from app.deliveries.payload import (
 from app.errors import (
     BadRequestError,
     FieldInvalidError,
-    UrlNotAllowedError,
 )
 from app.fields import AnswerWarning, SparkId
+from app.settings import Settings
+from app.submissions.remote_file import RemoteFile, RemoteFileText, faults_of
 
 MAX_DECLARED = 1000  # files
 MAX_GRADE = Decimal("999.99")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 GRADE = Annotated[float, Field(ge=0, le=float(MAX_GRADE))]
-FILE_URL = WithJsonSchema({"type": "string", "format": "uri"})
 EXAMPLE: dict[str, Any] = {
     "spark_user_id": "student_42",
     "spark_assignment_id": "test_assignment_001",
@@ -136,11 +136,15 @@ class SubmissionPayload(BaseModel):
         ),
         max_length=MAX_DECLARED,
     )
-    submission_files: list[Annotated[Any, FILE_URL]] | None = Field(
+    submission_files: Annotated[list[RemoteFileText] | None, counted_first(MAX_DECLARED)] = Field(
         None,
-        title="File URLs",
-        description="Not accepted yet unless empty: send files as multipart/form-data.",
+        title="Files by URL",
+        description=(
+            "Fetched after the answer, from hosts that were agreed on; none unless the operator"
+            " set SPARK_STORAGE_DOMAINS. Not beside files of a form, which is the better way."
+        ),
         examples=[[]],
+        max_length=MAX_DECLARED,
     )
 
 
@@ -174,9 +178,14 @@ class Message:
         text = self.payload.submission_text
         return text if text and not text.isspace() else None
 
+    @property
+    def remote_files(self) -> Sequence[RemoteFile]:
+        return self.payload.submission_files or ()
+
     def fingerprint(self, file_digests: Sequence[bytes]) -> bytes:
         """Equal exactly for equal content; the time of handing in is no content (D13)."""
         payload = self.payload
+        remote = [file.digest for file in self.remote_files]
         content = repr(
             (
                 payload.spark_user_id,
@@ -184,7 +193,7 @@ class Message:
                 payload.spark_course_id,
                 self.text,
                 str(payload.grade),
-                list(file_digests),
+                [*file_digests, *remote],
             )
         )
         return hashlib.sha256(content.encode()).digest()
@@ -199,31 +208,31 @@ class Message:
         )
 
 
-def read_message(raw: bytes, *, digest: bytes, has_own_time: bool, max_text_bytes: int) -> Message:
+def read_message(raw: bytes, settings: Settings, *, digest: bytes, has_own_time: bool) -> Message:
     """What authentic bytes say. Raises JsonInvalidError, FieldMissingError or FieldInvalidError,
-    or UrlNotAllowedError.
+    UrlNotAllowedError, or TooManyFilesError, FileTooLargeError or TotalTooLargeError of files by
+    URL.
     """
-    payload, faults, warnings = examine_message(raw, max_text_bytes=max_text_bytes)
+    payload, faults, warnings = examine_message(raw, settings)
     if payload is None:
+        faults[0].faults = [fault for fault in faults if fault.file]
         raise faults[0]
     return Message(payload, digest, has_own_time, warnings)
 
 
 def examine_message(
-    raw: bytes, *, max_text_bytes: int
+    raw: bytes, settings: Settings
 ) -> tuple[SubmissionPayload | None, list[BadRequestError], list[AnswerWarning]]:
     """A submission, or every fault that refuses it; and what was noticed."""
     payload, faults, warnings = examine(raw, lambda _: SubmissionPayload)
     if payload:
-        faults += _faults(payload, max_text_bytes)
+        faults += _faults(payload, settings)
     return None if faults else payload, faults, warnings
 
 
-def _faults(payload: SubmissionPayload, max_text_bytes: int) -> Sequence[BadRequestError]:
+def _faults(payload: SubmissionPayload, settings: Settings) -> Sequence[BadRequestError]:
     faults: list[BadRequestError] = []
-    if len((payload.submission_text or "").encode()) > max_text_bytes:
-        hint = f"It may have {max_text_bytes} bytes of UTF-8."
+    if len((payload.submission_text or "").encode()) > settings.max_text_bytes:
+        hint = f"It may have {settings.max_text_bytes} bytes of UTF-8."
         faults.append(FieldInvalidError(name="submission_text", hint=hint))
-    if payload.submission_files:
-        faults.append(UrlNotAllowedError())
-    return faults
+    return faults + faults_of(payload.submission_files or (), settings)

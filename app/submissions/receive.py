@@ -21,6 +21,7 @@ from app.errors import (
     FileMissingError,
     RequestInProgressError,
     RequestStillRunningError,
+    UrlNotAllowedError,
 )
 from app.files.store_file import Destination, NamedPart, digest_file
 from app.storage.kept_file import KeptFile
@@ -73,6 +74,8 @@ async def _handle(
 async def _record_form(
     intake: Intake, work: Work, files: AsyncIterable[NamedPart]
 ) -> SubmissionOutcome:
+    if work.message.remote_files:
+        raise UrlNotAllowedError(hint="A form brings its files itself: leave submission_files out.")
     try:
         user_id = await _in_turn(partial(claim_submission, intake, work), work.claim)
     except AnsweredError as answered:
@@ -119,7 +122,7 @@ async def record_text(intake: Intake, work: Work) -> SubmissionOutcome:
     """Record a message that comes alone. Raises ContentMissingError, FileMissingError, and what
     recording raises.
     """
-    if work.message.text is None:
+    if work.message.text is None and not work.message.remote_files:
         raise ContentMissingError
     if work.message.payload.files:
         raise FileMissingError
@@ -139,7 +142,12 @@ async def _answer_again(
     intake: Intake, work: Work, answer: Answer, fingerprint: bytes
 ) -> SubmissionOutcome:
     return await record_replay(
-        intake.sessions, answer, work.entry, work.message.subject, fingerprint=fingerprint
+        intake.sessions,
+        answer,
+        work.entry,
+        work.message.subject,
+        fingerprint=fingerprint,
+        remote_files=work.message.remote_files,
     )
 
 

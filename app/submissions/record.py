@@ -24,6 +24,8 @@ from app.storage.kept_file import KeptFile
 from app.submissions.admit import admit, course_unknown
 from app.submissions.idempotency import ANSWERED_SQL, Answer
 from app.submissions.message import Message
+from app.submissions.order_downloads import order_again, order_downloads
+from app.submissions.remote_file import RemoteFile
 from app.submissions.revisions import Revision, Standing, answer_of, stand
 from app.submissions.work import Intake, Work
 from app.submissions.write import Content, Draft, write_revision
@@ -68,9 +70,11 @@ async def record_submission(
         if current is None or current.fingerprint != content.fingerprint:
             draft = _draft(intake, work, standing, content, files)
             body = answer_of(draft.id, standing.task, files) | warnings
+            body["files"] += [file.facts for file in work.message.remote_files]
             body |= await _add(session, intake, work, standing, draft, body)
             await commit_uploads(session, files, submission_id=draft.id)
             return SubmissionOutcome(body, keeps_files=True)
+        await order_again(session, current.files_of, work.message.remote_files)
         body = await repeat_body(session, standing, current) | warnings
         told = _answered(work, body, standing, current.id)
         whose = {"user_id": user_id, "fingerprint": current.fingerprint}
@@ -86,7 +90,13 @@ def _refuse_moved(user_id: UUID, files: Sequence[KeptFile]) -> None:
 
 @retried
 async def record_replay(
-    sessions: Sessions, answer: Answer, entry: Entry, subject: Subject, *, fingerprint: bytes
+    sessions: Sessions,
+    answer: Answer,
+    entry: Entry,
+    subject: Subject,
+    *,
+    fingerprint: bytes,
+    remote_files: Sequence[RemoteFile] = (),
 ) -> SubmissionOutcome:
     """The stored answer of a message that was handled; it pays nothing again.
 
@@ -104,6 +114,7 @@ async def record_replay(
             submission_id=UUID(body["submission_id"]),
             keeps_text=not answer.has_same_text,
         )
+        await order_again(session, UUID(body["submission_id"]), remote_files)
     return SubmissionOutcome(body, is_replay=True)
 
 
@@ -201,6 +212,10 @@ async def _add(
     revision, xp_awarded = await write_revision(
         session, draft, standing, intake.shape, told, now=work.now
     )
+    if work.message.remote_files:
+        await order_downloads(
+            session, work.message.remote_files, draft, standing, new_id=work.new_id
+        )
     if draft.is_latest and draft.content.grade is None:
         task_id = standing.task.task_id
         await report_work(session, intake.settings, standing.user_id, task_id, new_id=work.new_id)

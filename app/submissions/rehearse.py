@@ -44,7 +44,7 @@ async def _no_files() -> AsyncIterator[NamedPart]:
 async def _rehearse(
     intake: Intake, delivery: Delivery, entry: Entry, files: AsyncIterable[NamedPart]
 ) -> Rehearsal:
-    examine = partial(examine_message, max_text_bytes=intake.settings.max_text_bytes)
+    examine = partial(examine_message, settings=intake.settings)
     payload, rehearsal = await rehearse_entry(entry, examine, now=delivery.now)
     if payload is None:
         await _inspect(intake, files, DeclaredFiles(None, required=False), rehearsal)
@@ -52,7 +52,8 @@ async def _rehearse(
     message = Message(payload, entry.digest, entry.attempt.has_own_time, tuple(rehearsal.warnings))
     declared = declared_files(intake.settings, message)
     digests = await _inspect(intake, files, declared, rehearsal)
-    if message.text is None and not digests and not rehearsal.problems:
+    has_files = digests or message.remote_files
+    if message.text is None and not has_files and not rehearsal.problems:
         rehearsal.add(ContentMissingError())
     claim = claim_of(intake, entry, entry.id, idempotency_key=delivery.idempotency_key)
     async with intake.sessions() as session, session.begin():

@@ -41,6 +41,7 @@ TABLES = (
     "grade_attempts",
     "submission_revisions",
     "deliveries",
+    "downloads",
     "uploads",
 )
 # The one key of the hashes of erasures: 244 random bits, in the database that keeps the hashes.
@@ -166,6 +167,7 @@ def upgrade() -> None:
     _grade_attempts()
     _submission_revisions()
     _deliveries()
+    _downloads()
     _uploads()
     op.execute(MAKE_KEY)
     op.execute(REVOKE)
@@ -929,3 +931,49 @@ def _grade_attempts() -> None:
     )
     for column in ("grade_id", "ended_at"):
         op.create_index(f"ix_grade_attempts_{column}", "grade_attempts", [column], schema=SPARK)
+
+
+def _downloads() -> None:
+    op.create_table(
+        "downloads",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("submission_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False, comment="kept for its block"),
+        sa.Column(
+            "is_private",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="its block is to be hidden",
+        ),
+        sa.Column("url", sa.Text(), nullable=True),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("filename", sa.Text(), nullable=False),
+        sa.Column("declared_sha256", sa.LargeBinary(), nullable=True),
+        sa.Column("declared_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("state", sa.Text(), server_default="pending", nullable=False),
+        sa.Column("code", sa.Text(), nullable=True, comment="why it is not stored"),
+        sa.Column("upload_id", sa.Uuid(), nullable=True),
+        sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column("settled_at", MOMENT, nullable=True),
+        sa.CheckConstraint(
+            "state in ('pending', 'stored', 'dead')", name=op.f("ck_downloads_state")
+        ),
+        sa.ForeignKeyConstraint(
+            ["submission_id"],
+            ["spark.submission_revisions.id"],
+            name="fk_downloads_submission_id",
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name="fk_downloads_user_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_downloads"),
+        sa.UniqueConstraint(
+            "submission_id", "position", name="uq_downloads_submission_id_position"
+        ),
+        schema=SPARK,
+    )
+    op.create_index("ix_downloads_user_id", "downloads", ["user_id"], schema=SPARK)

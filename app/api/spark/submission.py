@@ -83,5 +83,6 @@ async def submit(request: Request, *, dry_run: DryRun = False) -> Response:
             )
         recorded = await receive_submission(opened.intake, delivery)
         if recorded.keeps_files:
-            metrics.UPLOAD_BYTES.inc(sum(file["size"] for file in recorded.body["files"]))
+            came = (file["size"] for file in recorded.body["files"] if "state" not in file)
+            metrics.UPLOAD_BYTES.inc(sum(came))
         return answer_submission(recorded, request_id)

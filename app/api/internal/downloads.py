@@ -1,0 +1,79 @@
+"""Files by URL, for an operator."""
+
+from functools import partial
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from app.api.callers import READ, WRITE, Caller
+from app.api.dependencies import Opened, read_small
+from app.api.described import json_body
+from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
+from app.api.problem_groups import INTERNAL_PROBLEMS, JSON_PROBLEMS
+from app.api.problems import problems
+from app.errors import JobNotDeadError, NotFoundError, UrlNotAllowedError
+from app.fields import ContractModel
+from app.submissions.list_downloads import (
+    DownloadAnswer,
+    DownloadFilter,
+    NewAddress,
+    fetch_again,
+    list_downloads,
+)
+
+router = APIRouter(prefix="/internal/v1/downloads", tags=["submissions"])
+
+
+class DownloadQuery(DownloadFilter, PageQuery):
+    """Which files; several filters narrow together."""
+
+
+class DownloadList(ContractModel):
+    """A page of files by URL, newest first."""
+
+    items: list[DownloadAnswer] = Field(description="At most `limit`.")
+    next_cursor: NextCursor
+
+
+@router.get(
+    "",
+    name="listDownloads",
+    summary="List files by URL",
+    description="Files that submissions named by an address, newest first.",
+    responses=LINKED | problems(*INTERNAL_PROBLEMS),
+)
+async def read_downloads(
+    query: Annotated[DownloadQuery, Query()],
+    opened: Opened,
+    link: Link,
+    caller: Annotated[Caller, READ],
+) -> DownloadList:
+    items, next_cursor = await read_page(
+        query,
+        partial(list_downloads, opened.sessions, query, caller=caller.name),
+        Cursors(router.prefix, opened.cursor_keys),
+        link,
+    )
+    return DownloadList(items=items, next_cursor=next_cursor)
+
+
+@router.post(
+    "/{download_id}/retry",
+    name="retryDownload",
+    summary="Fetch a file again",
+    description="At once, by a new link if one is named. 409 for a file that is stored.",
+    responses=problems(
+        NotFoundError, UrlNotAllowedError, JobNotDeadError, *INTERNAL_PROBLEMS, *JSON_PROBLEMS
+    ),
+    status_code=202,
+    openapi_extra=json_body(NewAddress),
+)
+async def retry(
+    download_id: UUID, request: Request, opened: Opened, caller: Annotated[Caller, WRITE]
+) -> Response:
+    asked = await read_small(request, NewAddress)
+    await fetch_again(opened.sessions, opened.settings, download_id, asked.url, caller=caller.name)
+    return Response(status_code=202)
