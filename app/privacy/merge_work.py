@@ -65,6 +65,12 @@ _SET_ASIDE = Statement(
     {REPLACED_SQL} select * from replaced
     """  # noqa: S608 - of our own pieces
 )
+# An assignment has one grade of a user. Where both accounts have one each keeps its own, as it was
+# sent under its own Spark id: the next score is the linked one's.
+GRADE_IS_NEW = """and not exists (
+            select from spark.grades o where o.user_id = :b
+              and o.spark_course_id = grades.spark_course_id
+              and o.spark_assignment_id = grades.spark_assignment_id)"""
 # Numbers and places are unique, which is checked row by row: so each is first one below zero. A
 # revision keeps its place among those of its account, though clocks of transactions may differ.
 _MERGE = (
@@ -121,7 +127,10 @@ _MERGE = (
           where id = :old_document),
         file as (
           update spark.uploads set document_id = :document
-          where document_id = :old_document and state = 'committed')
+          where document_id = :old_document and state = 'committed'),
+        grade as (
+          update spark.grades set task_id = :twin
+          where user_id = :a and task_id = :task {GRADE_IS_NEW})
         update quest_task_completions k
         set user_id = :b, task_id = :twin, updated_at = :now,
           user_quest_task_id = case when k.id = old.id then :twin else k.user_quest_task_id end,

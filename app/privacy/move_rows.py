@@ -15,7 +15,7 @@ from app.database import Columns, Session
 from app.errors import StorageUnavailableError
 from app.learning.experience import subject_xp
 from app.models import PLATFORM
-from app.privacy.merge_work import merge_work
+from app.privacy.merge_work import GRADE_IS_NEW, merge_work
 
 Prefer = Literal["target", "moved"]
 
@@ -119,6 +119,12 @@ _ROWS = {
             ("deliveries", "spark.deliveries", ""),
             ("answers", "spark.idempotency_keys", ""),
             ("jobs", "spark.jobs", ""),
+            ("grades", "spark.grades", GRADE_IS_NEW),
+            (
+                "scores",
+                "lms_grade_sync",
+                "and id in (select id from spark.grades where user_id = :b )",
+            ),
             ("events", "user_activity_events", "and event_category = 'lms'"),
         )
     },
@@ -216,8 +222,7 @@ async def move_rows(
     counts = {"merged": len(conflicts), "enrolments": len(moved), "awards": len(awards)}
     await _exchange(session, move, plan)
     for name, statement in _ROWS.items():
-        of_tasks = tasks if name not in {"deliveries", "answers", "jobs", "events"} else {}
-        counts[name] = (await session.execute(statement, ids | of_tasks)).rowcount
+        counts[name] = (await session.execute(statement, ids | tasks)).rowcount
     counts["submissions"] += merged
     defers_credit = (await shape.read(session)).defers_credit
     await _pay(session, move, awards, defers_credit=defers_credit)

@@ -257,6 +257,51 @@ async def test_a_draft_is_kept_and_the_work_is_paid(family: Family, prefer: str)
     await assert_paid_once(family, child, older, xp)
 
 
+async def grade(family: Family, user_id: str, task_id: str, score: int) -> dict[str, Any]:
+    """What somebody gave, as it is kept."""
+    said = {"user_id": user_id, "task_id": task_id, "score": score}
+    given = await family.client.post("/internal/v1/grades", json=said, headers=family.main_app)
+    assert given.status_code == 202, given.text
+    return await grade_of(family, given.json()["id"])
+
+
+async def grade_of(family: Family, grade_id: str) -> dict[str, Any]:
+    path = f"/internal/v1/grades/{grade_id}"
+    return body_of(await family.client.get(path, headers=family.main_app))
+
+
+async def test_a_grade_goes_along_and_the_next_score_is_its_next_version(family: Family) -> None:
+    both = await both_handed_in(family)
+    first = await grade(family, both.child.user_id, both.child.task_id, 70)
+    await moved(family, both.child, both.older, prefer="target")
+    gone_along = await grade_of(family, first["id"])
+    assert (gone_along["user_id"], gone_along["task_id"]) == (
+        *(both.older.user_id, both.answer["task_id"]),
+    )
+    mirrors = await family.stores.execute(
+        f"SELECT user_id::text FROM lms_grade_sync WHERE id = '{first['id']}'"  # noqa: S608
+    )
+    assert mirrors == [{"user_id": both.older.user_id}]
+    later = await grade(family, both.older.user_id, both.answer["task_id"], 80)
+    assert (later["id"], later["version"]) == (first["id"], 2)
+
+
+async def test_of_two_grades_each_account_keeps_its_own(family: Family) -> None:
+    """Each went to Spark under its own id; the next score is the linked one's."""
+    both = await both_handed_in(family)
+    link = f"{STUDENTS}/{both.older.user_id}/link"
+    own = {"spark_user_id": both.older.spark_user_id}
+    await family.client.post(link, json=own, headers=family.main_app)
+    theirs = await grade(family, both.child.user_id, both.child.task_id, 70)
+    ours = await grade(family, both.older.user_id, both.answer["task_id"], 60)
+    await family.client.delete(link, headers=family.main_app)
+    await moved(family, both.child, both.older, prefer="moved")
+    assert await grade_of(family, theirs["id"]) == theirs
+    assert await grade_of(family, ours["id"]) == ours
+    later = await grade(family, both.older.user_id, both.answer["task_id"], 80)
+    assert (later["id"], later["spark_user_id"]) == (ours["id"], both.child.spark_user_id)
+
+
 async def test_whoever_moves_back_takes_work_and_xp_along(family: Family) -> None:
     both = await both_handed_in(family)
     xp = await total(family, both.older.user_id)
