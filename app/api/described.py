@@ -120,7 +120,9 @@ def show_examples(operation: dict[str, Any], schemas: Mapping[str, Any]) -> None
     for media, content in operation.get("requestBody", {}).get("content", {}).items():
         name = EXAMPLE_NAMES.get(media, "file")
         content["examples"] = {name: {"value": example_of(content["schema"], schemas)}}
-    for content in operation["responses"].get("200", {}).get("content", {}).values():
+    answers = operation["responses"]
+    success = answers.get("200") or answers.get("202") or {}
+    for content in success.get("content", {}).values():
         content["examples"] = {
             _name_of(option): {"value": example_of(option, schemas)}
             for option in content["schema"].get("oneOf", [content["schema"]])

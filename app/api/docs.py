@@ -43,6 +43,8 @@ TAGS = {
     "rosters": "Files of students and their courses.",
     "sessions": "Whether a session is alive, and ending it.",
     "lms": "Which systems are connected.",
+    "grades": "Scores for Spark, and how far they are.",
+    "jobs": "What is done later, and whom that calls.",
     "health": "What hosts and load balancers ask.",
 }
 PAGE_POLICY = (

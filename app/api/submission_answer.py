@@ -28,8 +28,8 @@ class SubmittedFile(fields.ContractModel):
         description="Of the bytes as received, in hexadecimal; null as `size`.",
         examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
     )
-    state: Literal["pending"] | None = Field(
-        None, description="Of a file by URL: it is still to be fetched.", examples=["pending"]
+    state: Literal["pending", "stored"] = Field(
+        "stored", description="`pending`: a file by URL, still to be fetched.", examples=["stored"]
     )
 
 

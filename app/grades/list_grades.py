@@ -18,8 +18,8 @@ class GradeFilter(fields.ContractModel):
     """Which grades; None means any."""
 
     state: State | None = Field(None, description="Only these.", examples=["dead"])
-    user_id: UUID | None = Field(None, description="Of this student.")
-    quest_id: UUID | None = Field(None, description="Of this quest.")
+    user_id: fields.NullableId = Field(None, description="Of this student.")
+    quest_id: fields.NullableId = Field(None, description="Of this quest.")
     spark_assignment_id: fields.OfSparkAssignment = None
 
     def conditions(self) -> list[ColumnElement[bool]]:

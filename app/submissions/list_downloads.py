@@ -22,8 +22,8 @@ class DownloadFilter(fields.ContractModel):
     """Which files; None means any."""
 
     state: State | None = Field(None, description="Only these.", examples=["dead"])
-    submission_id: UUID | None = Field(None, description="Of this handing-in.")
-    user_id: UUID | None = Field(None, description="Of this student.")
+    submission_id: fields.NullableId = Field(None, description="Of this handing-in.")
+    user_id: fields.NullableId = Field(None, description="Of this student.")
 
 
 class DownloadAnswer(fields.ContractModel):
@@ -55,7 +55,9 @@ class NewAddress(fields.ContractModel):
     model_config = ConfigDict(extra="forbid")
 
     url: str | None = Field(
-        None, description="Under the rules of `submission_files`; needed for a dead one."
+        None,
+        description="Under the rules of `submission_files`; needed for a dead one.",
+        examples=["https://files.spark.example/rain-gauge.jpg?signature=6f1d"],
     )
 
 

@@ -1,4 +1,4 @@
-"""A file that a message names by its address, and that we fetch (OUTBOUND 3)."""
+"""A file that a message names by its address, and that we fetch (DESIGN R29)."""
 
 import hashlib
 from collections.abc import Sequence

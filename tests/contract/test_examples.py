@@ -9,7 +9,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -18,7 +18,7 @@ from sqlalchemy import insert, update
 from app.api.docs import internal_contract, public_contract
 from app.fields import UUID_EXAMPLE
 from app.learning.sample_course import seed_sample_course
-from app.models import CourseQuestTask, SparkAuthCode
+from app.models import CourseQuestTask, Download, Job, SparkAuthCode
 from app.settings import Settings
 from app.sso.authorization_codes import hash_code
 from tests.support.bodies import Part, form
@@ -30,7 +30,9 @@ from tests.support.spark import FORM, SignedIn
 Call = tuple[str, str, dict[str, Any]]  # method, path, operation
 
 BOUND = {"cursor", "after"}  # to one list of one service: no example of it is anybody's
+MAKES = {"importRoster": "import_id", "giveGrade": "grade_id"}
 ALONE = {"explainHomework.request_id"}  # not beside the other parameters
+FILE_HOST = "files.spark.example"
 INTROSPECT = "/internal/v1/sessions/introspect"
 LAST = ("revokeSession", "revokeSessions", "eraseStudent")  # in this order
 
@@ -38,7 +40,8 @@ LAST = ("revokeSession", "revokeSessions", "eraseStudent")  # in this order
 @pytest.fixture
 async def sample(settings: Settings) -> AsyncIterator[Elsewhere]:
     """A service as it is after its first start, with the sample course and nobody in it."""
-    async with ready_database(settings) as own, run_elsewhere(own) as elsewhere:
+    nobody = {"spark_api_url": "http://127.0.0.1:9", "spark_storage_domains": (FILE_HOST,)}
+    async with ready_database(settings) as own, run_elsewhere(own, **nobody) as elsewhere:
         await seed_sample_course(elsewhere.running.app.state.resources.sessions)
         yield elsewhere
 
@@ -75,6 +78,9 @@ async def _send(
         path = path.replace(f"{{{name}}}", str(shown))
         if place == "query" and name not in BOUND and full_name not in ALONE:
             query[name] = shown
+    if isinstance(value, dict):
+        named = {name: f"{operation['operationId']}.{name}" for name in value}
+        value |= {name: known[full] for name, full in named.items() if full in known}
     body, headers = _encode(at, media, value, known)
     key = at.running.app.state.resources.settings.internal_api_keys[0].get_secret_value()
     if path.startswith("/internal/"):
@@ -161,6 +167,20 @@ async def _add_task(at: Elsewhere, quest_id: str) -> None:
         await session.execute(of_art)
 
 
+async def _leave_work(at: Elsewhere, submission: dict[str, Any]) -> dict[str, Any]:
+    """A dead job, one that waits, and a file that did not come: the parameters that name them."""
+    sessions = at.running.app.state.resources.sessions
+    ids = {name: uuid4() for name in ("retryJob.job_id", "discardJob.job_id", "download_id")}
+    of = {"user_id": submission["user_id"], "submission_id": submission["id"]}
+    file = {"position": 0, "place": 9, "host": FILE_HOST, "filename": "rain-gauge.jpg"}
+    async with sessions() as session, session.begin():
+        for name, state in (("retryJob.job_id", "dead"), ("discardJob.job_id", "waiting")):
+            await session.execute(insert(Job).values(id=ids[name], kind=state, key="", state=state))
+        lost = {"id": ids["download_id"], "state": "dead"}
+        await session.execute(insert(Download).values(**lost, **of, **file))
+    return {name: str(each) for name, each in ids.items()}
+
+
 async def _known(at: Elsewhere, student: SignedIn, key: dict[str, str]) -> dict[str, Any]:
     """The ids of what Spark's examples left, by the parameters that name them."""
 
@@ -184,6 +204,8 @@ async def _known(at: Elsewhere, student: SignedIn, key: dict[str, str]) -> dict[
     return {
         **{name: submission[name] for name in ("completion_id", "user_id", "task_id")},
         "submission_id": submission["id"],
+        **{f"giveGrade.{name}": submission[name] for name in ("user_id", "task_id")},
+        **await _leave_work(at, submission),
         "delivery_id": next(each["id"] for each in deliveries if each["submission_id"]),
         "document_id": saved["document_id"],
         "block_id": saved["blocks"][0]["id"],
@@ -209,7 +231,7 @@ async def test_every_published_example_of_the_main_app_is_taken(
     for call in _calls(internal_contract(sample.running.app)):
         for media, value in _examples(call[2]):
             answer = await _taken(sample, call, media, value, known)
-            if call[2]["operationId"] == "importRoster":
-                known["import_id"] = answer["id"]
+            if made := MAKES.get(call[2]["operationId"]):
+                known[made] = answer["id"]
             if call[2]["operationId"] in ("replayDelivery", "restoreRevision"):
                 assert answer["warnings"] == []

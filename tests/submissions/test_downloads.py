@@ -209,7 +209,7 @@ async def test_an_operator_names_another_link(fetching: Fetching) -> None:
     assert_problem(await fetching.ask("POST", retry, json={}), 409, "job_not_dead")
     elsewhere = {"url": "https://elsewhere.example/x"}
     assert_problem(await fetching.ask("POST", retry, json=elsewhere), 400, "url_not_allowed")
-    assert (await fetching.ask("POST", retry, json=file)).status_code == 202
+    assert (await fetching.ask("POST", retry, json=file)).status_code == 204
     await fetching.work_off()
     assert len(await fetching.shown()) == 2
     assert_problem(await fetching.ask("POST", retry, json=file), 409, "job_not_dead")

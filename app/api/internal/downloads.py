@@ -68,7 +68,7 @@ async def read_downloads(
     responses=problems(
         NotFoundError, UrlNotAllowedError, JobNotDeadError, *INTERNAL_PROBLEMS, *JSON_PROBLEMS
     ),
-    status_code=202,
+    status_code=204,
     openapi_extra=json_body(NewAddress),
 )
 async def retry(
@@ -76,4 +76,4 @@ async def retry(
 ) -> Response:
     asked = await read_small(request, NewAddress)
     await fetch_again(opened.sessions, opened.settings, download_id, asked.url, caller=caller.name)
-    return Response(status_code=202)
+    return Response(status_code=204)

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
@@ -31,6 +31,9 @@ from app.jobs.review import (
 from app.jobs.targets import change_target
 
 router = APIRouter(prefix="/internal/v1", tags=["jobs"])
+
+
+TargetName = Annotated[str, Path(description="As the list has it.", examples=["spark"])]
 
 
 class JobQuery(JobFilter, LimitQuery):
@@ -163,7 +166,7 @@ async def test_spark(opened: Opened) -> TargetTest:
     status_code=204,
     dependencies=[ADMIN],
 )
-async def pause(name: str, opened: Opened) -> Response:
+async def pause(name: TargetName, opened: Opened) -> Response:
     await change_target(opened.sessions, name, "paused")
     return Response(status_code=204)
 
@@ -177,6 +180,6 @@ async def pause(name: str, opened: Opened) -> Response:
     status_code=204,
     dependencies=[ADMIN],
 )
-async def resume(name: str, opened: Opened) -> Response:
+async def resume(name: TargetName, opened: Opened) -> Response:
     await change_target(opened.sessions, name, "open")
     return Response(status_code=204)
