@@ -120,9 +120,13 @@ def _connect(dialect: Dialect, _: object, given: list[Any], named: dict[str, Any
 
 
 def _leave_standby(context: ExceptionContext) -> None:
-    """After a failover a connection may lead to what is now a standby: the pool lets it go."""
-    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+    if _is_standby(context.original_exception):
         context.is_disconnect = True
+
+
+def _is_standby(failure: BaseException) -> bool:
+    """After a failover a connection may lead to what is now one: the pool lets all of them go."""
+    return getattr(failure, "sqlstate", None) == READ_ONLY
 
 
 def _refuse_closed(connection: Any, *_: object) -> None:
@@ -152,20 +156,25 @@ class Statement:
     async def send(self, session: Session, values: Mapping[str, Any]) -> Sequence[Columns]:
         """Its rows. Values beyond its names are not looked at.
 
-        The first statement of a transaction goes through SQLAlchemy, which begins it then; another
-        straight to the driver.
+        Straight to the driver, in SQLAlchemy's transaction, which begins with its first statement.
         """
-        places = [values[name] for name in self._names]
         assert session.sync_connection  # noqa: S101 - it is open
-        driver = session.sync_connection.connection.driver_connection
-        if driver is None or not driver.is_in_transaction():
-            sent = await session.exec_driver_sql(self.sql, tuple(places))
-            return sent.mappings().all()
+        connection: Any = session.sync_connection.connection
+        adapter, driver = connection.dbapi_connection, connection.driver_connection
         try:
-            rows: Sequence[Columns] = await driver.fetch(self.sql, *places)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
-            lost = driver.is_closed()
+            if not driver.is_in_transaction():
+                await adapter._start_transaction()  # noqa: SLF001
+            rows: Sequence[Columns] = await driver.fetch(
+                self.sql, *[values[name] for name in self._names]
+            )
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, adapter.dbapi.Error) as failure:
+            if is_standby := _is_standby(failure):
+                session.sync_engine.pool._invalidate(connection, _checkin=False)  # noqa: SLF001
+            lost = driver.is_closed() or is_standby
             raise DBAPIError(self.sql, None, failure, True, lost) from failure  # noqa: FBT003
+        except BaseException as unfinished:  # out of time or cancelled: it may still be running
+            await session.invalidate(unfinished)
+            raise
         return rows
 
 
