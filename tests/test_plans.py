@@ -206,10 +206,10 @@ WHOLE = {
         (NOW, "student", None, None, None, b"key", CODE, NOW, ANY_ID, ANY_ID, "{}"),
         {"pk_users"},  # of a link's two keys an empty table has no better one
     ),
-    "claim": (CLAIM, (CODE,), {"pk_spark_auth_codes"}),
+    "claim": (CLAIM.sql, (CODE,), {"pk_spark_auth_codes"}),
     "sign-in": (
-        SIGN_IN,
-        (CODE, ANY_ID, CODE, NOW, ANY_ID, "/"),
+        SIGN_IN.sql,
+        (ANY_ID, CODE, CODE, NOW, ANY_ID, "/"),
         {"pk_spark_auth_codes", "ix_sso_replays_code_hash"},
     ),
 }

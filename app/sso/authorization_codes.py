@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, func, select, update
 from app.accounts.linked_students import LINK_IS_ACTIVE_SQL, STUDENT_IS_ACTIVE_SQL
 from app.activity.record_event import CATEGORY
 from app.clock import new_id
-from app.database import Session
+from app.database import Session, Statement
 from app.errors import (
     CodeAlreadyRedeemedError,
     CodeExpiredError,
@@ -60,41 +60,48 @@ async def supersede(session: Session, code_hash: str, *, replay_key: bytes) -> N
         raise LaunchTokenReplayedError
 
 
-CLAIM = f"""
-update spark.spark_auth_codes code set used = true
-where code = $1::text and not used and superseded_at is null and expires_at > now()
-  and exists (
-    select from users join lms_integrations on lms_integrations.user_id = users.id
-    where users.id = code.user_id and {STUDENT_IS_ACTIVE_SQL} and {LINK_IS_ACTIVE_SQL})
-returning user_id"""  # noqa: S608 - of our own pieces
+CLAIM = Statement(
+    f"""
+    update spark.spark_auth_codes code set used = true
+    where code = :code::text and not used and superseded_at is null and expires_at > now()
+      and exists (
+        select from users join lms_integrations on lms_integrations.user_id = users.id
+        where users.id = code.user_id and {STUDENT_IS_ACTIVE_SQL} and {LINK_IS_ACTIVE_SQL})
+    returning user_id
+    """  # noqa: S608 - of our own pieces
+)
 
 
 async def claim_code(session: Session, code_hash: str) -> UUID | None:
     """Redeem the code, once: whose it was; None if it is not redeemable, as that of an account that
     Spark may not sign in to any more.
     """
-    claimed = await session.exec_driver_sql(CLAIM, (code_hash,))
-    user_id: UUID | None = claimed.scalar_one_or_none()
-    return user_id
+    claimed = await CLAIM.send(session, {"code": code_hash})
+    return claimed[0]["user_id"] if claimed else None
 
 
 # The claimed code remembers its session, and its launch token that it is spent. References to rows
 # that the same statement makes are checked at its end.
-SIGN_IN = f"""
-with code as (
-  update spark.spark_auth_codes set session_id = $2::uuid where code = $1::text
-  returning user_id, session_id, round(extract(epoch from now() - created_at), 3)::float8 as age),
-launch as (update spark.sso_replays set exchanged_at = now() where code_hash = $1::text),
-session as (
-  insert into spark.lms_sessions (id, user_id, lms_platform, session_token, expires_at)
-  select session_id, user_id, '{PLATFORM}', $3::text, $4::timestamptz from code),
-event as (
-  insert into user_activity_events
-    (id, user_id, session_id, event_type, event_category, event_data, page_url)
-  select $5::uuid, user_id, session_id, 'spark_token_exchange_success', '{CATEGORY}',
-    jsonb_build_object('code_age_seconds', age, 'user_id', user_id), $6::text
-  from code returning id)
-insert into spark.events (event_id) select id from event"""  # noqa: S608 - of our own pieces
+SIGN_IN = Statement(
+    f"""
+    with code as (
+      update spark.spark_auth_codes set session_id = :session_id::uuid where code = :code::text
+      returning user_id, session_id,
+        round(extract(epoch from now() - created_at), 3)::float8 as age),
+    launch as (update spark.sso_replays set exchanged_at = now() where code_hash = :code::text),
+    session as (
+      insert into spark.lms_sessions (id, user_id, lms_platform, session_token, expires_at)
+      select session_id, user_id, '{PLATFORM}', :refresh_hash::text, :expires_at::timestamptz
+      from code),
+    event as (
+      insert into user_activity_events
+        (id, user_id, session_id, event_type, event_category, event_data, page_url)
+      select :event_id::uuid, user_id, session_id, 'spark_token_exchange_success', '{CATEGORY}',
+        jsonb_build_object('code_age_seconds', age, 'user_id', user_id), :route::text
+      from code returning id)
+    insert into spark.events (event_id) select id from event
+    """  # noqa: S608 - of our own pieces
+)
 
 
 async def sign_in_by(
@@ -107,8 +114,15 @@ async def sign_in_by(
     route: str,
 ) -> None:
     """All that a claimed code becomes: its session, and the event in the feed."""
-    made = (code_hash, session_id, refresh_hash, expires_at, new_id(), route)
-    await session.exec_driver_sql(SIGN_IN, made)
+    made = {
+        "code": code_hash,
+        "session_id": session_id,
+        "refresh_hash": refresh_hash,
+        "expires_at": expires_at,
+        "event_id": new_id(),
+        "route": route,
+    }
+    await SIGN_IN.send(session, made)
 
 
 @dataclass(frozen=True)
