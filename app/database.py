@@ -10,6 +10,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
@@ -30,6 +31,7 @@ from app.settings.addresses import driver_address
 
 CONNECT_SECONDS = 5
 POOL_WAIT_SECONDS = 4
+HANG_SECONDS = 10
 ALEMBIC_INI = Path(__file__).parent.parent / "alembic.ini"
 
 # A database that cannot answer raises these; a refused connection is no SQLAlchemy error.
@@ -55,6 +57,9 @@ WORTH_RETRYING = (
     "57P01",  # the server ended the connection, on restart or on purpose
 )
 TRIES = 3
+
+# When the database last kept this task waiting in vain: its request has no time for that twice.
+_hung_at: ContextVar[float] = ContextVar("hung_at", default=-HANG_SECONDS)
 
 # An act runs Core statements on one connection. An ORM session would cost more than the statements
 # themselves, and nothing here maps objects.
@@ -186,12 +191,16 @@ def read_as(shape: type[Shape], row: Columns) -> Shape:
 def open_sessions(engine: AsyncEngine, *, at_once: int) -> Sessions:
     """Sessions in the order they are asked for, `at_once` at most.
 
-    By itself the pool wakes waiters in no order. Raises OverloadedError after POOL_WAIT_SECONDS.
+    By itself the pool wakes waiters in no order. Raises OverloadedError after POOL_WAIT_SECONDS,
+    and TimeoutError at once in a task that had one in the last HANG_SECONDS.
     """
     turns = asyncio.Semaphore(at_once)
 
     @asynccontextmanager
     async def open_session() -> AsyncIterator[Session]:
+        clock = asyncio.get_running_loop().time
+        if clock() - _hung_at.get() < HANG_SECONDS:
+            raise TimeoutError
         if turns.locked():
             await _take_turn(turns)
         else:
@@ -201,6 +210,9 @@ def open_sessions(engine: AsyncEngine, *, at_once: int) -> Sessions:
             # transaction does not need: it only goes back to the pool.
             async with aclosing(await engine.connect()) as session:
                 yield session
+        except TimeoutError:
+            _hung_at.set(clock())
+            raise
         finally:
             turns.release()
 

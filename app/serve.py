@@ -38,6 +38,7 @@ def http_config(app: FastAPI, *, host: str, port: int) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,  # TRUSTED_PROXY_HOPS decides instead (DESIGN R15)
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        reset_contextvars=True,  # the next request of a connection inherits nothing of the last one
         timeout_graceful_shutdown=SIGTERM_GRACE_SECONDS,
     )
 

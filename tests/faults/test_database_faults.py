@@ -104,6 +104,26 @@ async def test_a_database_that_goes_away_is_named_and_missed_for_seconds(
     await faulty.assert_invariants()
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("finding", ["OPERATOR 12"])
+@FORMS
+async def test_a_database_that_hangs_is_waited_for_once(
+    faulty: Faulty, files: tuple[Part, ...], finding: str
+) -> None:
+    """While homework is recorded. Before, to give up its files and its claim took 19 s more."""
+    homework = await faulty.write(files)
+    async with hold(faulty.stores) as holder:
+        sending = asyncio.create_task(faulty.send(homework))
+        await holder.wait_for()
+        faulty.database.hang()
+        await assert_unavailable(sending)
+        await holder.release()
+    await faulty.database.restore()
+    await assert_recovers(faulty)
+    assert (await faulty.send(homework)).status_code == 200
+    await faulty.assert_invariants()
+
+
 async def test_a_database_that_flaps_loses_nothing(faulty: Faulty) -> None:
     """Every second new connection is cut, and all that were open at the beginning."""
     homework = [await faulty.write() for _ in range(4)]
