@@ -14,7 +14,19 @@ import typer
 from typing_extensions import override
 
 from app.adoption.require_sight import require_sight
-from app.cli import adoption, doctor, incidents, keys, rosters, secrets, stored, students, xp
+from app.cli import (
+    adoption,
+    doctor,
+    incidents,
+    jobs,
+    keys,
+    rosters,
+    secrets,
+    spark_api,
+    stored,
+    students,
+    xp,
+)
 from app.cli.servers import LOCAL, PROJECT, read_settings, refuse, servers, use_local_secrets
 from app.cli.terminal import say
 from app.cli.wait_for_schema import wait_for_schema
@@ -39,6 +51,8 @@ commands.add_typer(rosters.commands)
 commands.add_typer(keys.commands, name="keys")
 commands.add_typer(secrets.commands, name="secrets")
 commands.add_typer(xp.commands, name="xp")
+commands.add_typer(jobs.commands, name="jobs")
+commands.add_typer(spark_api.grades, name="grades")
 commands.add_typer(students.commands)
 commands.add_typer(incidents.commands)
 commands.add_typer(doctor.commands)

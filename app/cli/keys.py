@@ -1,13 +1,12 @@
 """The commands about service keys of the internal API."""
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from app.accounts.service_keys import SCOPES, create_key, list_keys, revoke_key
 from app.cli.servers import ask_database, refuse
-from app.cli.terminal import say
+from app.cli.terminal import say, say_moment
 from app.database import Sessions
 from app.errors import NotFoundError
 
@@ -42,9 +41,8 @@ def print_list() -> None:
     row = "{:22}  {:16}  {:20}  {:20}  {}"
     say(row.format("id", "scopes", "created", "revoked", "name"))
     for key in ask_database(list_keys):
-        scopes, revoked = ",".join(key.scopes), key.revoked_at
-        created = _say(key.created_at)
-        say(row.format(key.id, scopes, created, _say(revoked) if revoked else "-", key.name))
+        moments = map(say_moment, (key.created_at, key.revoked_at))
+        say(row.format(key.id, ",".join(key.scopes), *moments, key.name))
 
 
 @commands.command("revoke")
@@ -62,7 +60,3 @@ def revoke(
 
     ask_database(act)
     say(f"{public} is refused from now on.")
-
-
-def _say(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

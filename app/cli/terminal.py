@@ -2,6 +2,8 @@
 it is shown on: neither escapes nor what turns the direction of writing (DESIGN R46).
 """
 
+from datetime import datetime
+
 import typer
 
 
@@ -9,6 +11,10 @@ def say(*lines: str, err: bool = False) -> None:
     """Each on a line of its own, with escapes in place of what cannot be printed."""
     for line in lines:
         typer.echo("".join(map(_printable, line)), err=err)  # noqa: TID251 - here alone
+
+
+def say_moment(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else "-"
 
 
 def _printable(character: str) -> str:

@@ -12,9 +12,11 @@ import httpx
 from pydantic import Field
 
 from app import __version__
+from app.database import Sessions
 from app.fetch import read_retry_after
 from app.fields import ContractModel
 from app.jobs.settle import Outcome
+from app.jobs.targets import change_target
 from app.settings import Settings
 from app.signing import frame, sign_v1
 
@@ -142,6 +144,14 @@ class SparkApi:
             "webhook-id": message_id,
             "webhook-timestamp": seconds,
         } | ({"webhook-signature": " ".join(signatures)} if signatures else {})
+
+
+async def test_spark(sessions: Sessions, spark_api: SparkApi) -> TargetTest:
+    """The target is open again if it answers."""
+    tested = await spark_api.test()
+    if tested.ok:
+        await change_target(sessions, SPARK, "open")
+    return tested
 
 
 def read_outcome(response: httpx.Response) -> Outcome:

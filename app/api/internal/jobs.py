@@ -15,7 +15,7 @@ from app.api.problem_groups import INTERNAL_PROBLEMS, JSON_PROBLEMS
 from app.api.problems import problems
 from app.errors import JobNotDeadError, NotFoundError, TargetNotConfiguredError
 from app.fields import ContractModel
-from app.jobs.call_spark import SPARK, TargetTest
+from app.jobs.call_spark import TargetTest, test_spark
 from app.jobs.review import (
     JobAnswer,
     JobCount,
@@ -148,13 +148,10 @@ async def read_targets(opened: Opened) -> TargetList:
     responses=problems(TargetNotConfiguredError, *INTERNAL_PROBLEMS),
     dependencies=[ADMIN],
 )
-async def test_spark(opened: Opened) -> TargetTest:
+async def test(opened: Opened) -> TargetTest:
     if opened.spark_api is None:
         raise TargetNotConfiguredError
-    tested = await opened.spark_api.test()
-    if tested.ok:
-        await change_target(opened.sessions, SPARK, "open")
-    return tested
+    return await test_spark(opened.sessions, opened.spark_api)
 
 
 @router.post(
