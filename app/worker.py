@@ -15,6 +15,7 @@ from app import metrics
 from app.activity.hours import count_hours
 from app.api.dependencies import Resources
 from app.clock import new_id
+from app.deliveries.send_receipt import RECEIPT, send_receipt
 from app.files.uploads import sweep_uploads
 from app.grades.send_grade import send_grade
 from app.grades.write_grade import GRADE
@@ -44,6 +45,9 @@ def job_kinds(resources: Resources) -> dict[str, JobKind]:
     if resources.spark_api:
         send = partial(send_grade, resources.sessions, resources.spark_api)
         kinds[GRADE] = JobKind(send, places=4)
+    if resources.spark_api and resources.settings.spark_receipts:
+        tell = partial(send_receipt, resources.sessions, resources.settings, resources.spark_api)
+        kinds[RECEIPT] = JobKind(tell, places=2)
     return kinds
 
 

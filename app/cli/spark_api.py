@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
+from uuid import UUID
 
 import typer
 
@@ -9,6 +10,7 @@ from app.api.dependencies import Resources
 from app.cli.servers import ask_service, refuse
 from app.cli.terminal import say
 from app.clock import new_id, utc_now
+from app.deliveries.send_receipt import RECEIPTS_PATH, write_receipt
 from app.errors import TargetNotConfiguredError
 from app.grades.send_grade import GRADES_PATH, message_of
 from app.grades.write_grade import FULL_SCORE
@@ -28,6 +30,7 @@ Answer = TypeVar("Answer")
 SparkId = typer.Option(parser=trimmed_id, metavar="ID", help="As Spark has it.")
 
 grades = typer.Typer(no_args_is_help=True, help="Grades for Spark.")
+receipts = typer.Typer(no_args_is_help=True, help="What became of homework, for Spark.")
 
 
 @grades.command("test")
@@ -69,20 +72,37 @@ def try_grade(
         "scored_at": now,
         "version": 1,
     }
-    body = message_of(grade).to_json()
-    _say_call(
-        GRADES_PATH, body, lambda api: api.call("POST", GRADES_PATH, f"{grade['id']}.1", body)
-    )
+
+    async def write(_: Resources) -> tuple[str, bytes]:
+        return f"{grade['id']}.1", message_of(grade).to_json()
+
+    _try_call(GRADES_PATH, write)
 
 
-def _say_call(path: str, body: bytes, call: Callable[[SparkApi], Awaitable[Call]]) -> None:
-    """Fails unless it is taken."""
+@receipts.command("try")
+def try_receipt(
+    delivery: Annotated[UUID, typer.Argument(help="Its id, as the list of deliveries has it.")],
+) -> None:
+    """Send Spark the receipt of a delivery, and print both sides, also where SPARK_RECEIPTS is off.
+
+    It says what is so now: what was recorded, or refused.
+    """
+    _try_call(RECEIPTS_PATH, lambda found: write_receipt(found.sessions, found.settings, delivery))
+
+
+def _try_call(path: str, write: Callable[[Resources], Awaitable[tuple[str, bytes]]]) -> None:
+    """Of a key and a body. Fails unless it is taken."""
+
+    async def send(resources: Resources, spark_api: SparkApi) -> tuple[bytes, Call]:
+        message_id, body = await write(resources)
+        return body, await spark_api.call("POST", path, message_id, body)
+
+    body, call = _ask_spark(send)
+    status, spent = call.status or "nothing", f"{call.milliseconds} ms"
     say(f"sent      POST {path} {body.decode()}")
-    answered = _ask_spark(lambda _, api: call(api))
-    code, status = answered.outcome.code, answered.status or "nothing"
-    say(f"answered  {status} after {answered.milliseconds} ms: {code}")
-    say(f"          {answered.answer}", MEANINGS[answered.outcome.verdict])
-    if answered.outcome.verdict != "done":
+    say(f"answered  {status} after {spent}: {call.outcome.code}", f"          {call.answer}")
+    say(MEANINGS[call.outcome.verdict])
+    if call.outcome.verdict != "done":
         raise typer.Exit(1)
 
 

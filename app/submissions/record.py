@@ -14,6 +14,7 @@ from app.activity.record_event import event_values
 from app.database import Session, Sessions, Statement, retried
 from app.deliveries.inbox import DELIVERY_SQL, Entry, keep_delivery, row_of
 from app.deliveries.payload import Subject
+from app.deliveries.send_receipt import order_receipt
 from app.errors import AssignmentNotFoundError, IdempotencyConflictError, StorageUnavailableError
 from app.evidence.revision_files import list_files
 from app.files.uploads import commit_uploads
@@ -61,6 +62,8 @@ async def record_submission(
     async with intake.sessions() as session, session.begin():
         user_id, match = await admit(session, intake, work)
         _refuse_moved(user_id, files)
+        if work.was_refused:
+            await order_receipt(session, intake.settings, work.entry.id, user_id=user_id)
         content = _content(work.message, files)
         standing = await _stand(session, work, match, content, user_id=user_id)
         noticed = (*work.message.warnings, *course_unknown(work.message, match))

@@ -1,6 +1,7 @@
 """Processing a kept delivery again, for an operator (DESIGN R9): as it arrived, however late."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -51,7 +52,7 @@ async def replay_delivery(
     async with remember_refusal(intake.sessions, entry, intake.tombstones.of_student):
         message = await read_entry(intake, entry)
         work = Work(message, entry, claim, now, new_id, elapsed, takes_any_age=True)
-        return await record_text(intake, work)
+        return await record_text(intake, replace(work, was_refused=kept.code is not None))
 
 
 async def _answer_again(

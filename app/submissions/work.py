@@ -42,7 +42,7 @@ class Work:
     """One message, as it came, and the right to handle it.
 
     Its age is judged at `now`; with `takes_any_age` it may have any. `elapsed` gives the seconds
-    since it came.
+    since it came. Spark was told otherwise and has a receipt coming, if it `was_refused`.
     """
 
     message: Message
@@ -52,3 +52,4 @@ class Work:
     new_id: Callable[[], UUID]
     elapsed: Callable[[], float]
     takes_any_age: bool = False
+    was_refused: bool = False

@@ -93,6 +93,7 @@ async def grading_service(settings: Settings, fake_spark: FakeSpark) -> AsyncIte
         spark_api_key=SecretStr(KEY),
         spark_outbound_secret=SecretStr(SECRET),
         spark_api_per_minute=100_000,
+        spark_receipts=True,
     ) as elsewhere:
         yield elsewhere
 

@@ -59,7 +59,7 @@ class Receipt(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    submission_id: str
+    submission_id: str | None
     spark_user_id: str
     spark_assignment_id: str
     state: str

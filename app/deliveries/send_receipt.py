@@ -1,0 +1,135 @@
+"""A receipt tells Spark that an outcome is not what it was answered (DESIGN R48)."""
+
+import hashlib
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID
+
+import structlog
+from pydantic import Field
+
+from app import fields
+from app.adoption.people import DELETION_SQL
+from app.database import Session, Sessions, Statement, retried
+from app.deliveries.inbox import SUBMISSION_ROUTE
+from app.deliveries.read_inbox import DeliveryAnswer, find_delivery
+from app.errors import NotFoundError
+from app.jobs.call_spark import SPARK, Call, SparkApi
+from app.jobs.enqueue import enqueue
+from app.jobs.lease import Lease, finish
+from app.jobs.settle import settle
+from app.models import PLATFORM
+from app.settings import Settings
+
+RECEIPT = "receipt"  # as a kind of job; its key is the delivery
+RECEIPTS_PATH = "/receipts"
+KEY_DIGITS = 16  # of the body's SHA-256
+
+log = structlog.get_logger()
+
+
+class ReceiptFile(fields.ContractModel):
+    """A file that came by its address."""
+
+    name: str = Field(description="As it was sent.", examples=["report.pdf"])
+    state: Literal["waiting", "stored", "failed"] = Field(
+        description="`failed` is for good.", examples=["failed"]
+    )
+    code: str | None = Field(
+        description="Why it is not stored.", examples=["file_type_not_allowed"]
+    )
+
+
+class ReceiptMessage(fields.ContractModel):
+    """What has become of homework since it was answered."""
+
+    submission_id: fields.NullableId = Field(description="Null while it is not recorded.")
+    webhook_id: str | None = Field(
+        description="Yours, of the delivery; null if it had none.",
+        examples=["msg_2Lh9KRb0pzN4LePd3XiA4v12Axj"],
+    )
+    spark_user_id: fields.SparkUserId[str] = Field(description="Whose.")
+    spark_assignment_id: fields.SparkAssignmentId[str] = Field(description="Of what.")
+    state: Literal["recorded", "waiting", "partly", "refused"] = Field(
+        description=(
+            "`recorded`: as if it had been answered 200; `waiting`: it is tried again by itself;"
+            " `partly`: recorded, and some files are not; `refused`: it is not tried again."
+        ),
+        examples=["recorded"],
+    )
+    files: list[ReceiptFile] = Field(description="Those that came by their addresses.")
+    kept_until: fields.NullableMoment = Field(
+        description="Of what is not recorded: until then it can still be, without sending again."
+    )
+
+
+# Whose account is being erased, by whichever of the two names.
+_IS_LEAVING = Statement(
+    f"""
+    select from users
+    where {DELETION_SQL} <> 'none' and (id = :user_id::uuid or id in (
+      select user_id from lms_integrations
+      where lms_platform = '{PLATFORM}' and lms_user_id = :spark_user_id::text))
+    """  # noqa: S608 - of our own words
+)
+
+
+async def order_receipt(
+    session: Session, settings: Settings, delivery_id: UUID, *, user_id: UUID | None
+) -> None:
+    """In the transaction that changes the outcome. One for a delivery, and it tells the newest."""
+    if settings.spark_receipts and settings.spark_api_url:
+        await enqueue(session, RECEIPT, str(delivery_id), user_id=user_id, target=SPARK)
+
+
+async def send_receipt(
+    sessions: Sessions, settings: Settings, spark_api: SparkApi, lease: Lease
+) -> None:
+    """Of what is not kept any more, or whose student is gone, nothing is sent."""
+    try:
+        message_id, body = await write_receipt(sessions, settings, UUID(lease.key))
+    except NotFoundError:
+        async with sessions() as session, session.begin():
+            await finish(session, lease)
+    else:
+        call = await spark_api.call("POST", RECEIPTS_PATH, message_id, body)
+        await _end(sessions, lease, call)
+
+
+async def write_receipt(
+    sessions: Sessions, settings: Settings, delivery_id: UUID
+) -> tuple[str, bytes]:
+    """The key and the body, of a delivery as it stands; what is the same has the same key. Raises
+    NotFoundError.
+    """
+    async with sessions() as session, session.begin():
+        delivery = await find_delivery(session, delivery_id)
+        if await _IS_LEAVING.send(session, dict(delivery)):
+            raise NotFoundError
+    body = _message_of(delivery, settings).model_dump_json().encode()
+    return f"{delivery_id}.{hashlib.sha256(body).hexdigest()[:KEY_DIGITS]}", body
+
+
+def _message_of(delivery: DeliveryAnswer, settings: Settings) -> ReceiptMessage:
+    """Raises NotFoundError, if it is of nobody or of no homework."""
+    student, assignment = delivery.spark_user_id, delivery.spark_assignment_id
+    if delivery.route != SUBMISSION_ROUTE or student is None or assignment is None:
+        raise NotFoundError
+    kept = timedelta(days=settings.inbox_retention_days)
+    is_recorded = delivery.code is None
+    return ReceiptMessage(
+        submission_id=delivery.submission_id,
+        webhook_id=delivery.webhook_id,
+        spark_user_id=student,
+        spark_assignment_id=assignment,
+        state="recorded" if is_recorded else "refused",
+        files=[],  # those by URL
+        kept_until=None if is_recorded else delivery.received_at + kept,
+    )
+
+
+@retried
+async def _end(sessions: Sessions, lease: Lease, call: Call) -> None:
+    async with sessions() as session, session.begin():
+        ended = await settle(session, lease, call.outcome)
+    log.info("receipt_sent", delivery_id=lease.key, code=call.outcome.code, state=ended)
