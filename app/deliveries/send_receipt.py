@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 from pydantic import Field
+from sqlalchemy import select
 
 from app import fields
 from app.adoption.people import DELETION_SQL
@@ -18,12 +19,14 @@ from app.jobs.call_spark import SPARK, Call, SparkApi
 from app.jobs.enqueue import enqueue
 from app.jobs.lease import Lease, finish
 from app.jobs.settle import settle
-from app.models import PLATFORM
+from app.models import PLATFORM, Download
 from app.settings import Settings
 
 RECEIPT = "receipt"  # as a kind of job; its key is the delivery
 RECEIPTS_PATH = "/receipts"
 KEY_DIGITS = 16  # of the body's SHA-256
+
+State = Literal["recorded", "waiting", "partly", "refused"]
 
 log = structlog.get_logger()
 
@@ -32,8 +35,8 @@ class ReceiptFile(fields.ContractModel):
     """A file that came by its address."""
 
     name: str = Field(description="As it was sent.", examples=["report.pdf"])
-    state: Literal["waiting", "stored", "failed"] = Field(
-        description="`failed` is for good.", examples=["failed"]
+    state: Literal["pending", "stored", "dead"] = Field(
+        description="`dead` was given up.", examples=["dead"]
     )
     code: str | None = Field(
         description="Why it is not stored.", examples=["file_type_not_allowed"]
@@ -50,16 +53,18 @@ class ReceiptMessage(fields.ContractModel):
     )
     spark_user_id: fields.SparkUserId[str] = Field(description="Whose.")
     spark_assignment_id: fields.SparkAssignmentId[str] = Field(description="Of what.")
-    state: Literal["recorded", "waiting", "partly", "refused"] = Field(
+    state: State = Field(
         description=(
-            "`recorded`: as if it had been answered 200; `waiting`: it is tried again by itself;"
-            " `partly`: recorded, and some files are not; `refused`: it is not tried again."
+            "`recorded`: as if it had been answered 200, with all files; `waiting`: it is, or some"
+            " files are, still tried; `partly`: recorded, and some files were given up; `refused`:"
+            " it is not tried again."
         ),
-        examples=["recorded"],
+        examples=["partly"],
     )
     files: list[ReceiptFile] = Field(description="Those that came by their addresses.")
     kept_until: fields.NullableMoment = Field(
-        description="Of what is not recorded: until then it can still be, without sending again."
+        description="Of what is not recorded: until then it can still be, without sending again.",
+        examples=[None],
     )
 
 
@@ -73,6 +78,15 @@ _IS_LEAVING = Statement(
     """  # noqa: S608 - of our own words
 )
 
+_BECAME = Statement(
+    """
+    select id from spark.deliveries where submission_id = :submission_id::uuid order by id limit 1
+    """
+)
+_FILES = select(Download.filename.label("name"), Download.state, Download.code).order_by(
+    Download.position
+)
+
 
 async def order_receipt(
     session: Session, settings: Settings, delivery_id: UUID, *, user_id: UUID | None
@@ -80,6 +94,15 @@ async def order_receipt(
     """In the transaction that changes the outcome. One for a delivery, and it tells the newest."""
     if settings.spark_receipts and settings.spark_api_url:
         await enqueue(session, RECEIPT, str(delivery_id), user_id=user_id, target=SPARK)
+
+
+async def order_receipt_of_file(
+    session: Session, settings: Settings, submission_id: UUID, *, user_id: UUID
+) -> None:
+    """Of the delivery that became the submission, as long as it is kept."""
+    if settings.spark_receipts:
+        for delivery in await _BECAME.send(session, {"submission_id": submission_id}):
+            await order_receipt(session, settings, delivery["id"], user_id=user_id)
 
 
 async def send_receipt(
@@ -106,26 +129,37 @@ async def write_receipt(
         delivery = await find_delivery(session, delivery_id)
         if await _IS_LEAVING.send(session, dict(delivery)):
             raise NotFoundError
-    body = _message_of(delivery, settings).model_dump_json().encode()
+        of_it = _FILES.where(Download.submission_id == delivery.submission_id)
+        files = [ReceiptFile(**row) for row in (await session.execute(of_it)).mappings()]
+    body = _message_of(delivery, files, settings).model_dump_json().encode()
     return f"{delivery_id}.{hashlib.sha256(body).hexdigest()[:KEY_DIGITS]}", body
 
 
-def _message_of(delivery: DeliveryAnswer, settings: Settings) -> ReceiptMessage:
+def _message_of(
+    delivery: DeliveryAnswer, files: list[ReceiptFile], settings: Settings
+) -> ReceiptMessage:
     """Raises NotFoundError, if it is of nobody or of no homework."""
     student, assignment = delivery.spark_user_id, delivery.spark_assignment_id
     if delivery.route != SUBMISSION_ROUTE or student is None or assignment is None:
         raise NotFoundError
     kept = timedelta(days=settings.inbox_retention_days)
-    is_recorded = delivery.code is None
     return ReceiptMessage(
         submission_id=delivery.submission_id,
         webhook_id=delivery.webhook_id,
         spark_user_id=student,
         spark_assignment_id=assignment,
-        state="recorded" if is_recorded else "refused",
-        files=[],  # those by URL
-        kept_until=None if is_recorded else delivery.received_at + kept,
+        state=_state_of(delivery, {file.state for file in files}),
+        files=files,
+        kept_until=None if delivery.code is None else delivery.received_at + kept,
     )
+
+
+def _state_of(delivery: DeliveryAnswer, files: set[str]) -> State:
+    if delivery.code is not None:
+        return "refused"
+    if "pending" in files:
+        return "waiting"
+    return "partly" if "dead" in files else "recorded"
 
 
 @retried

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from app import metrics
 from app.activity.record_event import record_event
-from app.database import Columns, Sessions, Statement, retried
+from app.database import Columns, Statement, retried
+from app.deliveries.send_receipt import order_receipt_of_file
 from app.errors import BadRequestError, FileDigestMismatchError
 from app.evidence.documents import file_block
 from app.fetch import FetchFailedError, FetchRefusedError, RemoteFiles
@@ -120,7 +121,7 @@ async def download_file(
         outcome = _outcome_of(failure)
         if outcome is None:
             raise
-        await _fail(intake.sessions, lease, download, outcome)
+        await _fail(intake, lease, download, outcome)
 
 
 async def _fetch(
@@ -165,6 +166,8 @@ async def _record(
         submission_id, position = download["submission_id"], download["position"]
         await commit_uploads(session, [file], submission_id=submission_id, first=position)
         await settle(session, lease, Outcome("done", "stored"))
+        user_id = download["user_id"]
+        await order_receipt_of_file(session, intake.settings, submission_id, user_id=user_id)
         data = _event(download) | {"file_size": file.size_bytes}
         await record_event(
             session,
@@ -188,17 +191,19 @@ def _outcome_of(failure: BaseException) -> Outcome | None:
 
 
 @retried
-async def _fail(sessions: Sessions, lease: Lease, download: Columns, outcome: Outcome) -> None:
-    async with sessions() as session, session.begin():
+async def _fail(intake: Intake, lease: Lease, download: Columns, outcome: Outcome) -> None:
+    async with intake.sessions() as session, session.begin():
         ended = await settle(session, lease, outcome, waits=WAITS)
         state = "dead" if ended == "dead" else "pending"
         values = {"id": download["id"], "code": outcome.code, "state": state}
         if await _FAIL.send(session, values) and ended == "dead":
+            submission_id, user_id = download["submission_id"], download["user_id"]
+            await order_receipt_of_file(session, intake.settings, submission_id, user_id=user_id)
             await record_event(
                 session,
                 "spark_file_download_failed",
-                user_id=download["user_id"],
-                session_id=download["submission_id"],
+                user_id=user_id,
+                session_id=submission_id,
                 data=_event(download) | {"error_type": outcome.code},
                 page_url=PAGE_URL,
             )

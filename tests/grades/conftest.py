@@ -80,7 +80,7 @@ class Grading:
     async def come_due(self) -> None:
         """Pauses and waits are over."""
         async with self.sessions() as session, session.begin():
-            await session.execute(update(Job).where(Job.target == SPARK).values(run_at=func.now()))
+            await session.execute(update(Job).values(run_at=func.now()))
             paused = update(JobTarget).where(JobTarget.paused_until.is_not(None))
             await session.execute(paused.values(paused_until=func.now()))
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from ipaddress import ip_network
 from typing import Any
 from uuid import uuid4
 
@@ -124,6 +125,33 @@ async def test_nothing_is_sent_of_a_student_who_is_erased(grading: Grading) -> N
     await grading.work_off()
     assert await grading.fake.requests("/receipts") == []
     assert await grading.jobs() == []
+
+
+async def test_what_became_of_files_by_url_is_told(grading: Grading) -> None:
+    fake, assignment = grading.fake, await create_assignment(grading.sessions)
+    async with run_elsewhere(
+        grading.elsewhere.running.settings,
+        spark_storage_domains=(fake.files_url.removeprefix("https://"),),
+        spark_storage_networks=(ip_network("127.0.0.0/8"),),
+        spark_storage_ca_file=str(fake.ca_file),
+    ) as elsewhere:
+        fetching = replace(grading, elsewhere=elsewhere)
+        there = await fake.serve_file(f"{uuid4().hex}.txt", b"It rained.")
+        gone = f"{fake.files_url}/files/gone.txt"
+        files = [{"url": there, "filename": "rain.txt"}, {"url": gone, "filename": "gone.txt"}]
+        await fake.script("/files/gone.txt", {"status": 503})
+        body = await fetching.hand_in(await grading.student(), assignment, submission_files=files)
+        states = []
+        while await fetching.work_off():
+            states.append((await fake.receipts())[-1]["state"])
+            await fetching.come_due()
+    assert states == ["waiting", "partly"]
+    receipt = (await fake.receipts())[-1]
+    assert (receipt["submission_id"], receipt["kept_until"]) == (body["submission_id"], None)
+    assert receipt["files"] == [
+        {"name": "rain.txt", "state": "stored", "code": None},
+        {"name": "gone.txt", "state": "dead", "code": "status_404"},
+    ]
 
 
 async def test_a_receipt_is_tried_from_a_shell(grading: Grading) -> None:
