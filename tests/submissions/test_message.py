@@ -19,6 +19,7 @@ from app.errors import (
     TimestampTooOldError,
     UrlNotAllowedError,
 )
+from app.settings import Settings
 from app.submissions.message import Message, SubmissionPayload, read_message
 
 PAYLOAD: dict[str, Any] = {
@@ -30,6 +31,8 @@ PAYLOAD: dict[str, Any] = {
     "grade": 95.5,
 }
 
+SETTINGS = Settings(_env_file=None, max_text_bytes=1000)  # type: ignore[call-arg]
+
 
 def opened(**changes: Any) -> Message:
     return opened_bytes(json.dumps(PAYLOAD | changes).encode())
@@ -37,7 +40,7 @@ def opened(**changes: Any) -> Message:
 
 def opened_bytes(raw: bytes, *, has_own_time: bool = False) -> Message:
     digest = hashlib.sha256(raw).digest()
-    return read_message(raw, digest=digest, has_own_time=has_own_time, max_text_bytes=1000)
+    return read_message(raw, SETTINGS, digest=digest, has_own_time=has_own_time)
 
 
 def test_an_integer_is_read_as_its_decimal_text() -> None:
