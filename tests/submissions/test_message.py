@@ -31,7 +31,7 @@ PAYLOAD: dict[str, Any] = {
     "grade": 95.5,
 }
 
-SETTINGS = Settings(_env_file=None, max_text_bytes=1000)  # type: ignore[call-arg]
+SETTINGS = Settings(_env_file=None, max_text_bytes=1000)
 
 
 def opened(**changes: Any) -> Message:
