@@ -8,31 +8,26 @@ import asyncio
 import os
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from contextvars import ContextVar
 from functools import wraps
-from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import asyncpg  # type: ignore[import-untyped]
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import Dialect, ExceptionContext, event, text
+from sqlalchemy import Dialect, ExceptionContext, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 
 from app import __version__, metrics
 from app.errors import DatabaseUnavailableError, OverloadedError, ServiceError
-from app.models import SPARK
 from app.settings import Settings
 from app.settings.addresses import driver_address
 
 CONNECT_SECONDS = 5
 POOL_WAIT_SECONDS = 4
 HANG_SECONDS = 10
-ALEMBIC_INI = Path(__file__).parent.parent / "alembic.ini"
 
 # A database that cannot answer raises these; a refused connection is no SQLAlchemy error.
 OUTAGES: tuple[type[Exception], ...] = (
@@ -46,7 +41,6 @@ FAILURES: tuple[type[Exception], ...] = (ServiceError, *OUTAGES)
 # Classes of SQLSTATE that no retry mends: data, integrity and syntax (PostgreSQL appendix A).
 OUR_FAULT = ("22", "23", "42")
 
-NO_TABLE = ("42P01", "3F000")  # undefined table, undefined schema
 READ_ONLY = "25006"  # read-only SQL transaction
 
 # After these the same transaction may succeed at once (PostgreSQL appendix A).
@@ -260,46 +254,3 @@ def explain_outage(failure: Exception) -> ServiceError | None:
 def sqlstate_of(failure: Exception) -> str:
     """The SQLSTATE of the server; empty for an error that it did not send, as a time-out."""
     return str(getattr(getattr(failure, "orig", None), "sqlstate", None) or "")
-
-
-_APPLIED = text(f"select version_num from {SPARK}.alembic_version")  # noqa: S608 - our own name
-
-
-async def schema_is_current(sessions: Sessions, newest: Mapping[str, str]) -> bool:
-    """Whether no migration of this code is missing.
-
-    Raises one of OUTAGES when the database does not answer.
-    """
-    try:
-        async with sessions() as session, session.begin():
-            applied = (await session.execute(_APPLIED)).scalars().all()
-    except DBAPIError as failure:
-        if sqlstate_of(failure) in NO_TABLE:
-            return False
-        raise
-    return not is_older(applied, newest)
-
-
-def is_older(applied: Iterable[str], newest: Mapping[str, str]) -> bool:
-    """What is past `newest` is a newer version's, and this one works with it: its migrations only
-    add. A branch that is not there is not ours to have: `public` is then the main app's.
-    """
-    reached = {branch_of(revision): revision for revision in applied}
-    return SPARK not in reached or any(
-        reached.get(branch, head) < head for branch, head in newest.items()
-    )
-
-
-def newest_revisions() -> dict[str, str]:
-    """What this code needs of each branch. Read from disk: once, at start."""
-    heads = ScriptDirectory.from_config(alembic_config()).get_heads()
-    return {branch_of(head): head for head in heads}
-
-
-def branch_of(revision: str) -> str:
-    """Of `spark_0002` it is `spark`; later revisions of a branch sort behind earlier ones."""
-    return revision.partition("_")[0]
-
-
-def alembic_config() -> Config:
-    return Config(str(ALEMBIC_INI))

@@ -167,7 +167,6 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         bucket = await stack.enter_async_context(open_bucket(settings))
         await stack.enter_async_context(failure_events.writing())
         intake = _intake(settings, sessions, bucket, known, account_rules)
-        client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
         yield Resources(
             settings=settings,
             sessions=sessions,
@@ -189,7 +188,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
                 each=STUDENT_PLACES,
             ),
             limits=Limits(settings.rate_limit_storage_uri.get_secret_value()),
-            spark_api=_spark_api(settings, client),
+            spark_api=await stack.enter_async_context(_open_spark_api(settings)),
             remote_files=RemoteFiles(settings),
             launch_keys=_keys(*settings.sso_secrets),
             issuer=_issuer(settings),
@@ -223,12 +222,15 @@ def _intake(
     )
 
 
-def _spark_api(settings: Settings, client: httpx.AsyncClient) -> SparkApi | None:
+@asynccontextmanager
+async def _open_spark_api(settings: Settings) -> AsyncIterator[SparkApi | None]:
     if settings.spark_api_url is None:
-        return None
+        yield None
+        return
     if settings.in_production and not settings.outbound_secrets:
         log.warning("spark_is_called_unsigned", hint="Set SPARK_OUTBOUND_SECRET.")
-    return SparkApi(settings, client, now=utc_now, new_id=new_id)
+    async with httpx.AsyncClient(trust_env=False) as client:
+        yield SparkApi(settings, client, now=utc_now, new_id=new_id)
 
 
 def _settings_of_a_host() -> Settings:

@@ -7,21 +7,24 @@ There are two branches of migrations (R28). A database of our own has both; in a
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from io import StringIO
+from pathlib import Path
 from typing import Any, Literal
 
 from alembic import command, op
+from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.database import alembic_config, branch_of, create_engine, newest_revisions, sqlstate_of
+from app.database import Sessions, create_engine, sqlstate_of
 from app.models import SPARK, Adoption
 from app.settings import Settings
 
+ALEMBIC_INI = Path(__file__).parent.parent / "alembic.ini"
 ONE_RUNNER = 7_265_737_461  # the advisory lock that makes a second runner wait
 STATEMENT_SECONDS = 600
 TURN_SECONDS = 0.2
@@ -33,6 +36,7 @@ OWN = ("optio", "spark")  # in this order: tables of `spark` refer to those of `
 ADOPTED = ("spark",)
 MAIN_APP = {"quests", "user_quests", "users"}  # who has these three is an Optio application
 NAMED = 5
+NO_TABLE = ("42P01", "3F000")  # undefined table, undefined schema
 NO_RIGHT = "42501"  # insufficient privilege
 
 TAKE_TURN = text(f"select pg_advisory_xact_lock({ONE_RUNNER})")
@@ -252,3 +256,43 @@ def _branches_of(applied: Iterable[str]) -> set[str]:
                 " says where)."
             )
     return set(map(branch_of, applied))
+
+
+async def schema_is_current(sessions: Sessions, newest: Mapping[str, str]) -> bool:
+    """Whether no migration of this code is missing.
+
+    Raises one of OUTAGES when the database does not answer.
+    """
+    try:
+        async with sessions() as session, session.begin():
+            applied = (await session.execute(_REVISIONS)).scalars().all()
+    except DBAPIError as failure:
+        if sqlstate_of(failure) in NO_TABLE:
+            return False
+        raise
+    return not is_older(applied, newest)
+
+
+def is_older(applied: Iterable[str], newest: Mapping[str, str]) -> bool:
+    """What is past `newest` is a newer version's, and this one works with it: its migrations only
+    add. A branch that is not there is not ours to have: `public` is then the main app's.
+    """
+    reached = {branch_of(revision): revision for revision in applied}
+    return SPARK not in reached or any(
+        reached.get(branch, head) < head for branch, head in newest.items()
+    )
+
+
+def newest_revisions() -> dict[str, str]:
+    """What this code needs of each branch. Read from disk: once, at start."""
+    heads = ScriptDirectory.from_config(alembic_config()).get_heads()
+    return {branch_of(head): head for head in heads}
+
+
+def branch_of(revision: str) -> str:
+    """Of `spark_0002` it is `spark`; later revisions of a branch sort behind earlier ones."""
+    return revision.partition("_")[0]
+
+
+def alembic_config() -> Config:
+    return Config(str(ALEMBIC_INI))

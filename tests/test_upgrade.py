@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from app.database import newest_revisions
+from app.migrate import newest_revisions
 from app.settings import Settings
 from tests.support.adopted import by_owner
 from tests.support.checkout import PROJECT, Checkout, Serving, make_checkout, wait_until

@@ -20,14 +20,8 @@ from app.adoption.map_courses import map_courses, plan_courses
 from app.adoption.move_in import move_in, plan_schema, require_owner
 from app.adoption.organization import judge_organization
 from app.adoption.read_catalogue import read_catalogue
-from app.database import (
-    Session,
-    Sessions,
-    create_engine,
-    newest_revisions,
-    schema_is_current,
-)
-from app.migrate import Tell, UnfitDatabaseError, kind_of
+from app.database import Session, Sessions, create_engine
+from app.migrate import Tell, UnfitDatabaseError, kind_of, newest_revisions, schema_is_current
 from app.settings import Settings
 
 ONE_ADOPTER = 7_265_737_464  # an advisory lock: two that build indexes would wait for each other

@@ -6,7 +6,8 @@ from app.adoption.inspect_rows import inspect_rows
 from app.adoption.judge_files import judge_files
 from app.adoption.organization import judge_organization
 from app.adoption.read_catalogue import Catalogue, look
-from app.database import Sessions, newest_revisions, schema_is_current
+from app.database import Sessions
+from app.migrate import newest_revisions, schema_is_current
 from app.settings import Settings
 
 MIGRATION_MISSING = Finding(

@@ -11,7 +11,8 @@ from app.adoption.compare import differences
 from app.adoption.organization import refuse_organization
 from app.adoption.read_catalogue import look
 from app.adoption.shape import LiveShape
-from app.database import Sessions, newest_revisions, schema_is_current, sqlstate_of
+from app.database import Sessions, sqlstate_of
+from app.migrate import newest_revisions, schema_is_current
 
 COMPARED_SECONDS = 55  # and what /readyz believes: what changes is seen within a minute
 AGAIN_SECONDS = 5  # after it could not be compared

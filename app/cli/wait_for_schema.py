@@ -7,7 +7,8 @@ from itertools import count
 
 import structlog
 
-from app.database import FAILURES, Sessions, create_engine, newest_revisions, schema_is_current
+from app.database import FAILURES, Sessions, create_engine
+from app.migrate import newest_revisions, schema_is_current
 from app.settings import Settings
 
 LOOK_SECONDS = 0.5

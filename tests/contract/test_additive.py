@@ -8,8 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 from alembic.script import ScriptDirectory
 
-from app.database import alembic_config
-from app.migrate import OWN, build_index
+from app.migrate import OWN, alembic_config, build_index
 from tests.support.additive import faults_of
 
 REVISIONS = {

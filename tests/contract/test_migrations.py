@@ -13,8 +13,16 @@ from alembic.util import CommandError
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from app.database import alembic_config, create_engine, newest_revisions, schema_is_current
-from app.migrate import OWN, UnfitDatabaseError, migrate, upgrade
+from app.database import create_engine
+from app.migrate import (
+    OWN,
+    UnfitDatabaseError,
+    alembic_config,
+    migrate,
+    newest_revisions,
+    schema_is_current,
+    upgrade,
+)
 from app.models import Table
 from app.settings import Settings
 from tests.support.databases import empty_database, execute
