@@ -148,7 +148,7 @@ async def write_grade(
         )
     if row["is_older"]:
         raise GradeStaleError
-    return GradeState.model_validate(row, from_attributes=False)
+    return GradeState.model_validate(dict(row))
 
 
 async def report_work(
