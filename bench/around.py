@@ -9,6 +9,7 @@ that here. A figure is good to some 15 µs; to compare two trees of code run the
 """
 
 import asyncio
+import gc
 import inspect
 import json
 import multiprocessing
@@ -39,7 +40,7 @@ from app.logs import configure_logs
 from app.main import create_app
 from app.migrate import migrate
 from app.play_spark import launch_token, signed_submission
-from app.serve import http_config
+from app.serve import YOUNG_OBJECTS, http_config
 from app.settings import Settings
 from bench import wire
 
@@ -79,6 +80,7 @@ def _run_sampled(
     signal.signal(signal.SIGPROF, look)
     signal.setitimer(signal.ITIMER_PROF, 0.004, 0.004)
     config = http_config(create_app(settings), host="127.0.0.1", port=0)
+    gc.set_threshold(YOUNG_OBJECTS)
     uvicorn.Server(config).run([listener])
     signal.setitimer(signal.ITIMER_PROF, 0)
 
