@@ -55,7 +55,7 @@ slow: $(FUZZER) ## the tests that make test leaves out, with small numbers
 	$(call step,slow tests,$(PYTEST) -n 2 --dist loadfile -m soak)
 
 .PHONY: soak
-soak: $(FUZZER) ## all tests with the full numbers: much longer
+soak: $(FUZZER) ## all tests with the full numbers, half an hour of faults among them
 	$(call step,soak,SOAK=1 $(PYTEST))
 
 .PHONY: mutants

@@ -14,10 +14,10 @@ from pydantic import SecretStr
 from app.main import open_resources
 from app.settings import Settings
 from app.worker import sweep
-from tests.support.bodies import Part
 from tests.support.forked import Forked, Forks, open_forks
-from tests.support.homework import Homework, note, write_homework
-from tests.support.invariants import NO_FAULTS, Answered, find_faults
+from tests.support.homework import note
+from tests.support.invariants import NO_FAULTS, find_faults
+from tests.support.load import Load
 from tests.support.processes import environment
 from tests.support.spark import Spark
 from tests.support.stored import eventually
@@ -27,8 +27,6 @@ KILLS_A_ROUND = 20
 KILLS = 500 if "SOAK" in os.environ else KILLS_A_ROUND
 STUDENTS, SENDERS = 12, 8
 SHORTEST, LONGEST = 0.02, 0.8  # seconds under load before a kill
-MEBIBYTE = 1024 * 1024
-TRY_AGAIN = (409, 503)
 
 
 @pytest.fixture
@@ -36,61 +34,6 @@ def stores(settings: Settings) -> Iterator[Stores]:
     """Of this file's own: it looks at every row."""
     with own_stores(settings) as made:
         yield made
-
-
-class Load:
-    """Senders that hand in without a pause, and send again what was not answered."""
-
-    def __init__(self, settings: Settings, chance: random.Random) -> None:
-        assert settings.spark_webhook_secret
-        self.settings = settings
-        self._secret = settings.spark_webhook_secret
-        self.chance = chance
-        self.url = ""
-        self.students: list[str] = []
-        self.answered: list[Answered] = []
-        self.unanswered = 0
-        self.is_served = asyncio.Event()
-        self.is_over = False
-
-    async def run(self) -> None:
-        """One sender, until it is over and its last homework is answered."""
-        while not self.is_over:
-            homework = self._write()
-            times = 2 if self.chance.random() < 0.15 else 1  # twins at once
-            await asyncio.gather(*(self._until_answered(homework) for _ in range(times)))
-
-    async def hand_in(self, student: str, files: list[Part]) -> None:
-        homework = write_homework(self._secret, student, files)
-        status, body = await homework.send_once(self.url)
-        assert status == 200, body
-        self.answered.append(homework.answered(body))
-
-    def _write(self) -> Homework:
-        kind = self.chance.random()
-        files: list[Part] = []
-        if kind < 0.05:
-            files = [note(6 * MEBIBYTE)]
-        elif kind < 0.5:
-            files = [note(self.chance.randrange(100_000)) for _ in range(1 + (kind < 0.2))]
-        return write_homework(self._secret, self.chance.choice(self.students), files)
-
-    async def _until_answered(self, homework: Homework) -> None:
-        patience = self.chance.choice([0.05, 30, 30, 30])
-        while True:
-            await self.is_served.wait()
-            try:
-                status, body = await asyncio.wait_for(homework.send_once(self.url), patience)
-            except (OSError, EOFError, TimeoutError):
-                self.unanswered += 1
-                patience = 30
-                await asyncio.sleep(0.01)
-                continue
-            if status == 200:
-                self.answered.append(homework.answered(body))
-                return
-            assert status in TRY_AGAIN, body
-            await asyncio.sleep(0.05)
 
 
 @pytest.mark.soak
@@ -144,7 +87,7 @@ async def kill_and_restart(load: Load, forks: Forks, client: httpx.AsyncClient) 
 async def start_warm(forks: Forks, client: httpx.AsyncClient, load: Load) -> Forked:
     """Ready, and not at the beginning of everything: else no request would get far in time."""
     serving = await forks.start()
-    load.url = serving.url
+    load.urls = [serving.url]
     student = await sign_in(client, serving.url, load.settings)
     await asyncio.gather(*(load.hand_in(student, files) for files in ([], [note(2000)])))
     return serving
