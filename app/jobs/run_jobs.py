@@ -42,7 +42,7 @@ async def run_jobs(sessions: Sessions, kinds: Mapping[str, JobKind], *, owner: U
         while True:
             try:
                 await _begin(sessions, kinds, running, owner=owner)
-            except FAILURES as failure:
+            except Exception as failure:  # noqa: BLE001 - whatever it was, the next claim may do better
                 warn_each_minute("jobs_not_claimed", error_class=type(failure).__name__)
             pause = POLL_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311 - only to spread them
             await _wait(running, pause)
