@@ -1,12 +1,20 @@
 """Behind a pooler in transaction mode, where each transaction may get another connection."""
 
 import asyncio
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import func, select, update
 
+from app.database import Sessions
+from app.jobs.run_jobs import work_off
+from app.models import Grade, Job
 from app.settings import Settings
+from app.worker import job_kinds
+from tests.conftest import create_assignment
 from tests.support.courses import course, synced
 from tests.support.elsewhere import run_elsewhere
+from tests.support.outward import run_outward
 from tests.support.pooler import needs_pgbouncer, run_pooler
 from tests.support.spark import Assignment, encoded, submission
 
@@ -43,3 +51,38 @@ async def test_twenty_students_at_once_share_three_connections(
                 assert [each["submission_id"] for each in first] == [
                     each["submission_id"] for each in replayed
                 ]
+
+
+@needs_pgbouncer
+async def test_jobs_of_two_workers_are_done_once_behind_it(
+    settings: Settings, sessions: Sessions, main_app: dict[str, str]
+) -> None:
+    """Grades of twenty students, of which every third call fails."""
+    async with (
+        run_pooler(settings, reset="", size=3) as pooled,
+        run_outward(settings) as (calling, fake),
+        run_elsewhere(calling, database_url=pooled, database_transaction_pooler=True) as elsewhere,
+    ):
+        for _ in range(STUDENTS):
+            student, made = await elsewhere.spark.sign_in(), await create_assignment(sessions)
+            body = (await elsewhere.spark.submit(submission(student, made))).json()
+            grade = {"user_id": student.user_id, "task_id": body["task_id"], "score": 90}
+            client = elsewhere.spark.browser
+            answer = await client.post("/internal/v1/grades", json=grade, headers=main_app)
+            assert answer.status_code == 202
+        await fake.script("/grades", *[{}, {}, {"status": 503}] * (STUDENTS // 3))
+        opened = elsewhere.running.app.state.resources
+        while await unsent(sessions):
+            kinds = job_kinds(opened)
+            await asyncio.gather(
+                *(work_off(opened.sessions, kinds, owner=uuid4()) for _ in range(2))
+            )
+            async with sessions() as session, session.begin():
+                await session.execute(update(Job).values(run_at=func.now()))
+        assert len(await fake.effects()) == len(await fake.gradebook()) == STUDENTS
+
+
+async def unsent(sessions: Sessions) -> int:
+    async with sessions() as session, session.begin():
+        waiting = select(func.count()).where(Grade.state == "waiting")
+        return int((await session.execute(waiting)).scalar_one())

@@ -45,6 +45,9 @@ class Holder:
         )
         return [row["pid"] for row in rows]
 
+    async def somebody_waits(self) -> bool:
+        return bool(await self.waiting())
+
     async def nobody_waits(self) -> bool:
         return not await self.waiting()
 
