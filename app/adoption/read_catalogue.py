@@ -95,7 +95,7 @@ class Catalogue(NamedTuple):
 _CATALOGUE = text("""
 select role.rolname as role, current_schema() as schema, (
     select jsonb_object_agg(wanted.name, jsonb_build_array(
-        (select jsonb_object_agg(attname, jsonb_build_array(
+        (select coalesce(jsonb_object_agg(attname, jsonb_build_array(
                 format_type(atttypid, atttypmod),
                 attnotnull,
                 atthasdef or attidentity <> '',
@@ -103,7 +103,7 @@ select role.rolname as role, current_schema() as schema, (
                 (select jsonb_agg(enumlabel) from pg_enum where enumtypid = atttypid),
                 (select coalesce(jsonb_agg(p), '[]')
                  from unnest(array['select', 'insert', 'update']) as p
-                 where has_column_privilege(asked.oid, c.oid, attnum, p))))
+                 where has_column_privilege(asked.oid, c.oid, attnum, p)))), '{}')
          from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped),
         (select coalesce(jsonb_agg(jsonb_build_array(
                 (select jsonb_agg(attname) from pg_attribute where attrelid = c.oid
