@@ -41,6 +41,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
     "user_skill_xp": {"pillar": _PILLARS},
     "user_subject_xp": {"school_subject": SCHOOL_SUBJECTS},
     "evidence_document_blocks": {"uploaded_by_role": ("student",)},
+    "lms_grade_sync": {"lms_platform": (PLATFORM,)},
 }
 # Null or left out by the model, and yet always written.
 ALWAYS_WRITTEN: Mapping[str, Collection[str]] = {
@@ -49,6 +50,7 @@ ALWAYS_WRITTEN: Mapping[str, Collection[str]] = {
     "course_quest_tasks": ("id", "xp_value", "order_index", "is_required"),
     "user_task_evidence_documents": ("quest_id",),
     "user_activity_events": ("id",),
+    "lms_grade_sync": ("id", "max_score"),
     "lms_integrations": ("last_sync_at", "organization_id"),  # see ORGANISATION
 }
 # Read, and never written: mandatory is no matter where there is a default.

@@ -153,7 +153,7 @@ HOLDINGS = (
     _owned(IdempotencyKey, "what repeated messages are answered"),
     Holding(GradeAttempt, "how grades were sent", GradeAttempt.grade_id.in_(_GRADES)),
     _owned(Grade, "grades for Spark, as they were sent"),
-    _owned(LmsGradeSync, "grades for Spark, as the main app shows them"),
+    _owned(LmsGradeSync, "grades for Spark and others, as the main app shows them"),
     Holding(
         Download,
         "files that homework named by an address",

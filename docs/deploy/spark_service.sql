@@ -18,13 +18,13 @@ begin
     end if;
 end $$;
 
--- The main app's tables: 12 that are read and written, …
+-- The main app's tables: 13 that are read and written, …
 grant usage on schema public to spark_service;
 grant select, insert, update, delete on
     public.users, public.lms_integrations, public.quests, public.course_quest_tasks,
     public.user_quests, public.user_quest_tasks, public.quest_task_completions,
     public.user_skill_xp, public.user_subject_xp, public.user_task_evidence_documents,
-    public.evidence_document_blocks, public.user_activity_events
+    public.evidence_document_blocks, public.user_activity_events, public.lms_grade_sync
     to spark_service;
 -- … two that triggers on these write, with the rights of whoever writes there, of which erasing a
 -- student empties the first, as another that some databases have, …
@@ -76,8 +76,8 @@ begin
             'users', 'lms_integrations', 'quests', 'course_quest_tasks', 'user_quests',
             'user_quest_tasks', 'quest_task_completions', 'user_skill_xp', 'user_subject_xp',
             'user_task_evidence_documents', 'evidence_document_blocks', 'user_activity_events',
-            'diplomas', 'user_mastery', 'user_skill_details', 'organizations', 'quest_sample_tasks',
-            'quest_template_tasks'))
+            'lms_grade_sync', 'diplomas', 'user_mastery', 'user_skill_details', 'organizations',
+            'quest_sample_tasks', 'quest_template_tasks'))
         and not has_table_privilege('spark_service', c.oid, wanted.privilege);
     if missing is not null then
         raise exception 'spark_service may still not: %', missing

@@ -35,6 +35,7 @@ PUBLIC = {
     **dict.fromkeys(
         (
             *("course_quest_tasks", "diplomas", "evidence_document_blocks", "lms_integrations"),
+            "lms_grade_sync",
             *("quest_task_completions", "quests", "user_activity_events", "user_quest_tasks"),
             *("user_quests", "user_skill_xp", "user_subject_xp", "user_task_evidence_documents"),
             "users",

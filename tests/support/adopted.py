@@ -28,8 +28,8 @@ BESIDE = Path(__file__).with_suffix(".sql")
 
 Shape = Literal["2026_08", "2025_12"]
 SHAPES: dict[Shape, Sequence[str]] = {
-    "2026_08": ("10_optio_2026_08.sql", "20_rows.sql"),
-    "2025_12": ("10_optio_2026_08.sql", "15_optio_2025_12.sql"),
+    "2026_08": ("10_optio_2026_08.sql", "20_rows.sql", "30_grade_sync.sql"),
+    "2025_12": ("10_optio_2026_08.sql", "15_optio_2025_12.sql", "30_grade_sync.sql"),
 }
 
 
