@@ -15,6 +15,8 @@ SUBMISSIONS = Counter("spark_submissions", "Submissions that were kept.", ("outc
 UPLOAD_BYTES = Counter("spark_upload_bytes", "Bytes of files that were recorded.")
 DROPPED_EVENTS = Counter("spark_dropped_events", "Events of failures that were not written.")
 UNKEPT = Counter("spark_unkept_deliveries", "Signed, refused, and not in the inbox.", ("code",))
+SPARK_CALLS = Counter("spark_api_calls", "Calls to Spark's API by outcome.", ("path", "code"))
+DOWNLOADS = Counter("spark_downloads", "Attempts to fetch files by outcome.", ("code",))
 UNCOUNTED = Counter("spark_uncounted_requests", "Let through: the store of rates was down.")
 OVERLOADED = Counter("spark_overloaded", "Answered 503 overloaded.", ("limit",))
 POOL_SIZE = Gauge("spark_database_connections_max", "Connections the pool may have.")
@@ -29,6 +31,12 @@ LAST_PASS = Gauge("spark_worker_last_pass_timestamp_seconds", "When the last swe
 STEP_FAILURES = Counter("spark_worker_step_failures", "Steps of sweeps that failed.", ("step",))
 UPLOADS_PENDING = Gauge("spark_uploads_pending", "Files that arrive, or wait to be removed.")
 ERASURES_OPEN = Gauge("spark_erasures_open", "Erasures that were begun and are not finished.")
+JOBS_WAITING = Gauge("spark_jobs_waiting", "Jobs to be done, due or not.", ("kind",))
+JOBS_LATE = Gauge(
+    "spark_jobs_oldest_waiting_seconds", "How long the first that could begin is due.", ("kind",)
+)
+JOBS_DEAD = Gauge("spark_jobs_dead", "Jobs that were given up.", ("kind",))
+TARGET_OPEN = Gauge("spark_target_open", "1: it is called; 0: its jobs wait.", ("target",))
 
 KEPT = {outcome: SUBMISSIONS.labels(outcome) for outcome in ("created", "revised", "duplicate")}
 # By the status; 0: the client left before there was one.

@@ -20,6 +20,7 @@ from app.files.uploads import sweep_uploads
 from app.grades.send_grade import send_grade
 from app.grades.write_grade import GRADE
 from app.jobs.lease import free_lapsed
+from app.jobs.measure import measure_jobs
 from app.jobs.run_jobs import JobKind, run_jobs
 from app.privacy.erase import resume_erasures
 from app.privacy.retention import apply_rule, rules
@@ -92,4 +93,5 @@ def _steps(resources: Resources) -> dict[str, Callable[[], Awaitable[int]]]:
         "jobs_freed": partial(free_lapsed, sessions),
         **{rule.name: partial(apply_rule, sessions, rule) for rule in rules(resources.settings)},
         "hours_counted": partial(count_hours, sessions),
+        "jobs_measured": partial(measure_jobs, sessions),
     }

@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 from pydantic import Field
 
-from app import __version__
+from app import __version__, metrics
 from app.database import Sessions
 from app.fetch import read_retry_after
 from app.fields import ContractModel
@@ -116,6 +116,7 @@ class SparkApi:
         except httpx.HTTPError as failure:
             if status is None or status < HTTPStatus.MULTIPLE_CHOICES:
                 outcome = _outcome_without_answer(failure)
+        metrics.SPARK_CALLS.labels(path, outcome.code).inc()
         return Call(outcome, status, answer, round((clock() - began) * 1000))
 
     async def test(self) -> TargetTest:

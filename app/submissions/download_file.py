@@ -115,12 +115,14 @@ async def download_file(
         file = await _fetch(intake, remote, download, upload_id)
         await _record(intake, lease, download, file, block_id=new_id())
         metrics.UPLOAD_BYTES.inc(file.size_bytes)
+        metrics.DOWNLOADS.labels("stored").inc()
     except BaseException as failure:
         discarding = discard_uploads(intake.sessions, intake.bucket, [upload_id], failure)
         await asyncio.shield(discarding)
         outcome = _outcome_of(failure)
         if outcome is None:
             raise
+        metrics.DOWNLOADS.labels(outcome.code).inc()
         await _fail(intake, lease, download, outcome)
 
 

@@ -24,6 +24,7 @@ from tests.conftest import create_assignment
 from tests.support.elsewhere import Elsewhere, run_elsewhere
 from tests.support.fake_spark import FakeSpark, run_fake_spark
 from tests.support.homework import note
+from tests.support.metrics import scrape
 from tests.support.problems import assert_problem
 from tests.support.spark import Assignment, SignedIn, submission
 from tests.support.stored import assert_only_committed, blocks_of, uploads_of
@@ -340,3 +341,14 @@ async def test_nothing_is_fetched_of_who_was_erased(fetching: Fetching) -> None:
     assert erased.is_success
     await fetching.work_off()
     assert await fetching.fake.requests(path_of(file)) == []
+
+
+async def test_downloads_count_by_outcome_row_7(fetching: Fetching) -> None:
+    names = [f'spark_downloads_total{{code="{code}"}}' for code in ("stored", "status_404")]
+    browser = fetching.service.spark.browser
+    before = await scrape(browser, fetching.main_app)
+    lost = {"url": f"{fetching.fake.files_url}/files/{secrets.token_hex(4)}"}
+    await fetching.hand_in(await fetching.serve(), lost)
+    await fetching.work_off()
+    after = await scrape(browser, fetching.main_app)
+    assert [after[name] - before.get(name, 0) for name in names] == [1, 1]
