@@ -28,8 +28,8 @@ run: $(SYNCED) ## start the service, with its own Postgres and S3 unless .env na
 	@exec $(BIN)/python -m app serve
 
 .PHONY: demo
-demo: $(SYNCED) ## send a student and homework through a running copy, and show each step
-	@exec $(BIN)/python -m app demo
+demo: $(SYNCED) ## send homework through a running copy, and a grade to a Spark of the tests
+	@exec $(BIN)/python -m tests.support.demo
 
 .PHONY: quick
 quick: static ## format, lint, imports, types, and the tests that need no server

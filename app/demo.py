@@ -1,5 +1,6 @@
 """Plays one student's homework through a running service, over HTTP, and checks what comes back."""
 
+import asyncio
 import hashlib
 import io
 import secrets
@@ -7,7 +8,7 @@ import struct
 import sys
 import time
 import zlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -21,7 +22,10 @@ from app.settings import Settings
 
 T = TypeVar("T")
 
+INTERNAL = "/internal/v1"
 COURSE_ID, ASSIGNMENT_ID = str(COURSE["spark_course_id"]), "rain"
+SCORE = 87.5
+WORKER_SECONDS = 60  # for what is done afterwards
 PICTURE_SIDE = 1100  # pixels of noise: about 3.5 MB of PNG
 
 
@@ -42,8 +46,10 @@ class Demo:
     def __init__(self) -> None:
         self.steps: list[Step] = []
 
-    async def play(self, base_url: str, settings: Settings) -> None:
-        """Raises DemoFailedError at the first step that fails."""
+    async def play(self, base_url: str, settings: Settings, file_url: str | None) -> None:
+        """With `file_url` also what a Spark for tests is needed for. Raises DemoFailedError at the
+        first step that fails.
+        """
         needed = ("spark_sso_secret", "spark_webhook_secret", "jwt_secret_key", "internal_api_keys")
         if missing := [name.upper() for name in needed if not getattr(settings, name)]:
             raise DemoFailedError(f"{', '.join(missing)} must be set")
@@ -51,19 +57,24 @@ class Demo:
         assert settings.spark_webhook_secret  # noqa: S101
         self._sso_secret = settings.spark_sso_secret
         self._webhook_secret = settings.spark_webhook_secret
-        self._service_key = settings.internal_api_keys[0]
+        service_key = settings.internal_api_keys[0].get_secret_value()
+        self._key = {"Authorization": f"Bearer {service_key}"}
         student = f"demo_{secrets.token_hex(4)}"
         files = sample_files()
         async with httpx.AsyncClient(base_url=base_url, timeout=60, trust_env=False) as browser:
             await self._step("sync a course", self._sync(browser))
             code = await self._step("sign in", self._sign_in(browser, student))
-            await self._step("exchange the code", self._exchange(browser, code))
+            user_id = await self._step("exchange the code", self._exchange(browser, code))
             await self._step("hand in JSON", self._hand_in_text(browser, student))
             completion = await self._step(
                 "hand in files", self._hand_in_files(browser, student, files)
             )
             links = await self._step("read the evidence", self._read(browser, completion))
             await self._step("download and compare", self._download(browser, links, files))
+            if file_url:
+                handing_in = self._hand_in_url(browser, student, file_url)
+                task_id = await self._step("hand in by URL", handing_in)
+                await self._step("give a grade", self._grade(browser, user_id, task_id))
 
     async def _step(self, name: str, action: Awaitable[tuple[str, T]]) -> T:
         began = time.perf_counter()
@@ -88,11 +99,12 @@ class Demo:
         location = _expect(answer, 302).headers["location"]
         return "302 with a one-time code", parse_qs(urlsplit(location).query)["code"][0]
 
-    async def _exchange(self, browser: httpx.AsyncClient, code: str) -> tuple[str, None]:
+    async def _exchange(self, browser: httpx.AsyncClient, code: str) -> tuple[str, str]:
         answer = await browser.post("/spark/token", json={"code": code})
-        return f"user {_expect(answer, 200).json()['user_id']}", None
+        user_id = _expect(answer, 200).json()["user_id"]
+        return f"user {user_id}", user_id
 
-    def _sign(self, student: str, text: str) -> tuple[bytes, str]:
+    def _sign(self, student: str, text: str, **more: object) -> tuple[bytes, str]:
         return signed_submission(
             self._webhook_secret,
             student,
@@ -100,13 +112,20 @@ class Demo:
             now=utc_now(),
             course_id=COURSE_ID,
             assignment_id=ASSIGNMENT_ID,
+            **more,
         )
 
-    async def _hand_in_text(self, browser: httpx.AsyncClient, student: str) -> tuple[str, None]:
-        raw, signature = self._sign(student, "Rain fell on four of seven days.")
+    async def _submit(
+        self, browser: httpx.AsyncClient, student: str, text: str, **more: object
+    ) -> dict[str, Any]:
+        raw, signature = self._sign(student, text, **more)
         headers = {"X-Spark-Signature": signature, "Content-Type": "application/json"}
         answer = await browser.post("/spark/webhook/submission", content=raw, headers=headers)
-        body = _expect(answer, 200).json()
+        body: dict[str, Any] = _expect(answer, 200).json()
+        return body
+
+    async def _hand_in_text(self, browser: httpx.AsyncClient, student: str) -> tuple[str, None]:
+        body = await self._submit(browser, student, "Rain fell on four of seven days.")
         return f"revision {body['revision']}, {body['xp_awarded']} XP", None
 
     async def _hand_in_files(
@@ -126,11 +145,7 @@ class Demo:
     async def _read(
         self, browser: httpx.AsyncClient, completion_id: str
     ) -> tuple[str, list[dict[str, Any]]]:
-        answer = await browser.get(
-            f"/internal/v1/completions/{completion_id}",
-            headers={"Authorization": f"Bearer {self._service_key.get_secret_value()}"},
-        )
-        body = _expect(answer, 200).json()
+        body = await self._ask(browser, f"completions/{completion_id}")
         return f"{len(body['blocks'])} blocks, {body['xp_awarded']} XP", body["files"]
 
     async def _download(
@@ -142,6 +157,42 @@ class Demo:
                 raise DemoFailedError(f"{name} came back with other bytes")
         return f"{len(links)} files, SHA-256 equal", None
 
+    async def _hand_in_url(
+        self, browser: httpx.AsyncClient, student: str, url: str
+    ) -> tuple[str, str]:
+        files = [{"url": url}]
+        sent = await self._submit(browser, student, "My table.", submission_files=files)
+
+        async def shown() -> list[dict[str, Any]]:
+            body = await self._ask(browser, f"completions/{sent['completion_id']}")
+            contents = [block["content"] for block in body["blocks"]]
+            return [content for content in contents if "filename" in content]
+
+        [file] = await _wait_for(shown)
+        return f"{file['filename']} fetched and shown, {file['file_size']} bytes", sent["task_id"]
+
+    async def _grade(
+        self, browser: httpx.AsyncClient, user_id: str, task_id: str
+    ) -> tuple[str, None]:
+        grade = {"user_id": user_id, "task_id": task_id, "score": SCORE}
+        given = _expect(
+            await browser.post(f"{INTERNAL}/grades", json=grade, headers=self._key), 202
+        )
+
+        async def delivered() -> bool:
+            found = await self._ask(browser, f"grades/{given.json()['id']}")
+            if found["state"] == "dead":
+                raise DemoFailedError(f"Spark does not take it: {found['code']}")
+            return bool(found["state"] == "delivered")
+
+        await _wait_for(delivered)
+        return f"{SCORE:g} of 100, delivered", None
+
+    async def _ask(self, browser: httpx.AsyncClient, path: str) -> dict[str, Any]:
+        answer = await browser.get(f"{INTERNAL}/{path}", headers=self._key)
+        body: dict[str, Any] = _expect(answer, 200).json()
+        return body
+
     def table(self) -> str:
         rows = [f"  {step.name:<22}{step.outcome:<50}{step.seconds:>7.2f} s" for step in self.steps]
         return "\n".join(rows)
@@ -151,6 +202,17 @@ def _expect(answer: httpx.Response, status: int) -> httpx.Response:
     if answer.status_code != status:
         raise DemoFailedError(f"{answer.status_code} instead of {status}: {answer.text[:300]}")
     return answer
+
+
+async def _wait_for(look: Callable[[], Awaitable[T]]) -> T:
+    """What the worker brings about."""
+    try:
+        async with asyncio.timeout(WORKER_SECONDS):
+            while not (found := await look()):  # noqa: ASYNC110 - elsewhere
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise DemoFailedError(f"not done after {WORKER_SECONDS} s") from None
+    return found
 
 
 class _Progress:

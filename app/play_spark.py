@@ -55,15 +55,18 @@ def signed_submission(
     now: datetime,
     course_id: str = COURSE_ID,
     assignment_id: str = ASSIGNMENT_ID,
+    **more: object,
 ) -> tuple[bytes, str]:
-    """The exact bytes to send, and their signature; for the sample course if none is named."""
-    content = {
+    """The exact bytes to send, and their signature; for the sample course if none is named. `more`
+    goes into the message.
+    """
+    content: dict[str, object] = {
         "spark_user_id": student,
         "spark_assignment_id": assignment_id,
         "spark_course_id": course_id,
         "submission_text": text,
         "submitted_at": now.isoformat(timespec="milliseconds"),
-    }
+    } | more
     raw = json.dumps(content).encode()
     return raw, sign(secret, raw)
 

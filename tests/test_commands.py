@@ -16,7 +16,7 @@ import pytest
 from app.cli.terminal import say
 from app.settings import Settings
 from app.signing import sign
-from tests.support.checkout import Checkout, Serving, make_checkout, wait_until
+from tests.support.checkout import PROJECT, Checkout, Serving, make_checkout, wait_until
 from tests.support.patience import patient
 from tests.support.sender import Sender
 from tests.support.spark import SUBMISSION
@@ -51,9 +51,19 @@ def is_one_sentence(words: str) -> bool:
 def test_the_demo_says_what_happened(checkout: Checkout) -> None:
     done = checkout.run("demo")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "grade" not in done.stdout
     for step in ("sign in", "hand in JSON", "hand in files", "download and compare"):
         assert step in done.stdout
     assert done.stdout.endswith("  Everything came back as it was handed in.\n")
+
+
+def test_beside_a_spark_the_demo_fetches_a_file_and_a_grade_arrives(checkout: Checkout) -> None:
+    done = checkout.run(module="tests.support.demo", PYTHONPATH=str(PROJECT))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "rain.csv fetched and shown, 47 bytes" in done.stdout
+    assert re.search(r"give a grade +87.5 of 100, delivered", done.stdout)
+    arrived = r"  In Spark's gradebook: rain of demo_\w+, 87.5 of 100.\n\Z"
+    assert re.search(arrived, done.stdout)
 
 
 @needs_curl

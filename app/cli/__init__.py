@@ -87,11 +87,16 @@ def worker() -> None:
 
 
 @commands.command()
-def demo() -> None:
+def demo(
+    file_url: Annotated[
+        str | None,
+        typer.Option(help="At the Spark for tests that is set up: fetch it, and send a grade."),
+    ] = None,
+) -> None:
     """Play one student's homework through a service of its own, and check what comes back."""
     configure_logs(logging.WARNING)
     with servers(LOCAL / "demo") as settings:
-        server = _DemoServer(settings)
+        server = _DemoServer(settings, file_url)
         server.run()
     say(*server.demo.table().splitlines())
     if server.failure:
@@ -137,8 +142,9 @@ class _AnnouncingServer(Server):
 class _DemoServer(Server):
     """Serves until its demo is over."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, file_url: str | None) -> None:
         super().__init__(settings, host="127.0.0.1", port=0)
+        self._file_url = file_url
         self.demo = Demo()
         self.failure = "It was interrupted."
 
@@ -152,7 +158,7 @@ class _DemoServer(Server):
 
     async def _play(self) -> None:
         try:
-            await self.demo.play(self.base_url, self._settings)
+            await self.demo.play(self.base_url, self._settings, self._file_url)
             self.failure = ""
         except DemoFailedError as failure:
             self.failure = str(failure)
