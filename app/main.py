@@ -47,6 +47,7 @@ from app.api.linger import Linger
 from app.api.observed import router as observed
 from app.api.problems import HANDLERS
 from app.api.spark.course import router as spark_course
+from app.api.spark.received import router as spark_received
 from app.api.spark.roster import router as spark_roster
 from app.api.spark.sso import router as spark_sso
 from app.api.spark.submission import router as spark_submission
@@ -133,6 +134,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     for router in ROUTERS:
         app.include_router(router)
+    app.webhooks.include_router(spark_received)
     if settings.publish_contract:
         app.include_router(create_docs_router(app, with_internal=not settings.in_production))
     # The last one added is the outermost.

@@ -42,6 +42,7 @@ TAGS = {
     "students": "XP, and a family's rights: everything of a student, and its end.",
     "rosters": "Files of students and their courses.",
     "sessions": "Whether a session is alive, and ending it.",
+    "received": "What Spark receives from us.",
     "lms": "Which systems are connected.",
     "grades": "Scores for Spark, and how far they are.",
     "jobs": "What is done later, and whom that calls.",
@@ -98,6 +99,7 @@ def _contract(app: FastAPI, title: str, description: str, *, internal: bool) -> 
         version=CONTRACT_VERSION,
         description=description,
         routes=app.routes,
+        webhooks=None if internal else app.webhooks.routes,
         servers=[{"url": "/", "description": "The service that shows this document."}],
         contact={"name": "Optio, integrations"},
         license_info={"name": "All rights reserved", "identifier": "LicenseRef-Proprietary"},
@@ -109,9 +111,12 @@ def _contract(app: FastAPI, title: str, description: str, *, internal: bool) -> 
     }
     schemas = document["components"]["schemas"]
     _name(Problem.model_json_schema(ref_template=REFERENCE), schemas)
-    operations = [each for methods in document["paths"].values() for each in methods.values()]
+    operations = _operations(document["paths"])
     for operation in operations:
         _settle(operation)
+    operations += _operations(document.get("webhooks", {}))
+    for operation in operations:
+        _leave_out_invalid(operation)
         for media in operation.get("requestBody", {}).get("content", {}).values():
             media["schema"] = _name(media["schema"], schemas)
         show_examples(operation, schemas)
@@ -123,6 +128,10 @@ def _contract(app: FastAPI, title: str, description: str, *, internal: bool) -> 
     document["components"]["securitySchemes"] |= SIGNATURE_HEADERS
     _drop_unused(document)
     return document
+
+
+def _operations(paths: dict[str, Any]) -> list[dict[str, Any]]:
+    return [each for methods in paths.values() for each in methods.values()]
 
 
 def _name(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
@@ -152,7 +161,8 @@ def _reference(name: str) -> str:
 
 def _drop_unused(document: dict[str, Any]) -> None:
     """Components that no operation of this document mentions belong to the other one."""
-    paths, components = json.dumps(document["paths"]), document["components"]
+    paths = json.dumps([document["paths"], document.get("webhooks")])
+    components = document["components"]
     schemas, needed, seen = components["schemas"], set(MENTION.findall(paths)), set[str]()
     while needed:
         name = needed.pop()
@@ -168,7 +178,7 @@ def _drop_unused(document: dict[str, Any]) -> None:
 
 def _settle(operation: dict[str, Any]) -> None:
     """Say what the framework does not: who may call, that it is one of several answers, and the
-    header of each. Leave out the 422 that we answer as 400.
+    header of each.
     """
     callers = {
         name: scopes for way in operation.setdefault("security", []) for name, scopes in way.items()
@@ -180,6 +190,10 @@ def _settle(operation: dict[str, Any]) -> None:
     _say_one_of(answer.get("schema", {}))
     for response in operation["responses"].values():
         response.setdefault("headers", {}).update(headers_of([]))
+
+
+def _leave_out_invalid(operation: dict[str, Any]) -> None:
+    """The 422 that we answer as 400."""
     if "HTTPValidationError" in str(operation["responses"].get("422")):
         del operation["responses"]["422"]
 

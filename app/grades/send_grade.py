@@ -34,8 +34,12 @@ class GradeMessage(fields.ContractModel):
     completed_at: fields.NullableMoment = Field(description="When the work was handed in.")
     scored_at: fields.Moment = Field(description="Leave out what is older than what you have.")
     version: int = Field(ge=1, description="Grows with each change.", examples=[3])
-    activity_progress: Literal["Submitted", "Completed"] = Field(examples=["Completed"])
-    grading_progress: Literal["PendingManual", "FullyGraded"] = Field(examples=["FullyGraded"])
+    activity_progress: Literal["Submitted", "Completed"] = Field(
+        description="`Completed` with a score.", examples=["Completed"]
+    )
+    grading_progress: Literal["PendingManual", "FullyGraded"] = Field(
+        description="`FullyGraded` with a score.", examples=["FullyGraded"]
+    )
     grade_id: fields.Id = Field(description="The grade; with `version` the Idempotency-Key.")
 
     def to_json(self) -> bytes:

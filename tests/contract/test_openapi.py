@@ -10,14 +10,18 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from pydantic import SecretStr
 
 from app import errors
 from app.api.docs import internal_contract, public_contract
+from app.clock import new_id, utc_now
 from app.contract import stale_files
 from app.errors import ServiceError
+from app.jobs.call_spark import SparkApi
 from app.learning.sample_course import ASSIGNMENT_ID, COURSE_ID
 from app.main import ROUTERS, create_app
 from app.settings import Settings
+from tests.support.fake_spark import run_fake_spark
 
 PROJECT = Path(__file__).parent.parent.parent
 KINDS = ("public", "internal")
@@ -34,10 +38,12 @@ def contract(app: FastAPI, request: pytest.FixtureRequest) -> dict[str, Any]:
     return public_contract(app) if request.param == "public" else internal_contract(app)
 
 
-def _operations(contract: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def _operations(contract: dict[str, Any], *places: str) -> list[tuple[str, dict[str, Any]]]:
+    """Ours, and with `webhooks` what Spark answers us."""
     return [
         (f"{method} {path}", operation)
-        for path, methods in contract["paths"].items()
+        for place in ("paths", *places)
+        for path, methods in contract.get(place, {}).items()
         for method, operation in methods.items()
     ]
 
@@ -60,7 +66,7 @@ def test_the_public_contract_holds_only_what_spark_sees(app: FastAPI) -> None:
 
 
 def test_every_operation_is_described_and_says_who_may_call_it(contract: dict[str, Any]) -> None:
-    for name, operation in _operations(contract):
+    for name, operation in _operations(contract, "webhooks"):
         assert operation["summary"], name
         assert operation["description"], name
         assert "security" in operation, name
@@ -68,7 +74,7 @@ def test_every_operation_is_described_and_says_who_may_call_it(contract: dict[st
 
 def test_every_field_has_a_description_and_an_example(contract: dict[str, Any]) -> None:
     schemas = dict(contract["components"]["schemas"])
-    for name, operation in _operations(contract):
+    for name, operation in _operations(contract, "webhooks"):
         for media, content in operation.get("requestBody", {}).get("content", {}).items():
             schemas[f"{name} {media}"] = content["schema"]
     for name, schema in schemas.items():
@@ -140,7 +146,7 @@ def test_no_route_lets_the_framework_read_a_body() -> None:
 
 def test_every_body_has_a_name(contract: dict[str, Any]) -> None:
     """Without one each generator makes its own, or forgets to."""
-    for name, operation in _operations(contract):
+    for name, operation in _operations(contract, "webhooks"):
         for media, content in operation.get("requestBody", {}).get("content", {}).items():
             assert "$ref" in content["schema"] or media == "application/octet-stream", name
 
@@ -177,7 +183,7 @@ def test_no_model_has_the_name_of_a_generators_own_class(contract: dict[str, Any
 def test_every_operation_has_examples_of_what_is_sent_and_answered(
     contract: dict[str, Any],
 ) -> None:
-    for name, operation in _operations(contract):
+    for name, operation in _operations(contract, "webhooks"):
         for parameter in operation.get("parameters", []):
             assert parameter["schema"]["examples"], f"{name} {parameter['name']}"
         shown = [*operation.get("requestBody", {}).get("content", {}).values()]
@@ -222,7 +228,9 @@ def test_it_says_whose_it_is_where_it_is_served_and_what_its_tags_mean(
     assert contract["info"]["contact"]["name"]
     assert contract["info"]["license"]["name"]
     described = [tag["name"] for tag in contract["tags"] if tag["description"]]
-    assert sorted(described) == sorted({op["tags"][0] for _, op in _operations(contract)})
+    assert sorted(described) == sorted(
+        {op["tags"][0] for _, op in _operations(contract, "webhooks")}
+    )
 
 
 def test_codes_are_a_list_that_may_grow(contract: dict[str, Any]) -> None:
@@ -236,6 +244,41 @@ def test_codes_are_a_list_that_may_grow(contract: dict[str, Any]) -> None:
     }
     assert examples <= set(codes["x-extensible-enum"])
     assert contract["components"]["schemas"]["Problem"]["properties"]["code"]["$ref"]
+
+
+def test_what_spark_receives_is_in_its_contract_alone(app: FastAPI) -> None:
+    assert "webhooks" not in internal_contract(app)
+    webhooks = public_contract(app)["webhooks"]
+    assert [(name, *methods) for name, methods in webhooks.items()] == [
+        ("grade", "post"),
+        ("receipt", "post"),
+        ("ping", "get"),
+    ]
+
+
+@pytest.mark.parametrize(("name", "path"), [("grade", "/grades"), ("receipt", "/receipts")])
+async def test_spark_takes_the_example_of_what_it_receives(
+    app: FastAPI, settings: Settings, name: str, path: str
+) -> None:
+    """As it is sent: with exactly the headers that the contract names."""
+    operation = public_contract(app)["webhooks"][name]["post"]
+    [example] = operation["requestBody"]["content"]["application/json"]["examples"].values()
+    body = json.dumps(example["value"]).encode()
+    async with run_fake_spark("key", "secret") as fake, httpx.AsyncClient() as client:
+        known = settings.model_copy(
+            update={
+                "spark_api_url": fake.url,
+                "spark_api_key": SecretStr("key"),
+                "spark_outbound_secret": SecretStr("secret"),
+            }
+        )
+        spark_api = SparkApi(known, client, now=utc_now, new_id=new_id)
+        assert (await spark_api.call("POST", path, "example.1", body)).outcome.code == "delivered"
+        [request] = await fake.requests()
+    named = {parameter["name"] for parameter in operation["parameters"]}
+    transport = {"host", "accept", "accept-encoding", "connection", "user-agent"}
+    body_and_key = {"content-length", "content-type", "authorization"}
+    assert request["headers"].keys() - transport - body_and_key == named
 
 
 def test_every_reference_leads_somewhere(contract: dict[str, Any]) -> None:
