@@ -172,9 +172,8 @@ class Bucket:
 
     async def ensure_exists(self) -> None:
         """Make the bucket if it is missing: for the embedded server, others keep their own."""
-        try:
-            await self.ping()
-        except StorageUnavailableError:
+        listed = await _within(self._client.list_buckets())
+        if self._name not in [bucket["Name"] for bucket in listed["Buckets"]]:
             await _within(self._client.create_bucket(Bucket=self._name))
 
     async def exists(self, object_key: str) -> bool:
