@@ -409,7 +409,7 @@ class AssignmentAmbiguousError(BadRequestError):
 class StudentNotFoundError(MissingError):
     code, title = "user_not_found", "Student not found"
     error = "User not found for Spark ID: {spark_user_id}"
-    hint = "The student must have entered Optio from Spark once, or be on a roster."
+    hint = "Once the student has entered Optio from Spark, or is on a roster, send it again."
 
 
 class StudentErasedError(StudentNotFoundError):

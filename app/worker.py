@@ -14,16 +14,18 @@ import structlog
 from app import metrics
 from app.activity.hours import count_hours
 from app.api.dependencies import Resources
-from app.clock import new_id
+from app.clock import new_id, stopwatch, utc_now
 from app.deliveries.send_receipt import RECEIPT, send_receipt
 from app.files.uploads import sweep_uploads
 from app.grades.send_grade import send_grade
 from app.grades.write_grade import GRADE
-from app.jobs.lease import free_lapsed
+from app.jobs.lease import Lease, free_lapsed
 from app.jobs.measure import measure_jobs
 from app.jobs.run_jobs import JobKind, run_jobs
+from app.jobs.try_early import REPLAY
 from app.privacy.erase import resume_erasures
 from app.privacy.retention import apply_rule, rules
+from app.submissions.do_replay import do_replay
 from app.submissions.download_file import download_file
 from app.submissions.order_downloads import DOWNLOAD
 
@@ -41,8 +43,13 @@ async def run_worker(resources: Resources) -> None:
 
 def job_kinds(resources: Resources) -> dict[str, JobKind]:
     """Every kind of job that this process can do, with how many of it run at once."""
+
+    async def replay(lease: Lease) -> None:
+        intake = resources.intake
+        await do_replay(intake, lease, now=utc_now(), new_id=new_id, elapsed=stopwatch())
+
     download = partial(download_file, resources.intake, resources.remote_files, new_id)
-    kinds = {DOWNLOAD: JobKind(download, places=2)}
+    kinds = {REPLAY: JobKind(replay, places=4), DOWNLOAD: JobKind(download, places=2)}
     if resources.spark_api:
         send = partial(send_grade, resources.sessions, resources.spark_api)
         kinds[GRADE] = JobKind(send, places=4)

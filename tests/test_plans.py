@@ -19,6 +19,7 @@ from app.database import Sessions, create_engine, open_sessions
 from app.deliveries.inbox import WAS_TAKEN
 from app.deliveries.read_inbox import COUNTS, DeliveryFilter, newest_deliveries
 from app.evidence.list_completions import CompletionFilter, completions_of
+from app.jobs.try_early import OF_ASSIGNMENTS, OF_STUDENTS
 from app.learning.read_experience import newest_awards
 from app.models import Table
 from app.privacy.retention import BATCH_ROWS, rules
@@ -197,6 +198,18 @@ async def test_events_that_wait_are_found_without_those_that_do_not(sessions: Se
     planned, indexes = await _indexes(sessions, PLACE, {"at_most": 50})
     assert sorted(indexes) == ["ix_events_waiting", "pk_events"], planned
     assert "Sort" not in planned, planned
+
+
+async def test_early_homework_is_found_without_the_rest_of_the_inbox(sessions: Sessions) -> None:
+    """Of students, and for assignments: by who refused it, whose or what it is."""
+    for order in (OF_STUDENTS, OF_ASSIGNMENTS):
+        planned, indexes = await _indexes(sessions, order.sql, (["essay_1", "essay_2"],))
+        assert {index for index in indexes if "deliveries" in index} <= {
+            "ix_deliveries_spark_user_id_id",
+            "ix_deliveries_spark_assignment_id_id",
+            "ix_deliveries_code_id",
+            "ix_deliveries_refused",
+        }, planned
 
 
 CODE = "0" * 64

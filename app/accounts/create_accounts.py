@@ -12,6 +12,7 @@ from sqlalchemy import ARRAY, Text, Uuid, bindparam, insert, text
 from app.accounts.personal import NOWHERE
 from app.adoption.shape import Shape
 from app.database import Session
+from app.jobs.try_early import try_students
 from app.models import LmsIntegration, User
 
 Rows = Sequence[dict[str, Any]]
@@ -55,8 +56,10 @@ async def create_users(session: Session, rows: Rows, shape: Shape) -> set[UUID]:
 
 
 async def create_links(session: Session, rows: Rows) -> None:
+    """Homework that waits for these students is tried again. They are locked."""
     if rows:
         await session.execute(_INSERT_LINKS, rows)
+        await try_students(session, [row["lms_user_id"] for row in rows])
 
 
 def _auth_email(*, id: UUID, email: str, **_: object) -> str:  # noqa: A002 - the column

@@ -9,6 +9,7 @@ from app.activity.audit import record_audit
 from app.courses.list_courses import MappedAssignment, read_assignment
 from app.database import Session, Sessions, retried
 from app.errors import FieldInvalidError, MappingConflictError, NotFoundError
+from app.jobs.try_early import try_assignments
 from app.learning.lost_templates import HOLD_QUEST, find_templates, take_template
 from app.learning.task_copies import follow_templates
 from app.models import CourseQuestTask, SparkAssignment, SparkCourse
@@ -88,6 +89,7 @@ async def map_assignment(
             task_id=str(task_id),
             was=was,
         )
+        await try_assignments(session, [spark_assignment_id])
         return await read_assignment(session, assignment.id)
 
 

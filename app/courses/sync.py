@@ -20,6 +20,7 @@ from app.database import Session, Sessions, retried
 from app.deliveries.inbox import Entry, keep_delivery
 from app.deliveries.payload import Subject
 from app.fields import AnswerWarning
+from app.jobs.try_early import try_assignments
 from app.learning.lost_templates import find_templates
 from app.learning.organisations import has_organisation
 from app.learning.task_copies import follow_templates
@@ -122,13 +123,14 @@ async def _sync(
     await map_tasks(session, assignments, tasks, course_id=course_id, now=now)
     retired = await retire_others(session, list(tasks), course_id=course_id, now=now)
     await follow_templates(session, quest_id, now=now)
-    created = len(tasks.keys() - known.keys())
+    new = tasks.keys() - known.keys()
+    await try_assignments(session, list(new))
     return CourseSync(
         quest_id=quest_id,
         title=course.course_title,
         is_new=known_quest is None,
-        created=created,
-        updated=len(tasks) - created,
+        created=len(new),
+        updated=len(tasks) - len(new),
         retired=retired,
         warnings=[*warnings, *await _miss_organisation(session, course)],
     )

@@ -30,6 +30,7 @@ from app.errors import (
     TimestampInFutureError,
     TimestampTooOldError,
 )
+from app.jobs.try_early import MISSING, share_locks, try_arrived
 from app.models import PLATFORM, Erasure, InboxDelivery, LmsIntegration
 
 DATABASE_FAILURES: tuple[type[Exception], ...] = (OverloadedError, *OUTAGES)
@@ -153,7 +154,10 @@ async def _keep_refusal(
     kind = type(failure) if isinstance(failure, ServiceError) else ServiceError
     row = row_of(entry, subject) | {"delivery_status": kind.status, "delivery_code": kind.code}
     student = subject.spark_user_id
+    is_early = bool(student and entry.is_json and kind.code in MISSING)
     async with sessions() as session, session.begin():
+        if is_early:
+            await share_locks(session, str(student))
         subject_hash = await hash_of(session, student) if student else None
         erasure = {
             "subject_hash": subject_hash,
@@ -161,6 +165,8 @@ async def _keep_refusal(
             "turn": turn_of(subject_hash),
         }
         await session.execute(_KEEP_REFUSAL, row | erasure)
+        if is_early:
+            await try_arrived(session, entry.id)
 
 
 def turn_of(subject_hash: bytes | None) -> int:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, Select, bindparam, case, func, literal, select
+from sqlalchemy import ColumnElement, Select, bindparam, case, func, literal, null, select
 
 from app import fields
 from app.activity.audit import record_audit, record_audit_of_many
@@ -17,6 +17,7 @@ from app.clock import first_id
 from app.database import Session, Sessions
 from app.deliveries.inbox import JSON, KEPT_TEXTS, SUBMISSION_ROUTE
 from app.errors import NotFoundError
+from app.jobs.try_early import MISSING
 from app.models import IdempotencyKey, InboxDelivery
 
 Outcome = Literal["success", "refused"]
@@ -112,6 +113,14 @@ class DeliveryAnswer(fields.ContractModel):
         ),
         examples=[True],
     )
+    waiting_for: Literal["student", "course"] | None = Field(
+        description=(
+            "What it came before: once that is there it is processed again by itself, unless a"
+            " newer one of this student and assignment was taken. Null where it was taken, is wrong"
+            " otherwise, or Spark must send it again, as a form with files."
+        ),
+        examples=["course"],
+    )
 
 
 class DeliveryCount(fields.ContractModel):
@@ -137,15 +146,42 @@ _IS_ANSWERED = (
     .scalar_subquery()
     .is_not(None)
 )
-_REPLAYABLE = (
+REPLAYABLE = (
     (InboxDelivery.route == SUBMISSION_ROUTE)
     & _IS_KEPT
     & ((InboxDelivery.media_type == JSON) | _IS_ANSWERED)
 )
 _IS_SUCCESS = InboxDelivery.code.is_(None)
+_NEWER = InboxDelivery.__table__.alias("newer")
+# Nothing older of the same student and assignment has anything to add.
+IS_OUTDATED = (
+    select(_NEWER.c.id)
+    .where(
+        _NEWER.c.spark_user_id == InboxDelivery.spark_user_id,
+        _NEWER.c.spark_assignment_id == InboxDelivery.spark_assignment_id,
+        _NEWER.c.id > InboxDelivery.id,
+        _NEWER.c.code.is_(None),
+    )
+    .limit(1)
+    .scalar_subquery()
+    .is_not(None)
+)
+# As `try_early` chooses; what is nobody's waits for nobody.
+_WAITING_FOR = case(
+    (InboxDelivery.code.is_(None) | InboxDelivery.code.not_in(MISSING), null()),
+    (
+        (InboxDelivery.media_type == JSON)
+        & (InboxDelivery.route == SUBMISSION_ROUTE)
+        & InboxDelivery.message.is_not(None)
+        & InboxDelivery.spark_user_id.is_not(None)
+        & ~IS_OUTDATED,
+        case(MISSING, value=InboxDelivery.code),
+    ),
+)
 _FOUND: dict[str, ColumnElement[Any]] = {
     **InboxDelivery.__table__.c,
-    "replayable": _REPLAYABLE,
+    "replayable": REPLAYABLE,
+    "waiting_for": _WAITING_FOR,
     "outcome": case((_IS_SUCCESS, "success"), else_="refused"),
     "http_status": InboxDelivery.__table__.c.status,
 }
@@ -210,11 +246,16 @@ def newest_deliveries(
     filters: DeliveryFilter, before: UUID | None, limit: int
 ) -> Select[*tuple[Any, ...]]:
     """Built for what is asked: with one statement for all filters no index could be chosen."""
-    conditions = _conditions(filters, before)
-    return _DELIVERIES.where(*conditions).order_by(InboxDelivery.id.desc()).limit(limit)
+    return (
+        _DELIVERIES.where(*conditions(filters, before))
+        .order_by(InboxDelivery.id.desc())
+        .limit(limit)
+    )
 
 
-def _conditions(filters: DeliveryFilter, before: UUID | None) -> Iterator[ColumnElement[bool]]:
+def conditions(
+    filters: DeliveryFilter, before: UUID | None = None
+) -> Iterator[ColumnElement[bool]]:
     if filters.spark_user_id is not None:
         yield InboxDelivery.spark_user_id == filters.spark_user_id
     if filters.spark_assignment_id is not None:

@@ -156,7 +156,7 @@ def _message_of(
 
 def _state_of(delivery: DeliveryAnswer, files: set[str]) -> State:
     if delivery.code is not None:
-        return "refused"
+        return "waiting" if delivery.waiting_for else "refused"
     if "pending" in files:
         return "waiting"
     return "partly" if "dead" in files else "recorded"

@@ -114,6 +114,7 @@ _TITLES = {
     if isinstance(kind, type) and issubclass(kind, ServiceError)
 }
 _OURS = 500
+_AMBIGUOUS = errors.AssignmentAmbiguousError.code  # an enrolment settles it, too, and wakes nothing
 _CAUSED = {
     "user_not_found": "the student was not known",
     "account_inactive": "the account was not active",
@@ -177,14 +178,16 @@ def _arrived(facts: HomeworkFacts) -> Finding:
 def _refusal(delivery: DeliveryAnswer) -> Finding:
     may_pass = delivery.code in _CAUSED or delivery.status >= _OURS
     return Finding(
-        f"The newest delivery, of {{received_at}}, was refused: {_because(delivery)}.",
+        f"The newest delivery, of {{received_at}}, was {_refused(delivery)}",
         _REPLAY if may_pass else _SPARK,
     )
 
 
-def _because(delivery: DeliveryAnswer) -> str:
+def _refused(delivery: DeliveryAnswer) -> str:
     code = delivery.code or ""
-    return _CAUSED.get(code) or _TITLES.get(code, code.replace("_", " "))
+    because = _CAUSED.get(code) or _TITLES.get(code, code.replace("_", " "))
+    waits = f" It is waiting for the {delivery.waiting_for}." if delivery.waiting_for else ""
+    return f"refused: {because}.{waits}"
 
 
 def _shown(facts: HomeworkFacts, submission: ShownAnswer) -> list[Finding]:
@@ -206,7 +209,7 @@ def judge_delivery(delivery: DeliveryAnswer) -> tuple[str, str]:
     if delivery.code is None:
         return f"{came} was taken.", "Nothing is missing."
     step = _refusal(delivery).do or ""
-    return f"{came} was refused: {_because(delivery)}.", step.format(**_repetition([delivery]))
+    return f"{came} was {_refused(delivery)}", step.format(**_repetition([delivery]))
 
 
 def said_moment(moment: datetime) -> str:
@@ -229,8 +232,13 @@ def _words(facts: HomeworkFacts) -> dict[str, object]:
 
 
 def _repetition(deliveries: Sequence[DeliveryAnswer]) -> dict[str, str]:
+    """`again` once what is missing is there; `Again` at once."""
     again = _again(deliveries)
-    return {"again": again, "Again": again[0].upper() + again[1:]}
+    waits = any(each.waiting_for and each.code != _AMBIGUOUS for each in deliveries[:1])
+    return {
+        "again": "it is processed again by itself" if waits else again,
+        "Again": again[0].upper() + again[1:],
+    }
 
 
 def _again(deliveries: Sequence[DeliveryAnswer]) -> str:

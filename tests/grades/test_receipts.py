@@ -155,7 +155,7 @@ async def test_what_became_of_files_by_url_is_told(grading: Grading) -> None:
 
 
 async def test_a_receipt_is_tried_from_a_shell(grading: Grading) -> None:
-    """Also one of what is refused, and where receipts are off."""
+    """Also one of what still waits for its course, and where receipts are off."""
     early = await too_early(grading)
     settings = grading.elsewhere.running.settings
     run = run_on(settings.model_copy(update={"spark_receipts": False}))
@@ -163,7 +163,7 @@ async def test_a_receipt_is_tried_from_a_shell(grading: Grading) -> None:
     assert done.exit_code == 0, done.output
     [receipt] = await grading.fake.receipts()
     assert json.dumps(receipt, separators=(",", ":")) in done.stdout
-    assert (receipt["state"], receipt["submission_id"]) == ("refused", None)
+    assert (receipt["state"], receipt["submission_id"]) == ("waiting", None)
     kept = datetime.fromisoformat(receipt["kept_until"])
     received_at = datetime.fromisoformat(early.delivery["received_at"])
     assert kept - received_at == timedelta(days=settings.inbox_retention_days)

@@ -34,6 +34,7 @@ MEMBERS = {
         "spark_course_id",
     ),
     *("spark_assignment_id", "submission_id", "replayable", "outcome", "http_status"),
+    "waiting_for",
 }
 
 

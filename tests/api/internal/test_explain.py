@@ -291,6 +291,7 @@ KNOWN = ["linked", "assignment_found"]
 FRESH = [*KNOWN, "not_enrolled"]
 ENROLLED = [*KNOWN, "enrolled"]
 AGAIN = "then let Spark send it again."
+BY_ITSELF = "then it is processed again by itself."
 REPLAY = "replay delivery "
 LOOK = "Nothing is missing: look at completion "
 SEND_RIGHT = "Let Spark send a right message"
@@ -304,8 +305,8 @@ STATES: dict[str, tuple[Callable[[Scene], Awaitable[None]], list[str], str]] = {
     ),
     "unknown student who sent": (
         unknown_student_sent,
-        ["user_not_found", "assignment_found", "refused: the student was not known"],
-        f"sign in from Spark once, then {REPLAY}",
+        ["user_not_found", "assignment_found", "not known. It is waiting for the student."],
+        f"sign in from Spark once, {BY_ITSELF}",
     ),
     "erased": (erased, ["erased", "assignment_found", "nothing_arrived"], "new, empty account"),
     "paused": (
@@ -340,8 +341,8 @@ STATES: dict[str, tuple[Callable[[Scene], Awaitable[None]], list[str], str]] = {
     ),
     "unknown assignment, refused": (
         unknown_assignment_sent,
-        ["linked", "assignment_not_found", "refused: the assignment was not known"],
-        f"Let Spark sync the course, then {REPLAY}",
+        ["linked", "assignment_not_found", "not known. It is waiting for the course."],
+        f"Let Spark sync the course, {BY_ITSELF}",
     ),
     "synced since": (
         synced_since,

@@ -115,10 +115,10 @@ async def test_the_reason_of_a_400_is_found_by_its_request_id(
     assert explained["spark_assignment_id"] == UNKNOWN
     assert explained["link"]["user_id"] == student.user_id
     assert explained["deliveries"] == [delivery]
-    assert explained["summary"][0].endswith(" was refused: the assignment was not known.")
-    assert explained["next"] == (
-        f"Let Spark sync the course, then replay delivery {delivery['id']}."
+    assert explained["summary"][0].endswith(
+        " was refused: the assignment was not known. It is waiting for the course."
     )
+    assert explained["next"] == ("Let Spark sync the course, then it is processed again by itself.")
     line = logged(request_id)
     assert (line["status"], line["code"]) == (400, "assignment_not_found")
 
