@@ -6,6 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
+from pydantic import ValidationError
 
 from app.api.dependencies import Resources
 from app.cli.servers import CALLER, LOCAL, ask_database, ask_service, refuse, servers
@@ -18,6 +19,7 @@ from app.learning.sample_course import seed_sample_course
 from app.migrate import migrate as migrate_database
 from app.submissions.record import SubmissionOutcome
 from app.submissions.replay import replay_delivery
+from app.submissions.replay_many import ReplayCounts, ReplayOrder, replay_many
 from app.worker import job_kinds
 from app.worker import sweep as sweep_once
 
@@ -52,13 +54,48 @@ def reconcile(
 
 @commands.command()
 def replay(
-    delivery: Annotated[UUID, typer.Argument(help="Its id, as the list of deliveries has it.")],
+    *,
+    delivery: Annotated[
+        UUID | None, typer.Argument(help="Its id, as the list of deliveries has it.")
+    ] = None,
+    code: Annotated[list[str] | None, typer.Option(help="All refused with it; or several.")] = None,
+    since: Annotated[str | None, typer.Option(help="All since this date or moment.")] = None,
+    until: Annotated[str | None, typer.Option(help="All until it.")] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Order it; without it, only count by code.")
+    ] = False,
 ) -> None:
-    """Process a delivery of the inbox again and say what became of it. Fails when it is refused."""
-    recorded = ask_service(partial(_replay, delivery))
+    """Process a delivery of the inbox again and say what became of it (fails when it is refused),
+    or many, which a worker does.
+    """
+    if delivery:
+        _say_recorded(ask_service(partial(_replay, delivery)))
+        return
+    asked = {"codes": code or None, "received_from": since, "received_to": until, "apply": apply}
+    try:
+        order = ReplayOrder.model_validate({k: v for k, v in asked.items() if v is not None})
+    except ValidationError as error:
+        refuse(*(f"{found['msg']}." for found in error.errors(include_input=False)))
+    _say_counts(
+        ask_database(partial(replay_many, order=order, caller=CALLER, new_id=new_id)), apply=apply
+    )
+
+
+def _say_recorded(recorded: SubmissionOutcome) -> None:
     body = recorded.body
     say(f"{body['status']}{', nothing has changed' if body['duplicate'] else ''}")
     say(f"completion {body['completion_id']}, revision {body['revision']}")
+
+
+def _say_counts(counts: ReplayCounts, *, apply: bool) -> None:
+    """A line for each code of what is refused, then of what became of it."""
+    for item in counts.items:
+        said = f"{item.replayable} replayable, {item.queued} queued"
+        say(f"refused  {item.deliveries:7}  {item.code}: {said}")
+    for outcome in counts.outcomes:
+        say(f"replayed {outcome.deliveries:7}  {outcome.code or 'taken'}")
+    waiting = sum(item.replayable - item.queued for item in counts.items)
+    say("The worker does them." if apply else f"--apply would replay {waiting}")
 
 
 @commands.command()

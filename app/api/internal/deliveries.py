@@ -5,14 +5,15 @@ from functools import partial
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
 from app.api.callers import READ, WRITE, Caller
-from app.api.dependencies import Now, Opened, RequestId
+from app.api.dependencies import Now, Opened, RequestId, read_small
+from app.api.described import json_body
 from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
-from app.api.problem_groups import INTERNAL_PROBLEMS, REPLAY_PROBLEMS
+from app.api.problem_groups import INTERNAL_PROBLEMS, JSON_PROBLEMS, REPLAY_PROBLEMS
 from app.api.problems import problems
 from app.api.submission_answer import REPLAYED, SubmissionAnswer, answer_submission
 from app.clock import new_id, stopwatch
@@ -27,6 +28,7 @@ from app.deliveries.read_inbox import (
 from app.errors import FieldInvalidError, NotFoundError
 from app.fields import ContractModel, FirstMoment, LastMoment, Moment
 from app.submissions.replay import replay_delivery
+from app.submissions.replay_many import ReplayCounts, ReplayOrder, replay_many
 
 router = APIRouter(prefix="/internal/v1/deliveries", tags=["deliveries"])
 
@@ -132,6 +134,27 @@ async def get_delivery(
     delivery_id: UUID, opened: Opened, caller: Annotated[Caller, READ]
 ) -> DeliveryAnswer:
     return await read_delivery(opened.sessions, delivery_id, caller=caller.name)
+
+
+@router.post(
+    "/replay",
+    name="replayDeliveries",
+    summary="Process many deliveries again",
+    description=(
+        "Counts what was refused and can be processed again, as after an outage; with `apply` all"
+        " of it is ordered, oldest first, and done in the background, four at a time. Asking again"
+        " orders nothing twice, and tells how far it is and what came of it."
+        " What was recorded before stays."
+    ),
+    responses=problems(*INTERNAL_PROBLEMS, *JSON_PROBLEMS),
+    openapi_extra=json_body(ReplayOrder),
+)
+async def order_replays(
+    request: Request, opened: Opened, caller: Annotated[Caller, WRITE]
+) -> ReplayCounts:
+    order = await read_small(request, ReplayOrder)
+    _check_order(order.received_from, order.received_to)
+    return await replay_many(opened.sessions, order, caller=caller.name, new_id=new_id)
 
 
 @router.post(
