@@ -19,6 +19,9 @@ from app.database import Sessions, create_engine, open_sessions
 from app.deliveries.inbox import WAS_TAKEN
 from app.deliveries.read_inbox import COUNTS, DeliveryFilter, newest_deliveries
 from app.evidence.list_completions import CompletionFilter, completions_of
+from app.jobs.lease import _CLAIM as CLAIM_JOBS
+from app.jobs.lease import _FREE_LAPSED as FREE_LAPSED
+from app.jobs.lease import LEASE
 from app.jobs.try_early import OF_ASSIGNMENTS, OF_STUDENTS
 from app.learning.read_experience import newest_awards
 from app.models import Table
@@ -225,6 +228,12 @@ WHOLE = {
         (ANY_ID, CODE, CODE, NOW, ANY_ID, "/"),
         {"pk_spark_auth_codes", "ix_sso_replays_code_hash"},
     ),
+    "claim jobs": (
+        CLAIM_JOBS.sql,
+        (LEASE, ["grade"], [4], ANY_ID),
+        {"ix_jobs_kind_run_at", "ix_jobs_target_run_at", "pk_jobs"},
+    ),
+    "free lapsed jobs": (FREE_LAPSED.sql, (), {"ix_jobs_lease_until", "pk_jobs"}),
 }
 
 
