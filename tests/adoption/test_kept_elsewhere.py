@@ -65,6 +65,14 @@ async def test_23_the_name_in_a_diploma_goes_with_the_student(beside: Beside) ->
     assert await left(beside, ANN) == 1
 
 
+async def test_scores_for_another_platform_are_the_students_as_well(beside: Beside) -> None:
+    found = (await exported(beside, ANN))["public.lms_grade_sync.jsonl"]
+    assert [score["lms_platform"] for score in found] == ["canvas"] * 2
+    await beside.rows("delete from feed_share_tokens")
+    answer = await erase(beside, ANN)
+    assert (answer.status_code, answer.json()["counts"]["public.lms_grade_sync"]) == (200, 2)
+
+
 async def test_23_so_do_skills_where_that_table_is_there(settings: Settings) -> None:
     async with serve_beside(settings, "optio_owner") as beside:
         await beside.rows(SKILLS)

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, insert, select, text, update
 
 from app.jobs.lease import claim, free_lapsed
 from app.models import Job, LmsGradeSync
@@ -87,6 +87,24 @@ async def test_the_main_apps_table_says_how_far_a_score_is(
     await grading.work_off()
     row = await mirrored(grading, made["id"])
     assert (row.sync_status, row.error_message, bool(row.synced_at)) == ("completed", None, True)
+
+
+async def test_another_platforms_score_of_the_same_work_is_left_alone(
+    grading: Grading, assignment: Assignment
+) -> None:
+    await grading.fake.script("/grades", {"status": 404})
+    made = await given(grading, assignment)
+    ours = await mirrored(grading, made["id"])
+    theirs = ours._asdict() | {"id": uuid4(), "lms_platform": "canvas", "sync_status": "pending"}
+    async with grading.sessions() as session, session.begin():
+        await session.execute(insert(LmsGradeSync).values(theirs))
+    await grading.work_off()
+    await grading.give(made["student"], made["task_id"], 60)
+    await grading.work_off()
+    await grading.ask("POST", f"grades/{made['id']}/send")
+    await grading.work_off()
+    assert float((await mirrored(grading, made["id"])).score) == 60
+    assert (await mirrored(grading, str(theirs["id"])))._asdict() == theirs
 
 
 async def test_the_same_score_again_is_sent_once(grading: Grading, assignment: Assignment) -> None:

@@ -273,15 +273,21 @@ async def grade_of(family: Family, grade_id: str) -> dict[str, Any]:
 async def test_a_grade_goes_along_and_the_next_score_is_its_next_version(family: Family) -> None:
     both = await both_handed_in(family)
     first = await grade(family, both.child.user_id, both.child.task_id, 70)
+    of_canvas = await family.stores.execute(
+        "INSERT INTO lms_grade_sync (user_id, quest_id, lms_platform, lms_assignment_id, score)"  # noqa: S608
+        " SELECT user_id, quest_id, 'canvas', lms_assignment_id, 50 FROM lms_grade_sync"
+        f" WHERE id = '{first['id']}' RETURNING id"
+    )
     await moved(family, both.child, both.older, prefer="target")
     gone_along = await grade_of(family, first["id"])
     assert (gone_along["user_id"], gone_along["task_id"]) == (
         *(both.older.user_id, both.answer["task_id"]),
     )
     mirrors = await family.stores.execute(
-        f"SELECT user_id::text FROM lms_grade_sync WHERE id = '{first['id']}'"  # noqa: S608
+        f"SELECT user_id::text FROM lms_grade_sync"  # noqa: S608
+        f" WHERE id IN ('{first['id']}', '{of_canvas[0]['id']}') ORDER BY lms_platform DESC"
     )
-    assert mirrors == [{"user_id": both.older.user_id}]
+    assert mirrors == [{"user_id": both.older.user_id}, {"user_id": both.child.user_id}]
     later = await grade(family, both.older.user_id, both.answer["task_id"], 80)
     assert (later["id"], later["version"]) == (first["id"], 2)
 
