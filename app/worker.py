@@ -19,9 +19,9 @@ from app.deliveries.send_receipt import RECEIPT, send_receipt
 from app.files.uploads import sweep_uploads
 from app.grades.send_grade import send_grade
 from app.grades.write_grade import GRADE
-from app.jobs.lease import Lease, free_lapsed
-from app.jobs.measure import measure_jobs
+from app.jobs.lease import Lease
 from app.jobs.run_jobs import JobKind, run_jobs
+from app.jobs.sweep_jobs import sweep_jobs
 from app.jobs.try_early import REPLAY
 from app.privacy.erase import resume_erasures
 from app.privacy.retention import apply_rule, rules
@@ -97,8 +97,7 @@ def _steps(resources: Resources) -> dict[str, Callable[[], Awaitable[int]]]:
     return {
         "erasures": partial(resume_erasures, sessions, bucket),
         "uploads": partial(sweep_uploads, sessions, bucket),
-        "jobs_freed": partial(free_lapsed, sessions),
+        "jobs_freed": partial(sweep_jobs, sessions),
         **{rule.name: partial(apply_rule, sessions, rule) for rule in rules(resources.settings)},
         "hours_counted": partial(count_hours, sessions),
-        "jobs_measured": partial(measure_jobs, sessions),
     }

@@ -1,4 +1,4 @@
-"""What operators watch of jobs: how many wait or are dead, and how late the first of them is."""
+"""Jobs whose worker is gone wait again; operators see how many wait or are dead, and how late."""
 
 from collections.abc import Mapping
 
@@ -6,6 +6,7 @@ from prometheus_client import Gauge
 
 from app import metrics
 from app.database import Sessions, Statement
+from app.jobs.lease import free_lapsed
 
 # Late is only what a worker could begin: what waits for its target is told of the target.
 _KINDS = Statement(
@@ -22,8 +23,9 @@ _KINDS = Statement(
 _TARGETS = Statement("select name, state = 'open' as is_open from spark.job_targets")
 
 
-async def measure_jobs(sessions: Sessions) -> int:
-    """As a step of the sweep, which has done nothing."""
+async def sweep_jobs(sessions: Sessions) -> int:
+    """How many wait again."""
+    freed = await free_lapsed(sessions)
     async with sessions() as session, session.begin():
         kinds = await _KINDS.send(session, {})
         targets = await _TARGETS.send(session, {})
@@ -31,7 +33,7 @@ async def measure_jobs(sessions: Sessions) -> int:
     _tell(metrics.JOBS_LATE, {row["kind"]: row["late"] for row in kinds})
     _tell(metrics.JOBS_DEAD, {row["kind"]: row["dead"] for row in kinds})
     _tell(metrics.TARGET_OPEN, {row["name"]: row["is_open"] for row in targets})
-    return 0
+    return freed
 
 
 def _tell(gauge: Gauge, values: Mapping[str, float]) -> None:
