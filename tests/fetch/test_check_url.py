@@ -32,7 +32,7 @@ FORBIDDEN = [
     *("https://files.example.com./a", "https://files.example.com%2e/a"),
     *("https://evil.example/a", "https://files.example.com.evil.example/a"),
     *("https://sub.files.example.com/a", "https://.files.example.com/a"),
-    *("https://user@files.example.com/a", "https://user:pw@files.example.com/a"),
+    *("https://user@files.example.com/a", "https://user:@files.example.com/a"),
     *("https://files.example.com@evil.example/a", "https://files.example.com:443@evil.example/"),
     *("https://files.example.com\\@evil.example/a", "https://files.example.com/a#b"),
     *(
