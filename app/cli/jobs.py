@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from app.cli.servers import ask_database, refuse
+from app.cli.servers import CALLER, ask_database, refuse
 from app.cli.terminal import say, say_moment
 from app.jobs.review import (
     JobFilter,
@@ -34,7 +34,9 @@ def print_list(
     """Print what is not done: how much of each kind, then the jobs, first what is due first."""
     asked = JobFilter(state=state, kind=kind, reason=reason)
     counts = ask_database(partial(count_jobs, asked=asked))
-    jobs = ask_database(partial(list_jobs, asked=asked, limit=limit)) if limit else []
+    jobs = (
+        ask_database(partial(list_jobs, asked=asked, limit=limit, caller=CALLER)) if limit else []
+    )
     row = "{:7}  {:10}  {:8}  {:26}  {}"
     say(row.format("jobs", "kind", "state", "reason", "the oldest is of"))
     for each in counts:
@@ -56,10 +58,12 @@ def retry(
 ) -> None:
     """Let a dead job begin anew, or all that are alike, with eight new attempts each."""
     if job and not (kind or reason):
-        ask_database(partial(retry_job, job_id=job))
+        ask_database(partial(retry_job, job_id=job, caller=CALLER))
         say("It begins anew.")
     elif kind and not job:
-        say(f"{ask_database(partial(retry_jobs, kind=kind, reason=reason))} begin anew.")
+        say(
+            f"{ask_database(partial(retry_jobs, kind=kind, reason=reason, caller=CALLER))} begin anew."
+        )
     else:
         refuse("Give either the id of a job or --kind.")
 
@@ -69,7 +73,7 @@ def discard(
     job: Annotated[UUID, typer.Argument(help="Its id, as the list has it.")],
 ) -> None:
     """Take a job away: it will not be done. One that runs is left."""
-    ask_database(partial(discard_job, job_id=job))
+    ask_database(partial(discard_job, job_id=job, caller=CALLER))
     say("It will not be done.")
 
 
@@ -86,12 +90,12 @@ def targets() -> None:
 @commands.command()
 def pause(name: Annotated[str, typer.Argument(help="As the list of targets has it.")]) -> None:
     """Let the jobs of a target wait until it is resumed; what runs now ends."""
-    ask_database(partial(change_target, name=name, state="paused"))
+    ask_database(partial(change_target, name=name, state="paused", caller=CALLER))
     say(f"{name} is called no more.")
 
 
 @commands.command()
 def resume(name: Annotated[str, typer.Argument(help="As the list of targets has it.")]) -> None:
     """Let the jobs of a target go on at once."""
-    ask_database(partial(change_target, name=name, state="open"))
+    ask_database(partial(change_target, name=name, state="open", caller=CALLER))
     say(f"{name} is called again.")

@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from app.api.dependencies import Resources
-from app.cli.servers import ask_service, refuse
+from app.cli.servers import CALLER, ask_service, refuse
 from app.cli.terminal import say
 from app.clock import new_id, utc_now
 from app.deliveries.send_receipt import RECEIPTS_PATH, write_receipt
@@ -36,7 +36,7 @@ receipts = typer.Typer(no_args_is_help=True, help="What became of homework, for 
 @grades.command("test")
 def test() -> None:
     """Ask Spark whether it knows our key: GET /ping. Its jobs go on if it does."""
-    tested = _ask_spark(lambda resources, api: test_spark(resources.sessions, api))
+    tested = _ask_spark(lambda resources, api: test_spark(resources.sessions, api, caller=CALLER))
     say(f"{tested.status or 'no answer'}, {tested.code}, {tested.milliseconds} ms", tested.hint)
     if not tested.ok:
         raise typer.Exit(1)

@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field, model_validator
 
 from app import fields
+from app.activity.audit import record_audit
 from app.adoption.people import DELETION_SQL, LINK_IS_ON_SQL, LINK_STATUS_SQL
 from app.database import Columns, Session, Sessions, Statement, retried
 from app.errors import GradeStaleError, NotFoundError
@@ -134,20 +135,25 @@ _WRITE = Statement(
 
 @retried
 async def write_grade(
-    sessions: Sessions, settings: Settings, grade: GradeRequest, *, grade_id: UUID
+    sessions: Sessions, settings: Settings, grade: GradeRequest, *, grade_id: UUID, caller: str
 ) -> GradeState:
-    """What somebody gave, with the job that sends it. The same again changes nothing.
+    """What somebody gave, with the job that sends it. The same again changes nothing. Audited.
 
     Raises NotFoundError, and GradeStaleError for a score that is older than the one kept.
     """
     async with sessions() as session, session.begin():
         row = await _write(session, settings, grade_id, **grade.model_dump())
-    if row is None:
-        raise NotFoundError(
-            hint="The student has no such task, is not linked, or Spark has no assignment for it."
+        if row is None:
+            raise NotFoundError(
+                hint="The student has no such task, is not linked, or Spark has no assignment"
+                " for it."
+            )
+        if row["is_older"]:
+            raise GradeStaleError
+        about = str(row["id"])
+        await record_audit(
+            session, caller, "sensitive_update", user_id=grade.user_id, grade_id=about
         )
-    if row["is_older"]:
-        raise GradeStaleError
     return GradeState.model_validate(dict(row))
 
 

@@ -147,11 +147,11 @@ class SparkApi:
         } | ({"webhook-signature": " ".join(signatures)} if signatures else {})
 
 
-async def test_spark(sessions: Sessions, spark_api: SparkApi) -> TargetTest:
+async def test_spark(sessions: Sessions, spark_api: SparkApi, *, caller: str) -> TargetTest:
     """The target is open again if it answers."""
     tested = await spark_api.test()
     if tested.ok:
-        await change_target(sessions, SPARK, "open")
+        await change_target(sessions, SPARK, "open", caller=caller)
     return tested
 
 

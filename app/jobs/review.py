@@ -1,12 +1,13 @@
 """Jobs and targets for people: what waits and why, and doing dead ones again."""
 
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
 from sqlalchemy import ColumnElement, delete, func, select
 
 from app import fields
+from app.activity.audit import record_audit, record_audit_of_many
 from app.database import Session, Sessions, Statement
 from app.errors import JobNotDeadError, NotFoundError
 from app.models import Job, JobTarget
@@ -73,8 +74,10 @@ class TargetAnswer(fields.ContractModel):
     last_success_at: fields.NullableMoment = Field(description="When it was reached last.")
 
 
-async def list_jobs(sessions: Sessions, asked: JobFilter, limit: int) -> list[JobAnswer]:
-    """Those that are due first; the dead by when they died."""
+async def list_jobs(
+    sessions: Sessions, asked: JobFilter, limit: int, *, caller: str
+) -> list[JobAnswer]:
+    """Those that are due first; the dead by when they died. Audited."""
     statement = (
         select(Job)
         .where(*_conditions(asked))
@@ -82,7 +85,10 @@ async def list_jobs(sessions: Sessions, asked: JobFilter, limit: int) -> list[Jo
     )
     async with sessions() as session, session.begin():
         found = await session.execute(statement.limit(limit))
-        return [JobAnswer(**row) for row in found.mappings()]
+        listed = [JobAnswer(**row) for row in found.mappings()]
+        users = [job.user_id for job in listed if job.user_id]
+        await record_audit_of_many(session, caller, "sensitive_read", users, what="jobs")
+    return listed
 
 
 async def count_jobs(sessions: Sessions, asked: JobFilter) -> list[JobCount]:
@@ -120,34 +126,44 @@ _REVIVE = Statement(
       returning jobs.id)
     update spark.jobs set state = 'waiting', run_at = now(), attempts = 0, died_at = null
     from dead where jobs.id = dead.id and jobs.id not in (select id from outdated)
-    returning jobs.id
+    returning jobs.id, jobs.user_id
     """
 )
 
 
-async def retry_job(sessions: Sessions, job_id: UUID) -> None:
-    """A dead one begins anew. Raises NotFoundError or JobNotDeadError."""
+async def retry_job(sessions: Sessions, job_id: UUID, *, caller: str) -> None:
+    """A dead one begins anew. Raises NotFoundError or JobNotDeadError. Audited."""
     async with sessions() as session, session.begin():
         values = {"id": job_id, "kind": None, "reason": None}
-        if not await _REVIVE.send(session, values):
+        revived = await _REVIVE.send(session, values)
+        if not revived:
             await _require(session, job_id)
             raise JobNotDeadError
+        await _audit(session, caller, revived[0]["user_id"], retried=str(job_id))
 
 
-async def retry_jobs(sessions: Sessions, kind: str, reason: str | None) -> int:
-    """All dead ones that are alike begin anew: how many."""
+async def retry_jobs(sessions: Sessions, kind: str, reason: str | None, *, caller: str) -> int:
+    """All dead ones that are alike begin anew: how many. Audited."""
     async with sessions() as session, session.begin():
         values = {"id": None, "kind": kind, "reason": reason}
-        return len(await _REVIVE.send(session, values))
+        revived = await _REVIVE.send(session, values)
+        await _audit(session, caller, None, retried=kind, reason=reason, jobs=len(revived))
+    return len(revived)
 
 
-async def discard_job(sessions: Sessions, job_id: UUID) -> None:
-    """It will not be done. Raises NotFoundError, and JobNotDeadError while it runs."""
+async def discard_job(sessions: Sessions, job_id: UUID, *, caller: str) -> None:
+    """It will not be done. Raises NotFoundError, and JobNotDeadError while it runs. Audited."""
     async with sessions() as session, session.begin():
-        gone = delete(Job).where(Job.id == job_id, Job.state != "running")
-        if not (await session.execute(gone)).rowcount:
+        gone = delete(Job).where(Job.id == job_id, Job.state != "running").returning(Job.user_id)
+        discarded = (await session.execute(gone)).one_or_none()
+        if discarded is None:
             await _require(session, job_id)
             raise JobNotDeadError
+        await _audit(session, caller, discarded.user_id, discarded=str(job_id))
+
+
+async def _audit(session: Session, caller: str, user_id: UUID | None, **did: Any) -> None:
+    await record_audit(session, caller, "sensitive_update", user_id=user_id, what="jobs", **did)
 
 
 async def _require(session: Session, job_id: UUID) -> None:

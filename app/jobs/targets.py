@@ -8,6 +8,7 @@ from typing import Literal
 
 import structlog
 
+from app.activity.audit import record_audit
 from app.database import Session, Sessions, Statement, retried
 from app.errors import NotFoundError
 
@@ -91,9 +92,13 @@ async def reach_target(session: Session, name: str) -> None:
 
 
 @retried
-async def change_target(sessions: Sessions, name: str, state: Literal["open", "paused"]) -> None:
-    """By a person; a pause lasts until the target is opened. Raises NotFoundError."""
+async def change_target(
+    sessions: Sessions, name: str, state: Literal["open", "paused"], *, caller: str
+) -> None:
+    """By a person; a pause lasts until the target is opened. Raises NotFoundError. Audited."""
     reason = "by_hand" if state == "paused" else None
     async with sessions() as session, session.begin():
         if not await _SET.send(session, {"name": name, "state": state, "reason": reason}):
             raise NotFoundError
+        said = {"what": "targets", "target": name, "state": state}
+        await record_audit(session, caller, "sensitive_update", user_id=None, **said)

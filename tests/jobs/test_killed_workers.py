@@ -1,4 +1,4 @@
-"""`kill -9` of a worker at each step of a job: once in effect, and never lost (SECURITY promises 10-12)."""
+"""A worker killed at each step of a job: once in effect, never lost (SECURITY promises 10-12)."""
 
 import secrets
 from collections.abc import Awaitable, Callable

@@ -344,11 +344,11 @@ async def test_a_pause_made_by_hand_is_ended_by_hand(bench: Bench) -> None:
     await bench.order("in hand")
     worker = asyncio.create_task(bench.work_off())
     await bench.entered.wait()
-    await change_target(bench.sessions, bench.target, "paused")
+    await change_target(bench.sessions, bench.target, "paused", caller="test")
     bench.gate.set()
     await worker  # its success opens nothing
     await bench.order("waits")
     assert await bench.work_off() == 0
     assert (await bench.target_state()).state == "paused"
-    await change_target(bench.sessions, bench.target, "open")
+    await change_target(bench.sessions, bench.target, "open", caller="test")
     assert await bench.work_off() == 1

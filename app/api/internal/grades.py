@@ -72,11 +72,12 @@ class GradesQueued(ContractModel):
     responses=problems(NotFoundError, GradeStaleError, *_CHANGING),
     status_code=202,
     openapi_extra=json_body(GradeRequest),
-    dependencies=[WRITE],
 )
-async def give(request: Request, opened: Opened) -> GradeState:
+async def give(request: Request, opened: Opened, caller: Annotated[Caller, WRITE]) -> GradeState:
     grade = await read_small(request, GradeRequest)
-    return await write_grade(opened.sessions, opened.settings, grade, grade_id=new_id())
+    return await write_grade(
+        opened.sessions, opened.settings, grade, grade_id=new_id(), caller=caller.name
+    )
 
 
 @router.get(

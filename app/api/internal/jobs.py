@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
-from app.api.callers import ADMIN, READ, WRITE
+from app.api.callers import ADMIN, READ, WRITE, Caller
 from app.api.dependencies import Opened, read_small
 from app.api.described import json_body
 from app.api.paging import LimitQuery
@@ -76,11 +76,12 @@ class TargetList(ContractModel):
     summary="List jobs",
     description="What is still to be done, and what was given up. A job that is done is gone.",
     responses=problems(*INTERNAL_PROBLEMS),
-    dependencies=[READ],
 )
-async def read_jobs(query: Annotated[JobQuery, Query()], opened: Opened) -> JobList:
+async def read_jobs(
+    query: Annotated[JobQuery, Query()], opened: Opened, caller: Annotated[Caller, READ]
+) -> JobList:
     return JobList(
-        items=await list_jobs(opened.sessions, query, query.limit),
+        items=await list_jobs(opened.sessions, query, query.limit, caller=caller.name),
         counts=await count_jobs(opened.sessions, query),
     )
 
@@ -93,11 +94,14 @@ async def read_jobs(query: Annotated[JobQuery, Query()], opened: Opened) -> JobL
     responses=problems(*INTERNAL_PROBLEMS, *JSON_PROBLEMS),
     status_code=202,
     openapi_extra=json_body(JobsToRetry),
-    dependencies=[WRITE],
 )
-async def retry_many(request: Request, opened: Opened) -> JobsQueued:
+async def retry_many(
+    request: Request, opened: Opened, caller: Annotated[Caller, WRITE]
+) -> JobsQueued:
     asked = await read_small(request, JobsToRetry)
-    return JobsQueued(queued=await retry_jobs(opened.sessions, asked.kind, asked.reason))
+    return JobsQueued(
+        queued=await retry_jobs(opened.sessions, asked.kind, asked.reason, caller=caller.name)
+    )
 
 
 @router.post(
@@ -107,10 +111,9 @@ async def retry_many(request: Request, opened: Opened) -> JobsQueued:
     description="With eight new attempts. 409 for one that is not dead.",
     responses=problems(NotFoundError, JobNotDeadError, *INTERNAL_PROBLEMS),
     status_code=204,
-    dependencies=[WRITE],
 )
-async def retry(job_id: UUID, opened: Opened) -> Response:
-    await retry_job(opened.sessions, job_id)
+async def retry(job_id: UUID, opened: Opened, caller: Annotated[Caller, WRITE]) -> Response:
+    await retry_job(opened.sessions, job_id, caller=caller.name)
     return Response(status_code=204)
 
 
@@ -121,10 +124,9 @@ async def retry(job_id: UUID, opened: Opened) -> Response:
     description="It will not be done. 409 while it runs.",
     responses=problems(NotFoundError, JobNotDeadError, *INTERNAL_PROBLEMS),
     status_code=204,
-    dependencies=[ADMIN],
 )
-async def discard(job_id: UUID, opened: Opened) -> Response:
-    await discard_job(opened.sessions, job_id)
+async def discard(job_id: UUID, opened: Opened, caller: Annotated[Caller, ADMIN]) -> Response:
+    await discard_job(opened.sessions, job_id, caller=caller.name)
     return Response(status_code=204)
 
 
@@ -146,12 +148,11 @@ async def read_targets(opened: Opened) -> TargetList:
     summary="Call Spark's API once",
     description="`GET {SPARK_API_URL}/ping`, signed as grades are. Opens the target if it answers.",
     responses=problems(TargetNotConfiguredError, *INTERNAL_PROBLEMS),
-    dependencies=[ADMIN],
 )
-async def test(opened: Opened) -> TargetTest:
+async def test(opened: Opened, caller: Annotated[Caller, ADMIN]) -> TargetTest:
     if opened.spark_api is None:
         raise TargetNotConfiguredError
-    return await test_spark(opened.sessions, opened.spark_api)
+    return await test_spark(opened.sessions, opened.spark_api, caller=caller.name)
 
 
 @router.post(
@@ -161,10 +162,9 @@ async def test(opened: Opened) -> TargetTest:
     description="Its jobs wait until somebody opens it; calls that run now end.",
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
     status_code=204,
-    dependencies=[ADMIN],
 )
-async def pause(name: TargetName, opened: Opened) -> Response:
-    await change_target(opened.sessions, name, "paused")
+async def pause(name: TargetName, opened: Opened, caller: Annotated[Caller, ADMIN]) -> Response:
+    await change_target(opened.sessions, name, "paused", caller=caller.name)
     return Response(status_code=204)
 
 
@@ -175,8 +175,7 @@ async def pause(name: TargetName, opened: Opened) -> Response:
     description="Its jobs go on at once.",
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
     status_code=204,
-    dependencies=[ADMIN],
 )
-async def resume(name: TargetName, opened: Opened) -> Response:
-    await change_target(opened.sessions, name, "open")
+async def resume(name: TargetName, opened: Opened, caller: Annotated[Caller, ADMIN]) -> Response:
+    await change_target(opened.sessions, name, "open", caller=caller.name)
     return Response(status_code=204)

@@ -15,14 +15,14 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from pydantic import SecretStr
-from sqlalchemy import Row, select
+from sqlalchemy import Row, insert, select
 
 from app.accounts.service_keys import SCOPES, Scope, create_key, revoke_key
 from app.api.callers import ADMIN, READ, SCRAPE, STUDENT_READ, STUDENT_WRITE, WRITE
 from app.api.docs import internal_contract
 from app.database import Sessions
 from app.main import create_app
-from app.models import AuditEntry
+from app.models import AuditEntry, Download, Job
 from app.settings import Settings
 from tests.conftest import create_assignment
 from tests.support import samples
@@ -144,7 +144,11 @@ async def known(
     roster = await ask(
         "POST", "roster/imports", content=b"sourcedId,email,givenName,familyName,role\n"
     )
+    grade = {"user_id": owner.user_id, "task_id": handed_in["task_id"], "score": 90}
+    given = await browser.post("/internal/v1/grades", json=grade, headers=main_app)
     return {
+        **await leave_work(sessions, handed_in["submission_id"], owner.user_id),
+        "grade_id": given.json()["id"],
         "completion_id": handed_in["completion_id"],
         "submission_id": handed_in["submission_id"],
         "quest_id": handed_in["quest_id"],
@@ -160,6 +164,18 @@ async def known(
         "spark_user_id": owner.spark_user_id,
         "spark_assignment_id": assignment.spark_assignment_id,
     }
+
+
+async def leave_work(sessions: Sessions, submission_id: str, user_id: str) -> dict[str, str]:
+    """A dead job and a file that did not come: the parameters that name them."""
+    ids = {"job_id": uuid4(), "download_id": uuid4()}
+    file = {"position": 0, "place": 9, "host": "files.example", "filename": "x", "state": "dead"}
+    of = {"submission_id": submission_id, "user_id": user_id}
+    job = {"kind": "nobodys", "key": user_id, "user_id": user_id, "state": "dead"}
+    async with sessions() as session, session.begin():
+        await session.execute(insert(Download).values(id=ids["download_id"], **of, **file))
+        await session.execute(insert(Job).values(id=ids["job_id"], **job))
+    return {name: str(each) for name, each in ids.items()}
 
 
 @pytest.fixture(scope="module")
@@ -419,11 +435,18 @@ SHOWS_NOBODY = {
     ("GET", "/internal/v1/courses/{course_id}/assignments"),
     ("GET", "/internal/v1/lms/platforms"),
     ("GET", "/internal/v1/deliveries/counts"),
+    ("GET", "/internal/v1/grade-sync/status"),
+    ("GET", "/internal/v1/targets"),
     ("POST", "/internal/v1/sessions/introspect"),
 }
 # What the contract's example cannot change here: it names another version, another student, what is
-# shown already, or no course that is there. Tests of their own see to their entries.
+# shown already, no course that is there, or Spark has no API. Their own tests see to the entries.
 CHANGES_NOTHING = {
+    ("POST", "/internal/v1/grades"),
+    ("POST", "/internal/v1/grades/send"),
+    ("POST", "/internal/v1/grades/{grade_id}/send"),
+    ("POST", "/internal/v1/downloads/{download_id}/retry"),
+    ("POST", "/internal/v1/targets/spark/test"),
     ("POST", "/internal/v1/students/{user_id}/link"),
     ("PUT", "/internal/v1/courses/{course_id}/assignments/{spark_assignment_id}/task"),
     ("POST", "/internal/v1/submissions/{submission_id}/revisions/{revision}/restore"),
