@@ -61,9 +61,8 @@ def retry(
         ask_database(partial(retry_job, job_id=job, caller=CALLER))
         say("It begins anew.")
     elif kind and not job:
-        say(
-            f"{ask_database(partial(retry_jobs, kind=kind, reason=reason, caller=CALLER))} begin anew."
-        )
+        again = partial(retry_jobs, kind=kind, reason=reason, caller=CALLER)
+        say(f"{ask_database(again)} begin anew.")
     else:
         refuse("Give either the id of a job or --kind.")
 

@@ -14,6 +14,7 @@ from app.errors import NotFoundError
 
 PAUSES_AFTER = 5  # failures in a row
 FIRST_PAUSE = timedelta(seconds=30)
+HURRY_WITHIN = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(minutes=15)
 
 log = structlog.get_logger()
@@ -56,6 +57,17 @@ _REACHED = Statement(
     returning since = now() as is_new
     """
 )
+# What it failed waits no longer, and does not come all at once.
+_HURRY = Statement(
+    """
+    update spark.jobs set run_at = now() + random() * :within::interval
+    from (
+      select id from spark.jobs
+      where target = :name and state = 'waiting' and run_at > now() + :within
+      for update skip locked) late
+    where jobs.id = late.id
+    """
+)
 # Spark is there before it was called first; anybody else only then.
 _SET = Statement(
     """
@@ -88,6 +100,7 @@ async def refuse_target(session: Session, name: str, *, reason: str) -> None:
 async def reach_target(session: Session, name: str) -> None:
     """A call got through: whatever was wrong is over, but for a pause that a person made."""
     if any(row["is_new"] for row in await _REACHED.send(session, {"name": name})):
+        await _HURRY.send(session, {"name": name, "within": HURRY_WITHIN})
         log.info("target_open", target=name)
 
 
@@ -102,3 +115,5 @@ async def change_target(
             raise NotFoundError
         said = {"what": "targets", "target": name, "state": state}
         await record_audit(session, caller, "sensitive_update", user_id=None, **said)
+        if state == "open":
+            await _HURRY.send(session, {"name": name, "within": HURRY_WITHIN})
