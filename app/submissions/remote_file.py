@@ -78,7 +78,10 @@ class RemoteFile(BaseModel):
 
 
 def _from_address(value: object) -> object:
-    return {"url": value} if isinstance(value, str) else value
+    """What names no address is an address that is not allowed."""
+    if isinstance(value, dict) and isinstance(value.get("url"), str):
+        return value
+    return {"url": value if isinstance(value, str) else ""}
 
 
 RemoteFileText = Annotated[
