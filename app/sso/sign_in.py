@@ -1,7 +1,8 @@
 """The click in Spark becomes a one-time code: one transaction."""
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -197,8 +198,8 @@ async def enrol_claimed(
     if not courses and not (courses is None and enrol_all):
         return
     try:
-        async with sessions() as session, session.begin():
-            await enrol_in_courses(session, account_id, courses, now=now)
+        # In a task of its own: a course that somebody holds is no database that hangs.
+        await asyncio.create_task(_enrol(sessions, account_id, courses, now=now))
     except FAILURES as failure:
         with suppress(*FAILURES):
             async with sessions() as session, session.begin():
@@ -210,3 +211,10 @@ async def enrol_claimed(
                     data={"error_type": "enrolment_error", "error_message": type(failure).__name__},
                     page_url=ROUTE,
                 )
+
+
+async def _enrol(
+    sessions: Sessions, account_id: UUID, courses: Sequence[str] | None, *, now: datetime
+) -> None:
+    async with sessions() as session, session.begin():
+        await enrol_in_courses(session, account_id, courses, now=now)
