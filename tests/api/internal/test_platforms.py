@@ -17,7 +17,7 @@ SPARK = {
     "auth_method": "simple_jwt",
     "configured": True,
     "missing_vars": [],
-    "supports_grade_passback": True,
+    "supports_grade_passback": False,
     "supports_roster_sync": True,
 }
 
