@@ -1,7 +1,6 @@
 """The worker's half that does jobs, so many of each kind at once. Any number of workers may run."""
 
 import asyncio
-import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -14,7 +13,7 @@ import structlog
 
 from app.database import FAILURES, Sessions, retried
 from app.jobs.lease import LEASE, Lease, LeaseLostError, bury, claim, put_off, renew
-from app.jobs.settle import WAITS, Outcome, settle
+from app.jobs.settle import CHANCE, WAITS, Outcome, settle
 from app.logs import warn_each_minute
 
 POLL_SECONDS = 1.0
@@ -44,7 +43,7 @@ async def run_jobs(sessions: Sessions, kinds: Mapping[str, JobKind], *, owner: U
                 await _begin(sessions, kinds, running, owner=owner)
             except Exception as failure:  # noqa: BLE001 - whatever it was, the next claim may do better
                 warn_each_minute("jobs_not_claimed", error_class=type(failure).__name__)
-            pause = POLL_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311 - only to spread them
+            pause = POLL_SECONDS * CHANCE.uniform(0.5, 1.5)
             await _wait(running, pause)
     finally:
         for task in running:

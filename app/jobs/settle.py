@@ -1,8 +1,8 @@
 """What came of calling a target, and what becomes of the job by that (DESIGN R47)."""
 
-import random
 from collections.abc import Sequence
 from datetime import timedelta
+from secrets import SystemRandom
 from typing import Literal, NamedTuple
 
 from app.database import Session
@@ -15,6 +15,7 @@ WAITS = tuple(
     for seconds in (0, 5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 10 * 3600)
 )
 LONGEST_WAIT = timedelta(hours=24)
+CHANCE = SystemRandom()
 
 
 class Outcome(NamedTuple):
@@ -46,7 +47,7 @@ async def settle(
     if verdict == "dead" or lease.attempts >= len(waits):
         await bury(session, lease, reason=code)
         return "dead"
-    after = waits[lease.attempts] * random.uniform(0.5, 1)  # noqa: S311 - only to spread them
+    after = waits[lease.attempts] * CHANCE.uniform(0.5, 1)
     await put_off(session, lease, reason=code, after=max(after, min(wait, LONGEST_WAIT)))
     return "waiting"
 
