@@ -103,7 +103,7 @@ async def test_a_wrong_key_buries_no_grade(outward: Outward) -> None:
     await give(outward, GRADES)
     right = outward.settings.spark_api_key
     assert isinstance(right, SecretStr)
-    await outward.fake.change(api_key="another")
+    await outward.fake.change(api_key=str(uuid4()))
     for _ in range(4):
         await work(outward, then_pass=15)
     assert len(await outward.fake.requests("/grades")) <= places(outward) + 4
