@@ -66,8 +66,12 @@ Shape = TypeVar("Shape", bound=NamedTuple)
 Columns = Mapping[Any, Any]  # a row, by the names of its columns
 
 
-def create_engine(settings: Settings) -> AsyncEngine:
-    """Connects at first use. Raises ValueError when DATABASE_URL is not set."""
+def create_engine(settings: Settings, *, idle_seconds: int | None = None) -> AsyncEngine:
+    """Connects at first use. Raises ValueError when DATABASE_URL is not set.
+
+    The server ends a transaction whose client says nothing for `idle_seconds`: a host that is gone
+    tells nobody, and its locks would stay for hours. A pooler does that itself.
+    """
     if settings.database_url is None:
         raise ValueError("DATABASE_URL is not set")
     address, connect_seconds = driver_address(settings.database_url.get_secret_value())
@@ -85,9 +89,14 @@ def create_engine(settings: Settings) -> AsyncEngine:
             "prepared_statement_cache_size": 0,
             "prepared_statement_name_func": str,
         }
-    elif "application_name=" not in address.partition("?")[2]:
-        # A pooler would set it anew whenever a connection goes to another instance.
-        connect_args["server_settings"] = {"application_name": name_instance()}
+    else:
+        # A pooler would set these anew whenever a connection goes to another instance.
+        session = {}
+        if "application_name=" not in address.partition("?")[2]:
+            session["application_name"] = name_instance()
+        if idle_seconds:
+            session["idle_in_transaction_session_timeout"] = f"{idle_seconds}s"
+        connect_args["server_settings"] = session
     engine = create_async_engine(
         "postgresql+asyncpg://",
         connect_args=connect_args,

@@ -155,7 +155,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Everything one process holds open. Raises SettingsError when an address is missing."""
     _require_addresses(settings)
-    engine = create_engine(settings)
+    engine = create_engine(settings, idle_seconds=15)  # no transaction waits for anybody
     sessions = open_sessions(engine, at_once=settings.database_pool_size)
     failure_events = FailureEvents(sessions)
     shape = LiveShape(complete_quests=settings.complete_quests)

@@ -23,6 +23,7 @@ from tests.support.problems import assert_problem
 from tests.support.spark import Assignment, SignedIn, Spark, encoded, submission
 from tests.support.stored import ONCE, eventually, kept, total_xp
 
+NO_LOCK_LEFT = text("select pg_try_advisory_xact_lock(7)")
 BLOCKED = text("select pid from pg_stat_activity where :pid = any(pg_blocking_pids(pid))")
 
 
@@ -310,3 +311,22 @@ async def test_a_server_without_encryption_is_refused_where_it_is_required(
     with pytest.raises(ConnectionError):
         async with own_connection(settings.model_copy(update={"database_url": address})):
             pass
+
+
+async def test_a_host_that_is_gone_in_a_transaction_holds_its_locks_for_seconds(
+    settings: Settings,
+) -> None:
+    """Nobody closes its connection: the server ends what says nothing."""
+    engine = create_engine(settings, idle_seconds=1)
+    gone = await engine.connect()
+    await gone.execute(text("select pg_advisory_xact_lock(7)"))
+    async with look_into(settings) as sessions:
+
+        async def is_free() -> bool:
+            async with sessions() as session, session.begin():
+                return bool((await session.execute(NO_LOCK_LEFT)).scalar_one())
+
+        assert not await is_free()
+        await eventually(is_free)
+    await gone.invalidate()
+    await engine.dispose()
