@@ -166,11 +166,10 @@ async def test_the_order_and_each_replay_are_audited(
     assert (caller, action) == ("INTERNAL_API_KEYS[0]", "sensitive_update")
     assert detail.keys() == {"delivery_id"}
     async with sessions() as session, session.begin():
-        found = await session.execute(
-            select(AuditEntry).order_by(AuditEntry.occurred_at.desc()).limit(2)
-        )
-        [_, bulk] = found.all()
-    assert (bulk.caller, bulk.detail["what"]) == ("INTERNAL_API_KEYS[0]", "replay")
+        orders = select(AuditEntry).where(AuditEntry.detail["what"].astext == "replay")
+        found = await session.execute(orders.order_by(AuditEntry.occurred_at.desc()).limit(1))
+        bulk = found.one()
+    assert bulk.caller == "INTERNAL_API_KEYS[0]"
     assert bulk.detail.keys() == {"what", "bulk", "codes"}
 
 
