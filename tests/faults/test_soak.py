@@ -75,6 +75,7 @@ class Scene:
             case "deploy":
                 await self.start()
                 self.instances.pop(0).signal(signal.SIGTERM)
+                self.load.urls = [each.url for each in self.instances]
             case "all connections are busy":
                 async with hold(self.stores):
                     await asyncio.sleep(SHORT)
