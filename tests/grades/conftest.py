@@ -1,13 +1,11 @@
 """A service that calls a Spark of the tests', and what its worker does when a test says so."""
 
-import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import delete, func, select, update
 
 from app.database import Sessions
@@ -17,17 +15,15 @@ from app.models import Job, JobTarget, UserQuestTask
 from app.settings import Settings
 from app.worker import job_kinds
 from tests.support.elsewhere import Elsewhere, run_elsewhere
-from tests.support.fake_spark import FakeSpark, run_fake_spark
+from tests.support.fake_spark import FakeSpark
+from tests.support.outward import run_outward
 from tests.support.spark import Assignment, SignedIn, submission
-
-KEY, SECRET = (secrets.token_hex(32) for _ in range(2))
 
 
 @pytest.fixture(scope="package")
-async def fake_spark() -> AsyncIterator[FakeSpark]:
-    async with run_fake_spark(KEY, SECRET) as running:
-        await running.change(per_minute=100_000)
-        yield running
+async def calling(settings: Settings) -> AsyncIterator[tuple[Settings, FakeSpark]]:
+    async with run_outward(settings) as both:
+        yield both
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,11 @@ class Grading:
         key = self.elsewhere.running.settings.spark_api_key
         assert key
         return key.get_secret_value()
+
+    @property
+    def secret(self) -> str:
+        [secret] = self.elsewhere.running.settings.outbound_secrets
+        return secret.get_secret_value()
 
     async def work_off(self) -> int:
         resources = self.elsewhere.running.app.state.resources
@@ -86,29 +87,24 @@ class Grading:
 
 
 @pytest.fixture(scope="package")
-async def grading_service(settings: Settings, fake_spark: FakeSpark) -> AsyncIterator[Elsewhere]:
-    async with run_elsewhere(
-        settings,
-        spark_api_url=fake_spark.url,
-        spark_api_key=SecretStr(KEY),
-        spark_outbound_secret=SecretStr(SECRET),
-        spark_api_per_minute=100_000,
-        spark_receipts=True,
-    ) as elsewhere:
+async def grading_service(calling: tuple[Settings, FakeSpark]) -> AsyncIterator[Elsewhere]:
+    async with run_elsewhere(calling[0]) as elsewhere:
         yield elsewhere
 
 
 @pytest.fixture
 async def grading(
     grading_service: Elsewhere,
-    fake_spark: FakeSpark,
+    calling: tuple[Settings, FakeSpark],
     sessions: Sessions,
     main_app: dict[str, str],
 ) -> Grading:
+    grading = Grading(grading_service, calling[1], sessions, main_app)
     await forget_jobs(sessions)
-    await fake_spark.forget()
-    await fake_spark.change(api_key=KEY, outbound_secret=SECRET, unknown_students=[])
-    return Grading(grading_service, fake_spark, sessions, main_app)
+    await grading.fake.forget()
+    right = {"api_key": grading.key, "outbound_secret": grading.secret}
+    await grading.fake.change(**right, unknown_students=[])
+    return grading
 
 
 async def forget_jobs(sessions: Sessions) -> None:

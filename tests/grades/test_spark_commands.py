@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.conftest import create_assignment
-from tests.grades.conftest import SECRET, Grading
+from tests.grades.conftest import Grading
 from tests.support.commands import Run, run_on
 
 
@@ -89,7 +89,7 @@ async def test_what_is_wrong_with_the_key_is_said(
     done = await run("grades", "test")
     assert done.exit_code == 1
     assert done.stdout.startswith(words)
-    assert SECRET not in done.output
+    assert grading.secret not in done.output
     assert grading.key not in done.output
 
 
