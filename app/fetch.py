@@ -28,8 +28,9 @@ MAX_URL_CHARACTERS = 2048
 MAX_RETRY_AFTER_SECONDS = 24 * 60 * 60
 CONNECT_SECONDS = 5  # for each address of a name
 WORTH_ANOTHER_TRY = (408, 425, 429)  # and whatever begins with 5
+USER_AGENT = f"optio-spark/{__version__}"
 HEADERS = {
-    "User-Agent": f"optio-spark/{__version__}",
+    "User-Agent": USER_AGENT,
     "Accept": "*/*",
     "Accept-Encoding": "identity",
 }
@@ -134,9 +135,12 @@ class RemoteFiles:
     def __init__(self, settings: Settings) -> None:
         self._domains = settings.spark_storage_domains
         self._seconds = settings.download_seconds
-        self._transport = GuardedTransport(
-            settings.spark_storage_networks, settings.spark_storage_ca_file
-        )
+        # Reading certificates takes longer than all else of a start: only where there are hosts.
+        self._transport: GuardedTransport | None = None
+        if self._domains:
+            self._transport = GuardedTransport(
+                settings.spark_storage_networks, settings.spark_storage_ca_file
+            )
 
     @asynccontextmanager
     async def fetch(
@@ -152,6 +156,7 @@ class RemoteFiles:
             check_url(url, self._domains)  # again: the setting may have changed
         except UrlNotAllowedError as refusal:
             raise FetchRefusedError(refusal.code) from None
+        assert self._transport  # noqa: S101 - or the address was not allowed
         request = httpx.Request("GET", url, headers=HEADERS)
         try:
             async with asyncio.timeout(self._seconds) as deadline:

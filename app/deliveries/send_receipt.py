@@ -11,14 +11,14 @@ from sqlalchemy import select
 
 from app import fields
 from app.adoption.people import DELETION_SQL
-from app.database import Session, Sessions, Statement, retried
+from app.database import Session, Sessions, Statement
 from app.deliveries.inbox import SUBMISSION_ROUTE
 from app.deliveries.read_inbox import DeliveryAnswer, find_delivery
 from app.errors import NotFoundError
-from app.jobs.call_spark import SPARK, Call, SparkApi
+from app.jobs.call_spark import SPARK, SparkApi
 from app.jobs.enqueue import enqueue
 from app.jobs.lease import Lease, finish
-from app.jobs.settle import settle
+from app.jobs.settle import settle_alone
 from app.models import PLATFORM, Download
 from app.settings import Settings
 
@@ -116,7 +116,8 @@ async def send_receipt(
             await finish(session, lease)
     else:
         call = await spark_api.call("POST", RECEIPTS_PATH, message_id, body)
-        await _end(sessions, lease, call)
+        ended = await settle_alone(sessions, lease, call.outcome)
+        log.info("receipt_sent", delivery_id=lease.key, code=call.outcome.code, state=ended)
 
 
 async def write_receipt(
@@ -160,10 +161,3 @@ def _state_of(delivery: DeliveryAnswer, files: set[str]) -> State:
     if "pending" in files:
         return "waiting"
     return "partly" if "dead" in files else "recorded"
-
-
-@retried
-async def _end(sessions: Sessions, lease: Lease, call: Call) -> None:
-    async with sessions() as session, session.begin():
-        ended = await settle(session, lease, call.outcome)
-    log.info("receipt_sent", delivery_id=lease.key, code=call.outcome.code, state=ended)

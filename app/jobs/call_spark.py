@@ -11,9 +11,9 @@ from uuid import UUID
 import httpx
 from pydantic import Field
 
-from app import __version__, metrics
+from app import metrics
 from app.database import Sessions
-from app.fetch import read_retry_after
+from app.fetch import USER_AGENT, WORTH_ANOTHER_TRY, read_retry_after
 from app.fields import ContractModel
 from app.jobs.settle import Outcome
 from app.jobs.targets import change_target
@@ -25,11 +25,6 @@ CALL_SECONDS = 15
 ANSWER_BYTES = 64 * 1024  # what is read of an answer
 SHOWN_CHARACTERS = 500
 BURST = 4  # calls that need not wait for their turn
-WORTH_ANOTHER_TRY = (
-    HTTPStatus.REQUEST_TIMEOUT,
-    HTTPStatus.TOO_EARLY,
-    HTTPStatus.TOO_MANY_REQUESTS,
-)
 NOT_OURS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
@@ -140,7 +135,7 @@ class SparkApi:
             "Authorization": f"Bearer {key.get_secret_value() if key else ''}",
             "Content-Type": "application/json",
             "Idempotency-Key": message_id,
-            "User-Agent": f"optio-spark/{__version__}",
+            "User-Agent": USER_AGENT,
             "X-Request-Id": str(self._new_id()),
             "webhook-id": message_id,
             "webhook-timestamp": seconds,

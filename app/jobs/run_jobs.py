@@ -12,8 +12,8 @@ from uuid import UUID
 import structlog
 
 from app.database import FAILURES, Sessions, retried
-from app.jobs.lease import LEASE, Lease, LeaseLostError, bury, claim, put_off, renew
-from app.jobs.settle import CHANCE, WAITS, Outcome, settle
+from app.jobs.lease import LEASE, Lease, LeaseLostError, claim, put_off, renew
+from app.jobs.settle import CHANCE, WAITS, Outcome, settle_alone
 from app.logs import warn_each_minute
 
 POLL_SECONDS = 1.0
@@ -122,14 +122,9 @@ async def _do(sessions: Sessions, kind: JobKind, lease: Lease) -> None:
             await _fail(sessions, lease, "internal_error")
 
 
-@retried
 async def _fail(sessions: Sessions, lease: Lease, code: str) -> None:
     """Its target is not to blame."""
-    async with sessions() as session, session.begin():
-        if lease.attempts > len(WAITS):
-            await bury(session, lease, reason=code)
-        else:
-            await settle(session, lease._replace(target=None), Outcome("again", code))
+    await settle_alone(sessions, lease._replace(target=None), Outcome("again", code))
 
 
 @retried

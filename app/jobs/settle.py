@@ -5,7 +5,8 @@ from datetime import timedelta
 from secrets import SystemRandom
 from typing import Literal, NamedTuple
 
-from app.database import Session
+from app.database import Session, Sessions, retried
+from app.fetch import MAX_RETRY_AFTER_SECONDS
 from app.jobs.lease import Lease, bury, finish, put_off
 from app.jobs.targets import miss_target, reach_target, refuse_target
 
@@ -14,7 +15,7 @@ WAITS = tuple(
     timedelta(seconds=seconds)
     for seconds in (0, 5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 10 * 3600)
 )
-LONGEST_WAIT = timedelta(hours=24)
+LONGEST_WAIT = timedelta(seconds=MAX_RETRY_AFTER_SECONDS)
 CHANCE = SystemRandom()
 
 
@@ -50,6 +51,15 @@ async def settle(
     after = waits[lease.attempts] * CHANCE.uniform(0.5, 1)
     await put_off(session, lease, reason=code, after=max(after, min(wait, LONGEST_WAIT)))
     return "waiting"
+
+
+@retried
+async def settle_alone(
+    sessions: Sessions, lease: Lease, outcome: Outcome
+) -> Literal["done", "waiting", "dead"]:
+    """Where nothing else is to be written with it."""
+    async with sessions() as session, session.begin():
+        return await settle(session, lease, outcome)
 
 
 async def _tell_target(session: Session, target: str, outcome: Outcome) -> None:

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, select
 
-from app.database import Sessions, retried
+from app.database import Sessions
 from app.deliveries.read_inbox import IS_OUTDATED
 from app.errors import ServiceError, UnavailableError
 from app.jobs.lease import Lease
-from app.jobs.settle import Outcome, settle
+from app.jobs.settle import Outcome, settle_alone
 from app.models import InboxDelivery
 from app.submissions.replay import replay_delivery
 from app.submissions.work import Intake
@@ -51,16 +51,10 @@ async def do_replay(
     except ServiceError as refusal:
         may_pass = isinstance(refusal, UnavailableError)
         outcome = Outcome("again" if may_pass else "done", refusal.code)
-    await _end(intake.sessions, lease, outcome)
+    await settle_alone(intake.sessions, lease, outcome)
 
 
 async def _is_outdated(sessions: Sessions, delivery_id: UUID) -> bool:
     async with sessions() as session, session.begin():
         found = await session.execute(_FIND_OUTDATED, {"delivery_id": delivery_id})
         return found.first() is not None
-
-
-@retried
-async def _end(sessions: Sessions, lease: Lease, outcome: Outcome) -> None:
-    async with sessions() as session, session.begin():
-        await settle(session, lease, outcome)

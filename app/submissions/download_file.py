@@ -185,9 +185,7 @@ def _outcome_of(failure: BaseException) -> Outcome | None:
     """None for what is no answer about the file."""
     if isinstance(failure, FetchFailedError):
         return Outcome("again", failure.code, timedelta(seconds=failure.retry_after or 0))
-    if isinstance(failure, FetchRefusedError):
-        return Outcome("dead", failure.code)
-    if isinstance(failure, BadRequestError):
+    if isinstance(failure, FetchRefusedError | BadRequestError):
         return Outcome("dead", failure.code)
     return None
 
