@@ -16,7 +16,7 @@ from app.adoption.people import DELETION_SQL, LINK_IS_ON_SQL, LINK_STATUS_SQL
 from app.database import Columns, Session, Sessions, Statement, retried
 from app.errors import GradeStaleError, NotFoundError
 from app.jobs.call_spark import SPARK
-from app.jobs.enqueue import ENQUEUE_SQL
+from app.jobs.enqueue import job_of_each_sql
 from app.models import PLATFORM
 from app.settings import Settings
 
@@ -64,13 +64,7 @@ class GradeState(fields.ContractModel):
     )
 
 
-# Of the rows of `grade`.
-GRADE_JOB_SQL = ENQUEUE_SQL.format(
-    source=f"""
-    select '{GRADE}' as kind, id::text as key, user_id, '{SPARK}' as target,
-      '{{}}'::jsonb as payload, now() as run_at
-    from grade where state = 'waiting'"""  # noqa: S608 - our own words
-)
+GRADE_JOB_SQL = job_of_each_sql(GRADE, "grade where state = 'waiting'", target=f"'{SPARK}'")
 # An automatic one says how far the work is, or the score of every completed task: it changes no
 # grade that has a score.
 _WRITE = Statement(

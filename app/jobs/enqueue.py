@@ -22,6 +22,19 @@ enqueued as (
     run_at = least(jobs.run_at, excluded.run_at), attempts = 0, reason = null
   returning id)
 """
+
+
+def job_of_each_sql(kind: str, rows: str, *, target: str) -> str:
+    """ENQUEUE_SQL for each of these rows, which have `id` and `user_id`; `target` is an expression
+    of theirs.
+    """
+    source = f"""
+    select '{kind}' as kind, id::text as key, user_id, {target} as target,
+      '{{}}'::jsonb as payload, now() as run_at
+    from {rows}"""  # noqa: S608 - of our own words
+    return ENQUEUE_SQL.format(source=source)
+
+
 _SOURCE = """
 select :kind::text as kind, :key::text as key, :user_id::uuid as user_id, :target::text as target,
   :payload::jsonb as payload, now() as run_at

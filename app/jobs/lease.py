@@ -28,10 +28,16 @@ class Lease(NamedTuple):
     attempts: int
 
 
-# Of one thing nothing is begun while an older one runs. A target that is not open lets one job
-# through when its pause is over; who moves the pause has that turn.
+# ruff: noqa: S608 - of our own words
+# Of one thing nothing is begun while an older one runs.
+_IS_NEXT = """
+j.state = 'waiting' and j.run_at <= now() and not exists (
+          select from spark.jobs twin
+          where twin.kind = j.kind and twin.key = j.key and twin.state = 'running')"""
+# A target that is not open lets one job through when its pause is over; who moves the pause has
+# that turn.
 _CLAIM = Statement(
-    """
+    f"""
     with probe as (
       update spark.job_targets t set paused_until = now() + :lease::interval
       where t.state <> 'open' and t.paused_until <= now() and exists (
@@ -43,10 +49,7 @@ _CLAIM = Statement(
       select found.id from unnest(:kinds, :places::int[]) as free (kind, places)
       cross join lateral (
         select j.id from spark.jobs j
-        where j.kind = free.kind and j.state = 'waiting' and j.run_at <= now()
-          and not exists (
-            select from spark.jobs twin
-            where twin.kind = j.kind and twin.key = j.key and twin.state = 'running')
+        where j.kind = free.kind and {_IS_NEXT}
           and not exists (
             select from spark.job_targets t where t.name = j.target and t.state <> 'open')
         order by j.run_at limit free.places
@@ -54,10 +57,7 @@ _CLAIM = Statement(
       union all
       select found.id from probe cross join lateral (
         select j.id from spark.jobs j
-        where j.target = probe.name and j.kind = any (:kinds) and j.state = 'waiting'
-          and j.run_at <= now() and not exists (
-            select from spark.jobs twin
-            where twin.kind = j.kind and twin.key = j.key and twin.state = 'running')
+        where j.target = probe.name and j.kind = any (:kinds) and {_IS_NEXT}
         order by j.run_at limit 1
         for update skip locked) found)
     update spark.jobs set state = 'running', owner = :owner, lease_until = now() + :lease,
@@ -83,7 +83,6 @@ def _read(row: Columns) -> Lease:
 
 
 _OURS = "id = :id and owner = :owner and state = 'running'"
-# ruff: noqa: S608 - of our own words
 _RENEW = Statement(f"update spark.jobs set lease_until = now() + :lease where {_OURS} returning id")
 _FINISH = Statement(f"delete from spark.jobs where {_OURS} returning id")
 # What waits for the same thing is newer and does it; what died of it before is outdated.
@@ -148,19 +147,20 @@ async def _end(session: Session, end: Statement, lease: Lease, **said: Any) -> N
 
 
 # Whoever held them is gone. Where a newer one waits it does the work.
-_LAPSED = """
-with lapsed as (
-  select id from spark.jobs where state = 'running' and lease_until < now()
-  order by lease_until limit 100 for update skip locked),
-outdated as (
-  delete from spark.jobs j using lapsed where j.id = lapsed.id and exists (
-    select from spark.jobs n where n.kind = j.kind and n.key = j.key and n.state = 'waiting')
-  returning j.id)
-update spark.jobs set state = 'waiting', owner = null, lease_until = null, run_at = now()
-from lapsed where jobs.id = lapsed.id and jobs.id not in (select id from outdated)
-returning jobs.id
-"""
-_FREE_LAPSED = Statement(_LAPSED)
+_FREE_LAPSED = Statement(
+    """
+    with lapsed as (
+      select id from spark.jobs where state = 'running' and lease_until < now()
+      order by lease_until limit 100 for update skip locked),
+    outdated as (
+      delete from spark.jobs j using lapsed where j.id = lapsed.id and exists (
+        select from spark.jobs n where n.kind = j.kind and n.key = j.key and n.state = 'waiting')
+      returning j.id)
+    update spark.jobs set state = 'waiting', owner = null, lease_until = null, run_at = now()
+    from lapsed where jobs.id = lapsed.id and jobs.id not in (select id from outdated)
+    returning jobs.id
+    """
+)
 
 
 @retried

@@ -11,6 +11,7 @@ from uuid import UUID
 from app.database import Session, Statement
 from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError, StudentNotFoundError
 from app.jobs.enqueue import ENQUEUE_SQL
+from app.models import PLATFORM
 
 BATCH_JOBS = 10_000  # in one statement, which has a time limit
 REPLAY = "replay"  # the kind; its key is the delivery
@@ -30,7 +31,7 @@ _SOURCE = f"""
 select '{REPLAY}' as kind, d.id::text as key, l.user_id, null::text as target,
   jsonb_build_object('early', true) as payload, now() as run_at
 from spark.deliveries d
-join lms_integrations l on l.lms_platform = 'spark' and l.lms_user_id = d.spark_user_id
+join lms_integrations l on l.lms_platform = '{PLATFORM}' and l.lms_user_id = d.spark_user_id
 where d.code in ({_CODES}) and d.route = '/spark/webhook/submission'
   and d.media_type = 'application/json' and d.message is not null and {{which}}
   and (

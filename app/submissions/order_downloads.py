@@ -7,20 +7,14 @@ from uuid import UUID
 
 from app.database import Session, Statement
 from app.evidence.documents import free_places
-from app.jobs.enqueue import ENQUEUE_SQL
+from app.jobs.enqueue import job_of_each_sql
 from app.submissions.remote_file import RemoteFile
 from app.submissions.revisions import Standing
 from app.submissions.write import Draft
 
 DOWNLOAD = "download"  # as a kind of job
 
-# Of the rows of `download`.
-_JOB_SQL = ENQUEUE_SQL.format(
-    source=f"""
-    select '{DOWNLOAD}' as kind, id::text as key, user_id, host as target,
-      '{{}}'::jsonb as payload, now() as run_at
-    from download"""  # noqa: S608 - our own words
-)
+_JOB_SQL = job_of_each_sql(DOWNLOAD, "download", target="host")
 _ORDER = Statement(
     f"""
     with download as (
