@@ -15,13 +15,14 @@ from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import asyncpg  # type: ignore[import-untyped]
-from sqlalchemy import Dialect, ExceptionContext, event
+from sqlalchemy import ColumnElement, Dialect, ExceptionContext, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 
 from app import __version__, metrics
 from app.errors import DatabaseUnavailableError, OverloadedError, ServiceError
+from app.models import Table
 from app.settings import Settings
 from app.settings.addresses import driver_address
 
@@ -184,6 +185,12 @@ class Statement:
             await session.invalidate(unfinished)
             raise
         return rows
+
+
+def matching(table: type[Table], asked: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+    """That each of these columns has its value, if that is not None."""
+    columns = table.__table__.c
+    return [columns[name] == value for name, value in asked.items() if value is not None]
 
 
 def read_as(shape: type[Shape], row: Columns) -> Shape:

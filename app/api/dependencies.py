@@ -16,7 +16,12 @@ from app.clock import utc_now
 from app.database import Sessions
 from app.deliveries.hold_body import BodyBudget, HeldBody
 from app.deliveries.pace import PacedBody, read_all
-from app.errors import FieldInvalidError, JsonInvalidError, MediaTypeUnsupportedError
+from app.errors import (
+    FieldInvalidError,
+    JsonInvalidError,
+    MediaTypeUnsupportedError,
+    TargetNotConfiguredError,
+)
 from app.fetch import RemoteFiles
 from app.files.places import Places
 from app.jobs.call_spark import SparkApi
@@ -66,6 +71,13 @@ def resources_of(request: Request) -> Resources:
     """
     resources: Resources = request.app.state.resources
     return resources
+
+
+def spark_api_of(opened: Resources) -> SparkApi:
+    """Raises TargetNotConfiguredError."""
+    if opened.spark_api is None:
+        raise TargetNotConfiguredError
+    return opened.spark_api
 
 
 async def _resources(request: Request) -> Resources:

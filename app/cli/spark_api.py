@@ -6,12 +6,11 @@ from uuid import UUID
 
 import typer
 
-from app.api.dependencies import Resources
+from app.api.dependencies import Resources, spark_api_of
 from app.cli.servers import CALLER, ask_service, refuse
 from app.cli.terminal import say
 from app.clock import new_id, utc_now
 from app.deliveries.send_receipt import RECEIPTS_PATH, write_receipt
-from app.errors import TargetNotConfiguredError
 from app.grades.send_grade import GRADES_PATH, message_of
 from app.grades.write_grade import FULL_SCORE
 from app.jobs.call_spark import Call, SparkApi, test_spark
@@ -108,8 +107,6 @@ def _try_call(path: str, write: Callable[[Resources], Awaitable[tuple[str, bytes
 
 def _ask_spark(act: Callable[[Resources, SparkApi], Awaitable[Answer]]) -> Answer:
     async def asked(resources: Resources) -> Answer:
-        if resources.spark_api is None:
-            raise TargetNotConfiguredError
-        return await act(resources, resources.spark_api)
+        return await act(resources, spark_api_of(resources))
 
     return ask_service(asked)

@@ -186,16 +186,18 @@ _FOUND: dict[str, ColumnElement[Any]] = {
     "http_status": InboxDelivery.__table__.c.status,
 }
 _DELIVERIES = select(*(_FOUND[name].label(name) for name in DeliveryAnswer.model_fields))
-COUNTS = (
+BY_CODE = (
     select(
         InboxDelivery.code,
         func.count().label("deliveries"),
         func.min(InboxDelivery.received_at).label("first_received_at"),
         func.max(InboxDelivery.received_at).label("last_received_at"),
     )
-    .where(InboxDelivery.received_at.between(bindparam("received_from"), bindparam("received_to")))
     .group_by(InboxDelivery.code)
     .order_by(func.count().desc(), InboxDelivery.code)
+)
+COUNTS = BY_CODE.where(
+    InboxDelivery.received_at.between(bindparam("received_from"), bindparam("received_to"))
 )
 _ONE = _DELIVERIES.where(InboxDelivery.id == bindparam("delivery_id"))
 

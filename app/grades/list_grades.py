@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, func, select
 
 from app import fields
 from app.activity.audit import record_audit, record_audit_of_many
-from app.database import Sessions, Statement, retried
+from app.database import Sessions, Statement, matching, retried
 from app.errors import NotFoundError
 from app.grades.write_grade import GRADE_JOB_SQL, GradeState, State
 from app.models import Grade, GradeAttempt
@@ -23,12 +23,7 @@ class GradeFilter(fields.ContractModel):
     spark_assignment_id: fields.OfSparkAssignment = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        columns = Grade.__table__.c
-        return [
-            columns[name] == value
-            for name in GradeFilter.model_fields
-            if (value := getattr(self, name)) is not None
-        ]
+        return matching(Grade, self.model_dump(include=set(GradeFilter.model_fields)))
 
 
 class GradeAnswer(GradeState):

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, delete, func, select
 
 from app import fields
 from app.activity.audit import record_audit, record_audit_of_many
-from app.database import Session, Sessions, Statement
+from app.database import Session, Sessions, Statement, matching
 from app.errors import JobNotDeadError, NotFoundError
 from app.models import Job, JobTarget
 
@@ -105,9 +105,7 @@ async def count_jobs(sessions: Sessions, asked: JobFilter) -> list[JobCount]:
 
 
 def _conditions(asked: JobFilter) -> list[ColumnElement[bool]]:
-    columns = Job.__table__.c
-    named = asked.model_dump(include=set(JobFilter.model_fields), exclude_none=True)
-    return [columns[name] == value for name, value in named.items()]
+    return matching(Job, asked.model_dump(include=set(JobFilter.model_fields)))
 
 
 # Where one for the same thing waits already, that one does it.

@@ -4,11 +4,11 @@ from typing import Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
-from sqlalchemy import ColumnElement, Text, cast, func, select
+from sqlalchemy import Text, cast, func, select
 
 from app import fields
 from app.activity.audit import record_audit, record_audit_of_many
-from app.database import Sessions, retried
+from app.database import Sessions, matching, retried
 from app.errors import JobNotDeadError, NotFoundError
 from app.fetch import check_url
 from app.models import Download, Job
@@ -73,12 +73,7 @@ async def list_downloads(
     sessions: Sessions, asked: DownloadFilter, after: UUID | None, limit: int, *, caller: str
 ) -> list[DownloadAnswer]:
     """Newest first, and one more if there are more. Audited."""
-    columns = Download.__table__.c
-    conditions: list[ColumnElement[bool]] = [
-        columns[name] == value
-        for name in DownloadFilter.model_fields
-        if (value := getattr(asked, name)) is not None
-    ]
+    conditions = matching(Download, asked.model_dump(include=set(DownloadFilter.model_fields)))
     if after:
         conditions.append(Download.id < after)
     statement = select(*_SHOWN).outerjoin(Job, _JOB).where(*conditions)

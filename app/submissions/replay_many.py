@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Text, cast, func, select
 from app import fields
 from app.activity.audit import Action, record_audit
 from app.database import Session, Sessions, Statement, retried
-from app.deliveries.read_inbox import REPLAYABLE, DeliveryCount, DeliveryFilter, conditions
+from app.deliveries.read_inbox import BY_CODE, REPLAYABLE, DeliveryCount, DeliveryFilter, conditions
 from app.jobs.enqueue import ENQUEUE_SQL
 from app.jobs.try_early import REPLAY
 from app.models import InboxDelivery, Job
@@ -100,16 +100,6 @@ _QUEUED = (
     .scalar_subquery()
     .is_not(None)
 )
-_COUNTED = (
-    func.count().label("deliveries"),
-    func.min(InboxDelivery.received_at).label("first_received_at"),
-    func.max(InboxDelivery.received_at).label("last_received_at"),
-)
-_BY_CODE = (
-    select(InboxDelivery.code, *_COUNTED)
-    .group_by(InboxDelivery.code)
-    .order_by(func.count().desc(), InboxDelivery.code)
-)
 # The oldest first: jobs of one moment are begun in any order.
 _SOURCE = f"""
 select '{REPLAY}' as kind, d.id::text as key, d.user_id, null::text as target,
@@ -163,11 +153,11 @@ async def _enqueue(
 
 
 async def _count(session: Session, order: ReplayOrder) -> ReplayCounts:
-    refused = _BY_CODE.add_columns(
+    refused = BY_CODE.add_columns(
         func.count().filter(REPLAYABLE).label("replayable"),
         func.count().filter(_QUEUED).label("queued"),
     ).where(*_conditions(order))
-    again = _BY_CODE.where(*conditions(order.filter), InboxDelivery.replayed_at.is_not(None))
+    again = BY_CODE.where(*conditions(order.filter), InboxDelivery.replayed_at.is_not(None))
     items, outcomes = await session.execute(refused), await session.execute(again)
     return ReplayCounts(
         items=[ReplayCount(**count) for count in items.mappings()],

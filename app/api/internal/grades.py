@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import ConfigDict, Field
 
 from app.api.callers import READ, WRITE, Caller
-from app.api.dependencies import Opened, Resources, read_small
+from app.api.dependencies import Opened, read_small, spark_api_of
 from app.api.described import json_body
 from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
 from app.api.problem_groups import INTERNAL_PROBLEMS, JSON_PROBLEMS
@@ -117,7 +117,7 @@ async def send_many(
     asked = await read_small(request, GradesToSend)
     if not asked.conditions():
         raise FieldInvalidError(name="state", hint="Name at least one filter.")
-    _require_target(opened)
+    spark_api_of(opened)
     queued = await send_grades(opened.sessions, asked, caller=caller.name, is_dry=asked.dry_run)
     return GradesQueued(queued=queued)
 
@@ -144,7 +144,7 @@ async def get_grade(
     status_code=202,
 )
 async def send_one(grade_id: UUID, opened: Opened, caller: Annotated[Caller, WRITE]) -> GradeState:
-    _require_target(opened)
+    spark_api_of(opened)
     return await send_grade_again(opened.sessions, grade_id, caller=caller.name)
 
 
@@ -158,8 +158,3 @@ async def send_one(grade_id: UUID, opened: Opened, caller: Annotated[Caller, WRI
 )
 async def read_status(opened: Opened) -> GradeSyncCounts:
     return await count_grades(opened.sessions)
-
-
-def _require_target(opened: Resources) -> None:
-    if opened.spark_api is None:
-        raise TargetNotConfiguredError

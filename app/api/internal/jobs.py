@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
 from app.api.callers import ADMIN, READ, WRITE, Caller
-from app.api.dependencies import Opened, read_small
+from app.api.dependencies import Opened, read_small, spark_api_of
 from app.api.described import json_body
 from app.api.paging import LimitQuery
 from app.api.problem_groups import INTERNAL_PROBLEMS, JSON_PROBLEMS
@@ -150,9 +150,7 @@ async def read_targets(opened: Opened) -> TargetList:
     responses=problems(TargetNotConfiguredError, *INTERNAL_PROBLEMS),
 )
 async def test(opened: Opened, caller: Annotated[Caller, ADMIN]) -> TargetTest:
-    if opened.spark_api is None:
-        raise TargetNotConfiguredError
-    return await test_spark(opened.sessions, opened.spark_api, caller=caller.name)
+    return await test_spark(opened.sessions, spark_api_of(opened), caller=caller.name)
 
 
 @router.post(
