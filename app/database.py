@@ -67,11 +67,16 @@ Shape = TypeVar("Shape", bound=NamedTuple)
 Columns = Mapping[Any, Any]  # a row, by the names of its columns
 
 
-def create_engine(settings: Settings, *, idle_seconds: int | None = None) -> AsyncEngine:
+# Of the sessions that serve. A transaction whose client says nothing is ended: a host that is gone
+# tells nobody, and its locks would stay for hours. And what was planned while a table was empty
+# finds its rows by a key when it has grown: a prepared plan is kept.
+SERVING = {"idle_in_transaction_session_timeout": "15s", "enable_seqscan": "off"}
+
+
+def create_engine(settings: Settings, *, session: Mapping[str, str] | None = None) -> AsyncEngine:
     """Connects at first use. Raises ValueError when DATABASE_URL is not set.
 
-    The server ends a transaction whose client says nothing for `idle_seconds`: a host that is gone
-    tells nobody, and its locks would stay for hours. A pooler does that itself.
+    `session`: what the server is told of each connection; not behind a transaction pooler.
     """
     if settings.database_url is None:
         raise ValueError("DATABASE_URL is not set")
@@ -92,12 +97,9 @@ def create_engine(settings: Settings, *, idle_seconds: int | None = None) -> Asy
         }
     else:
         # A pooler would set these anew whenever a connection goes to another instance.
-        session = {}
+        connect_args["server_settings"] = dict(session or {})
         if "application_name=" not in address.partition("?")[2]:
-            session["application_name"] = name_instance()
-        if idle_seconds:
-            session["idle_in_transaction_session_timeout"] = f"{idle_seconds}s"
-        connect_args["server_settings"] = session
+            connect_args["server_settings"]["application_name"] = name_instance()
     engine = create_async_engine(
         "postgresql+asyncpg://",
         connect_args=connect_args,

@@ -53,7 +53,14 @@ from app.api.spark.sso import router as spark_sso
 from app.api.spark.submission import router as spark_submission
 from app.api.spark.token import router as spark_token
 from app.clock import new_id, utc_now
-from app.database import FAILURES, Sessions, connections_in_use, create_engine, open_sessions
+from app.database import (
+    FAILURES,
+    SERVING,
+    Sessions,
+    connections_in_use,
+    create_engine,
+    open_sessions,
+)
 from app.deliveries.hold_body import BodyBudget
 from app.fetch import RemoteFiles
 from app.files.places import Places
@@ -155,7 +162,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Everything one process holds open. Raises SettingsError when an address is missing."""
     _require_addresses(settings)
-    engine = create_engine(settings, idle_seconds=15)  # no transaction waits for anybody
+    engine = create_engine(settings, session=SERVING)
     sessions = open_sessions(engine, at_once=settings.database_pool_size)
     failure_events = FailureEvents(sessions)
     shape = LiveShape(complete_quests=settings.complete_quests)

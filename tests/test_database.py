@@ -12,11 +12,11 @@ from pydantic import SecretStr
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.database import TRIES, Sessions, create_engine, open_sessions
+from app.database import SERVING, TRIES, Sessions, create_engine, open_sessions
 from app.learning.enrolment import take_turns
 from app.models import IdempotencyKey, User, UserQuest
 from app.settings import Settings
-from tests.support.databases import look_into
+from tests.support.databases import look_into, ready_database
 from tests.support.elsewhere import run_elsewhere
 from tests.support.metrics import scrape
 from tests.support.problems import assert_problem
@@ -317,7 +317,7 @@ async def test_a_host_that_is_gone_in_a_transaction_holds_its_locks_for_seconds(
     settings: Settings,
 ) -> None:
     """Nobody closes its connection: the server ends what says nothing."""
-    engine = create_engine(settings, idle_seconds=1)
+    engine = create_engine(settings, session={"idle_in_transaction_session_timeout": "1s"})
     gone = await engine.connect()
     await gone.execute(text("select pg_advisory_xact_lock(7)"))
     async with look_into(settings) as sessions:
@@ -330,3 +330,16 @@ async def test_a_host_that_is_gone_in_a_transaction_holds_its_locks_for_seconds(
         await eventually(is_free)
     await gone.invalidate()
     await engine.dispose()
+
+
+async def test_what_is_planned_for_an_empty_table_finds_its_rows_by_a_key(
+    settings: Settings,
+) -> None:
+    async with ready_database(settings) as own:
+        engine = create_engine(own, session=SERVING)
+        async with engine.begin() as session:
+            await session.execute(text("analyze user_quests"))
+            rows = "explain select from user_quests where user_id = gen_random_uuid()"
+            planned = "\n".join((await session.execute(text(rows))).scalars())
+        await engine.dispose()
+    assert "Seq Scan" not in planned, planned
