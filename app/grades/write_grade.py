@@ -5,10 +5,10 @@ A gradebook changes only by a human or on an operator's word (DESIGN R47).
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, Field, ValidationInfo, field_validator
 
 from app import fields
 from app.activity.audit import record_audit
@@ -33,7 +33,9 @@ class GradeRequest(fields.ContractModel):
     user_id: fields.UserId
     task_id: fields.TaskId
     score: Score = Field(ge=0, description="At most `max_score`.")
-    max_score: Score = Field(Decimal(FULL_SCORE), gt=0, description="What is full.")
+    max_score: Score = Field(
+        Decimal(FULL_SCORE), gt=0, description="What is full.", validate_default=True
+    )
     comment: str | None = Field(
         None, max_length=1000, description="To the student, shown by Spark.", examples=["Well done"]
     )
@@ -43,11 +45,12 @@ class GradeRequest(fields.ContractModel):
         examples=[fields.MOMENT_EXAMPLE],
     )
 
-    @model_validator(mode="after")
-    def _within(self) -> Self:
-        if self.score > self.max_score:
-            raise ValueError("score must not exceed max_score")
-        return self
+    @field_validator("max_score")
+    @classmethod
+    def _is_reached(cls, max_score: Decimal, others: ValidationInfo) -> Decimal:
+        if max_score < others.data.get("score", 0):
+            raise ValueError("It must not be less than `score`.")
+        return max_score
 
 
 class GradeState(fields.ContractModel):

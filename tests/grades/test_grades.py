@@ -168,6 +168,15 @@ async def test_a_grade_that_is_none_is_refused(
     assert await grading.jobs() == []
 
 
+async def test_a_score_above_its_maximum_is_told_of_the_maximum(
+    grading: Grading, assignment: Assignment
+) -> None:
+    student = await grading.student()
+    answer = await grading.give(student, await grading.task_of(student, assignment), 101)
+    [error] = answer.json()["errors"]
+    assert error["pointer"] == "#/max_score"
+
+
 async def test_a_task_of_somebody_else_has_no_grade(
     grading: Grading, assignment: Assignment
 ) -> None:
