@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from app.settings import Settings
 from tests.conftest import create_assignment
+from tests.support.outward import run_outward
 from tests.support.patience import patient
 from tests.support.programs import run_program
 from tests.support.running import Running, run_app
@@ -42,7 +43,7 @@ def own_settings(settings: Settings) -> Iterator[Settings]:
 
 @pytest.fixture
 async def unlimited(own_settings: Settings) -> AsyncIterator[Running]:
-    async with run_app(own_settings) as running:
+    async with run_outward(own_settings) as (outward, _spark), run_app(outward) as running:
         yield running
 
 

@@ -102,6 +102,19 @@ async def read_grades(
     return GradeList(items=items, next_cursor=next_cursor)
 
 
+@router.get(
+    "/grades/{grade_id:uuid}",  # `send` is none
+    name="getGrade",
+    summary="Read a grade",
+    description="With the calls that were made for it.",
+    responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
+)
+async def get_grade(
+    grade_id: UUID, opened: Opened, caller: Annotated[Caller, READ]
+) -> GradeHistory:
+    return await read_grade(opened.sessions, grade_id, caller=caller.name)
+
+
 @router.post(
     "/grades/send",
     name="sendGrades",
@@ -120,19 +133,6 @@ async def send_many(
     spark_api_of(opened)
     queued = await send_grades(opened.sessions, asked, caller=caller.name, is_dry=asked.dry_run)
     return GradesQueued(queued=queued)
-
-
-@router.get(
-    "/grades/{grade_id}",
-    name="getGrade",
-    summary="Read a grade",
-    description="With the calls that were made for it.",
-    responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
-)
-async def get_grade(
-    grade_id: UUID, opened: Opened, caller: Annotated[Caller, READ]
-) -> GradeHistory:
-    return await read_grade(opened.sessions, grade_id, caller=caller.name)
 
 
 @router.post(

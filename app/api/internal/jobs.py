@@ -86,6 +86,19 @@ async def read_jobs(
     )
 
 
+@router.delete(
+    "/jobs/{job_id:uuid}",  # `retry` is none
+    name="discardJob",
+    summary="Discard a job",
+    description="It will not be done. 409 while it runs.",
+    responses=problems(NotFoundError, JobNotDeadError, *INTERNAL_PROBLEMS),
+    status_code=204,
+)
+async def discard(job_id: UUID, opened: Opened, caller: Annotated[Caller, ADMIN]) -> Response:
+    await discard_job(opened.sessions, job_id, caller=caller.name)
+    return Response(status_code=204)
+
+
 @router.post(
     "/jobs/retry",
     name="retryJobs",
@@ -114,19 +127,6 @@ async def retry_many(
 )
 async def retry(job_id: UUID, opened: Opened, caller: Annotated[Caller, WRITE]) -> Response:
     await retry_job(opened.sessions, job_id, caller=caller.name)
-    return Response(status_code=204)
-
-
-@router.delete(
-    "/jobs/{job_id}",
-    name="discardJob",
-    summary="Discard a job",
-    description="It will not be done. 409 while it runs.",
-    responses=problems(NotFoundError, JobNotDeadError, *INTERNAL_PROBLEMS),
-    status_code=204,
-)
-async def discard(job_id: UUID, opened: Opened, caller: Annotated[Caller, ADMIN]) -> Response:
-    await discard_job(opened.sessions, job_id, caller=caller.name)
     return Response(status_code=204)
 
 
