@@ -26,12 +26,20 @@ FIRST_YEAR, LAST_YEAR = 1970, 9998  # moments near the ends of the calendar over
 REQUEST_ID_PATTERN = "^[A-Za-z0-9_-]{8,64}$"
 
 
+def _title(name: str, _: object) -> str:
+    return name.replace("_", " ").capitalize()
+
+
 class ContractModel(BaseModel):
     """A field's title is its name, unless it says another."""
 
-    model_config = ConfigDict(
-        frozen=True, field_title_generator=lambda name, _: name.replace("_", " ").capitalize()
-    )
+    model_config = ConfigDict(frozen=True, field_title_generator=_title)
+
+
+class MessageModel(BaseModel):
+    """What others send: a refusal repeats no value of it. Titles as above."""
+
+    model_config = ConfigDict(strict=True, hide_input_in_errors=True, field_title_generator=_title)
 
 
 Text = TypeVar("Text", str, str | None)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator
 
 from app.deliveries.payload import (
     DueText,
@@ -12,7 +12,7 @@ from app.deliveries.payload import (
     counted_first,
     refuse_repeats,
 )
-from app.fields import MOMENT_EXAMPLE, SparkId
+from app.fields import MOMENT_EXAMPLE, MessageModel, SparkId
 
 MAX_ASSIGNMENTS = 1000
 
@@ -32,27 +32,19 @@ Title = Annotated[
 ]
 
 
-class CourseAssignment(BaseModel):
+class CourseAssignment(MessageModel):
     """One assignment; its place in the list is its place in the course."""
 
-    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
-
     spark_assignment_id: SparkId = Field(
-        title="Spark assignment id",
         description="Unique in its course. An integer is read as its decimal text.",
         examples=["essay_1"],
     )
-    title: Title = Field(
-        title="Title",
-        description="Shown as the task.",
-        examples=["Measure a week of rain"],
-    )
+    title: Title = Field(description="Shown as the task.", examples=["Measure a week of rain"])
     description: FreeText | None = Field(
-        None, title="Description", description="Shown with the task.", examples=["Every morning."]
+        None, description="Shown with the task.", examples=["Every morning."]
     )
     due_date: DueText | None = Field(
         None,
-        title="Due date",
         description=(
             "ISO 8601 with `Z` or an offset (none means UTC); a date alone is the end of that day,"
             " UTC. One that cannot be read is left out, with a warning."
@@ -64,7 +56,6 @@ class CourseAssignment(BaseModel):
 SentAt = Annotated[
     MomentText | None,
     Field(
-        title="Sent at",
         description=(
             "When this message was made: ISO 8601 with `Z` or an offset (none means UTC). At most"
             " 300 s from now under `X-Spark-Signature`, up to 7 days ago under `webhook-signature`."
@@ -76,10 +67,10 @@ SentAt = Annotated[
 ]
 
 
-class CoursePayload(BaseModel):
+class CoursePayload(MessageModel):
     """A course with all its assignments. Unknown fields are ignored."""
 
-    model_config = ConfigDict(strict=True, hide_input_in_errors=True, title="Course")
+    model_config = ConfigDict(title="Course")
 
     spark_org_id: SparkId | None = Field(
         None,
@@ -88,24 +79,14 @@ class CoursePayload(BaseModel):
         examples=["24"],
     )
     spark_course_id: SparkId = Field(
-        title="Spark course id",
-        description="The course. An integer is read as its decimal text.",
-        examples=["weather_101"],
+        description="The course. An integer is read as its decimal text.", examples=["weather_101"]
     )
-    course_title: Title = Field(
-        title="Course title",
-        description="The quest's title.",
-        examples=["Weather"],
-    )
+    course_title: Title = Field(description="The quest's title.", examples=["Weather"])
     course_description: FreeText | None = Field(
-        None,
-        title="Course description",
-        description="The quest's description.",
-        examples=["Wind, water and warmth."],
+        None, description="The quest's description.", examples=["Wind, water and warmth."]
     )
     assignments: Annotated[list[CourseAssignment] | None, counted_first(MAX_ASSIGNMENTS)] = Field(
         None,
-        title="Assignments",
         description=(
             "All of them, in order: those that are missing are retired. Absent or empty leaves the"
             " assignments as they are."

@@ -4,14 +4,14 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 
 from app.accounts.personal import usable_email, usable_name
 from app.accounts.students import Student
 from app.courses.course import SentAt
 from app.deliveries.payload import counted_first, refuse_repeats
 from app.errors import FieldInvalidError
-from app.fields import SparkId
+from app.fields import MessageModel, SparkId
 from app.text import identifier_text, trimmed_id
 
 MAX_ENTRIES = 5000
@@ -40,20 +40,15 @@ _ID = Annotated[str, Field(min_length=1, max_length=255)]
 _IdOfEntry = Annotated[_ID, BeforeValidator(_id_of_entry, json_schema_input_type=_ID)]
 
 
-class RosterEntry(BaseModel):
+class RosterEntry(MessageModel):
     """What becomes of one student."""
 
-    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
-
     spark_user_id: _IdOfEntry = Field(
-        title="Spark user id",
         description="The student, as `sub` of a sign-in names them. An integer is read as text.",
         examples=["student_42"],
     )
     action: Literal["enroll", "drop"] = Field(
-        title="Action",
-        description="A drop ends the enrolment and deletes nothing.",
-        examples=["enroll"],
+        description="A drop ends the enrolment and deletes nothing.", examples=["enroll"]
     )
     email: str | None = Field(
         None,
@@ -62,12 +57,8 @@ class RosterEntry(BaseModel):
         max_length=1000,
         examples=["ada@example.com"],
     )
-    given_name: Name | None = Field(
-        None, title="Given name", description="For a new account.", examples=["Ada"]
-    )
-    family_name: Name | None = Field(
-        None, title="Family name", description="For a new account.", examples=["Example"]
-    )
+    given_name: Name | None = Field(None, description="For a new account.", examples=["Ada"])
+    family_name: Name | None = Field(None, description="For a new account.", examples=["Example"])
 
     @property
     def fault(self) -> FieldInvalidError | None:
@@ -87,9 +78,7 @@ class RosterEntry(BaseModel):
         )
 
 
-class _Course(BaseModel):
-    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
-
+class _Course(MessageModel):
     spark_org_id: SparkId | None = Field(
         None,
         title="Spark organisation id",
@@ -97,7 +86,6 @@ class _Course(BaseModel):
         examples=["24"],
     )
     spark_course_id: SparkId = Field(
-        title="Spark course id",
         description="A course that was synced. An integer is read as its decimal text.",
         examples=["weather_101"],
     )
@@ -110,7 +98,7 @@ class RosterPayload(_Course):
     model_config = ConfigDict(title="Roster")
 
     entries: Annotated[list[RosterEntry], counted_first(MAX_ENTRIES)] = Field(
-        title="Entries", description="Each student once.", max_length=MAX_ENTRIES
+        description="Each student once.", max_length=MAX_ENTRIES
     )
 
     @field_validator("entries")

@@ -15,7 +15,6 @@ from uuid import UUID
 
 from pydantic import (
     AliasChoices,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -30,6 +29,7 @@ from app.evidence.editor_document import (
     EvidenceBlockAnswer,
 )
 from app.evidence.links import json_objects
+from app.fields import MessageModel
 from app.storage.bucket import Bucket
 from app.text import clean_text
 
@@ -67,14 +67,12 @@ def _as_read(schema: dict[str, Any]) -> None:
     schema["required"].remove("type")
 
 
-class BlockDraft(BaseModel):
+class BlockDraft(MessageModel):
     """A block to be saved, as it was read or with `type`. Unknown fields are ignored; so is
     `order`.
     """
 
-    model_config = ConfigDict(
-        strict=True, hide_input_in_errors=True, title="BlockToSave", json_schema_extra=_as_read
-    )
+    model_config = ConfigDict(title="BlockToSave", json_schema_extra=_as_read)
 
     id: Annotated[UUID | None, BeforeValidator(_block_id, json_schema_input_type=str | None)] = (
         Field(
@@ -86,12 +84,10 @@ class BlockDraft(BaseModel):
     )
     type: Literal["text", "image", "video", "link", "document"] = Field(
         validation_alias=AliasChoices("type", "block_type"),
-        title="Type",
         description="Decides the members of `content`. It or `block_type` is required.",
         examples=["text"],
     )
     content: dict[str, Any] = Field(
-        title="Content",
         description=(
             "As it was read, and changed: 64 KiB beside `text`. Each `url` in it is http, https, or"
             " a link or pointer to a file of this student."
@@ -100,7 +96,6 @@ class BlockDraft(BaseModel):
     )
     is_private: bool | None = Field(
         None,
-        title="Is private",
         description="Hidden from portfolio readers. Absent: as it was, and false if it is new.",
         examples=[False],
     )
@@ -108,13 +103,11 @@ class BlockDraft(BaseModel):
         UUID | None, BeforeValidator(_user_id, json_schema_input_type=str | None)
     ] = Field(
         None,
-        title="Uploaded by user id",
         description="Who wrote a new block, told by a service key. Absent: the student.",
         examples=["0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"],
     )
     uploaded_by_role: Literal["student", "advisor", "parent"] | None = Field(
         None,
-        title="Uploaded by role",
         description="In which role, told by a service key. Absent: student.",
         examples=["student"],
     )
@@ -162,24 +155,16 @@ class BlockDraft(BaseModel):
         self.content, self._is_stored = stored.content, True
 
 
-class EvidenceDraft(BaseModel):
+class EvidenceDraft(MessageModel):
     """The document as it shall be; what was read may be sent back. Unknown fields are ignored."""
 
-    model_config = ConfigDict(
-        strict=True,
-        hide_input_in_errors=True,
-        title="EvidenceToSave",
-        json_schema_extra={"examples": [EXAMPLE]},
-    )
+    model_config = ConfigDict(title="EvidenceToSave", json_schema_extra={"examples": [EXAMPLE]})
 
     blocks: Annotated[list[BlockDraft], counted_first(MAX_BLOCKS)] = Field(
-        title="Blocks",
-        description="All of them; the place in the list is the order.",
-        max_length=MAX_BLOCKS,
+        description="All of them; the place in the list is the order.", max_length=MAX_BLOCKS
     )
     status: Literal["draft", "completed"] | None = Field(
         None,
-        title="Status",
         description=(
             "`completed` completes the task. A completed document stays completed. Absent: as it"
             " was, and a draft if it is new."
@@ -188,7 +173,6 @@ class EvidenceDraft(BaseModel):
     )
     version: str | None = Field(
         None,
-        title="Version",
         description=(
             "The one that was read: saved only if nobody saved meanwhile. Without it neither a"
             " block nor its file may be left out. `If-Match` says the same."
@@ -197,7 +181,6 @@ class EvidenceDraft(BaseModel):
     )
     updated_at: MomentText | None = Field(
         None,
-        title="Updated at",
         description="In place of `version`, as it was read or cut to milliseconds.",
         examples=[UPDATED_EXAMPLE],
     )

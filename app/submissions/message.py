@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from app.deliveries.authenticate import check_said_time
 from app.deliveries.payload import (
@@ -22,7 +22,7 @@ from app.errors import (
     BadRequestError,
     FieldInvalidError,
 )
-from app.fields import AnswerWarning, SparkId
+from app.fields import AnswerWarning, MessageModel, SparkId
 from app.settings import Settings
 from app.submissions.remote_file import RemoteFile, RemoteFileText, faults_of
 
@@ -54,61 +54,47 @@ def _grade(value: object) -> object:
     return abs(number).quantize(Decimal("0.01"))
 
 
-class DeclaredFile(BaseModel):
+class DeclaredFile(MessageModel):
     """A file as the sender signed for it."""
 
-    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
-
-    name: FreeText = Field(
-        title="Name", description="The file name of its part.", examples=["rain-gauge.jpg"]
-    )
+    name: FreeText = Field(description="The file name of its part.", examples=["rain-gauge.jpg"])
     sha256: str = Field(
         title="SHA-256",
         description="Of the file's bytes, in hexadecimal.",
         pattern="^[0-9A-Fa-f]{64}$",
         examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
     )
-    size: int = Field(title="Size", description="In bytes.", ge=0, examples=[482113])
+    size: int = Field(description="In bytes.", ge=0, examples=[482113])
 
     @property
     def digest(self) -> bytes:
         return bytes.fromhex(self.sha256)
 
 
-class SubmissionPayload(BaseModel):
+class SubmissionPayload(MessageModel):
     """One handing-in. Unknown fields are ignored."""
 
-    model_config = ConfigDict(
-        strict=True,
-        hide_input_in_errors=True,
-        title="Submission",
-        json_schema_extra={"examples": [EXAMPLE]},
-    )
+    model_config = ConfigDict(title="Submission", json_schema_extra={"examples": [EXAMPLE]})
 
     spark_user_id: SparkId = Field(
-        title="Spark user id",
         description="The `sub` of the student's launch tokens. An integer is read as its text.",
         examples=["student_42"],
     )
     spark_assignment_id: SparkId = Field(
-        title="Spark assignment id",
         description="The assignment handed in. An integer is read as its decimal text.",
         examples=["test_assignment_001"],
     )
     spark_course_id: SparkId | None = Field(
         None,
-        title="Spark course id",
         description="Send it: assignment ids may repeat in other courses.",
         examples=["test_course_001"],
     )
     submission_text: FreeText | None = Field(
         None,
-        title="Submission text",
         description="What the student wrote; at most 1 MiB of UTF-8. Required if there is no file.",
         examples=["Rain fell on four of seven days."],
     )
     submitted_at: MomentText = Field(
-        title="Submitted at",
         description=(
             "When the student handed in: ISO 8601 with `Z` or an offset (none means UTC)."
             " At most 300 s from now under `X-Spark-Signature`, so sign a retry again with a fresh"
@@ -120,7 +106,6 @@ class SubmissionPayload(BaseModel):
         Decimal | None, BeforeValidator(_grade, json_schema_input_type=GRADE | None)
     ] = Field(
         None,
-        title="Grade",
         description=(
             "0 to 999.99; its text is read, too. Kept with the submission, never shown. One that"
             " cannot be read is left out, with a warning."

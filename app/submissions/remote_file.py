@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from app.deliveries.payload import FreeText
 from app.errors import (
@@ -16,13 +16,12 @@ from app.errors import (
     UrlNotAllowedError,
 )
 from app.fetch import check_url
+from app.fields import MessageModel
 from app.settings import MEBIBYTE, Settings
 
 
-class RemoteFile(BaseModel):
+class RemoteFile(MessageModel):
     """Where a file is. Its content decides what it is; unknown members are ignored."""
-
-    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
 
     url: str = Field(
         title="URL",
@@ -46,7 +45,7 @@ class RemoteFile(BaseModel):
         examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
     )
     size: int | None = Field(
-        None, title="Size", description="In bytes: another is not kept.", ge=0, examples=[482113]
+        None, description="In bytes: another is not kept.", ge=0, examples=[482113]
     )
 
     @property

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs
 from uuid import UUID
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from app.api.callers import READ, WRITE, Caller
@@ -32,19 +32,17 @@ router = APIRouter(prefix="/internal/v1/sessions", tags=["sessions"])
 REFRESH = "refresh_token"
 
 
-class TokenToIntrospect(BaseModel):
+class TokenToIntrospect(ContractModel):
     """An app token to ask about. Unknown fields are ignored."""
 
     token: str = Field(
         min_length=1,
         max_length=4096,
-        title="Token",
         description="An access or refresh token of the main app.",
         examples=["eyJhbGciOiJIUzI1NiJ9.eyJ0eXBlIjoiYWNjZXNzIn0.c2lnbmF0dXJl"],
     )
     token_type_hint: str | None = Field(
         None,
-        title="Token type hint",
         description=(
             "`refresh_token`: it may be a refresh token, which is inactive otherwise. Anything else"
             " changes nothing."

@@ -48,7 +48,6 @@ class NewLink(ContractModel):
     )
     prefer: Prefer | None = Field(
         None,
-        title="Prefer",
         description="With `from`: whose work stands where both accounts have work on a task,"
         " `target` for the account of the address, `moved` for `from`. The other's stays as earlier"
         " revisions; what did not come through Spark stays in the document, behind.",
