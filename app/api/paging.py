@@ -1,19 +1,20 @@
 """Lists in pages, the same for every list: `?limit=&cursor=` gives `{items, next_cursor}`.
 
 A page begins after the id where the one before it ended, so that pages stay whole while rows are
-added. A cursor is that id, or another number of 128 bits, with our seal; it belongs to one list.
+added. A cursor is that id, or another number of 128 bits, with our seal; it belongs to one path.
 The header `Link` leads to the next page as well (RFC 8288).
 """
 
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Request, Response
 from pydantic import ConfigDict, Field, SecretStr
 
+from app.api.dependencies import Opened
 from app.errors import FieldInvalidError
 from app.fields import ContractModel
 from app.signing import sign
@@ -21,6 +22,8 @@ from app.signing import sign
 PLACE_DIGITS, SEAL_DIGITS = 32, 16
 CURSOR_PATTERN = f"^[0-9a-f]{{{PLACE_DIGITS + SEAL_DIGITS}}}$"
 CURSOR_EXAMPLE = "0193b5a27a5c7c3e8d1f2f4e6a8b0c1d5f0c3a9e7b21d846"
+
+Item = TypeVar("Item")
 
 
 class LimitQuery(ContractModel):
@@ -51,6 +54,13 @@ NextCursor = Annotated[
 ]
 
 
+class ListPage(ContractModel, Generic[Item]):
+    """A page of a list."""
+
+    items: list[Item] = Field(description="At most `limit`.")
+    next_cursor: NextCursor
+
+
 LINKED: dict[int | str, dict[str, Any]] = {
     200: {
         "headers": {
@@ -64,31 +74,17 @@ LINKED: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def _link(request: Request, response: Response) -> Callable[[str], None]:
-    def link(cursor: str) -> None:
-        here = request.url.remove_query_params(["after", "from"])
-        query = here.include_query_params(cursor=cursor).query
-        response.headers["Link"] = f'<{here.path}?{query}>; rel="next"'
-
-    return link
-
-
-Link = Annotated[Callable[[str], None], Depends(_link)]
-
-
 class ListItem(Protocol):
     @property
     def id(self) -> UUID: ...
 
 
-Item = TypeVar("Item", bound=ListItem)
-
-
 @dataclass(frozen=True)
-class Cursors:
-    """Of the list `name`: sealed with the first key, opened with any."""
+class _Pages:
+    """Of the list that is asked for: its cursors are sealed with the first key, opened with any."""
 
-    name: str
+    request: Request
+    response: Response
     keys: Sequence[SecretStr]
 
     def seal(self, place: int) -> str:
@@ -101,27 +97,36 @@ class Cursors:
             raise FieldInvalidError(name=field, hint="Send a `next_cursor` of this list.")
         return place
 
+    def link(self, cursor: str) -> None:
+        here = self.request.url.remove_query_params(["after", "from"])
+        query = here.include_query_params(cursor=cursor).query
+        self.response.headers["Link"] = f'<{here.path}?{query}>; rel="next"'
+
+    async def read(
+        self,
+        query: PageQuery,
+        fetch: Callable[[UUID | None, int], Awaitable[Sequence[ListItem]]],
+    ) -> dict[str, Any]:
+        """The members of a ListPage. `fetch` gives so many items after an id, in the list's order,
+        and one more if there are more.
+
+        Raises FieldInvalidError for a cursor that is not of this list.
+        """
+        after = UUID(int=self.open(query.cursor)) if query.cursor else None
+        found = await fetch(after, query.limit)
+        items, next_cursor = found[: query.limit], None
+        if len(found) > len(items):
+            next_cursor = self.seal(items[-1].id.int)
+            self.link(next_cursor)
+        return {"items": items, "next_cursor": next_cursor}
+
     def _seal(self, place: int, key: SecretStr) -> str:
         digits = f"{place:0{PLACE_DIGITS}x}"
-        return digits + sign(key, f"{self.name}:{digits}".encode())[:SEAL_DIGITS]
+        return digits + sign(key, f"{self.request.url.path}:{digits}".encode())[:SEAL_DIGITS]
 
 
-async def read_page(
-    query: PageQuery,
-    fetch: Callable[[UUID | None, int], Awaitable[list[Item]]],
-    cursors: Cursors,
-    link: Link,
-) -> tuple[list[Item], str | None]:
-    """One page, and the cursor of the next or None; `fetch` gives so many items after an id, in the
-    list's order, and one more if there are more.
+async def _pages(request: Request, response: Response, opened: Opened) -> _Pages:
+    return _Pages(request, response, opened.cursor_keys)
 
-    Raises FieldInvalidError for a cursor that is not of this list.
-    """
-    after = UUID(int=cursors.open(query.cursor)) if query.cursor else None
-    found = await fetch(after, query.limit)
-    items = found[: query.limit]
-    if len(found) == len(items):
-        return items, None
-    next_cursor = cursors.seal(items[-1].id.int)
-    link(next_cursor)
-    return items, next_cursor
+
+Pages = Annotated[_Pages, Depends(_pages)]

@@ -5,17 +5,15 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import Field
 
 from app.api.callers import READ, Caller
 from app.api.dependencies import Now, Opened
-from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
+from app.api.paging import LINKED, ListPage, PageQuery, Pages
 from app.api.problem_groups import INTERNAL_PROBLEMS
 from app.api.problems import problems
 from app.errors import NotFoundError
 from app.evidence.completions import CompletionAnswer, CompletionFacts, get_completion
 from app.evidence.list_completions import CompletionFilter, list_completions
-from app.fields import ContractModel
 
 router = APIRouter(prefix="/internal/v1/completions", tags=["completions"])
 
@@ -24,11 +22,8 @@ class CompletionQuery(CompletionFilter, PageQuery):
     """Whose completions; the filters narrow together."""
 
 
-class CompletionList(ContractModel):
+class CompletionList(ListPage[CompletionFacts]):
     """A page of completions."""
-
-    items: list[CompletionFacts] = Field(description="At most `limit`.")
-    next_cursor: NextCursor
 
 
 @router.get(
@@ -44,16 +39,14 @@ class CompletionList(ContractModel):
 async def read_completions(
     query: Annotated[CompletionQuery, Query()],
     opened: Opened,
-    link: Link,
+    pages: Pages,
     caller: Annotated[Caller, READ],
 ) -> CompletionList:
-    items, next_cursor = await read_page(
-        query,
-        partial(list_completions, opened.sessions, query, caller=caller.name),
-        Cursors(router.prefix, opened.cursor_keys),
-        link,
+    return CompletionList(
+        **await pages.read(
+            query, partial(list_completions, opened.sessions, query, caller=caller.name)
+        )
     )
-    return CompletionList(items=items, next_cursor=next_cursor)
 
 
 @router.get(

@@ -10,7 +10,7 @@ from pydantic import Field
 from app.api.callers import READ, WRITE, Caller
 from app.api.dependencies import Now, Opened, read_body, require_json
 from app.api.described import json_body
-from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
+from app.api.paging import LINKED, ListPage, PageQuery, Pages
 from app.api.problem_groups import INTERNAL_PROBLEMS, JSON_PROBLEMS
 from app.api.problems import problems
 from app.courses.list_courses import (
@@ -34,18 +34,12 @@ class CourseQuery(CourseFilter, PageQuery):
     """Which courses."""
 
 
-class CourseList(ContractModel):
+class CourseList(ListPage[KnownCourse]):
     """A page of courses."""
 
-    items: list[KnownCourse] = Field(description="At most `limit`.")
-    next_cursor: NextCursor
 
-
-class AssignmentList(ContractModel):
+class AssignmentList(ListPage[MappedAssignment]):
     """A page of a course's assignments."""
-
-    items: list[MappedAssignment] = Field(description="At most `limit`.")
-    next_cursor: NextCursor
 
 
 @router.get(
@@ -59,15 +53,9 @@ class AssignmentList(ContractModel):
 async def read_courses(
     query: Annotated[CourseQuery, Query()],
     opened: Opened,
-    link: Link,
+    pages: Pages,
 ) -> CourseList:
-    items, next_cursor = await read_page(
-        query,
-        partial(list_courses, opened.sessions, query),
-        Cursors(router.prefix, opened.cursor_keys),
-        link,
-    )
-    return CourseList(items=items, next_cursor=next_cursor)
+    return CourseList(**await pages.read(query, partial(list_courses, opened.sessions, query)))
 
 
 @router.get(
@@ -82,15 +70,11 @@ async def read_assignments(
     course_id: UUID,
     query: Annotated[PageQuery, Query()],
     opened: Opened,
-    link: Link,
+    pages: Pages,
 ) -> AssignmentList:
-    items, next_cursor = await read_page(
-        query,
-        partial(list_assignments, opened.sessions, course_id),
-        Cursors(f"{router.prefix}/{course_id}", opened.cursor_keys),
-        link,
+    return AssignmentList(
+        **await pages.read(query, partial(list_assignments, opened.sessions, course_id))
     )
-    return AssignmentList(items=items, next_cursor=next_cursor)
 
 
 class TaskChoice(ContractModel):

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from app.api.callers import READ, WRITE, Caller
 from app.api.dependencies import Now, Opened, RequestId, read_small
 from app.api.described import json_body
-from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
+from app.api.paging import LINKED, ListPage, PageQuery, Pages
 from app.api.problem_groups import INTERNAL_PROBLEMS, JSON_PROBLEMS, REPLAY_PROBLEMS
 from app.api.problems import problems
 from app.api.submission_answer import REPLAYED, SubmissionAnswer, answer_submission
@@ -40,11 +40,8 @@ class DeliveryQuery(DeliveryFilter, PageQuery):
     """Which deliveries; several filters narrow together."""
 
 
-class DeliveryList(ContractModel):
+class DeliveryList(ListPage[DeliveryAnswer]):
     """A page of deliveries, newest first."""
-
-    items: list[DeliveryAnswer] = Field(description="At most `limit`.")
-    next_cursor: NextCursor
 
 
 @router.get(
@@ -60,17 +57,15 @@ class DeliveryList(ContractModel):
 async def read_deliveries(
     query: Annotated[DeliveryQuery, Query()],
     opened: Opened,
-    link: Link,
+    pages: Pages,
     caller: Annotated[Caller, READ],
 ) -> DeliveryList:
     _check_order(query.received_from, query.received_to)
-    items, next_cursor = await read_page(
-        query,
-        partial(list_deliveries, opened.sessions, query, caller=caller.name),
-        Cursors(router.prefix, opened.cursor_keys),
-        link,
+    return DeliveryList(
+        **await pages.read(
+            query, partial(list_deliveries, opened.sessions, query, caller=caller.name)
+        )
     )
-    return DeliveryList(items=items, next_cursor=next_cursor)
 
 
 class CountsQuery(ContractModel):

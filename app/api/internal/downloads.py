@@ -5,17 +5,15 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import Field
 from starlette.responses import Response
 
 from app.api.callers import READ, WRITE, Caller
 from app.api.dependencies import Opened, read_small
 from app.api.described import json_body
-from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
+from app.api.paging import LINKED, ListPage, PageQuery, Pages
 from app.api.problem_groups import INTERNAL_PROBLEMS, JSON_PROBLEMS
 from app.api.problems import problems
 from app.errors import JobNotDeadError, NotFoundError, UrlNotAllowedError
-from app.fields import ContractModel
 from app.submissions.list_downloads import (
     DownloadAnswer,
     DownloadFilter,
@@ -31,11 +29,8 @@ class DownloadQuery(DownloadFilter, PageQuery):
     """Which files; several filters narrow together."""
 
 
-class DownloadList(ContractModel):
+class DownloadList(ListPage[DownloadAnswer]):
     """A page of files by URL, newest first."""
-
-    items: list[DownloadAnswer] = Field(description="At most `limit`.")
-    next_cursor: NextCursor
 
 
 @router.get(
@@ -48,16 +43,14 @@ class DownloadList(ContractModel):
 async def read_downloads(
     query: Annotated[DownloadQuery, Query()],
     opened: Opened,
-    link: Link,
+    pages: Pages,
     caller: Annotated[Caller, READ],
 ) -> DownloadList:
-    items, next_cursor = await read_page(
-        query,
-        partial(list_downloads, opened.sessions, query, caller=caller.name),
-        Cursors(router.prefix, opened.cursor_keys),
-        link,
+    return DownloadList(
+        **await pages.read(
+            query, partial(list_downloads, opened.sessions, query, caller=caller.name)
+        )
     )
-    return DownloadList(items=items, next_cursor=next_cursor)
 
 
 @router.post(

@@ -9,7 +9,7 @@ from app.activity.follow import BEGINNING, FollowedEvent, read_feed, skip_to_now
 from app.activity.kinds import FOLLOWED, KINDS
 from app.api.callers import READ, Caller
 from app.api.dependencies import Opened
-from app.api.paging import CURSOR_EXAMPLE, CURSOR_PATTERN, LINKED, Cursors, LimitQuery, Link
+from app.api.paging import CURSOR_EXAMPLE, CURSOR_PATTERN, LINKED, LimitQuery, Pages
 from app.api.problem_groups import INTERNAL_PROBLEMS
 from app.api.problems import problems
 from app.errors import FieldInvalidError
@@ -93,11 +93,10 @@ def _types() -> str:
 async def read_events(
     query: Annotated[EventQuery, Query()],
     opened: Opened,
-    link: Link,
+    pages: Pages,
     caller: Annotated[Caller, READ],
 ) -> EventPage:
-    cursors = Cursors(router.prefix, opened.cursor_keys)
-    after = _place(query, cursors)
+    after = _place(query, pages)
     items: list[FollowedEvent] = []
     if query.begin:
         end, has_more = await skip_to_now(opened.sessions)
@@ -105,17 +104,17 @@ async def read_events(
         items, end, has_more = await read_feed(
             opened.sessions, after, query.limit, query.types, caller=caller.name
         )
-    next_cursor = cursors.seal(end)
+    next_cursor = pages.seal(end)
     if has_more and not query.begin:
-        link(next_cursor)
+        pages.link(next_cursor)
     return EventPage(items=items, next_cursor=next_cursor, has_more=has_more)
 
 
-def _place(query: EventQuery, cursors: Cursors) -> int:
+def _place(query: EventQuery, pages: Pages) -> int:
     """Raises FieldInvalidError."""
     given = {"after": query.after, "cursor": query.cursor, "from": query.begin}
     name, *more = [name for name, value in given.items() if value] or ["after"]
     if more:
         raise FieldInvalidError(name=more[0], hint=f"Send it without `{name}`.")
     cursor = query.after or query.cursor
-    return cursors.open(cursor, field=name) if cursor else BEGINNING
+    return pages.open(cursor, field=name) if cursor else BEGINNING

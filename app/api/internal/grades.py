@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from app.api.callers import READ, WRITE, Caller
 from app.api.dependencies import Opened, read_small, spark_api_of
 from app.api.described import json_body
-from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
+from app.api.paging import LINKED, ListPage, PageQuery, Pages
 from app.api.problem_groups import INTERNAL_PROBLEMS, JSON_PROBLEMS
 from app.api.problems import problems
 from app.clock import new_id
@@ -38,11 +38,8 @@ class GradeQuery(GradeFilter, PageQuery):
     """Which grades; several filters narrow together."""
 
 
-class GradeList(ContractModel):
+class GradeList(ListPage[GradeAnswer]):
     """A page of grades, newest first."""
-
-    items: list[GradeAnswer] = Field(description="At most `limit`.")
-    next_cursor: NextCursor
 
 
 class GradesToSend(GradeFilter):
@@ -90,16 +87,12 @@ async def give(request: Request, opened: Opened, caller: Annotated[Caller, WRITE
 async def read_grades(
     query: Annotated[GradeQuery, Query()],
     opened: Opened,
-    link: Link,
+    pages: Pages,
     caller: Annotated[Caller, READ],
 ) -> GradeList:
-    items, next_cursor = await read_page(
-        query,
-        partial(list_grades, opened.sessions, query, caller=caller.name),
-        Cursors(f"{router.prefix}/grades", opened.cursor_keys),
-        link,
+    return GradeList(
+        **await pages.read(query, partial(list_grades, opened.sessions, query, caller=caller.name))
     )
-    return GradeList(items=items, next_cursor=next_cursor)
 
 
 @router.get(

@@ -5,18 +5,16 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
-from pydantic import Field
 from starlette.responses import Response
 
 from app.api.callers import READ, WRITE, Caller
 from app.api.dependencies import Now, Opened, RequestId
-from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
+from app.api.paging import LINKED, ListPage, PageQuery, Pages
 from app.api.problem_groups import INTERNAL_PROBLEMS
 from app.api.problems import problems
 from app.api.submission_answer import SubmissionAnswer, answer_submission
 from app.clock import new_id
 from app.errors import AccountInactiveError, NotFoundError
-from app.fields import ContractModel
 from app.submissions.get_submission import SubmissionDetail, get_submission
 from app.submissions.list_submissions import SubmissionFacts, SubmissionFilter, list_submissions
 from app.submissions.restore import restore_revision
@@ -30,11 +28,8 @@ class SubmissionQuery(SubmissionFilter, PageQuery):
     """Which handings-in; several filters narrow together."""
 
 
-class SubmissionList(ContractModel):
+class SubmissionList(ListPage[SubmissionFacts]):
     """A page of handings-in, newest first."""
-
-    items: list[SubmissionFacts] = Field(description="At most `limit`.")
-    next_cursor: NextCursor
 
 
 @router.get(
@@ -50,16 +45,14 @@ class SubmissionList(ContractModel):
 async def read_submissions(
     query: Annotated[SubmissionQuery, Query()],
     opened: Opened,
-    link: Link,
+    pages: Pages,
     caller: Annotated[Caller, READ],
 ) -> SubmissionList:
-    items, next_cursor = await read_page(
-        query,
-        partial(list_submissions, opened.sessions, query, caller=caller.name),
-        Cursors(router.prefix, opened.cursor_keys),
-        link,
+    return SubmissionList(
+        **await pages.read(
+            query, partial(list_submissions, opened.sessions, query, caller=caller.name)
+        )
     )
-    return SubmissionList(items=items, next_cursor=next_cursor)
 
 
 @router.get(

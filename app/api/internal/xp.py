@@ -9,7 +9,7 @@ from pydantic import Field
 
 from app.api.callers import READ, Caller
 from app.api.dependencies import Opened
-from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
+from app.api.paging import LINKED, NextCursor, PageQuery, Pages
 from app.api.problem_groups import INTERNAL_PROBLEMS
 from app.api.problems import problems
 from app.errors import NotFoundError
@@ -50,21 +50,14 @@ async def read_experience(
     user_id: UUID,
     query: Annotated[PageQuery, Query()],
     opened: Opened,
-    link: Link,
+    pages: Pages,
     caller: Annotated[Caller, READ],
 ) -> ExperienceAnswer:
     pillars, subjects = await get_totals(opened.sessions, user_id, caller=caller.name)
-    items, next_cursor = await read_page(
-        query,
-        partial(list_awards, opened.sessions, user_id),
-        Cursors(f"{router.prefix}/{user_id}/xp", opened.cursor_keys),
-        link,
-    )
     return ExperienceAnswer(
         user_id=user_id,
         total=sum(pillars.values()),
         pillars=pillars,
         subjects=subjects,
-        items=items,
-        next_cursor=next_cursor,
+        **await pages.read(query, partial(list_awards, opened.sessions, user_id)),
     )
