@@ -5,34 +5,14 @@ places are written into.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    CTE,
-    Boolean,
-    ColumnElement,
-    Integer,
-    Text,
-    Uuid,
-    bindparam,
-    column,
-    func,
-    literal,
-    select,
-    true,
-    union_all,
-)
-from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
-
-from app.models import EvidenceBlock, EvidenceDocument, QuestTaskCompletion
 from app.storage.bucket import Bucket
 from app.storage.kept_file import KeptFile
 
 FILE_MEMBERS = ("url", "filename", "file_size", "content_type")
-
 
 NewBlock = tuple[str, dict[str, Any]]  # its type and its content
 
@@ -64,78 +44,35 @@ def file_members(bucket: Bucket, file: KeptFile) -> dict[str, Any]:
 
 
 NAMES_DOCUMENT = "Multi-format evidence document (Document ID: "
-EVIDENCE_TEXT_SQL = f"concat('{NAMES_DOCUMENT}', document.id, ')')"  # of a row `document`
-
-
-def evidence_text(document_id: ColumnElement[UUID]) -> ColumnElement[str]:
-    """What the main app's readers parse to find the blocks (CONTRACT 12)."""
-    return func.concat(NAMES_DOCUMENT, document_id, ")")
-
-
-def next_version(now: ColumnElement[datetime]) -> ColumnElement[datetime]:
-    """Of a document that is written: its `updated_at` strictly grows, whatever the clock says, and
-    also if cut to milliseconds (DESIGN R38). No block of it is newer, but those of the main app.
-    """
-    return func.greatest(now, EvidenceDocument.updated_at + timedelta(milliseconds=1))
-
-
-# The rows of `:blocks`.
-_BLOCK = (
-    func.jsonb_to_recordset(bindparam("blocks", type_=JSONB))
-    .table_valued(
-        column("id", Uuid),
-        column("block_type", Text),
-        column("content", JSONB),
-        column("order_index", Integer),
-        column("is_private", Boolean),
-        column("uploaded_by_user_id", Uuid),
-        column("uploaded_by_role", EvidenceBlock.uploaded_by_role.type),
-    )
-    .render_derived("block", with_types=True)
-)
-
-
-def insert_blocks(document: CTE) -> Insert:
-    """A piece of a statement: `:blocks` are written into the document."""
-    return insert(EvidenceBlock).from_select(
-        ["document_id", *_BLOCK.c.keys()],
-        select(document.c.id, *_BLOCK.c).join_from(_BLOCK, document, true()),
-    )
-
-
-def keep_native(document: CTE, user_id: ColumnElement[UUID], task_id: ColumnElement[UUID]) -> CTE:
-    """A piece of a statement that makes a document: what a native completion told without one, in
-    columns that name the document from now on (CONTRACT 12), goes behind `:blocks`, as the
-    student's own.
-    """
-    native = QuestTaskCompletion
-    text, url = native.evidence_text, native.evidence_url
-    had_document = (
-        select(EvidenceDocument.id)
-        .where(EvidenceDocument.user_id == user_id, EvidenceDocument.task_id == task_id)
-        .exists()
-    )
-    told = (
-        ("text", text.regexp_match(r"\S") & ~text.startswith(NAMES_DOCUMENT), ("text", text)),
-        ("link", url.regexp_match("^https?://"), ("url", url, "title", url)),
-    )
-    place = func.jsonb_array_length(bindparam("blocks", type_=JSONB))
-    blocks = (
-        select(
-            document.c.id,
-            literal(kind),
-            func.jsonb_build_object(*content),
-            place + number,
-            native.is_confidential,
-            native.user_id,
-            literal("student", EvidenceBlock.uploaded_by_role.type),
-        )
-        .join_from(document, native, true())
-        .where(native.user_id == user_id, native.task_id == task_id, is_told, ~had_document)
-        for number, (kind, is_told, content) in enumerate(told)
-    )
-    columns = [name for name in ("document_id", *_BLOCK.c.keys()) if name != "id"]
-    return insert(EvidenceBlock).from_select(columns, union_all(*blocks)).cte("native")
+# Of a row `document`: what the main app's readers parse to find the blocks (CONTRACT 12).
+EVIDENCE_TEXT_SQL = f"concat('{NAMES_DOCUMENT}', document.id, ')')"
+# Of a document that is written: its `updated_at` strictly grows, whatever the clock says, and also
+# if cut to milliseconds (DESIGN R38). No block of it is newer, but those of the main app.
+NEXT_VERSION_SQL = "greatest({now}, {document}.updated_at + interval '1 millisecond')"
+# A piece of a statement that has `document`: `:blocks` are written into it.
+INSERT_BLOCKS_SQL = """
+      insert into evidence_document_blocks (document_id, id, block_type, content, order_index,
+        is_private, uploaded_by_user_id, uploaded_by_role)
+      select document.id, block.* from document, jsonb_to_recordset(:blocks::jsonb) as block
+        (id uuid, block_type text, content jsonb, order_index integer, is_private boolean,
+         uploaded_by_user_id uuid, uploaded_by_role evidence_uploader_role)"""
+# Of a statement that may make the document: what a native completion told without one, in columns
+# that name it from now on (CONTRACT 12), goes behind `:blocks`, as the student's own.
+NATIVE_SQL = f"""
+    native as (
+      insert into evidence_document_blocks (document_id, block_type, content, order_index,
+        is_private, uploaded_by_user_id, uploaded_by_role)
+      select document.id, told.block_type, told.content,
+        jsonb_array_length(:blocks::jsonb) + told.number, c.is_confidential, c.user_id, 'student'
+      from document, quest_task_completions c, lateral (values
+        (0, 'text', jsonb_build_object('text', c.evidence_text),
+          c.evidence_text ~ '\\S' and not starts_with(c.evidence_text, '{NAMES_DOCUMENT}')),
+        (1, 'link', jsonb_build_object('url', c.evidence_url, 'title', c.evidence_url),
+          c.evidence_url ~ '^https?://')) as told (number, block_type, content, is_told)
+      where c.user_id = :user_id and c.task_id = :task_id and told.is_told
+        and not exists (
+          select from user_task_evidence_documents d
+          where d.user_id = :user_id and d.task_id = :task_id))"""  # noqa: S608 - our own words
 
 
 def free_places(kept: Sequence[int]) -> Iterator[int]:

@@ -1,31 +1,26 @@
 """Writing what was edited: few statements, whatever the number of blocks."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    Uuid,
-    any_,
-    bindparam,
-    delete,
-    func,
-    null,
-    select,
-    update,
-)
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, delete, update
 
 from app.activity.audit import Action, record_audit
 from app.activity.record_event import record_event
-from app.database import Session
+from app.database import Session, Statement
 from app.evidence.document_version import read_version
-from app.evidence.documents import evidence_text, insert_blocks, keep_native, next_version
+from app.evidence.documents import (
+    EVIDENCE_TEXT_SQL,
+    INSERT_BLOCKS_SQL,
+    NATIVE_SQL,
+    NEXT_VERSION_SQL,
+)
 from app.evidence.links import object_keys
 from app.files.uploads import release_files
-from app.models import EvidenceBlock, EvidenceDocument, QuestTaskCompletion, SubmissionRevision
+from app.models import EvidenceBlock
 from app.portfolio.merge import DocumentChange
 from app.portfolio.open_evidence import OpenEvidence
 from app.storage.bucket import Bucket
@@ -44,61 +39,41 @@ class DocumentVersion:
     released: Sequence[UUID]
 
 
-# A parameter that is named like a column of an updated table would be written into it.
-_NOW = bindparam("at", type_=EvidenceDocument.updated_at.type)
-_NEW = insert(EvidenceDocument).values(
-    user_id=bindparam("of_user"),
-    quest_id=bindparam("of_quest"),
-    task_id=bindparam("of_task"),
-    status=bindparam("new_status"),
-    completed_at=bindparam("finished_at"),
-    updated_at=func.greatest(_NOW, func.now()),
+# Of `hidden`: whatever evidence_text held, it must not tell what the student hides from now on
+# (DEFECTS 62).
+_WRITE = Statement(
+    f"""
+    with document as (
+      insert into user_task_evidence_documents as d
+        (user_id, quest_id, task_id, status, completed_at, updated_at)
+      values (:user_id, :quest_id, :task_id, :status, :completed_at,
+        greatest(:now::timestamptz, now()))
+      on conflict (user_id, task_id) do update set
+        status = excluded.status, completed_at = coalesce(d.completed_at, excluded.completed_at),
+        updated_at = {NEXT_VERSION_SQL.format(now="excluded.updated_at", document="d")}
+      returning id),
+    block as ({INSERT_BLOCKS_SQL}
+      on conflict (id) do update set
+        block_type = excluded.block_type, content = excluded.content,
+        order_index = excluded.order_index, is_private = excluded.is_private),
+    by_spark as (
+      update spark.submission_revisions set block_ids = :by_spark::uuid[]
+      where id = :revision_id::uuid),
+    hidden as (
+      update quest_task_completions
+      set evidence_text = {EVIDENCE_TEXT_SQL}, evidence_url = null, updated_at = :now
+      from document where user_id = :user_id and task_id = :task_id),
+    {NATIVE_SQL}
+    select id from document
+    """  # noqa: S608 - of our own pieces
 )
-_DOCUMENT = (
-    _NEW.on_conflict_do_update(
-        index_elements=[EvidenceDocument.user_id, EvidenceDocument.task_id],
-        set_={
-            "status": _NEW.excluded.status,
-            "completed_at": func.coalesce(
-                EvidenceDocument.completed_at, _NEW.excluded.completed_at
-            ),
-            "updated_at": next_version(_NEW.excluded.updated_at),
-        },
-    )
-    .returning(EvidenceDocument.id)
-    .cte("document")
+_TOUCH = Statement(
+    f"""
+    update user_task_evidence_documents d
+    set updated_at = {NEXT_VERSION_SQL.format(now=":now::timestamptz", document="d")}
+    where user_id = :user_id and task_id = :task_id
+    """  # noqa: S608 - of our own pieces
 )
-_NEW_BLOCKS = insert_blocks(_DOCUMENT)
-_BLOCKS = _NEW_BLOCKS.on_conflict_do_update(
-    index_elements=[EvidenceBlock.id],
-    set_={
-        name: _NEW_BLOCKS.excluded[name]
-        for name in ("block_type", "content", "order_index", "is_private")
-    },
-).cte("blocks")
-_BY_SPARK = (
-    update(SubmissionRevision)
-    .where(SubmissionRevision.id == bindparam("revision_id", type_=Uuid))
-    .values(block_ids=bindparam("by_spark", type_=ARRAY(Uuid)))
-    .cte("by_spark")
-)
-# Whatever evidence_text held: it must not tell what the student hides from now on (DEFECTS 62).
-_HIDDEN = (
-    update(QuestTaskCompletion)
-    .where(
-        QuestTaskCompletion.user_id == bindparam("of_user"),
-        QuestTaskCompletion.task_id == bindparam("of_task"),
-    )
-    .values(
-        evidence_text=evidence_text(select(_DOCUMENT.c.id).scalar_subquery()),
-        evidence_url=null(),
-        updated_at=_NOW,
-    )
-    .cte("hidden")
-)
-_NATIVE = keep_native(_DOCUMENT, bindparam("of_user", type_=Uuid), bindparam("of_task", type_=Uuid))
-_WRITE = select(_DOCUMENT.c.id).add_cte(_BLOCKS, _BY_SPARK, _HIDDEN, _NATIVE)
-
 _DELETE = delete(EvidenceBlock).where(
     EvidenceBlock.id == any_(bindparam("gone", type_=ARRAY(Uuid)))
 )
@@ -110,19 +85,11 @@ _STEP_ASIDE = (
 )
 
 
-_TOUCH = (
-    update(EvidenceDocument)
-    .where(EvidenceDocument.task_id == bindparam("of_task"))
-    .where(EvidenceDocument.user_id == bindparam("of_user"))
-    .values(updated_at=next_version(_NOW))
-)
-
-
 async def touch_document(session: Session, opened: OpenEvidence) -> None:
     """Whoever reads again has seen what the main app edited, and says so by `updated_at`."""
     editor, task_id = opened.editor, opened.task.task_id
-    said = {"of_task": task_id, "of_user": editor.user_id, "at": editor.now}
-    await session.execute(_TOUCH, said)
+    said = {"task_id": task_id, "user_id": editor.user_id, "now": editor.now}
+    await _TOUCH.send(session, said)
 
 
 async def write_change(
@@ -135,21 +102,21 @@ async def write_change(
     if change.moved:
         await session.execute(_STEP_ASIDE, {"moved": list(change.moved)})
     status = "completed" if opened.is_completed or change.completes else "draft"
-    written = await session.execute(
-        _WRITE,
+    [written] = await _WRITE.send(
+        session,
         {
-            "of_user": editor.user_id,
-            "of_quest": task.quest_id,
-            "of_task": task.task_id,
-            "new_status": status,
-            "at": editor.now,
-            "finished_at": editor.now if status == "completed" else None,
-            "blocks": change.rows,
+            "user_id": editor.user_id,
+            "quest_id": task.quest_id,
+            "task_id": task.task_id,
+            "status": status,
+            "now": editor.now,
+            "completed_at": editor.now if status == "completed" else None,
+            "blocks": json.dumps(change.rows),
             "revision_id": opened.before.revision_id,
             "by_spark": list(change.by_spark),
         },
     )
-    document_id: UUID = written.scalar_one()
+    document_id: UUID = written["id"]
     released = await release_files(session, document_id, named=object_keys(bucket, change.contents))
     await _tell(session, opened, document_id, status, action)
     updated_at, version = await read_version(session, document_id)

@@ -9,14 +9,18 @@ not come through Spark is no revision: such blocks go behind those of the work t
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Uuid, bindparam, insert, select
+from sqlalchemy import Row
 
 from app.activity.record_event import EVENT_SQL, event_values
 from app.clock import new_id
 from app.database import Columns, Session, Statement
-from app.evidence.documents import EVIDENCE_TEXT_SQL, NAMES_DOCUMENT, keep_native
+from app.evidence.documents import (
+    EVIDENCE_TEXT_SQL,
+    NAMES_DOCUMENT,
+    NATIVE_SQL,
+    NEXT_VERSION_SQL,
+)
 from app.evidence.provenance import BLOCK_STATE_SQL, REMOVED_SQL, REPLACED_SQL
-from app.models import EvidenceDocument
 
 ROUTE = "/internal/v1/students"
 
@@ -41,18 +45,14 @@ _HOLD = Statement(
         where work.user_id = :a) as submissions, (select count(*) from block) as blocks
     """  # noqa: S608 - of our own pieces
 )
-_DOCUMENT = (
-    insert(EvidenceDocument)
-    .values(
-        user_id=bindparam("of_user", type_=Uuid),
-        quest_id=bindparam("of_quest", type_=Uuid),
-        task_id=bindparam("of_task", type_=Uuid),
-    )
-    .returning(EvidenceDocument.id)
-    .cte("document")
-)
-_OPEN = select(_DOCUMENT.c.id).add_cte(
-    keep_native(_DOCUMENT, bindparam("of_user", type_=Uuid), bindparam("of_task", type_=Uuid))
+_OPEN = Statement(
+    f"""
+    with document as (
+      insert into user_task_evidence_documents (user_id, quest_id, task_id)
+      values (:user_id, :quest_id, :task_id) returning id),
+    {NATIVE_SQL}
+    select id from document
+    """  # noqa: S608 - of our own pieces
 )
 _SET_ASIDE = Statement(
     f"""
@@ -117,13 +117,13 @@ _MERGE = (
           update user_task_evidence_documents d
           set status = 'completed', completed_at = coalesce(d.completed_at, :now),
             is_confidential = d.is_confidential or coalesce(other.is_confidential, false),
-            updated_at = greatest(:now, d.updated_at + interval '1 millisecond')
+            updated_at = {NEXT_VERSION_SQL.format(now=":now", document="d")}
           from (values (:old_document::uuid)) as named (id)
           left join user_task_evidence_documents other on other.id = named.id
           where d.id = :document returning d.id),
         emptied as (
-          update user_task_evidence_documents
-          set updated_at = greatest(:now, updated_at + interval '1 millisecond')
+          update user_task_evidence_documents d
+          set updated_at = {NEXT_VERSION_SQL.format(now=":now", document="d")}
           where id = :old_document),
         file as (
           update spark.uploads set document_id = :document
@@ -261,8 +261,9 @@ async def merge_work(
 
 async def _open_document(session: Session, ids: dict[str, Any], task: Row[Any]) -> Any:
     """With what was told without one, as the first save does."""
-    said = {"of_user": ids["b"], "of_quest": task.quest_id, "of_task": task.twin_id, "blocks": []}
-    return (await session.execute(_OPEN, said)).scalar_one()
+    whose = {"user_id": ids["b"], "quest_id": task.quest_id, "task_id": task.twin_id}
+    [opened] = await _OPEN.send(session, whose | {"blocks": "[]"})
+    return opened["id"]
 
 
 async def _set_aside(session: Session, both: dict[str, Any]) -> None:

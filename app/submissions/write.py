@@ -16,7 +16,9 @@ from app.database import Session, Statement
 from app.deliveries.inbox import COLUMNS, DELIVERY_SQL
 from app.evidence.documents import (
     EVIDENCE_TEXT_SQL,
-    NAMES_DOCUMENT,
+    INSERT_BLOCKS_SQL,
+    NATIVE_SQL,
+    NEXT_VERSION_SQL,
     NewBlock,
     file_block,
     place_blocks,
@@ -96,39 +98,19 @@ class Draft:
         }
 
 
-# Numbered from 1: the enrolment is locked, so numbers do not collide. What a native completion told
-# without a document, in columns that name the document from now on (CONTRACT 12), goes behind the
-# blocks, as the student's own.
+# Numbered from 1: the enrolment is locked, so numbers do not collide.
 WRITE = Statement(
     f"""
     with document as (
-      insert into user_task_evidence_documents (user_id, quest_id, task_id, status, completed_at)
+      insert into user_task_evidence_documents as d
+        (user_id, quest_id, task_id, status, completed_at)
       values (:user_id, :quest_id, :task_id, 'completed', :now)
       on conflict (user_id, task_id) do update set
         status = excluded.status, completed_at = excluded.completed_at,
-        updated_at = greatest(excluded.updated_at,
-          user_task_evidence_documents.updated_at + interval '1 millisecond')
+        updated_at = {NEXT_VERSION_SQL.format(now="excluded.updated_at", document="d")}
       returning id),
-    block as (
-      insert into evidence_document_blocks (document_id, id, block_type, content, order_index,
-        is_private, uploaded_by_user_id, uploaded_by_role)
-      select document.id, block.* from document, jsonb_to_recordset(:blocks::jsonb) as block
-        (id uuid, block_type text, content jsonb, order_index integer, is_private boolean,
-         uploaded_by_user_id uuid, uploaded_by_role evidence_uploader_role)),
-    native as (
-      insert into evidence_document_blocks (document_id, block_type, content, order_index,
-        is_private, uploaded_by_user_id, uploaded_by_role)
-      select document.id, told.block_type, told.content,
-        jsonb_array_length(:blocks) + told.number, c.is_confidential, c.user_id, 'student'
-      from document, quest_task_completions c, lateral (values
-        (0, 'text', jsonb_build_object('text', c.evidence_text),
-          c.evidence_text ~ '\\S' and not starts_with(c.evidence_text, '{NAMES_DOCUMENT}')),
-        (1, 'link', jsonb_build_object('url', c.evidence_url, 'title', c.evidence_url),
-          c.evidence_url ~ '^https?://')) as told (number, block_type, content, is_told)
-      where c.user_id = :user_id and c.task_id = :task_id and told.is_told
-        and not exists (
-          select from user_task_evidence_documents d
-          where d.user_id = :user_id and d.task_id = :task_id)),
+    block as ({INSERT_BLOCKS_SQL}),
+    {NATIVE_SQL},
     {COMPLETION_SQL.format(evidence_text=EVIDENCE_TEXT_SQL)},
     {AWARDED_SQL},
     revision as (
