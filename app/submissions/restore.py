@@ -10,7 +10,7 @@ from sqlalchemy import Row, bindparam, select
 from app.activity.audit import record_audit
 from app.activity.record_event import event_values
 from app.adoption.people import DELETION_STATUS
-from app.database import Session, retried
+from app.database import Session, read_as, retried
 from app.errors import AccountInactiveError, NotFoundError
 from app.evidence.revision_files import FILES_OF, list_files
 from app.learning.enrolment import take_turns
@@ -78,7 +78,8 @@ async def restore_revision(
         if current and current.fingerprint == earlier.fingerprint:
             return SubmissionOutcome(await repeat_body(session, standing, current))
         files = (await list_files(session, [earlier.restored_from]))[earlier.restored_from]
-        content = _content(earlier, submitted_at=max(now, (current or earlier).submitted_at))
+        submitted_at = max(now, (current or earlier).submitted_at)
+        content = read_as(Content, earlier._mapping)._replace(submitted_at=submitted_at)  # noqa: SLF001
         draft = _draft(intake, earlier, standing, content, files, new_id)
         told = NOBODY_WAITS | event_values(
             "spark_submission_restored",
@@ -146,16 +147,4 @@ def _draft(
         is_latest=True,
         is_private=standing.was_hidden or earlier.was_hidden,
         is_raw=intake.keeps_raw_text,
-    )
-
-
-def _content(earlier: Earlier, *, submitted_at: datetime) -> Content:
-    return Content(
-        spark_assignment_id=earlier.spark_assignment_id,
-        spark_course_id=earlier.spark_course_id,
-        submission_text=earlier.submission_text,
-        grade=earlier.grade,
-        fingerprint=earlier.fingerprint,
-        submitted_at=submitted_at,
-        restored_from=earlier.restored_from,
     )

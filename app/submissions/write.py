@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.activity.record_event import EVENT_SQL
@@ -47,8 +47,7 @@ _RESPONSE = """(
         from made)"""
 
 
-@dataclass(frozen=True)
-class Content:
+class Content(NamedTuple):
     """What a revision says, in its columns. A text is never blank; `restored_from` is the revision
     that its files came with, None for its own.
     """
@@ -179,7 +178,7 @@ async def write_revision(
             "revision_id": draft.id,
             "block_ids": list(draft.blocks),
             "completed_at": content.submitted_at,
-            **vars(content),
+            **content._asdict(),
             **award_parameters(task, draft.award_id, defers_credit=defers_credit),
             **told,
         },
