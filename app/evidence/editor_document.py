@@ -7,11 +7,13 @@ from pydantic import BaseModel, BeforeValidator, Field
 from app.fields import (
     ContractModel,
     DocumentId,
+    Experience,
     Id,
     Moment,
     NullableId,
     NullableMoment,
     Revision,
+    Success,
     UserId,
 )
 
@@ -20,6 +22,7 @@ VERSION_EXAMPLE = "v660f26dc32c40-9f86d081884c7d65"
 Status = Literal["draft", "completed"]
 Role = Literal["student", "advisor", "parent"]
 Writer = Literal["spark", Role]
+Message = Annotated[str, Field(description="A sentence for people.")]
 UpdatedAt = Annotated[
     Moment, Field(description="When it or a block was written last.", examples=[UPDATED_EXAMPLE])
 ]
@@ -110,3 +113,27 @@ class EvidenceBlockAnswer(EditorBlock):
         title="Uploaded by name", description="The name of who added it.", examples=["Ada Example"]
     )
     provenance: Provenance = Field(description="Whose the block is.")
+
+
+class BlockPlace(ContractModel):
+    """Where a saved block is, for an editor to learn the ids of its new ones."""
+
+    id: Id = Field(title="Block id", description="The block.")
+    order_index: int = Field(ge=0, description="Its place in the document.", examples=[0])
+
+
+class SavedAnswer(ContractModel):
+    """What a save left."""
+
+    success: Success
+    message: Message = Field(examples=["Evidence saved"])
+    document_id: DocumentId
+    status: Status = Field(description="What holds now, whatever was sent.", examples=["completed"])
+    xp_awarded: Experience = Field(description="The task's XP if it was completed by this; else 0.")
+    has_collaboration_bonus: bool = Field(description="Always false.", examples=[False])
+    quest_completed: bool = Field(
+        description="Whether the student's quest is completed.", examples=[False]
+    )
+    blocks: list[BlockPlace] = Field(description="In the order they were sent.")
+    updated_at: UpdatedAt
+    version: Version

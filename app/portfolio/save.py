@@ -3,8 +3,7 @@ that submissions take, so that editors and Spark come one after the other entire
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -12,6 +11,7 @@ from sqlalchemy import select
 from app.database import Session, Sessions, retried
 from app.errors import EvidenceChangedError, EvidenceEmptyError, FieldInvalidError
 from app.evidence.documents import file_members
+from app.evidence.editor_document import SavedAnswer
 from app.evidence.links import json_objects, named_files, object_keys
 from app.files.uploads import find_files, remove_released
 from app.models import User
@@ -29,23 +29,10 @@ from app.portfolio.write import touch_document, write_change
 from app.storage.bucket import Bucket
 
 
-@dataclass(frozen=True)
-class SavedEvidence:
-    """What an editor is told: `status` is what holds, `blocks` the ids and places in order."""
-
-    document_id: UUID
-    status: str
-    updated_at: datetime
-    version: str
-    xp_awarded: int
-    quest_completed: bool
-    blocks: Sequence[tuple[UUID, int]]
-
-
 @retried
 async def save_evidence(
     sessions: Sessions, bucket: Bucket, task_id: UUID, draft: EvidenceDraft, editor: Editor
-) -> SavedEvidence:
+) -> SavedAnswer:
     """Raises NotFoundError, EvidenceChangedError, EvidenceEmptyError or FieldInvalidError."""
     async with sessions() as session, session.begin():
         opened = await open_task(session, task_id, editor)
@@ -63,26 +50,25 @@ async def save_evidence(
 
 async def _save(
     session: Session, bucket: Bucket, opened: OpenEvidence, draft: EvidenceDraft
-) -> tuple[SavedEvidence, Sequence[UUID]]:
+) -> tuple[SavedAnswer, Sequence[UUID]]:
     """As `_write`."""
     await _settle_files(session, bucket, opened, draft)
     await _check_uploaders(session, opened, draft.blocks)
     change = merge(opened.before, draft, opened.editor, bucket)
-    places = [(UUID(row["id"]), row["order_index"]) for row in change.rows]
-    return await _write(session, bucket, opened, change, places)
+    return await _write(session, bucket, opened, change, change.rows)
 
 
 @retried
 async def complete_evidence(
     sessions: Sessions, bucket: Bucket, task_id: UUID, editor: Editor
-) -> SavedEvidence:
+) -> SavedAnswer:
     """Raises NotFoundError, EvidenceChangedError or EvidenceEmptyError."""
     async with sessions() as session, session.begin():
         opened = await open_task(session, task_id, editor)
         change = complete_as_it_is(opened.before)
-        places = [(block.id, block.order_index) for block in opened.before.blocks]
-        saved, _ = await _write(session, bucket, opened, change, places)
-    return saved
+        blocks = [vars(block) for block in opened.before.blocks]
+        saved, _ = await _write(session, bucket, opened, change, blocks)
+    return saved.model_copy(update={"message": "Task completed"})
 
 
 async def _write(
@@ -90,8 +76,8 @@ async def _write(
     bucket: Bucket,
     opened: OpenEvidence,
     change: DocumentChange,
-    places: Sequence[tuple[UUID, int]],
-) -> tuple[SavedEvidence, Sequence[UUID]]:
+    blocks: Sequence[dict[str, Any]],
+) -> tuple[SavedAnswer, Sequence[UUID]]:
     """With the uploads that nothing names any more."""
     if change.completes and not change.contents:
         raise EvidenceEmptyError
@@ -99,15 +85,15 @@ async def _write(
     xp_awarded, quest_is_completed = 0, opened.quest_is_completed
     if change.completes and opened.before.completion_id is None:
         xp_awarded, quest_is_completed = await complete_task(session, opened, version.document_id)
-    saved = SavedEvidence(
-        document_id=version.document_id,
-        status=version.status,
-        updated_at=version.updated_at,
-        version=version.version,
-        xp_awarded=xp_awarded,
-        quest_completed=quest_is_completed,
-        blocks=places,
-    )
+    told = {
+        "success": True,
+        "message": "Evidence saved",
+        "xp_awarded": xp_awarded,
+        "has_collaboration_bonus": False,
+        "quest_completed": quest_is_completed,
+        "blocks": blocks,
+    }
+    saved = SavedAnswer.model_validate(vars(version) | told)
     return saved, version.released
 
 

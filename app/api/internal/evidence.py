@@ -18,20 +18,17 @@ from app.api.internal.evidence_editor import (
     student_of,
     tag,
 )
-from app.api.internal.evidence_schemas import (
-    BlockPlace,
-    EvidenceAnswer,
-    SavedAnswer,
-)
+from app.api.internal.evidence_schemas import EvidenceAnswer
 from app.api.problem_groups import EVIDENCE_PROBLEMS, JSON_PROBLEMS, WRITING_PROBLEMS
 from app.api.problems import problems
 from app.deliveries.pace import read_all
 from app.deliveries.payload import THREAD_BYTES, beside_if_large
 from app.errors import EvidenceEmptyError
+from app.evidence.editor_document import SavedAnswer
 from app.evidence.links import Links
 from app.evidence.read_document import Evidence, get_document, get_evidence
 from app.portfolio.draft import EvidenceDraft, read_draft
-from app.portfolio.save import SavedEvidence, complete_evidence, save_evidence
+from app.portfolio.save import complete_evidence, save_evidence
 
 router = APIRouter(prefix=PREFIX, tags=["evidence"])
 
@@ -109,7 +106,8 @@ async def save(
                 read_draft, body, bucket, max_text_bytes=settings.max_text_bytes
             )
             saved = await save_evidence(opened.sessions, bucket, task_id, draft, editor)
-    return _saved("Evidence saved", saved, response)
+    tag(response, saved.version)
+    return saved
 
 
 @router.post(
@@ -123,7 +121,8 @@ async def complete(
     task_id: UUID, opened: Opened, editor: Editing, response: Response
 ) -> SavedAnswer:
     saved = await complete_evidence(opened.sessions, opened.bucket, task_id, editor)
-    return _saved("Task completed", saved, response)
+    tag(response, saved.version)
+    return saved
 
 
 async def _answer(
@@ -141,18 +140,3 @@ async def _answer(
     ]
     tag(response, document.version)
     return EvidenceAnswer(success=True, version=document.version, document=document, blocks=blocks)
-
-
-def _saved(message: str, saved: SavedEvidence, response: Response) -> SavedAnswer:
-    tag(response, saved.version)
-    return SavedAnswer.model_validate(
-        vars(saved)
-        | {
-            "success": True,
-            "message": message,
-            "has_collaboration_bonus": False,
-            "blocks": [
-                BlockPlace(id=block_id, order_index=place) for block_id, place in saved.blocks
-            ],
-        }
-    )
