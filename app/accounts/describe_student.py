@@ -13,6 +13,7 @@ from app.adoption.people import LINK_STATUS, NEWEST_LINK_FIRST
 from app.database import Session, Sessions
 from app.errors import NotFoundError
 from app.models import PLATFORM, AuditEntry, LmsIntegration, Quest, User, UserQuest
+from app.models.people import LINK_OF_USER
 
 
 class SparkLink(fields.ContractModel):
@@ -77,10 +78,7 @@ _USER = select(
     LmsIntegration.created_at.label("linked_at"),
     LmsIntegration.last_sync_at,
     _LINKED_BY.label("linked_by"),
-).outerjoin(
-    LmsIntegration,
-    (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM),
-)
+).outerjoin(LmsIntegration, LINK_OF_USER)
 _BY_ID = _USER.where(User.id == bindparam("user_id")).order_by(*NEWEST_LINK_FIRST).limit(1)
 _BY_SPARK_ID = _USER.where(LmsIntegration.lms_user_id == bindparam("spark_user_id"))
 _COURSES = (

@@ -12,6 +12,7 @@ from app.adoption.people import DELETION_SQL, DELETION_STATUS, IS_STUDENT, IS_ST
 from app.adoption.shape import Shape
 from app.database import Session
 from app.models import PLATFORM, LmsIntegration, User
+from app.models.people import LINK_OF_USER
 
 
 class Owner(NamedTuple):
@@ -42,10 +43,7 @@ OWNERS = (
         true().label("is_confirmed"),
         User.first_name,
     )
-    .outerjoin(
-        LmsIntegration,
-        (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM),
-    )
+    .outerjoin(LmsIntegration, LINK_OF_USER)
     .where(any_(_EMAILS) == EMAIL)
 )
 # GoTrue keeps addresses in lower case. Only the one that it knows is one that was confirmed.

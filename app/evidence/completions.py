@@ -13,7 +13,7 @@ from app.errors import NotFoundError
 from app.evidence.editor_document import EditorBlock
 from app.evidence.link_file import HandedInFile, link_file
 from app.evidence.links import Links
-from app.evidence.revision_files import FILES_OF, list_files
+from app.evidence.revision_files import FILES_OF, IS_CURRENT, list_files
 from app.fields import DocumentId, Id, Moment, QuestId, UserId
 from app.models import (
     EvidenceBlock,
@@ -22,6 +22,7 @@ from app.models import (
     SubmissionRevision,
     XpAward,
 )
+from app.models.learning import of_task
 from app.storage.bucket import Bucket
 from app.storage.kept_file import KeptFile
 
@@ -77,21 +78,9 @@ COMPLETIONS = (
         FILES_OF.label("files_of"),
         SubmissionRevision.revision,
     )
-    .outerjoin(
-        XpAward,
-        (XpAward.task_id == QuestTaskCompletion.task_id)
-        & (XpAward.user_id == QuestTaskCompletion.user_id),
-    )
-    .outerjoin(
-        EvidenceDocument,
-        (EvidenceDocument.task_id == QuestTaskCompletion.task_id)
-        & (EvidenceDocument.user_id == QuestTaskCompletion.user_id),
-    )
-    .outerjoin(
-        SubmissionRevision,
-        (SubmissionRevision.completion_id == QuestTaskCompletion.id)
-        & SubmissionRevision.replaced_at.is_(None),
-    )
+    .outerjoin(XpAward, of_task(XpAward, QuestTaskCompletion))
+    .outerjoin(EvidenceDocument, of_task(EvidenceDocument, QuestTaskCompletion))
+    .outerjoin(SubmissionRevision, IS_CURRENT)
 )
 _COMPLETION = COMPLETIONS.where(QuestTaskCompletion.id == bindparam("completion_id"))
 _BLOCKS = (

@@ -20,6 +20,7 @@ from app.evidence.editor_document import (
     Provenance,
 )
 from app.evidence.provenance import BLOCK_KEY, IS_BY_SPARK
+from app.evidence.revision_files import IS_CURRENT
 from app.models import (
     EvidenceBlock,
     EvidenceDocument,
@@ -29,6 +30,7 @@ from app.models import (
     User,
     UserQuestTask,
 )
+from app.models.learning import of_task
 
 
 @dataclass(frozen=True)
@@ -65,27 +67,12 @@ _EVIDENCE = (
         literal_column("age(evidence_document_blocks.xmin)").label("age_of_block"),
     )
     .select_from(UserQuestTask)
-    .outerjoin(
-        EvidenceDocument,
-        (EvidenceDocument.task_id == UserQuestTask.id)
-        & (EvidenceDocument.user_id == UserQuestTask.user_id),
-    )
+    .outerjoin(EvidenceDocument, of_task(EvidenceDocument, UserQuestTask))
     .outerjoin(EvidenceBlock, EvidenceBlock.document_id == EvidenceDocument.id)
     .outerjoin(User, User.id == EvidenceBlock.uploaded_by_user_id)
-    .outerjoin(
-        QuestTaskCompletion,
-        (QuestTaskCompletion.task_id == UserQuestTask.id)
-        & (QuestTaskCompletion.user_id == UserQuestTask.user_id),
-    )
-    .outerjoin(
-        SubmissionRevision,
-        (SubmissionRevision.completion_id == QuestTaskCompletion.id)
-        & SubmissionRevision.replaced_at.is_(None),
-    )
-    .outerjoin(
-        Upload,
-        IS_BY_SPARK & (Upload.object_key == BLOCK_KEY),
-    )
+    .outerjoin(QuestTaskCompletion, of_task(QuestTaskCompletion, UserQuestTask))
+    .outerjoin(SubmissionRevision, IS_CURRENT)
+    .outerjoin(Upload, IS_BY_SPARK & (Upload.object_key == BLOCK_KEY))
     .where(UserQuestTask.user_id == bindparam("user_id"))
     .order_by(EvidenceBlock.order_index)
 )

@@ -1,4 +1,6 @@
-"""The files of revisions: those that came with it, or with the one it restores."""
+"""Which revision is current, and the files of revisions: those that came with it, or with the one
+it restores.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -7,10 +9,13 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
 
 from app.database import Session
-from app.models import SubmissionRevision, Upload
+from app.models import QuestTaskCompletion, SubmissionRevision, Upload
 from app.storage.kept_file import FILE_COLUMNS, KeptFile
 
 FILES_OF = func.coalesce(SubmissionRevision.restored_from, SubmissionRevision.id)
+IS_CURRENT = (SubmissionRevision.completion_id == QuestTaskCompletion.id) & (
+    SubmissionRevision.replaced_at.is_(None)
+)
 _FILES = (
     select(
         Upload.submission_id,

@@ -4,7 +4,15 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    String,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -128,6 +136,13 @@ class UserQuestTask(Table):
     due_date: Mapped[datetime | None]
     created_at: Mapped[Moment]
     updated_at: Mapped[Moment]
+
+
+def of_task(rows: Any, task: Any) -> ColumnElement[bool]:
+    """That rows are of the same student's task as a UserQuestTask, or a row of one."""
+    task_id = task.id if task is UserQuestTask else task.task_id
+    are_of_it: ColumnElement[bool] = (rows.task_id == task_id) & (rows.user_id == task.user_id)
+    return are_of_it
 
 
 class QuestTaskCompletion(Table):

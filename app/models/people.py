@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.columns import (
+    PLATFORM,
     PLATFORMS,
     SPARK,
     Id,
@@ -87,6 +88,9 @@ class LmsIntegration(Table):
     created_at: Mapped[Moment]
     updated_at: Mapped[Moment]
     organization_id: Mapped[UUID | None]
+
+
+LINK_OF_USER = (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM)
 
 
 class LmsSession(Table):

@@ -27,7 +27,6 @@ from sqlalchemy.dialects.postgresql import array
 from app.adoption.people import IS_STUDENT, NEWEST_LINK_FIRST
 from app.database import Session
 from app.models import (
-    PLATFORM,
     ActivityEvent,
     ActivityHour,
     Adoption,
@@ -67,6 +66,7 @@ from app.models import (
     UserSubjectXp,
     XpAward,
 )
+from app.models.people import LINK_OF_USER
 
 PAGE_ROWS = 200
 PAGE_LARGE_ROWS = 8  # where a row may have a mebibyte and more
@@ -77,10 +77,7 @@ OF_SPARK_USERS = bindparam("of_spark_users", type_=ARRAY(Text))
 # Every user, with the Spark id if there is one; a row for each where there are several.
 LINKED_USER = (
     select(User.id, IS_STUDENT.label("is_student"), LmsIntegration.lms_user_id)
-    .outerjoin(
-        LmsIntegration,
-        (LmsIntegration.user_id == User.id) & (LmsIntegration.lms_platform == PLATFORM),
-    )
+    .outerjoin(LmsIntegration, LINK_OF_USER)
     .order_by(*NEWEST_LINK_FIRST)
 )
 

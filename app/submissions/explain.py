@@ -29,6 +29,7 @@ from app.models import (
     UserQuestTask,
     XpAward,
 )
+from app.models.learning import of_task
 from app.submissions.explain_facts import (
     AssignmentAnswer,
     EnrolmentAnswer,
@@ -76,14 +77,8 @@ _TASK = (
         func.coalesce(XpAward.xp_amount, 0).label("xp_awarded"),
     )
     .join(_COPY, _COPY.c.task_id == UserQuestTask.id)
-    .outerjoin(
-        QuestTaskCompletion,
-        (QuestTaskCompletion.task_id == UserQuestTask.id)
-        & (QuestTaskCompletion.user_id == UserQuestTask.user_id),
-    )
-    .outerjoin(
-        XpAward, (XpAward.task_id == UserQuestTask.id) & (XpAward.user_id == UserQuestTask.user_id)
-    )
+    .outerjoin(QuestTaskCompletion, of_task(QuestTaskCompletion, UserQuestTask))
+    .outerjoin(XpAward, of_task(XpAward, UserQuestTask))
 )
 _HANDED_IN = SubmissionRevision.__table__.alias("handed_in")
 _NEWEST_COMPLETION = (
@@ -105,11 +100,7 @@ _BLOCKS = (
     select(func.count())
     .select_from(EvidenceBlock)
     .join(EvidenceDocument, EvidenceDocument.id == EvidenceBlock.document_id)
-    .join(
-        QuestTaskCompletion,
-        (QuestTaskCompletion.task_id == EvidenceDocument.task_id)
-        & (QuestTaskCompletion.user_id == EvidenceDocument.user_id),
-    )
+    .join(QuestTaskCompletion, of_task(QuestTaskCompletion, EvidenceDocument))
     .where(
         QuestTaskCompletion.id == SubmissionRevision.completion_id,
         IS_BY_SPARK,
@@ -122,11 +113,7 @@ _IS_CONFIDENTIAL = (
             func.coalesce(EvidenceDocument.is_confidential, false()),
         )
     )
-    .outerjoin(
-        EvidenceDocument,
-        (EvidenceDocument.task_id == QuestTaskCompletion.task_id)
-        & (EvidenceDocument.user_id == QuestTaskCompletion.user_id),
-    )
+    .outerjoin(EvidenceDocument, of_task(EvidenceDocument, QuestTaskCompletion))
     .where(QuestTaskCompletion.id == SubmissionRevision.completion_id)
     .scalar_subquery()
 )
