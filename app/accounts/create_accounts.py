@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Text, Uuid, bindparam, insert, text
 
 from app.accounts.personal import NOWHERE
-from app.adoption.shape import Shape
+from app.adoption.read_catalogue import Catalogue
 from app.database import Session
 from app.jobs.try_early import try_students
 from app.models import LmsIntegration, User
@@ -37,13 +37,13 @@ _INSERT_USERS_BESIDE_GOTRUE = text(
 )
 
 
-async def create_users(session: Session, rows: Rows, shape: Shape) -> set[UUID]:
+async def create_users(session: Session, rows: Rows, catalogue: Catalogue) -> set[UUID]:
     """The ids of those that are made. Beside GoTrue that are not all, where somebody registers with
     one of the addresses at this moment.
     """
     if not rows:
         return set()
-    if not shape.has_auth_users:
+    if not catalogue.has_auth_rows:
         await session.execute(_INSERT_USERS, rows)
         return {row["id"] for row in rows}
     columns = {

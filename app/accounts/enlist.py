@@ -29,7 +29,7 @@ from app.accounts.students import (
 )
 from app.accounts.tombstones import find_erased
 from app.accounts.withheld_links import record_withheld
-from app.adoption.shape import Shape
+from app.adoption.read_catalogue import Catalogue
 from app.database import Session
 from app.errors import AccountErasedError, AccountInactiveError, AccountLinkForbiddenError
 from app.models import LmsIntegration
@@ -134,10 +134,10 @@ async def _make(
     accounts: dict[str, StudentAccount | Refused] = {}
     if not students:
         return accounts
-    shape = await rules.place(session)
+    catalogue = await rules.place(session)
     owners = defaultdict[str | None, list[Owner]](list)
     addresses = {student.address for student in students if student.address}
-    for owner in await find_owners(session, list(addresses), shape):
+    for owner in await find_owners(session, list(addresses), catalogue):
         owners[owner.email].append(owner)
     new = _NewRows()
     for student in map(new.without_used, students):
@@ -152,7 +152,7 @@ async def _make(
             accounts[student.spark_user_id] = account
             new.add(student, account, here)
     # Whose address somebody registered with at this moment: now they are its owner.
-    if late := await new.insert(session, shape, now=now, rules=rules):
+    if late := await new.insert(session, catalogue, now=now, rules=rules):
         accounts |= await _make(session, late, now=now, new_id=new_id, rules=rules)
     return accounts
 
@@ -174,7 +174,7 @@ class _NewRows:
             self._used.add(student.own_address)
 
     async def insert(
-        self, session: Session, shape: Shape, *, now: datetime, rules: AccountRules
+        self, session: Session, catalogue: Catalogue, *, now: datetime, rules: AccountRules
     ) -> list[Student]:
         """Those of whom nothing was written, because their address is somebody's by now."""
         users = [
@@ -182,7 +182,7 @@ class _NewRows:
             for student, account, owners in self._planned
             if account.created
         ]
-        made = await create_users(session, users, shape)
+        made = await create_users(session, users, catalogue)
         made |= {account.user_id for _, account, _ in self._planned if account.linked}
         written = [each for each in self._planned if each[1].user_id in made]
         await create_links(

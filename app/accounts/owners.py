@@ -1,5 +1,5 @@
 """Whose an address is. Beside GoTrue it is also theirs who sign in to the main app with it, or have
-begun to register: both texts stand here, the database's shape chooses (DESIGN R26).
+begun to register: both texts stand here, the database's catalogue chooses (DESIGN R26).
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Text, any_, bindparam, func, select, text, true
 
 from app.adoption.people import DELETION_SQL, DELETION_STATUS, IS_STUDENT, IS_STUDENT_SQL
-from app.adoption.shape import Shape
+from app.adoption.read_catalogue import Catalogue
 from app.database import Session
 from app.models import PLATFORM, LmsIntegration, User
 from app.models.people import LINK_OF_USER
@@ -67,7 +67,7 @@ OWNERS_BESIDE_GOTRUE = text(
 ).bindparams(_EMAILS)
 
 
-async def find_owners(session: Session, emails: Sequence[str], shape: Shape) -> list[Owner]:
-    owners = OWNERS_BESIDE_GOTRUE if shape.has_auth_users else OWNERS
+async def find_owners(session: Session, emails: Sequence[str], catalogue: Catalogue) -> list[Owner]:
+    owners = OWNERS_BESIDE_GOTRUE if catalogue.has_auth_rows else OWNERS
     found = await session.execute(owners, {"emails": emails})
     return [Owner(*row) for row in found]

@@ -20,7 +20,8 @@ from app.accounts.linked_students import LinkedStudent, refuse_inactive
 from app.accounts.owners import Owner, find_owners
 from app.accounts.personal import agreeing_name, folded_email
 from app.accounts.tombstones import Tombstones
-from app.adoption.shape import LiveShape, Shape
+from app.adoption.read_catalogue import Catalogue
+from app.adoption.shape import LiveShape
 from app.database import Session
 from app.errors import (
     AccountInactiveError,
@@ -68,12 +69,12 @@ class AccountRules:
     shape: LiveShape
     organization_id: UUID | None
 
-    async def place(self, session: Session) -> Shape:
+    async def place(self, session: Session) -> Catalogue:
         """What this database is like. Raises DatabaseUnavailableError if no link can be made."""
-        shape = await self.shape.read(session)
-        if shape.links_need_organization and self.organization_id is None:
+        catalogue = await self.shape.read(session)
+        if catalogue.links_need_organization and self.organization_id is None:
             raise DatabaseUnavailableError(hint="OPTIO_ORGANIZATION_ID must be set here.")
-        return shape
+        return catalogue
 
 
 @dataclass(frozen=True)

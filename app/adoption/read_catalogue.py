@@ -76,16 +76,20 @@ class Catalogue(NamedTuple):
 
     @property
     def has_auth_rows(self) -> bool:
-        """Whether an account is a row of `auth.users` as well."""
+        """Whether an account is a row of `auth.users` as well, so that this comes first (#3): only
+        the main app's users are GoTrue's.
+        """
         return "users" in self.tables and AUTH in self.tables["users"].refers_to
 
     @property
     def links_need_organization(self) -> bool:
+        """Whether `lms_integrations.organization_id` is mandatory (#4)."""
         column = self.find_column(*ORGANISATION)
         return column is not None and column.is_mandatory  # a default is no help: it is written
 
     @property
     def defers_credit(self) -> bool:
+        """Whether credit is asked for, then approved (#17)."""
         return self.find_column("user_subject_xp", "pending_xp") is not None
 
     def find_column(self, table: str, column: str) -> FoundColumn | None:
