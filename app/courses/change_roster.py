@@ -7,17 +7,17 @@ atomic and may be repeated, so a message that was cut off is simply sent again.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import Row, bindparam, func, or_, select, update
 
 from app.accounts.enlist import MAX_STUDENTS, Refused, active_or_refused, enlist, find_students
 from app.accounts.students import AccountRules, Student, StudentAccount
 from app.activity.record_event import record_event
 from app.courses.message_order import check_latest, check_order
 from app.courses.roster import Roster, RosterEntry
-from app.database import Session, Sessions, read_as, retried
+from app.database import Session, Sessions, retried
 from app.deliveries.inbox import Entry, keep_delivery
 from app.deliveries.payload import Subject
 from app.errors import CourseNotFoundError, ServiceError
@@ -185,13 +185,6 @@ def _faults(part: Numbered, accounts: Accounts) -> Iterator[tuple[int, RosterEnt
             yield index, entry, fault
 
 
-class _Course(NamedTuple):
-    id: UUID
-    quest_id: UUID
-    roster_digest: bytes | None
-    roster_sent_at: datetime | None
-
-
 _ORG = bindparam("org_id", type_=SparkCourse.spark_org_id.type)
 _FIND = (
     select(
@@ -232,15 +225,15 @@ async def _take_turn(
     return course.quest_id, warnings
 
 
-async def _lock_course(session: Session, roster: Roster) -> _Course:
+async def _lock_course(session: Session, roster: Roster) -> Row[*tuple[Any, ...]]:
     """Until the transaction ends. Raises CourseNotFoundError."""
     named = {"course_id": roster.spark_course_id, "org_id": roster.spark_org_id}
     found = await session.execute(_FIND, named)
-    courses = [course for course in found.mappings() if course["quest_id"]]
+    courses = [course for course in found if course.quest_id]
     if len(courses) != 1:
         hint = "Several organisations have this course: send spark_org_id." if courses else None
         raise CourseNotFoundError(hint=hint, spark_course_id=roster.spark_course_id)
-    return read_as(_Course, courses[0])
+    return courses[0]
 
 
 @retried

@@ -35,12 +35,7 @@ async def receive_course(
             raise faults[0]
         check_sent_at(course.sent_at, entry, now=delivery.now)
         synced = await sync_course(
-            sessions,
-            course,
-            entry,
-            now=delivery.now,
-            new_id=delivery.new_id,
-            requires_time=settings.webhook_require_time,
+            sessions, course, entry, delivery, requires_time=settings.webhook_require_time
         )
         return synced, [*warnings, *synced.warnings]
 
@@ -53,12 +48,7 @@ async def rehearse_course(settings: Settings, sessions: Sessions, delivery: Deli
     with rehearsal.going_on():
         check_sent_at(course.sent_at, entry, now=delivery.now)
         synced = await rehearse_sync(
-            sessions,
-            course,
-            entry,
-            now=delivery.now,
-            new_id=delivery.new_id,
-            requires_time=settings.webhook_require_time,
+            sessions, course, entry, delivery, requires_time=settings.webhook_require_time
         )
         rehearsal.warn(*synced.warnings)
         rehearsal.foresee("create" if synced.is_new else "revise")

@@ -4,7 +4,7 @@ The course's row is locked first, so two messages at once end as one of them ent
 are enrolled get new tasks, and untouched ones follow; nothing with work in it is deleted.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -18,6 +18,7 @@ from app.courses.message_order import Last, check_order
 from app.courses.write_assignments import find_tasks, map_tasks, retire_others, write_tasks
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import Entry, keep_delivery
+from app.deliveries.open import Delivery
 from app.deliveries.payload import Subject
 from app.fields import AnswerWarning
 from app.jobs.try_early import try_assignments
@@ -48,16 +49,13 @@ async def rehearse_sync(
     sessions: Sessions,
     course: CoursePayload,
     entry: Entry,
+    delivery: Delivery,
     *,
-    now: datetime,
-    new_id: Callable[[], UUID],
     requires_time: bool,
 ) -> CourseSync:
     """What a sync would do, and raises; everything is undone."""
     async with sessions() as session, session.begin() as transaction:
-        synced = await _sync(
-            session, course, entry, now=now, new_id=new_id, requires_time=requires_time
-        )
+        synced = await _sync(session, course, entry, delivery, requires_time=requires_time)
         await transaction.rollback()
     return synced
 
@@ -67,16 +65,13 @@ async def sync_course(
     sessions: Sessions,
     course: CoursePayload,
     entry: Entry,
+    delivery: Delivery,
     *,
-    now: datetime,
-    new_id: Callable[[], UUID],
     requires_time: bool,
 ) -> CourseSync:
     """Atomic; the same state again changes nothing. Raises MessageSupersededError."""
     async with sessions() as session, session.begin():
-        synced = await _sync(
-            session, course, entry, now=now, new_id=new_id, requires_time=requires_time
-        )
+        synced = await _sync(session, course, entry, delivery, requires_time=requires_time)
         await record_event(
             session,
             "spark_course_sync_success",
@@ -99,16 +94,16 @@ async def _sync(
     session: Session,
     course: CoursePayload,
     entry: Entry,
+    delivery: Delivery,
     *,
-    now: datetime,
-    new_id: Callable[[], UUID],
     requires_time: bool,
 ) -> CourseSync:
+    now = delivery.now
     course_id, known_quest, last = await _lock_course(session, course, now=now)
     warnings = await check_order(
         session, entry, last, sent_at=course.sent_at, requires_time=requires_time
     )
-    quest_id = known_quest or new_id()
+    quest_id = known_quest or delivery.new_id()
     await _write_quest(session, course, quest_id=quest_id, now=now)
     marks = {"digest": entry.digest, "said_at": course.sent_at}
     await session.execute(_TAKEN, marks | {"course": course_id, "quest": quest_id})
@@ -116,7 +111,7 @@ async def _sync(
     assignments = course.assignments or []
     known = await find_tasks(session, course_id)
     tasks = {
-        item.spark_assignment_id: known.get(item.spark_assignment_id) or new_id()
+        item.spark_assignment_id: known.get(item.spark_assignment_id) or delivery.new_id()
         for item in assignments
     }
     await write_tasks(session, assignments, tasks, quest_id=quest_id, now=now)
