@@ -13,9 +13,10 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
+from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]
-from sqlalchemy import ColumnElement, Dialect, ExceptionContext, event
+from sqlalchemy import ColumnElement, Dialect, ExceptionContext, Select, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
@@ -193,6 +194,14 @@ def matching(table: type[Table], asked: Mapping[str, Any]) -> list[ColumnElement
     """That each of these columns has its value, if that is not None."""
     columns = table.__table__.c
     return [columns[name] == value for name, value in asked.items() if value is not None]
+
+
+def page_of(
+    found: Select[*tuple[Any, ...]], key: Any, before: UUID | None, limit: int
+) -> Select[*tuple[Any, ...]]:
+    """By ids, downwards, below `before`; one more than `limit` tells that there are more."""
+    older = found if before is None else found.where(key < before)
+    return older.order_by(key.desc()).limit(limit + 1)
 
 
 def read_as(shape: type[Shape], row: Columns) -> Shape:

@@ -6,7 +6,7 @@ from pydantic import Field
 from sqlalchemy import bindparam, select
 
 from app import fields
-from app.database import Session, Sessions
+from app.database import Session, Sessions, page_of
 from app.errors import NotFoundError
 from app.models import PLATFORM, CourseQuestTask, Quest, SparkAssignment, SparkCourse
 
@@ -62,7 +62,6 @@ _COURSES = (
     )
     .outerjoin(Quest, Quest.id == SparkCourse.quest_id)
     .where(SparkCourse.lms_platform == PLATFORM)
-    .order_by(SparkCourse.id.desc())
 )
 _ASSIGNMENTS = (
     select(
@@ -75,7 +74,6 @@ _ASSIGNMENTS = (
     )
     .outerjoin(CourseQuestTask, CourseQuestTask.id == SparkAssignment.task_id)
     .where(SparkAssignment.course_id == bindparam("course_id"))
-    .order_by(SparkAssignment.id.desc())
 )
 _COURSE = select(SparkCourse.id).where(SparkCourse.id == bindparam("course_id"))
 
@@ -83,14 +81,10 @@ _COURSE = select(SparkCourse.id).where(SparkCourse.id == bindparam("course_id"))
 async def list_courses(
     sessions: Sessions, filters: CourseFilter, before: UUID | None, limit: int
 ) -> list[KnownCourse]:
-    """By their ids, downwards; less than `before`. One more than `limit` tells that there are
-    more.
-    """
-    asked = _COURSES.limit(limit + 1)
+    """As `page_of`."""
+    asked = page_of(_COURSES, SparkCourse.id, before, limit)
     if filters.spark_course_id is not None:
         asked = asked.where(SparkCourse.spark_course_id == filters.spark_course_id)
-    if before is not None:
-        asked = asked.where(SparkCourse.id < before)
     async with sessions() as session, session.begin():
         return [KnownCourse(**row) for row in (await session.execute(asked)).mappings()]
 
@@ -98,10 +92,8 @@ async def list_courses(
 async def list_assignments(
     sessions: Sessions, course_id: UUID, before: UUID | None, limit: int
 ) -> list[MappedAssignment]:
-    """As `list_courses`. Raises NotFoundError."""
-    asked = _ASSIGNMENTS.limit(limit + 1)
-    if before is not None:
-        asked = asked.where(SparkAssignment.id < before)
+    """As `page_of`. Raises NotFoundError."""
+    asked = page_of(_ASSIGNMENTS, SparkAssignment.id, before, limit)
     of_course = {"course_id": course_id}
     async with sessions() as session, session.begin():
         if (await session.execute(_COURSE, of_course)).scalar_one_or_none() is None:

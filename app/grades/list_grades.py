@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, func, select
 
 from app import fields
 from app.activity.audit import record_audit, record_audit_of_many
-from app.database import Sessions, Statement, matching, retried
+from app.database import Sessions, Statement, matching, page_of, retried
 from app.errors import NotFoundError
 from app.grades.write_grade import GRADE_JOB_SQL, GradeState, State
 from app.models import Grade, GradeAttempt
@@ -94,14 +94,8 @@ _SEND = Statement(
 async def list_grades(
     sessions: Sessions, asked: GradeFilter, after: UUID | None, limit: int, *, caller: str
 ) -> list[GradeAnswer]:
-    """Newest first, and one more if there are more. Audited."""
-    older = [Grade.id < after] if after else []
-    statement = (
-        select(*_SHOWN)
-        .where(*asked.conditions(), *older)
-        .order_by(Grade.id.desc())
-        .limit(limit + 1)
-    )
+    """As `page_of`. Audited."""
+    statement = page_of(select(*_SHOWN).where(*asked.conditions()), Grade.id, after, limit)
     async with sessions() as session, session.begin():
         found = [GradeAnswer(**row) for row in (await session.execute(statement)).mappings()]
         users = [grade.user_id for grade in found[:limit]]

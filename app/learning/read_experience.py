@@ -7,7 +7,7 @@ from pydantic import Field
 from sqlalchemy import Select, Text, cast, select
 
 from app.activity.audit import record_audit
-from app.database import Sessions
+from app.database import Sessions, page_of
 from app.errors import NotFoundError
 from app.fields import ContractModel, Id, Moment, NullableId, TaskId
 from app.models import User, UserQuestTask, UserSkillXp, UserSubjectXp, XpAward
@@ -57,16 +57,14 @@ async def get_totals(
 async def list_awards(
     sessions: Sessions, user_id: UUID, before: UUID | None, limit: int
 ) -> list[AwardItem]:
-    """The newest first, by their ids, which are in the order of time; older than `before`. One more
-    than `limit` tells that there are more.
-    """
+    """As `page_of`: ids are in the order of time."""
     async with sessions() as session, session.begin():
-        found = await session.execute(newest_awards(user_id, before, limit + 1))
+        found = await session.execute(newest_awards(user_id, before, limit))
         return [AwardItem(**row) for row in found.mappings()]
 
 
 def newest_awards(user_id: UUID, before: UUID | None, limit: int) -> Select[*tuple[Any, ...]]:
-    newest = (
+    awards = (
         select(
             XpAward.id,
             XpAward.task_id,
@@ -79,7 +77,5 @@ def newest_awards(user_id: UUID, before: UUID | None, limit: int) -> Select[*tup
         )
         .outerjoin(UserQuestTask, UserQuestTask.id == XpAward.task_id)
         .where(XpAward.user_id == user_id)
-        .order_by(XpAward.id.desc())
-        .limit(limit)
     )
-    return newest if before is None else newest.where(XpAward.id < before)
+    return page_of(awards, XpAward.id, before, limit)

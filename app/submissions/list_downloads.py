@@ -8,7 +8,7 @@ from sqlalchemy import Text, cast, func, select
 
 from app import fields
 from app.activity.audit import record_audit, record_audit_of_many
-from app.database import Sessions, matching, retried
+from app.database import Sessions, matching, page_of, retried
 from app.errors import JobNotDeadError, NotFoundError
 from app.fetch import check_url
 from app.models import Download, Job
@@ -72,13 +72,11 @@ _JOB = (Job.kind == DOWNLOAD) & (Job.key == cast(Download.id, Text)) & (Job.stat
 async def list_downloads(
     sessions: Sessions, asked: DownloadFilter, after: UUID | None, limit: int, *, caller: str
 ) -> list[DownloadAnswer]:
-    """Newest first, and one more if there are more. Audited."""
+    """As `page_of`. Audited."""
     conditions = matching(Download, asked.model_dump(include=set(DownloadFilter.model_fields)))
-    if after:
-        conditions.append(Download.id < after)
     statement = select(*_SHOWN).outerjoin(Job, _JOB).where(*conditions)
     async with sessions() as session, session.begin():
-        found = await session.execute(statement.order_by(Download.id.desc()).limit(limit + 1))
+        found = await session.execute(page_of(statement, Download.id, after, limit))
         listed = [DownloadAnswer(**row) for row in found.mappings()]
         users = [each.user_id for each in listed[:limit]]
         await record_audit_of_many(session, caller, "sensitive_read", user_ids=users)

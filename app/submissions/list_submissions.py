@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, RowMapping, Select, case, func, select
 from app import fields
 from app.activity.audit import record_audit_of_many
 from app.clock import MILLISECOND, first_id, moment_of
-from app.database import Sessions
+from app.database import Sessions, matching, page_of
 from app.evidence.revision_files import FILES_OF
 from app.models import PLATFORM, LmsIntegration, QuestTaskCompletion, SubmissionRevision, Upload
 
@@ -109,11 +109,9 @@ FACTS = select(
 async def list_submissions(
     sessions: Sessions, filters: SubmissionFilter, before: UUID | None, limit: int, *, caller: str
 ) -> list[SubmissionFacts]:
-    """The newest first, by their ids, which are in the order of time; older than `before`. One more
-    than `limit` tells that there are more; those before it are audited as shown.
-    """
+    """As `page_of`: ids are in the order of time. Those before the last are audited as shown."""
     async with sessions() as session, session.begin():
-        found = await session.execute(newest_submissions(filters, before, limit + 1))
+        found = await session.execute(newest_submissions(filters, before, limit))
         listed = [SubmissionFacts(**submission_facts(row)) for row in found.mappings()]
         whose = [each.user_id for each in listed[:limit]]
         await record_audit_of_many(session, caller, "sensitive_read", whose, what="submissions")
@@ -129,23 +127,18 @@ def newest_submissions(
     filters: SubmissionFilter, before: UUID | None, limit: int
 ) -> Select[*tuple[Any, ...]]:
     """Built for what is asked: with one statement for all filters no index could be chosen."""
-    conditions = _conditions(filters, before)
-    return FACTS.where(*conditions).order_by(SubmissionRevision.id.desc()).limit(limit)
+    return page_of(FACTS.where(*_conditions(filters)), SubmissionRevision.id, before, limit)
 
 
-def _conditions(filters: SubmissionFilter, before: UUID | None) -> Iterator[ColumnElement[bool]]:
-    if filters.user_id is not None:
-        yield SubmissionRevision.user_id == filters.user_id
+def _conditions(filters: SubmissionFilter) -> Iterator[ColumnElement[bool]]:
+    own = filters.model_dump(include={"user_id", "spark_assignment_id", "quest_id"})
+    yield from matching(SubmissionRevision, own)
     if filters.spark_user_id is not None:
         linked = select(LmsIntegration.user_id).where(
             LmsIntegration.lms_platform == PLATFORM,
             LmsIntegration.lms_user_id == filters.spark_user_id,
         )
         yield SubmissionRevision.user_id == linked.scalar_subquery()
-    if filters.spark_assignment_id is not None:
-        yield SubmissionRevision.spark_assignment_id == filters.spark_assignment_id
-    if filters.quest_id is not None:
-        yield SubmissionRevision.quest_id == filters.quest_id
     if filters.outcome is not None:
         is_current = SubmissionRevision.replaced_at.is_(None)
         yield is_current if filters.outcome == "current" else ~is_current
@@ -153,5 +146,3 @@ def _conditions(filters: SubmissionFilter, before: UUID | None) -> Iterator[Colu
         yield SubmissionRevision.id >= first_id(filters.received_from)
     if filters.received_to is not None:
         yield SubmissionRevision.id < first_id(filters.received_to + MILLISECOND)
-    if before is not None:
-        yield SubmissionRevision.id < before
