@@ -12,10 +12,10 @@ from app.api.dependencies import Resources
 from app.cli.servers import CALLER, ask_service, refuse
 from app.cli.terminal import say
 from app.clock import new_id, utc_now
-from app.privacy.erase import ErasureAnswer, ErasureOrder, erase_student
+from app.privacy.erase import ErasureOrder, erase_student
 from app.privacy.erase_again import erase_again as erase_restored
 from app.privacy.export import begin_export
-from app.privacy.retention import RetentionCount, report_retention
+from app.privacy.retention import report_retention
 from app.text import trimmed_id
 
 commands = typer.Typer()
@@ -59,15 +59,12 @@ def erase(
     if who is None or (user_id and spark_user_id):
         refuse("Give either a user id or --spark-user-id.")
 
-    async def erase(resources: Resources) -> ErasureAnswer:
-        return await erase_student(
-            resources.sessions,
-            resources.bucket,
-            resources.account_rules.tombstones,
-            ErasureOrder(new_id(), who, CALLER, utc_now()),
+    order = ErasureOrder(new_id(), who, CALLER, utc_now())
+    erased = ask_service(
+        lambda found: erase_student(
+            found.sessions, found.bucket, found.account_rules.tombstones, order
         )
-
-    erased = ask_service(erase)
+    )
     say(json.dumps(dict(erased), default=str))
     if erased.completed_at is None:
         say(
@@ -79,17 +76,11 @@ def erase(
 @commands.command("erase-again")
 def erase_again() -> None:
     """After a restore of the database, erase who was erased since the backup. May be repeated."""
-
-    async def erase(resources: Resources) -> tuple[int, int]:
-        return await erase_restored(
-            resources.sessions,
-            resources.bucket,
-            resources.account_rules.tombstones,
-            caller=CALLER,
-            tell=say,
+    erased, failed = ask_service(
+        lambda found: erase_restored(
+            found.sessions, found.bucket, found.account_rules.tombstones, caller=CALLER, tell=say
         )
-
-    erased, failed = ask_service(erase)
+    )
     say(f"erased again: {erased}")
     if failed:
         refuse(f"{failed} could not be erased: do what is said above, and repeat.")
@@ -98,11 +89,7 @@ def erase_again() -> None:
 @commands.command()
 def retention() -> None:
     """Print what is kept for how long, how much of it there is, and how old the oldest is."""
-
-    async def report(resources: Resources) -> list[RetentionCount]:
-        return await report_retention(resources.sessions, resources.settings)
-
-    counts = ask_service(report)
+    counts = ask_service(lambda found: report_retention(found.sessions, found.settings))
     say(f"{'what':<20}{'kept':>14}{'rows':>12}  oldest")
     for each in counts:
         kept = "until erased" if each.kept is None else f"{each.kept.days} days"
