@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     Field,
     IPvAnyNetwork,
     SecretStr,
@@ -35,6 +36,10 @@ MEBIBYTE = 1024 * 1024
 QUOTES = "\"'"
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+WebAddress = Annotated[str, AfterValidator(lambda value: value and web_address(value))]
+StorageAddress = Annotated[str, AfterValidator(lambda value: value and storage_address(value))]
+FileHost = Annotated[str, AfterValidator(file_host)]
+Certificates = Annotated[str, AfterValidator(lambda value: value and certificate_file(value))]
 
 FileFamily = Literal[
     "images", "videos", "documents", "presentations", "spreadsheets", "opendocument", "audio"
@@ -61,17 +66,21 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = Field(
         "development", description="`production` refuses to start without its secrets."
     )
-    frontend_url: str = Field(
+    frontend_url: WebAddress = Field(
         "http://localhost:5173", description="The front end; sign-in leads to its /auth/callback."
     )
-    allowed_origins: CommaSeparated = Field((), description="More origins for /spark/token.")
+    allowed_origins: Annotated[tuple[WebAddress, ...], NoDecode] = Field(
+        (), description="More origins for /spark/token."
+    )
     allowed_hosts: CommaSeparated = Field(
         (), description="Host names this service answers to, comma-separated; empty: any."
     )
     trusted_proxy_hops: int = Field(
         0, ge=0, le=10, description="Proxies in front: the client is the Nth from the right."
     )
-    spark_portal_url: str | None = Field(None, description="Where an error page leads back to.")
+    spark_portal_url: WebAddress | None = Field(
+        None, description="Where an error page leads back to."
+    )
     render_git_commit: str = Field(
         "unknown", description="The commit that runs, for `/metrics`; Render sets it."
     )
@@ -92,8 +101,10 @@ class Settings(BaseSettings):
     )
 
     # -- file storage
-    s3_endpoint_url: str | None = Field(None, description="S3 endpoint; unset: embedded server.")
-    s3_public_endpoint_url: str | None = Field(
+    s3_endpoint_url: StorageAddress | None = Field(
+        None, description="S3 endpoint; unset: embedded server."
+    )
+    s3_public_endpoint_url: StorageAddress | None = Field(
         None, description="The endpoint that readers of signed links reach, where it differs."
     )
     s3_region: str = Field("us-east-1", description="The S3 region.")
@@ -103,7 +114,7 @@ class Settings(BaseSettings):
     s3_read_buckets: CommaSeparated = Field(
         (), description="More buckets whose files evidence may show, comma-separated."
     )
-    supabase_url: str | None = Field(
+    supabase_url: WebAddress | None = Field(
         None, description="Beside the main app its SUPABASE_URL: files are named by its addresses."
     )
     aws_access_key_id: SecretStr | None = Field(None, description="S3 access key.")
@@ -133,7 +144,7 @@ class Settings(BaseSettings):
     )
 
     # -- Spark's own API
-    spark_api_url: str | None = Field(
+    spark_api_url: WebAddress | None = Field(
         None, description="Where grades and receipts go: {it}/grades; unset: nothing is sent."
     )
     spark_api_key: SecretStr | None = Field(None, description="Bearer key of Spark's API.")
@@ -248,13 +259,13 @@ class Settings(BaseSettings):
     )
 
     # -- files by URL
-    spark_storage_domains: CommaSeparated = Field(
+    spark_storage_domains: Annotated[tuple[FileHost, ...], NoDecode] = Field(
         (), description="host or host:port of files by URL, comma-separated; empty: all refused."
     )
     spark_storage_networks: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
         (), description="Networks (CIDR) whose addresses count as public: private file storage."
     )
-    spark_storage_ca_file: str | None = Field(
+    spark_storage_ca_file: Certificates | None = Field(
         None, description="More certificate authorities for files by URL, a PEM file."
     )
     download_seconds: float = Field(
@@ -319,36 +330,6 @@ class Settings(BaseSettings):
     def _rates_address(cls, value: SecretStr) -> SecretStr:
         return SecretStr(rates_address(value.get_secret_value()))
 
-    @field_validator("s3_endpoint_url", "s3_public_endpoint_url")
-    @classmethod
-    def _storage_address(cls, value: str | None) -> str | None:
-        return value and storage_address(value)
-
-    @field_validator("frontend_url", "spark_portal_url", "supabase_url")
-    @classmethod
-    def _web_address(cls, value: str | None) -> str | None:
-        return value and web_address(value)
-
-    @field_validator("spark_api_url")
-    @classmethod
-    def _api_address(cls, value: str | None) -> str | None:
-        return value and web_address(value).rstrip("/")
-
-    @field_validator("allowed_origins")
-    @classmethod
-    def _web_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(map(web_address, value))
-
-    @field_validator("spark_storage_domains")
-    @classmethod
-    def _file_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(map(file_host, value))
-
-    @field_validator("spark_storage_ca_file")
-    @classmethod
-    def _certificates(cls, value: str | None) -> str | None:
-        return value and certificate_file(value)
-
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Self:
         faults = [*weak_secrets(self._secrets()), *repeated_secrets(self._secrets())]
@@ -388,21 +369,15 @@ class Settings(BaseSettings):
 
     @property
     def sso_secrets(self) -> list[SecretStr]:
-        """The current one first, then the previous one."""
-        both = (self.spark_sso_secret, self.spark_sso_secret_previous)
-        return [secret for secret in both if secret is not None]
+        return _given(self.spark_sso_secret, self.spark_sso_secret_previous)
 
     @property
     def webhook_secrets(self) -> list[SecretStr]:
-        """The current one first, then the previous one."""
-        both = (self.spark_webhook_secret, self.spark_webhook_secret_previous)
-        return [secret for secret in both if secret is not None]
+        return _given(self.spark_webhook_secret, self.spark_webhook_secret_previous)
 
     @property
     def outbound_secrets(self) -> list[SecretStr]:
-        """The current one first, then the previous one."""
-        both = (self.spark_outbound_secret, self.spark_outbound_secret_previous)
-        return [secret for secret in both if secret is not None]
+        return _given(self.spark_outbound_secret, self.spark_outbound_secret_previous)
 
     @property
     def in_production(self) -> bool:
@@ -418,6 +393,10 @@ class Settings(BaseSettings):
     @property
     def cookies_same_site(self) -> Literal["none", "lax", "strict"]:
         return self.cookie_samesite or ("none" if self.in_production else "lax")
+
+
+def _given(current: SecretStr | None, previous: SecretStr | None) -> list[SecretStr]:
+    return [secret for secret in (current, previous) if secret is not None]
 
 
 _SECRETS = [
