@@ -59,25 +59,6 @@ def active_or_refused(known: LinkedStudent) -> StudentAccount | Refused:
         return refused
 
 
-async def make_account(
-    session: Session,
-    student: Student,
-    *,
-    now: datetime,
-    new_id: Callable[[], UUID],
-    rules: AccountRules,
-) -> StudentAccount:
-    """For one who has none, unless a twin of this sign-in has made it meanwhile.
-
-    Raises AccountInactiveError, AccountErasedError or AccountLinkForbiddenError; then nothing may
-    be committed.
-    """
-    [made] = (await enlist(session, [student], now=now, new_id=new_id, rules=rules)).values()
-    if isinstance(made, REFUSALS):
-        raise made
-    return made
-
-
 async def enlist(
     session: Session,
     students: Sequence[Student],

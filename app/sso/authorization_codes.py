@@ -8,14 +8,13 @@ callers exactly one wins (SECURITY D2, D3). Locks are taken in one order: code, 
 import hashlib
 import secrets
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import bindparam, func, select, update
 
 from app.accounts.linked_students import LINK_IS_ACTIVE_SQL, STUDENT_IS_ACTIVE_SQL
 from app.activity.record_event import CATEGORY
-from app.clock import new_id
 from app.database import Session, Statement
 from app.errors import (
     CodeAlreadyRedeemedError,
@@ -80,8 +79,9 @@ async def claim_code(session: Session, code_hash: str) -> UUID | None:
     return claimed[0]["user_id"] if claimed else None
 
 
-# The claimed code remembers its session, and its launch token that it is spent. References to rows
-# that the same statement makes are checked at its end.
+# All that a claimed code becomes: it remembers its session, and its launch token that it is spent;
+# the session, and the event in the feed. References to rows that the same statement makes are
+# checked at its end.
 SIGN_IN = Statement(
     f"""
     with code as (
@@ -102,27 +102,6 @@ SIGN_IN = Statement(
     insert into spark.events (event_id) select id from event
     """  # noqa: S608 - of our own pieces
 )
-
-
-async def sign_in_by(
-    session: Session,
-    code_hash: str,
-    *,
-    session_id: UUID,
-    refresh_hash: str,
-    expires_at: datetime,
-    route: str,
-) -> None:
-    """All that a claimed code becomes: its session, and the event in the feed."""
-    made = {
-        "code": code_hash,
-        "session_id": session_id,
-        "refresh_hash": refresh_hash,
-        "expires_at": expires_at,
-        "event_id": new_id(),
-        "route": route,
-    }
-    await SIGN_IN.send(session, made)
 
 
 @dataclass(frozen=True)

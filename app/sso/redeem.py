@@ -6,16 +6,11 @@ from uuid import UUID
 from app.accounts.sessions import end_session
 from app.activity.audit import record_audit
 from app.activity.record_event import record_event
+from app.clock import new_id
 from app.database import Session, Sessions
 from app.errors import ServiceError
 from app.sso.app_tokens import AppTokens, TokenIssuer
-from app.sso.authorization_codes import (
-    Refusal,
-    claim_code,
-    find_refusal,
-    hash_code,
-    sign_in_by,
-)
+from app.sso.authorization_codes import SIGN_IN, Refusal, claim_code, find_refusal, hash_code
 
 ROUTE = "/spark/token"  # as a caller, whoever had the code
 
@@ -33,14 +28,15 @@ async def redeem_code(
         if user_id is None:
             return None
         tokens = issuer.issue(user_id=user_id, session_id=session_id, now=now)
-        await sign_in_by(
-            session,
-            code_hash,
-            session_id=session_id,
-            refresh_hash=tokens.refresh_hash,
-            expires_at=now + timedelta(seconds=issuer.refresh_seconds),
-            route=ROUTE,
-        )
+        made = {
+            "code": code_hash,
+            "session_id": session_id,
+            "refresh_hash": tokens.refresh_hash,
+            "expires_at": now + timedelta(seconds=issuer.refresh_seconds),
+            "event_id": new_id(),
+            "route": ROUTE,
+        }
+        await SIGN_IN.send(session, made)
     return tokens
 
 

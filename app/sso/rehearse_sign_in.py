@@ -6,7 +6,7 @@ from typing import Literal
 from uuid import UUID
 
 from app.accounts.students import AccountRules
-from app.database import Session, Sessions, retried
+from app.database import Sessions, retried
 from app.errors import ForbiddenError, ServiceError, UnauthorizedError
 from app.learning.course_enrolment import find_courses
 from app.sso.authorization_codes import new_code
@@ -31,23 +31,12 @@ async def rehearse_sign_in(
     async with sessions() as session:
         undone = await session.begin()
         try:
-            outcome, found = await _try(session, claims, now=now, new_id=new_id, rules=rules)
+            code = new_code()
+            account = await enter(session, claims, code, now=now, new_id=new_id, rules=rules)
+            found = await find_courses(session, account.user_id, claims.courses or ())
         except (ForbiddenError, UnauthorizedError) as refusal:
             return "refuse", [refusal], set()
         finally:
             await undone.rollback()
-    return outcome, [], found
-
-
-async def _try(
-    session: Session,
-    claims: LaunchClaims,
-    *,
-    now: datetime,
-    new_id: Callable[[], UUID],
-    rules: AccountRules,
-) -> tuple[AccountOutcome, set[str]]:
-    account = await enter(session, claims, new_code(), now=now, new_id=new_id, rules=rules)
-    found = await find_courses(session, account.user_id, claims.courses or ())
     outcome: AccountOutcome = "create" if account.created else "link" if account.linked else "known"
-    return outcome, set(found.values())
+    return outcome, [], set(found.values())

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from app.accounts.enlist import make_account
+from app.accounts.enlist import REFUSALS, enlist
 from app.accounts.linked_students import LINK_IS_ACTIVE_SQL, STUDENT_IS_ACTIVE_SQL
 from app.accounts.students import AccountRules, Student, StudentAccount, take_address
 from app.activity.record_event import CATEGORY, record_event
@@ -102,7 +102,9 @@ async def enter(
         await _follow_address(session, known, claims, rules)
         return StudentAccount(known["id"])
     student = student_of(claims)
-    account = await make_account(session, student, now=now, new_id=new_id, rules=rules)
+    [account] = (await enlist(session, [student], now=now, new_id=new_id, rules=rules)).values()
+    if isinstance(account, REFUSALS):
+        raise account
     if account.linked:
         await record_event(
             session,
