@@ -104,12 +104,8 @@ class Holding:
         return f"{found.schema or 'public'}.{found.name}"
 
 
-def _large(table: type[Table], what: str, of: ColumnElement[bool]) -> Holding:
-    return Holding(table, what, of, page_rows=PAGE_LARGE_ROWS)
-
-
-def _owned(table: Any, what: str) -> Holding:
-    return Holding(table, what, table.user_id == OF_USER)
+def _owned(table: Any, what: str, **more: Any) -> Holding:
+    return Holding(table, what, table.user_id == OF_USER, **more)
 
 
 _DOCUMENTS = select(EvidenceDocument.id).where(EvidenceDocument.user_id == OF_USER)
@@ -124,12 +120,7 @@ HOLDINGS = (
         secrets=("user_ids",),  # others
         is_deleted=False,  # made nobody's
     ),
-    Holding(
-        Upload,
-        "files, which lie under files/",
-        Upload.user_id == OF_USER,
-        is_deleted=False,  # with their objects
-    ),
+    _owned(Upload, "files, which lie under files/", is_deleted=False),  # with their objects
     Holding(FeedEntry, "which events the main app may follow", FeedEntry.event_id.in_(_EVENTS)),
     _owned(ActivityEvent, "what happened: sign-ins, homework"),
     Holding(
@@ -151,40 +142,24 @@ HOLDINGS = (
     Holding(GradeAttempt, "how grades were sent", GradeAttempt.grade_id.in_(_GRADES)),
     _owned(Grade, "grades for Spark, as they were sent"),
     _owned(LmsGradeSync, "grades for Spark and others, as the main app shows them"),
-    Holding(
-        Download,
-        "files that homework named by an address",
-        Download.user_id == OF_USER,
-        secrets=("url",),
-    ),
+    _owned(Download, "files that homework named by an address", secrets=("url",)),
     _owned(Job, "what is still to be done"),
-    _large(
-        EvidenceBlock, "blocks of the evidence documents", EvidenceBlock.document_id.in_(_DOCUMENTS)
+    Holding(
+        EvidenceBlock,
+        "blocks of the evidence documents",
+        EvidenceBlock.document_id.in_(_DOCUMENTS),
+        page_rows=PAGE_LARGE_ROWS,
     ),
     _owned(EvidenceDocument, "evidence documents"),
-    _large(
-        SubmissionRevision,
-        "what was handed in, every revision",
-        SubmissionRevision.user_id == OF_USER,
-    ),
+    _owned(SubmissionRevision, "what was handed in, every revision", page_rows=PAGE_LARGE_ROWS),
     _owned(XpAward, "XP, task by task"),
     _owned(UserSkillXp, "XP in all, by pillar"),
     _owned(UserSubjectXp, "XP in all, by school subject"),
-    _large(QuestTaskCompletion, "completed tasks", QuestTaskCompletion.user_id == OF_USER),
+    _owned(QuestTaskCompletion, "completed tasks", page_rows=PAGE_LARGE_ROWS),
     _owned(UserQuestTask, "the student's tasks"),
     _owned(UserQuest, "enrolments"),
-    Holding(
-        SparkAuthCode,
-        "one-time codes of sign-ins",
-        SparkAuthCode.user_id == OF_USER,
-        secrets=("code",),
-    ),
-    Holding(
-        LmsSession,
-        "sign-ins",
-        LmsSession.user_id == OF_USER,
-        secrets=("session_token",),
-    ),
+    _owned(SparkAuthCode, "one-time codes of sign-ins", secrets=("code",)),
+    _owned(LmsSession, "sign-ins", secrets=("session_token",)),
     _owned(LmsIntegration, "the link to Spark"),
     Holding(User, "the account", User.id == OF_USER),
 )
