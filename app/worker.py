@@ -14,7 +14,7 @@ import structlog
 from app import metrics
 from app.activity.hours import count_hours
 from app.api.dependencies import Resources
-from app.clock import new_id, stopwatch, utc_now
+from app.clock import new_id, utc_now
 from app.deliveries.send_receipt import RECEIPT, send_receipt
 from app.files.uploads import sweep_uploads
 from app.grades.send_grade import send_grade
@@ -46,7 +46,7 @@ def job_kinds(resources: Resources) -> dict[str, JobKind]:
 
     async def replay(lease: Lease) -> None:
         intake = resources.intake
-        await do_replay(intake, lease, now=utc_now(), new_id=new_id, elapsed=stopwatch())
+        await do_replay(intake, lease, now=utc_now(), new_id=new_id)
 
     download = partial(download_file, resources.intake, resources.remote_files, new_id)
     kinds = {REPLAY: JobKind(replay, places=4), DOWNLOAD: JobKind(download, places=2)}

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from app.api.dependencies import Resources
 from app.cli.servers import CALLER, LOCAL, ask_database, ask_service, refuse, servers
 from app.cli.terminal import say
-from app.clock import new_id, stopwatch, utc_now
+from app.clock import new_id, utc_now
 from app.files.reconcile import Report
 from app.files.reconcile import reconcile as reconcile_files
 from app.jobs.run_jobs import work_off
@@ -133,10 +133,5 @@ async def _reconcile(resources: Resources, *, delete: bool) -> Report:
 
 async def _replay(delivery_id: UUID, resources: Resources) -> SubmissionOutcome:
     return await replay_delivery(
-        resources.intake,
-        delivery_id,
-        caller=CALLER,
-        now=utc_now(),
-        new_id=new_id,
-        elapsed=stopwatch(),
+        resources.intake, delivery_id, caller=CALLER, now=utc_now(), new_id=new_id
     )

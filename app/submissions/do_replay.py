@@ -23,12 +23,7 @@ _FIND_OUTDATED = select(InboxDelivery.id).where(
 
 
 async def do_replay(
-    intake: Intake,
-    lease: Lease,
-    *,
-    now: datetime,
-    new_id: Callable[[], UUID],
-    elapsed: Callable[[], float],
+    intake: Intake, lease: Lease, *, now: datetime, new_id: Callable[[], UUID]
 ) -> None:
     """May be done again: what was recorded stays as it is.
 
@@ -41,12 +36,7 @@ async def do_replay(
             outcome = Outcome("done", "outdated")
         else:
             await replay_delivery(
-                intake,
-                delivery_id,
-                caller=caller or CALLER,
-                now=now,
-                new_id=new_id,
-                elapsed=elapsed,
+                intake, delivery_id, caller=caller or CALLER, now=now, new_id=new_id
             )
     except ServiceError as refusal:
         may_pass = isinstance(refusal, UnavailableError)

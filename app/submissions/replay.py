@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.activity.audit import record_audit
+from app.clock import stopwatch
 from app.deliveries.inbox import SUBMISSION_ROUTE, Entry, get_delivery
 from app.deliveries.keep_refusal import remember_refusal
 from app.deliveries.payload import beside_if_large, read_subject
@@ -25,7 +26,6 @@ async def replay_delivery(
     caller: str,
     now: datetime,
     new_id: Callable[[], UUID],
-    elapsed: Callable[[], float],
 ) -> SubmissionOutcome:
     """The inbox keeps the new outcome in place of the old one. What was recorded already stays.
     Audited, whatever comes of it.
@@ -33,6 +33,7 @@ async def replay_delivery(
     A form is only answered again. Raises NotFoundError; NotReplayableError, if its text or its
     answer is not kept; or what handing in raises.
     """
+    elapsed = stopwatch()
     async with intake.sessions() as session, session.begin():
         kept = await find_delivery(session, delivery_id)
     if kept.route != SUBMISSION_ROUTE:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import Row, func, select, text, update
 
-from app.clock import new_id, stopwatch, utc_now
+from app.clock import new_id, utc_now
 from app.database import Sessions
 from app.jobs.lease import claim, free_lapsed
 from app.jobs.run_jobs import work_off
@@ -385,7 +385,6 @@ async def test_what_a_killed_worker_held_is_recorded_once(
             caller=CALLER,
             now=utc_now(),
             new_id=new_id,
-            elapsed=stopwatch(),
         )
     async with sessions() as session, session.begin():
         past = func.now() - func.make_interval(0, 0, 0, 0, 0, 1)

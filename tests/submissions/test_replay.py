@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Row, delete, select, update
 
-from app.clock import new_id, stopwatch, utc_now
+from app.clock import new_id, utc_now
 from app.database import Sessions
 from app.errors import (
     AccountInactiveError,
@@ -54,7 +54,6 @@ def replay(server: Running) -> Replay:
             caller="command",
             now=utc_now(),
             new_id=new_id,
-            elapsed=stopwatch(),
         )
 
     return process_again

@@ -16,7 +16,7 @@ from app.api.paging import LINKED, ListPage, PageQuery, Pages
 from app.api.problem_groups import INTERNAL_PROBLEMS, JSON_PROBLEMS, REPLAY_PROBLEMS
 from app.api.problems import problems
 from app.api.submission_answer import REPLAYED, SubmissionAnswer, answer_submission
-from app.clock import new_id, stopwatch
+from app.clock import new_id
 from app.deliveries.read_inbox import (
     DeliveryAnswer,
     DeliveryCount,
@@ -172,11 +172,6 @@ async def replay(
     caller: Annotated[Caller, WRITE],
 ) -> Response:
     recorded = await replay_delivery(
-        opened.intake,
-        delivery_id,
-        caller=caller.name,
-        now=now,
-        new_id=new_id,
-        elapsed=stopwatch(),
+        opened.intake, delivery_id, caller=caller.name, now=now, new_id=new_id
     )
     return answer_submission(recorded, request_id)
