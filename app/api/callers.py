@@ -124,6 +124,9 @@ async def _identify_scraper(
 SCRAPE = Depends(_identify_scraper)
 READ, WRITE, ADMIN = map(_service, SCOPES)
 STUDENT_READ, STUDENT_WRITE = map(_service_or_student, STUDENT_SCOPES)
+Reader = Annotated[Caller, READ]
+Writer = Annotated[Caller, WRITE]
+Admin = Annotated[Caller, ADMIN]
 
 
 def _allow(caller: Caller | None, scope: Scope) -> Caller:

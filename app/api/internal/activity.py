@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from app.activity.log_page import ActivityData, AppliedFilters, EventType, Limit, Status
 from app.activity.search import search_activity
-from app.api.callers import READ, Caller
+from app.api.callers import Reader
 from app.api.dependencies import Now, Opened
 from app.api.problem_groups import INTERNAL_PROBLEMS
 from app.api.problems import problems
@@ -70,10 +70,7 @@ class ActivityAnswer(ContractModel):
     responses=problems(*INTERNAL_PROBLEMS),
 )
 async def read_activity(
-    query: Annotated[ActivityQuery, Query()],
-    opened: Opened,
-    now: Now,
-    caller: Annotated[Caller, READ],
+    query: Annotated[ActivityQuery, Query()], opened: Opened, now: Now, caller: Reader
 ) -> ActivityAnswer:
     end = query.end_date or now
     filters = AppliedFilters(

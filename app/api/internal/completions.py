@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from app.api.callers import READ, Caller
+from app.api.callers import Reader
 from app.api.dependencies import Now, Opened
 from app.api.paging import LINKED, ListPage, PageQuery, Pages
 from app.api.problem_groups import INTERNAL_PROBLEMS
@@ -37,10 +37,7 @@ class CompletionList(ListPage[CompletionFacts]):
     responses=LINKED | problems(*INTERNAL_PROBLEMS),
 )
 async def read_completions(
-    query: Annotated[CompletionQuery, Query()],
-    opened: Opened,
-    pages: Pages,
-    caller: Annotated[Caller, READ],
+    query: Annotated[CompletionQuery, Query()], opened: Opened, pages: Pages, caller: Reader
 ) -> CompletionList:
     return CompletionList(
         **await pages.read(
@@ -60,7 +57,7 @@ async def read_completions(
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
 async def read_completion(
-    completion_id: UUID, opened: Opened, now: Now, caller: Annotated[Caller, READ]
+    completion_id: UUID, opened: Opened, now: Now, caller: Reader
 ) -> CompletionAnswer:
     return await get_completion(
         opened.sessions, opened.bucket, completion_id, caller=caller.name, now=now

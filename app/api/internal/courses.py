@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 
-from app.api.callers import READ, WRITE, Caller
+from app.api.callers import READ, Writer
 from app.api.dependencies import Now, Opened, read_body, require_json
 from app.api.described import json_body
 from app.api.paging import LINKED, ListPage, PageQuery, Pages
@@ -106,7 +106,7 @@ async def choose_task(
     request: Request,
     opened: Opened,
     now: Now,
-    caller: Annotated[Caller, WRITE],
+    caller: Writer,
 ) -> MappedAssignment:
     require_json(request)
     choice = read_payload(await read_body(request, max_bytes=MAX_BODY_BYTES), TaskChoice)

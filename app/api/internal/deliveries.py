@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
-from app.api.callers import READ, WRITE, Caller
+from app.api.callers import Reader, Writer
 from app.api.dependencies import Now, Opened, RequestId, read_small
 from app.api.described import json_body
 from app.api.paging import LINKED, ListPage, PageQuery, Pages
@@ -55,10 +55,7 @@ class DeliveryList(ListPage[DeliveryAnswer]):
     responses=LINKED | problems(*INTERNAL_PROBLEMS),
 )
 async def read_deliveries(
-    query: Annotated[DeliveryQuery, Query()],
-    opened: Opened,
-    pages: Pages,
-    caller: Annotated[Caller, READ],
+    query: Annotated[DeliveryQuery, Query()], opened: Opened, pages: Pages, caller: Reader
 ) -> DeliveryList:
     _check_order(query.received_from, query.received_to)
     return DeliveryList(
@@ -101,10 +98,7 @@ class DeliveryCounts(ContractModel):
     responses=problems(*INTERNAL_PROBLEMS),
 )
 async def read_counts(
-    query: Annotated[CountsQuery, Query()],
-    opened: Opened,
-    now: Now,
-    _: Annotated[Caller, READ],
+    query: Annotated[CountsQuery, Query()], opened: Opened, now: Now, _: Reader
 ) -> DeliveryCounts:
     last = query.received_to or now
     first = query.received_from or last - COUNTED_SPAN
@@ -125,9 +119,7 @@ def _check_order(first: datetime | None, last: datetime | None) -> None:
     description="What became of it, without what it says.",
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
-async def get_delivery(
-    delivery_id: UUID, opened: Opened, caller: Annotated[Caller, READ]
-) -> DeliveryAnswer:
+async def get_delivery(delivery_id: UUID, opened: Opened, caller: Reader) -> DeliveryAnswer:
     return await read_delivery(opened.sessions, delivery_id, caller=caller.name)
 
 
@@ -144,9 +136,7 @@ async def get_delivery(
     responses=problems(*INTERNAL_PROBLEMS, *JSON_PROBLEMS),
     openapi_extra=json_body(ReplayOrder),
 )
-async def order_replays(
-    request: Request, opened: Opened, caller: Annotated[Caller, WRITE]
-) -> ReplayCounts:
+async def order_replays(request: Request, opened: Opened, caller: Writer) -> ReplayCounts:
     order = await read_small(request, ReplayOrder)
     _check_order(order.received_from, order.received_to)
     return await replay_many(opened.sessions, order, caller=caller.name, new_id=new_id)
@@ -165,11 +155,7 @@ async def order_replays(
     responses=REPLAYED | problems(*REPLAY_PROBLEMS),
 )
 async def replay(
-    delivery_id: UUID,
-    opened: Opened,
-    now: Now,
-    request_id: RequestId,
-    caller: Annotated[Caller, WRITE],
+    delivery_id: UUID, opened: Opened, now: Now, request_id: RequestId, caller: Writer
 ) -> Response:
     recorded = await replay_delivery(
         opened.intake, delivery_id, caller=caller.name, now=now, new_id=new_id

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from app.api.callers import READ, WRITE, Caller
+from app.api.callers import Reader, Writer
 from app.api.dependencies import Opened, read_small
 from app.api.described import json_body
 from app.api.paging import LINKED, ListPage, PageQuery, Pages
@@ -41,10 +41,7 @@ class DownloadList(ListPage[DownloadAnswer]):
     responses=LINKED | problems(*INTERNAL_PROBLEMS),
 )
 async def read_downloads(
-    query: Annotated[DownloadQuery, Query()],
-    opened: Opened,
-    pages: Pages,
-    caller: Annotated[Caller, READ],
+    query: Annotated[DownloadQuery, Query()], opened: Opened, pages: Pages, caller: Reader
 ) -> DownloadList:
     return DownloadList(
         **await pages.read(
@@ -64,9 +61,7 @@ async def read_downloads(
     status_code=204,
     openapi_extra=json_body(NewAddress),
 )
-async def retry(
-    download_id: UUID, request: Request, opened: Opened, caller: Annotated[Caller, WRITE]
-) -> Response:
+async def retry(download_id: UUID, request: Request, opened: Opened, caller: Writer) -> Response:
     asked = await read_small(request, NewAddress)
     await fetch_again(opened.sessions, opened.settings, download_id, asked.url, caller=caller.name)
     return Response(status_code=204)

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 from app.activity.follow import BEGINNING, FollowedEvent, read_feed, skip_to_now
 from app.activity.kinds import FOLLOWED, KINDS
-from app.api.callers import READ, Caller
+from app.api.callers import Reader
 from app.api.dependencies import Opened
 from app.api.paging import CURSOR_EXAMPLE, CURSOR_PATTERN, LINKED, LimitQuery, Pages
 from app.api.problem_groups import INTERNAL_PROBLEMS
@@ -91,10 +91,7 @@ def _types() -> str:
     responses=LINKED | problems(*INTERNAL_PROBLEMS),
 )
 async def read_events(
-    query: Annotated[EventQuery, Query()],
-    opened: Opened,
-    pages: Pages,
-    caller: Annotated[Caller, READ],
+    query: Annotated[EventQuery, Query()], opened: Opened, pages: Pages, caller: Reader
 ) -> EventPage:
     after = _place(query, pages)
     items: list[FollowedEvent] = []

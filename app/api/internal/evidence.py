@@ -13,7 +13,7 @@ from app.api.internal.evidence_editor import (
     PREFIX,
     TAGGED,
     Editing,
-    Reader,
+    EvidenceReader,
     StudentId,
     student_of,
     tag,
@@ -47,7 +47,7 @@ async def read_evidence(
     task_id: UUID,
     opened: Opened,
     now: Now,
-    caller: Reader,
+    caller: EvidenceReader,
     response: Response,
     user_id: StudentId = None,
 ) -> EvidenceAnswer:
@@ -67,7 +67,7 @@ async def read_document(
     document_id: UUID,
     opened: Opened,
     now: Now,
-    caller: Reader,
+    caller: EvidenceReader,
     response: Response,
     user_id: StudentId = None,
 ) -> EvidenceAnswer:

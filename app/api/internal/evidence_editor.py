@@ -15,8 +15,8 @@ from app.fields import UUID_EXAMPLE
 from app.portfolio.open_evidence import Editor
 
 PREFIX = "/internal/v1/evidence"
-Reader = Annotated[Caller, STUDENT_READ]
-Writer = Annotated[Caller, STUDENT_WRITE]
+EvidenceReader = Annotated[Caller, STUDENT_READ]
+EvidenceWriter = Annotated[Caller, STUDENT_WRITE]
 StudentId = Annotated[
     UUID | None,
     Query(
@@ -53,7 +53,7 @@ def tag(response: Response, version: str | None) -> None:
 
 
 async def _editor(
-    caller: Writer,
+    caller: EvidenceWriter,
     opened: Opened,
     now: Now,
     user_id: StudentId = None,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from app.api.callers import READ, Caller
+from app.api.callers import Reader
 from app.api.dependencies import Opened
 from app.api.problem_groups import INTERNAL_PROBLEMS
 from app.api.problems import problems
@@ -31,7 +31,7 @@ EITHER = "Send request_id alone, or spark_user_id and spark_assignment_id."
     responses=problems(*INTERNAL_PROBLEMS),
 )
 async def explain(
-    query: Annotated[ExplainQuery, Query()], opened: Opened, caller: Annotated[Caller, READ]
+    query: Annotated[ExplainQuery, Query()], opened: Opened, caller: Reader
 ) -> ExplainAnswer:
     sessions, tombstones = opened.sessions, opened.account_rules.tombstones
     if query.request_id is None:

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from pydantic import ConfigDict, Field
 
-from app.api.callers import READ, WRITE, Caller
+from app.api.callers import READ, Reader, Writer
 from app.api.dependencies import Opened, read_small, spark_api_of
 from app.api.described import json_body
 from app.api.paging import LINKED, ListPage, PageQuery, Pages
@@ -70,7 +70,7 @@ class GradesQueued(ContractModel):
     status_code=202,
     openapi_extra=json_body(GradeRequest),
 )
-async def give(request: Request, opened: Opened, caller: Annotated[Caller, WRITE]) -> GradeState:
+async def give(request: Request, opened: Opened, caller: Writer) -> GradeState:
     grade = await read_small(request, GradeRequest)
     return await write_grade(
         opened.sessions, opened.settings, grade, grade_id=new_id(), caller=caller.name
@@ -85,10 +85,7 @@ async def give(request: Request, opened: Opened, caller: Annotated[Caller, WRITE
     responses=LINKED | problems(*INTERNAL_PROBLEMS),
 )
 async def read_grades(
-    query: Annotated[GradeQuery, Query()],
-    opened: Opened,
-    pages: Pages,
-    caller: Annotated[Caller, READ],
+    query: Annotated[GradeQuery, Query()], opened: Opened, pages: Pages, caller: Reader
 ) -> GradeList:
     return GradeList(
         **await pages.read(query, partial(list_grades, opened.sessions, query, caller=caller.name))
@@ -102,9 +99,7 @@ async def read_grades(
     description="With the calls that were made for it.",
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
-async def get_grade(
-    grade_id: UUID, opened: Opened, caller: Annotated[Caller, READ]
-) -> GradeHistory:
+async def get_grade(grade_id: UUID, opened: Opened, caller: Reader) -> GradeHistory:
     return await read_grade(opened.sessions, grade_id, caller=caller.name)
 
 
@@ -117,9 +112,7 @@ async def get_grade(
     status_code=202,
     openapi_extra=json_body(GradesToSend),
 )
-async def send_many(
-    request: Request, opened: Opened, caller: Annotated[Caller, WRITE]
-) -> GradesQueued:
+async def send_many(request: Request, opened: Opened, caller: Writer) -> GradesQueued:
     asked = await read_small(request, GradesToSend)
     if not asked.conditions():
         raise FieldInvalidError(name="state", hint="Name at least one filter.")
@@ -136,7 +129,7 @@ async def send_many(
     responses=problems(NotFoundError, TargetNotConfiguredError, *INTERNAL_PROBLEMS),
     status_code=202,
 )
-async def send_one(grade_id: UUID, opened: Opened, caller: Annotated[Caller, WRITE]) -> GradeState:
+async def send_one(grade_id: UUID, opened: Opened, caller: Writer) -> GradeState:
     spark_api_of(opened)
     return await send_grade_again(opened.sessions, grade_id, caller=caller.name)
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
-from app.api.callers import ADMIN, READ, WRITE, Caller
+from app.api.callers import READ, Admin, Reader, Writer
 from app.api.dependencies import Opened, read_small, spark_api_of
 from app.api.described import json_body
 from app.api.paging import LimitQuery
@@ -77,9 +77,7 @@ class TargetList(ContractModel):
     description="What is still to be done, and what was given up. A job that is done is gone.",
     responses=problems(*INTERNAL_PROBLEMS),
 )
-async def read_jobs(
-    query: Annotated[JobQuery, Query()], opened: Opened, caller: Annotated[Caller, READ]
-) -> JobList:
+async def read_jobs(query: Annotated[JobQuery, Query()], opened: Opened, caller: Reader) -> JobList:
     return JobList(
         items=await list_jobs(opened.sessions, query, query.limit, caller=caller.name),
         counts=await count_jobs(opened.sessions, query),
@@ -94,7 +92,7 @@ async def read_jobs(
     responses=problems(NotFoundError, JobNotDeadError, *INTERNAL_PROBLEMS),
     status_code=204,
 )
-async def discard(job_id: UUID, opened: Opened, caller: Annotated[Caller, ADMIN]) -> Response:
+async def discard(job_id: UUID, opened: Opened, caller: Admin) -> Response:
     await discard_job(opened.sessions, job_id, caller=caller.name)
     return Response(status_code=204)
 
@@ -108,9 +106,7 @@ async def discard(job_id: UUID, opened: Opened, caller: Annotated[Caller, ADMIN]
     status_code=202,
     openapi_extra=json_body(JobsToRetry),
 )
-async def retry_many(
-    request: Request, opened: Opened, caller: Annotated[Caller, WRITE]
-) -> JobsQueued:
+async def retry_many(request: Request, opened: Opened, caller: Writer) -> JobsQueued:
     asked = await read_small(request, JobsToRetry)
     return JobsQueued(
         queued=await retry_jobs(opened.sessions, asked.kind, asked.reason, caller=caller.name)
@@ -125,7 +121,7 @@ async def retry_many(
     responses=problems(NotFoundError, JobNotDeadError, *INTERNAL_PROBLEMS),
     status_code=204,
 )
-async def retry(job_id: UUID, opened: Opened, caller: Annotated[Caller, WRITE]) -> Response:
+async def retry(job_id: UUID, opened: Opened, caller: Writer) -> Response:
     await retry_job(opened.sessions, job_id, caller=caller.name)
     return Response(status_code=204)
 
@@ -149,7 +145,7 @@ async def read_targets(opened: Opened) -> TargetList:
     description="`GET {SPARK_API_URL}/ping`, signed as grades are. Opens the target if it answers.",
     responses=problems(TargetNotConfiguredError, *INTERNAL_PROBLEMS),
 )
-async def test(opened: Opened, caller: Annotated[Caller, ADMIN]) -> TargetTest:
+async def test(opened: Opened, caller: Admin) -> TargetTest:
     return await test_spark(opened.sessions, spark_api_of(opened), caller=caller.name)
 
 
@@ -161,7 +157,7 @@ async def test(opened: Opened, caller: Annotated[Caller, ADMIN]) -> TargetTest:
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
     status_code=204,
 )
-async def pause(name: TargetName, opened: Opened, caller: Annotated[Caller, ADMIN]) -> Response:
+async def pause(name: TargetName, opened: Opened, caller: Admin) -> Response:
     await change_target(opened.sessions, name, "paused", caller=caller.name)
     return Response(status_code=204)
 
@@ -174,6 +170,6 @@ async def pause(name: TargetName, opened: Opened, caller: Annotated[Caller, ADMI
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
     status_code=204,
 )
-async def resume(name: TargetName, opened: Opened, caller: Annotated[Caller, ADMIN]) -> Response:
+async def resume(name: TargetName, opened: Opened, caller: Admin) -> Response:
     await change_target(opened.sessions, name, "open", caller=caller.name)
     return Response(status_code=204)

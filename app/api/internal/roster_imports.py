@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.requests import ClientDisconnect
 
-from app.api.callers import ADMIN, Caller
+from app.api.callers import Admin
 from app.api.dependencies import Now, Opened, paced_body
 from app.api.described import request_body
 from app.api.problem_groups import BODY_PROBLEMS, INTERNAL_PROBLEMS
@@ -62,7 +62,7 @@ async def import_file(
     request: Request,
     opened: Opened,
     now: Now,
-    caller: Annotated[Caller, ADMIN],
+    caller: Admin,
     *,
     apply: Annotated[bool, Query(description="Change what differs.", examples=[True])] = False,
 ) -> RosterImportAnswer:
@@ -91,8 +91,6 @@ async def import_file(
     description="Of an import that was compared, held or cut off. Repeating it changes nothing.",
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
-async def confirm(
-    import_id: UUID, opened: Opened, now: Now, caller: Annotated[Caller, ADMIN]
-) -> RosterImportAnswer:
+async def confirm(import_id: UUID, opened: Opened, now: Now, caller: Admin) -> RosterImportAnswer:
     run = RosterRun(now, new_id, opened.account_rules, caller.name)
     return await confirm_roster(opened.sessions, import_id, run, tell=say_nothing)

@@ -1,6 +1,6 @@
 """Whether a session is alive, and ending one."""
 
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from app.api.callers import READ, WRITE, Caller
+from app.api.callers import READ, Writer
 from app.api.dependencies import (
     FORM,
     SMALL_BODY_BYTES,
@@ -135,6 +135,6 @@ def _form(body: bytes) -> dict[str, Any]:
     status_code=204,
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
-async def revoke(session_id: UUID, opened: Opened, caller: Annotated[Caller, WRITE]) -> Response:
+async def revoke(session_id: UUID, opened: Opened, caller: Writer) -> Response:
     await revoke_session(opened.sessions, session_id, caller=caller.name)
     return Response(status_code=204)

@@ -1,6 +1,5 @@
 """A student's link to Spark, by hand."""
 
-from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -8,7 +7,7 @@ from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
 from app.accounts.change_link import Status, link_student, set_link, unlink_student
-from app.api.callers import ADMIN, WRITE, Caller
+from app.api.callers import Admin, Writer
 from app.api.dependencies import Now, Opened, read_small
 from app.api.described import json_body
 from app.api.problem_groups import INTERNAL_PROBLEMS, JSON_PROBLEMS
@@ -90,7 +89,7 @@ class LinkChange(ContractModel):
     openapi_extra=json_body(NewLink),
 )
 async def link(
-    user_id: UUID, request: Request, opened: Opened, now: Now, caller: Annotated[Caller, ADMIN]
+    user_id: UUID, request: Request, opened: Opened, now: Now, caller: Admin
 ) -> MoveAnswer:
     asked = await read_small(request, NewLink)
     if asked.from_user:
@@ -129,7 +128,7 @@ async def link(
     openapi_extra=json_body(LinkChange),
 )
 async def change(
-    user_id: UUID, request: Request, opened: Opened, now: Now, caller: Annotated[Caller, WRITE]
+    user_id: UUID, request: Request, opened: Opened, now: Now, caller: Writer
 ) -> Response:
     asked = await read_small(request, LinkChange)
     await set_link(opened.sessions, user_id, asked.status, caller=caller.name, now=now)
@@ -147,6 +146,6 @@ async def change(
     status_code=204,
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
-async def unlink(user_id: UUID, opened: Opened, caller: Annotated[Caller, ADMIN]) -> Response:
+async def unlink(user_id: UUID, opened: Opened, caller: Admin) -> Response:
     await unlink_student(opened.sessions, user_id, caller=caller.name)
     return Response(status_code=204)

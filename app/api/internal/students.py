@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
 from app.accounts.describe_student import StudentAnswer, describe_student, find_students
-from app.api.callers import ADMIN, READ, WRITE, Caller
+from app.api.callers import Admin, Reader, Writer
 from app.api.dependencies import Now, Opened
 from app.api.problem_groups import INTERNAL_PROBLEMS
 from app.api.problems import problems
@@ -62,7 +62,7 @@ class StudentList(ContractModel):
     responses=problems(*INTERNAL_PROBLEMS),
 )
 async def find(
-    query: Annotated[StudentQuery, Query()], opened: Opened, caller: Annotated[Caller, READ]
+    query: Annotated[StudentQuery, Query()], opened: Opened, caller: Reader
 ) -> StudentList:
     found = await find_students(opened.sessions, query.spark_user_id, caller=caller.name)
     return StudentList(items=found)
@@ -75,9 +75,7 @@ async def find(
     description="The link to Spark, the courses, and the sessions that are alive; no name.",
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
-async def read_student(
-    user_id: UUID, opened: Opened, caller: Annotated[Caller, READ]
-) -> StudentAnswer:
+async def read_student(user_id: UUID, opened: Opened, caller: Reader) -> StudentAnswer:
     return await describe_student(opened.sessions, user_id, caller=caller.name)
 
 
@@ -92,7 +90,7 @@ async def read_student(
     status_code=204,
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
-async def revoke_all(user_id: UUID, opened: Opened, caller: Annotated[Caller, WRITE]) -> Response:
+async def revoke_all(user_id: UUID, opened: Opened, caller: Writer) -> Response:
     await sign_out(opened.sessions, user_id, caller=caller.name)
     return Response(status_code=204)
 
@@ -108,9 +106,7 @@ async def revoke_all(user_id: UUID, opened: Opened, caller: Annotated[Caller, WR
     response_class=StreamingResponse,
     responses={**A_ZIP, **problems(NotFoundError, NotAStudentError, *INTERNAL_PROBLEMS)},
 )
-async def export(
-    user_id: UUID, opened: Opened, now: Now, caller: Annotated[Caller, ADMIN]
-) -> Response:
+async def export(user_id: UUID, opened: Opened, now: Now, caller: Admin) -> Response:
     stream = await begin_export(
         opened.sessions, opened.bucket, user_id, caller=caller.name, now=now
     )
@@ -140,9 +136,7 @@ async def export(
         *INTERNAL_PROBLEMS,
     ),
 )
-async def erase(
-    user_id: UUID, opened: Opened, now: Now, caller: Annotated[Caller, ADMIN]
-) -> ErasureAnswer:
+async def erase(user_id: UUID, opened: Opened, now: Now, caller: Admin) -> ErasureAnswer:
     order = ErasureOrder(new_id(), user_id, caller.name, now)
     tombstones = opened.account_rules.tombstones
     return await erase_student(opened.sessions, opened.bucket, tombstones, order)

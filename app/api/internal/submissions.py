@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from app.api.callers import READ, WRITE, Caller
+from app.api.callers import Reader, Writer
 from app.api.dependencies import Now, Opened, RequestId
 from app.api.paging import LINKED, ListPage, PageQuery, Pages
 from app.api.problem_groups import INTERNAL_PROBLEMS
@@ -43,10 +43,7 @@ class SubmissionList(ListPage[SubmissionFacts]):
     responses=LINKED | problems(*INTERNAL_PROBLEMS),
 )
 async def read_submissions(
-    query: Annotated[SubmissionQuery, Query()],
-    opened: Opened,
-    pages: Pages,
-    caller: Annotated[Caller, READ],
+    query: Annotated[SubmissionQuery, Query()], opened: Opened, pages: Pages, caller: Reader
 ) -> SubmissionList:
     return SubmissionList(
         **await pages.read(
@@ -66,7 +63,7 @@ async def read_submissions(
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
 async def read_submission(
-    submission_id: UUID, caller: Annotated[Caller, READ], opened: Opened, now: Now
+    submission_id: UUID, caller: Reader, opened: Opened, now: Now
 ) -> SubmissionDetail:
     return await get_submission(
         opened.sessions, opened.bucket, submission_id, caller=caller.name, now=now
@@ -88,7 +85,7 @@ async def read_submission(
 async def restore(
     submission_id: UUID,
     revision: Annotated[int, Path(ge=1, le=MAX_REVISION, description="Its number.", examples=[1])],
-    caller: Annotated[Caller, WRITE],
+    caller: Writer,
     opened: Opened,
     now: Now,
     request_id: RequestId,

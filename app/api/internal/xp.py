@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from app.api.callers import READ, Caller
+from app.api.callers import Reader
 from app.api.dependencies import Opened
 from app.api.paging import LINKED, NextCursor, PageQuery, Pages
 from app.api.problem_groups import INTERNAL_PROBLEMS
@@ -51,7 +51,7 @@ async def read_experience(
     query: Annotated[PageQuery, Query()],
     opened: Opened,
     pages: Pages,
-    caller: Annotated[Caller, READ],
+    caller: Reader,
 ) -> ExperienceAnswer:
     pillars, subjects = await get_totals(opened.sessions, user_id, caller=caller.name)
     return ExperienceAnswer(
