@@ -13,7 +13,7 @@ from app.adoption.short_locks import in_short_locks
 from app.database import Session, Sessions
 from app.migrate import Tell
 from app.models import PLATFORM, SPARK
-from app.models.columns import PILLARS
+from app.models.columns import PILLARS, TASK_XP
 
 SOURCES = ("quest_sample_tasks", "quest_template_tasks")  # the first one that has a task wins
 WRITTEN = ("course_quest_tasks", "quests")
@@ -77,7 +77,7 @@ _MAP = """
 ), templates as (
     insert into public.course_quest_tasks as ours (id, quest_id, title, description, pillar,
         xp_value, order_index, is_required, diploma_subjects, subject_xp_distribution)
-    select id, quest_id, title, description, pillar, coalesce(xp_value, 100),
+    select id, quest_id, title, description, pillar, coalesce(xp_value, {xp}),
         coalesce(order_index, 0), true, coalesce(diploma_subjects, '["Electives"]'),
         coalesce(subject_xp_distribution, '{{}}')
     from tasks where is_clear and quest_id in (select quest_id from courses)
@@ -149,7 +149,7 @@ def _count(connection: Connection) -> Counts:
 
 
 def _map(connection: Connection) -> int:
-    statement = _found(connection) + _MAP.format(platform=PLATFORM)
+    statement = _found(connection) + _MAP.format(platform=PLATFORM, xp=TASK_XP)
     return int(connection.execute(text(statement)).scalar_one())
 
 

@@ -10,8 +10,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.courses.course import CourseAssignment
 from app.database import Session
-from app.learning.lost_templates import PILLAR, XP
+from app.learning.lost_templates import PILLAR
 from app.models import CourseQuestTask, SparkAssignment
+from app.models.columns import TASK_XP
 
 # By a person, so they are the main app's.
 _CHOSEN = select(SparkAssignment.task_id).where(
@@ -57,7 +58,7 @@ async def write_tasks(
             "title": item.title,
             "description": item.description,
             "pillar": PILLAR,
-            "xp_value": XP,
+            "xp_value": TASK_XP,
             "order_index": place,
             "is_required": True,
             "updated_at": now,

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from app.database import Session
 from app.learning.task_copies import COPY_CURRENT, THE_ENROLMENT
 from app.models import UserQuestTask
+from app.models.columns import TASK_XP
 
 
 class Task(NamedTuple):
@@ -77,8 +78,8 @@ ENROLLED_SQL = f"""
       returning id, user_id, quest_id),
     {COPY_CURRENT},
     task as (
-      select user_quest_id, id as task_id, quest_id, pillar, coalesce(xp_value, 100) as xp_value,
-        subject_xp_distribution
+      select user_quest_id, id as task_id, quest_id, pillar,
+        coalesce(xp_value, {TASK_XP}) as xp_value, subject_xp_distribution
       from (
         select * from user_quest_tasks where user_quest_id = (select id from found)
         union all select * from copied) t
@@ -115,7 +116,7 @@ _TURNS = text(
       from unnest(:user_ids) as id order by key) as student
     """  # noqa: S608 - of our own pieces
 ).bindparams(bindparam("user_ids", type_=ARRAY(Uuid)))
-XP_VALUE = func.coalesce(UserQuestTask.xp_value, 100)
+XP_VALUE = func.coalesce(UserQuestTask.xp_value, TASK_XP)
 TASK_COLUMNS = (
     UserQuestTask.id.label("task_id"),
     UserQuestTask.quest_id,

@@ -10,9 +10,9 @@ from sqlalchemy import Uuid, bindparam, text
 
 from app.database import Session
 from app.learning.task_copies import TITLE_KEY
-from app.models.columns import PILLARS
+from app.models.columns import PILLARS, TASK_XP
 
-PILLAR, XP = "stem", 100  # of a template that nobody else made (CONTRACT 8.3)
+PILLAR = "stem"  # of a template that nobody else made (CONTRACT 8.3)
 
 HOLD_QUEST = text("select from quests where id = :of_quest for no key update")
 # Of equal titles the first assignment gets the first template, and what is retired comes last.
@@ -45,7 +45,7 @@ _ADD_TEMPLATE = f"""
       insert into course_quest_tasks
         (id, quest_id, title, description, pillar, xp_value, order_index, is_required,
          diploma_subjects, subject_xp_distribution)
-      select id, quest_id, title, description, pillar, greatest(coalesce(xp_value, {XP}), 1),
+      select id, quest_id, title, description, pillar, greatest(coalesce(xp_value, {TASK_XP}), 1),
         order_index, is_required, to_jsonb(diploma_subjects), subject_xp_distribution
       from {{table}} as t where pillar in ({PILLARS})
 """  # noqa: S608 - of our own pieces
@@ -70,7 +70,7 @@ _MAKE = text(
     made as (
       insert into course_quest_tasks
         (id, quest_id, title, pillar, xp_value, order_index, is_required)
-      select made_id, :of_quest, title, '{PILLAR}', {XP}, place, retired_at is null from lost)
+      select made_id, :of_quest, title, '{PILLAR}', {TASK_XP}, place, retired_at is null from lost)
     update spark.assignments a set task_id = lost.made_id, updated_at = now()
     from lost where a.id = lost.id
     """  # noqa: S608 - of our own pieces

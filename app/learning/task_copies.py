@@ -28,6 +28,7 @@ from app.models import (
     SparkAssignment,
     UserQuestTask,
 )
+from app.models.columns import TASK_XP
 
 _OF_QUEST = bindparam("of_quest", type_=Uuid)
 _COPY = UserQuestTask.__table__.alias("copy")
@@ -45,17 +46,17 @@ _INTO = """
         (user_id, quest_id, user_quest_id, source_task_id, due_date, title, description, pillar,
          xp_value, order_index, is_required, diploma_subjects, subject_xp_distribution)
 """
-_SAID = """
-        t.title, t.description, t.pillar, coalesce(t.xp_value, 100), t.order_index,
+_SAID = f"""
+        t.title, t.description, t.pillar, coalesce(t.xp_value, {TASK_XP}), t.order_index,
         coalesce(t.is_required, true), coalesce(t.diploma_subjects, '["Electives"]'),
-        coalesce(t.subject_xp_distribution, '{{}}')
+        coalesce(t.subject_xp_distribution, jsonb_build_object())
 """
 # Pieces of a statement that has `enrolled` (id, user_id, quest_id): they get every template task
 # t, with its assignment a, that is current; where they may have some already, all that are missing.
 # What was `copied` is returned where nobody could have had any.
 COPY_CURRENT = f"""
     copied as ({_INTO}
-      select e.user_id, e.quest_id, e.id, t.id, a.due_date, {_SAID.format()}
+      select e.user_id, e.quest_id, e.id, t.id, a.due_date, {_SAID}
       from enrolled e join course_quest_tasks t on t.quest_id = e.quest_id
       left join spark.assignments a on a.task_id = t.id
       where {CURRENT}

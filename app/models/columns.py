@@ -27,6 +27,7 @@ SPARK = "spark"  # the schema that is ours alone
 PLATFORM = "spark"  # this LMS, in every `lms_platform`
 PLATFORMS = "'canvas', 'google_classroom', 'schoology', 'moodle', 'spark'"
 PILLARS = "'stem', 'wellness', 'communication', 'civics', 'art'"
+TASK_XP = 100  # what a task pays that says nothing else (CONTRACT 8.3)
 SCHOOL_SUBJECTS = (
     "language_arts",
     "math",

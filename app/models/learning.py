@@ -20,6 +20,7 @@ from app.models.columns import (
     PILLARS,
     SCHOOL_SUBJECT,
     SPARK,
+    TASK_XP,
     Distribution,
     Id,
     Moment,
@@ -77,7 +78,7 @@ class CourseQuestTask(Table):
     title: Mapped[str]
     description: Mapped[str | None]
     pillar: Mapped[str]
-    xp_value: Mapped[int] = mapped_column(server_default=text("100"))
+    xp_value: Mapped[int] = mapped_column(server_default=text(f"{TASK_XP}"))
     order_index: Mapped[Zero]
     is_required: Mapped[Yes]
     diploma_subjects: Mapped[Subjects]
@@ -123,7 +124,7 @@ class UserQuestTask(Table):
     title: Mapped[str]
     description: Mapped[str | None]
     pillar: Mapped[str]
-    xp_value: Mapped[int | None] = mapped_column(server_default=text("100"))
+    xp_value: Mapped[int | None] = mapped_column(server_default=text(f"{TASK_XP}"))
     order_index: Mapped[Zero]
     is_required: Mapped[No]
     is_manual: Mapped[No]
