@@ -24,7 +24,7 @@ from pydantic import SecretStr
 
 from app.activity.hours import count_hours
 from app.api.dependencies import Resources
-from app.api.paging import Cursors
+from app.api.paging import seal_cursor
 from app.embedded.servers import run_servers
 from app.logs import configure_logs
 from app.migrate import migrate
@@ -238,9 +238,9 @@ async def _sample(opened: Resources) -> dict[str, list[str]]:
         for name, statement in statements.items()
     }
     await connection.close()
-    cursors = Cursors("/internal/v1/events", opened.cursor_keys)
+    path, key = "/internal/v1/events", opened.cursor_keys[0]
     for name in POSITIONS:
-        names[name] = [cursors.seal(int(place)) for place in names[name]]
+        names[name] = [seal_cursor(path, int(place), key) for place in names[name]]
     return names
 
 

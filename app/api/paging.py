@@ -79,6 +79,11 @@ class ListItem(Protocol):
     def id(self) -> UUID: ...
 
 
+def seal_cursor(path: str, place: int, key: SecretStr) -> str:
+    digits = f"{place:0{PLACE_DIGITS}x}"
+    return digits + sign(key, f"{path}:{digits}".encode())[:SEAL_DIGITS]
+
+
 @dataclass(frozen=True)
 class _Pages:
     """Of the list that is asked for: its cursors are sealed with the first key, opened with any."""
@@ -88,12 +93,13 @@ class _Pages:
     keys: Sequence[SecretStr]
 
     def seal(self, place: int) -> str:
-        return self._seal(place, self.keys[0])
+        return seal_cursor(self.request.url.path, place, self.keys[0])
 
     def open(self, cursor: str, *, field: str = "cursor") -> int:
         """The place. Raises FieldInvalidError for a cursor that is not of this list."""
         place = int(cursor[:PLACE_DIGITS], 16)
-        if not any(hmac.compare_digest(cursor, self._seal(place, key)) for key in self.keys):
+        sealed = (seal_cursor(self.request.url.path, place, key) for key in self.keys)
+        if not any(hmac.compare_digest(cursor, one) for one in sealed):
             raise FieldInvalidError(name=field, hint="Send a `next_cursor` of this list.")
         return place
 
@@ -119,10 +125,6 @@ class _Pages:
             next_cursor = self.seal(items[-1].id.int)
             self.link(next_cursor)
         return {"items": items, "next_cursor": next_cursor}
-
-    def _seal(self, place: int, key: SecretStr) -> str:
-        digits = f"{place:0{PLACE_DIGITS}x}"
-        return digits + sign(key, f"{self.request.url.path}:{digits}".encode())[:SEAL_DIGITS]
 
 
 async def _pages(request: Request, response: Response, opened: Opened) -> _Pages:
