@@ -1,15 +1,14 @@
 """What a student has completed, whether it came from Spark or not; without texts and files."""
 
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import Select, select
 
 from app import fields
 from app.activity.audit import record_audit
-from app.database import Sessions
+from app.database import Sessions, matching
 from app.evidence.completions import COMPLETIONS, CompletionFacts, completion_facts
 from app.models import QuestTaskCompletion
 
@@ -44,24 +43,14 @@ def completions_of(
     filters: CompletionFilter, before: UUID | None, limit: int
 ) -> Select[*tuple[Any, ...]]:
     """The student's are found first, however few the planner believes that all together are."""
-    theirs = (
-        select(QuestTaskCompletion.id)
-        .where(*_conditions(filters, before))
-        .cte("theirs")
-        .prefix_with("MATERIALIZED")
-    )
+    own = matching(QuestTaskCompletion, filters.model_dump(include={"user_id", "quest_id"}))
+    if filters.since is not None:
+        own.append(QuestTaskCompletion.completed_at >= filters.since)
+    if before is not None:
+        own.append(QuestTaskCompletion.id < before)
+    theirs = select(QuestTaskCompletion.id).where(*own).cte("theirs").prefix_with("MATERIALIZED")
     return (
         COMPLETIONS.join(theirs, theirs.c.id == QuestTaskCompletion.id)
         .order_by(theirs.c.id.desc())
         .limit(limit)
     )
-
-
-def _conditions(filters: CompletionFilter, before: UUID | None) -> Iterator[ColumnElement[bool]]:
-    yield QuestTaskCompletion.user_id == filters.user_id
-    if filters.quest_id is not None:
-        yield QuestTaskCompletion.quest_id == filters.quest_id
-    if filters.since is not None:
-        yield QuestTaskCompletion.completed_at >= filters.since
-    if before is not None:
-        yield QuestTaskCompletion.id < before
