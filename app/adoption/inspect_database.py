@@ -3,7 +3,6 @@
 from app.adoption.compare import compare
 from app.adoption.finding import Finding
 from app.adoption.inspect_rows import inspect_rows
-from app.adoption.judge_files import judge_files
 from app.adoption.organization import judge_organization
 from app.adoption.read_catalogue import Catalogue, look
 from app.database import Sessions
@@ -36,7 +35,7 @@ async def inspect_database(sessions: Sessions, settings: Settings) -> list[Findi
             if organization:
                 findings = [one for one in findings if one.subject != organization.subject]
                 findings.append(organization)
-    return [*findings, *rows, *judge_files(catalogue, settings)]
+    return [*findings, *rows, *_judge_files(catalogue, settings)]
 
 
 def _describe_ours(catalogue: Catalogue, *, is_current: bool) -> Finding:
@@ -46,3 +45,16 @@ def _describe_ours(catalogue: Catalogue, *, is_current: bool) -> Finding:
         return MIGRATION_MISSING
     text = "is not there: nobody has adopted this database"
     return Finding("would", "schema spark", text, "`python -m app adopt` shows how.")
+
+
+def _judge_files(catalogue: Catalogue, settings: Settings) -> list[Finding]:
+    """Whether the main app can show the files that are handed in: it signs what is named as it
+    names it (#16). Nothing to say of a database of our own, or without a store (the main app's CI).
+    """
+    if not catalogue.has_auth_rows or settings.s3_endpoint_url is None:
+        return []
+    if settings.supabase_url is None:
+        text = "is not set: the main app cannot show the files that are handed in"
+        return [Finding("data", "SUPABASE_URL", text, "Set it to the main app's own.")]
+    text = f"files are named by its addresses, in the bucket {settings.s3_bucket}"
+    return [Finding("adapt", "SUPABASE_URL", text)]
