@@ -9,8 +9,6 @@ not come through Spark is no revision: such blocks go behind those of the work t
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row
-
 from app.activity.record_event import EVENT_SQL, event_values
 from app.clock import new_id
 from app.database import Columns, Session, Statement
@@ -232,12 +230,12 @@ _TELL = Statement(
 
 
 async def merge_work(
-    session: Session, ids: dict[str, Any], task: Row[Any], *, is_moved: bool, now: datetime
+    session: Session, ids: dict[str, Any], task: Columns, *, is_moved: bool, now: datetime
 ) -> tuple[int, list[Columns]]:
     """How many revisions moved, and the award that was taken back, with `is_kept` if it was given
     on. With `is_moved` the work that moves stands. The caller holds both users.
     """
-    ids = ids | {"task": task.id, "twin": task.twin_id, "now": now, "is_moved": is_moved}
+    ids = ids | {"task": task["id"], "twin": task["twin_id"], "now": now, "is_moved": is_moved}
     [held] = await _HOLD.send(session, ids)
     document = held["document"] or await _open_document(session, ids, task)
     both = ids | {
@@ -259,9 +257,9 @@ async def merge_work(
     return held["submissions"], awards
 
 
-async def _open_document(session: Session, ids: dict[str, Any], task: Row[Any]) -> Any:
+async def _open_document(session: Session, ids: dict[str, Any], task: Columns) -> Any:
     """With what was told without one, as the first save does."""
-    whose = {"user_id": ids["b"], "quest_id": task.quest_id, "task_id": task.twin_id}
+    whose = {"user_id": ids["b"], "quest_id": task["quest_id"], "task_id": task["twin_id"]}
     [opened] = await _OPEN.send(session, whose | {"blocks": "[]"})
     return opened["id"]
 

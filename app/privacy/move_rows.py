@@ -6,12 +6,10 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID, uuid5
 
-from sqlalchemy import ARRAY, Row, Text, Uuid, bindparam, text
-
 from app.accounts.sessions import end_sign_ins
 from app.activity.audit import record_audit
 from app.adoption.shape import LiveShape
-from app.database import Columns, Session
+from app.database import Columns, Session, Statement
 from app.errors import StorageUnavailableError
 from app.learning.experience import subject_xp
 from app.models import PLATFORM
@@ -39,73 +37,56 @@ class Move:
         return {"a": self.from_user, "b": self.to_user}
 
 
-A, B = bindparam("a", type_=Uuid), bindparam("b", type_=Uuid)
+def _counted(update: str) -> Statement:
+    """Answers one row, with how many `rows` there were."""
+    return Statement(f"with moved as ({update} returning 1) select count(*) as rows from moved")  # noqa: S608
 
 
-def sql(statement: str, *arrays: str) -> Any:
-    said = text(statement)
-    typed = [name for name in ("a", "b") if f":{name} " in statement or f":{name}\n" in statement]
-    return said.bindparams(
-        *(bindparam(name, type_=Uuid) for name in typed),
-        *(bindparam(name, type_=ARRAY(Uuid)) for name in arrays),
-    )
-
-
-_ENROLMENTS = sql(
+_ENROLMENTS = _counted(
     f"""
     update user_quests e set user_id = :b
     from quests q
     where e.user_id = :a and q.id = e.quest_id
       and (q.lms_platform = '{PLATFORM}' or e.id = any (:enrolments))
       and not exists (select from user_quests o where o.user_id = :b and o.quest_id = e.quest_id)
-    returning e.id
-    """,  # noqa: S608 - our own word
-    "enrolments",
+    """  # noqa: S608 - our own word
 )
-_FREE_TWINS = sql(
-    "update user_quest_tasks set source_task_id = null where id = any (:twins)", "twins"
-)
-_PUT_TASKS = sql(
+_FREE_TWINS = Statement("update user_quest_tasks set source_task_id = null where id = any (:twins)")
+_PUT_TASKS = Statement(
     """
     update user_quest_tasks t set user_quest_id = moved.into_id
-    from unnest(:tasks, :intos) as moved (id, into_id)
+    from unnest(:tasks::uuid[], :intos::uuid[]) as moved (id, into_id)
     where t.id = moved.id and moved.into_id is not null
-    """,
-    "tasks",
-    "intos",
+    """
 )
-_GIVE_TWINS = sql(
+_GIVE_TWINS = Statement(
     """
     update user_quest_tasks t
-    set user_id = :a , user_quest_id = given.old_id, source_task_id = given.source_id
-    from unnest(:twins, :olds, :sources) as given (id, old_id, source_id)
+    set user_id = :a, user_quest_id = given.old_id, source_task_id = given.source_id
+    from unnest(:twins::uuid[], :olds::uuid[], :sources::uuid[]) as given (id, old_id, source_id)
     where t.id = given.id
-    """,
-    *("twins", "olds", "sources"),
+    """
 )
 # Each names its rows by what has not moved yet.
 _ROWS = {
-    "blocks": sql(
+    "blocks": _counted(
         """
         update evidence_document_blocks block set uploaded_by_user_id = :b
         from user_task_evidence_documents d
         where d.id = block.document_id and d.user_id = :a and d.task_id = any (:tasks)
           and block.uploaded_by_user_id = :a
-        """,
-        "tasks",
+        """
     ),
-    "submissions": sql(
+    "submissions": _counted(
         """
         update spark.submission_revisions r set user_id = :b
         from quest_task_completions k
         where k.id = r.completion_id and k.user_id = :a and k.task_id = any (:tasks)
-        """,
-        "tasks",
+        """
     ),
     **{
-        name: sql(
-            f"update {table} set user_id = :b where user_id = :a and {key} = any (:tasks)",  # noqa: S608
-            "tasks",
+        name: _counted(
+            f"update {table} set user_id = :b where user_id = :a and {key} = any (:tasks)"  # noqa: S608
         )
         for name, table, key in (
             ("documents", "user_task_evidence_documents", "task_id"),
@@ -114,7 +95,7 @@ _ROWS = {
         )
     },
     **{
-        name: sql(f"update {table} set user_id = :b where user_id = :a {more}")  # noqa: S608
+        name: _counted(f"update {table} set user_id = :b where user_id = :a {more}")  # noqa: S608
         for name, table, more in (
             ("deliveries", "spark.deliveries", ""),
             ("answers", "spark.idempotency_keys", ""),
@@ -123,24 +104,23 @@ _ROWS = {
             (
                 "scores",
                 "lms_grade_sync",
-                "and id in (select id from spark.grades where user_id = :b )",
+                "and id in (select id from spark.grades where user_id = :b)",
             ),
             ("events", "user_activity_events", "and event_category = 'lms'"),
         )
     },
 }
-_AWARDS = sql(
+_AWARDS = Statement(
     """
     with moved as (
       update spark.xp_ledger set user_id = :b
       where user_id = :a and task_id = any (:tasks) returning task_id, pillar, xp_amount)
     select moved.pillar, moved.xp_amount, t.subject_xp_distribution, true as is_kept
     from moved left join user_quest_tasks t on t.id = moved.task_id
-    """,
-    "tasks",
+    """
 )
 _TAKE_XP, _GIVE_XP, _TAKE_CREDIT, _GIVE_CREDIT = (
-    text(statement.format(table=table, column=column, kind=kind))
+    Statement(statement.format(table=table, column=column, kind=kind))
     for table, column, kind in (
         ("user_skill_xp", "pillar", "text"),
         ("user_subject_xp", "school_subject", "school_subject"),
@@ -148,32 +128,32 @@ _TAKE_XP, _GIVE_XP, _TAKE_CREDIT, _GIVE_CREDIT = (
     for statement in (
         """
         update {table} set xp_amount = greatest(xp_amount - :xp, 0)
-        where user_id = :who and {column} = cast(cast(:kind as text) as {kind})
+        where user_id = :who and {column} = :kind::text::{kind}
         """,
         """
         insert into {table} (user_id, {column}, xp_amount)
-        values (:who, cast(cast(:kind as text) as {kind}), :xp)
+        values (:who, :kind::text::{kind}, :xp)
         on conflict (user_id, {column})
         do update set xp_amount = {table}.xp_amount + excluded.xp_amount
         """,
     )
 )
-_IN_ALL = sql(
+_IN_ALL = Statement(
     """
     update users set total_xp = (
       select coalesce(sum(x.xp_amount), 0) from user_skill_xp x where x.user_id = users.id)
-    where id in (:a , :b )
+    where id in (:a, :b)
     """
 )
-_SHOW_COPY = text(
+_SHOW_COPY = Statement(
     """
     update evidence_document_blocks block
     set content = replace(block.content::text, :old_key, :new_key)::jsonb
     from user_task_evidence_documents d
     where d.id = block.document_id and d.user_id = :a and strpos(block.content::text, :old_key) > 0
     """
-).bindparams(A)
-_USE_COPY = text(
+)
+_USE_COPY = Statement(
     """
     with old as (
       select * from spark.uploads where id = :old_id and state = 'committed' for update),
@@ -184,53 +164,53 @@ _USE_COPY = text(
       from old where copy.id = :new_id and copy.state = 'pending' returning copy.id)
     update spark.uploads set state = 'deleting', lease_until = now(), submission_id = null,
       document_id = null
-    where id = :old_id and exists (select from used)
+    where id = :old_id and exists (select from used) returning id
     """
-).bindparams(bindparam("old_id", type_=Uuid), bindparam("new_id", type_=Uuid))
-_LINK = text(
+)
+_LINK = Statement(
     f"""
     update lms_integrations set user_id = :b, created_at = now(), updated_at = now()
     where lms_platform = '{PLATFORM}' and lms_user_id = :spark_user_id and user_id = :a
     """  # noqa: S608 - our own word
-).bindparams(A, B, bindparam("spark_user_id", type_=Text))
+)
 
 
-async def use_copy(session: Session, move: Move, file: Row[Any], new_key: str) -> None:
+async def use_copy(session: Session, move: Move, file: Columns, new_key: str) -> None:
     """The copy takes the place of the file, in rows and in what evidence shows."""
-    new_id = uuid5(file.id, str(move.to_user))
-    used = await session.execute(_USE_COPY, {"old_id": file.id, "new_id": new_id})
-    if not used.rowcount:
+    new_id = uuid5(file["id"], str(move.to_user))
+    if not await _USE_COPY.send(session, {"old_id": file["id"], "new_id": new_id}):
         raise StorageUnavailableError(hint="It took too long. Ask again.")
-    keys = {"old_key": file.object_key, "new_key": new_key}
-    await session.execute(_SHOW_COPY, {"a": move.from_user} | keys)
+    keys = {"old_key": file["object_key"], "new_key": new_key}
+    await _SHOW_COPY.send(session, {"a": move.from_user} | keys)
 
 
 async def move_rows(
     session: Session,
     shape: LiveShape,
     move: Move,
-    plan: list[Row[Any]],
-    conflicts: Sequence[Row[Any]],
+    plan: Sequence[Columns],
+    conflicts: Sequence[Columns],
 ) -> dict[str, int]:
     """Those of the plan's tasks go over whole; of conflicts both works become one."""
     ids = move.ids
-    tasks = {"tasks": [task.id for task in plan]}
+    tasks = {"tasks": [task["id"] for task in plan]}
     merged, awards = await _merge(session, move, conflicts)
-    awards += (await session.execute(_AWARDS, ids | tasks)).mappings().all()
-    enrolments = list({task.user_quest_id for task in plan if task.into_id is None})
-    moved = (await session.execute(_ENROLMENTS, ids | {"enrolments": enrolments})).all()
-    counts = {"merged": len(conflicts), "enrolments": len(moved), "awards": len(awards)}
+    awards += await _AWARDS.send(session, ids | tasks)
+    enrolments = list({task["user_quest_id"] for task in plan if task["into_id"] is None})
+    [moved] = await _ENROLMENTS.send(session, ids | {"enrolments": enrolments})
+    counts = {"merged": len(conflicts), "enrolments": moved["rows"], "awards": len(awards)}
     await _exchange(session, move, plan)
     for name, statement in _ROWS.items():
-        counts[name] = (await session.execute(statement, ids | tasks)).rowcount
+        [moved] = await statement.send(session, ids | tasks)
+        counts[name] = moved["rows"]
     counts["submissions"] += merged
     defers_credit = (await shape.read(session)).defers_credit
     await _pay(session, move, awards, defers_credit=defers_credit)
-    await session.execute(_LINK, ids | {"spark_user_id": move.spark_user_id})
+    await _LINK.send(session, ids | {"spark_user_id": move.spark_user_id})
     await end_sign_ins(session, move.from_user)
     merges: dict[str, Any] = {}
     if conflicts:
-        merges = {"merged": [str(task.twin_id) for task in conflicts], "prefer": move.prefer}
+        merges = {"merged": [str(task["twin_id"]) for task in conflicts], "prefer": move.prefer}
     await record_audit(
         *(session, move.caller, "sensitive_update"),
         user_id=move.to_user,
@@ -246,7 +226,7 @@ async def move_rows(
 
 
 async def _merge(
-    session: Session, move: Move, conflicts: Sequence[Row[Any]]
+    session: Session, move: Move, conflicts: Sequence[Columns]
 ) -> tuple[int, list[Columns]]:
     revisions, awards = 0, list[Columns]()
     for task in conflicts:
@@ -257,18 +237,18 @@ async def _merge(
     return revisions, awards
 
 
-async def _exchange(session: Session, move: Move, plan: list[Row[Any]]) -> None:
+async def _exchange(session: Session, move: Move, plan: Sequence[Columns]) -> None:
     """Tasks that go into an enrolment that is there, and the copies there that give way."""
-    twins = [task for task in plan if task.twin_id]
+    twins = [task for task in plan if task["twin_id"]]
     columns = {
-        "twins": [task.twin_id for task in twins],
-        "olds": [task.user_quest_id for task in twins],
-        "sources": [task.source_task_id for task in twins],
+        "twins": [task["twin_id"] for task in twins],
+        "olds": [task["user_quest_id"] for task in twins],
+        "sources": [task["source_task_id"] for task in twins],
     }
-    await session.execute(_FREE_TWINS, {"twins": columns["twins"]})
-    intos = [task.into_id for task in plan]
-    await session.execute(_PUT_TASKS, {"tasks": [task.id for task in plan], "intos": intos})
-    await session.execute(_GIVE_TWINS, {"a": move.from_user} | columns)
+    await _FREE_TWINS.send(session, columns)
+    intos = [task["into_id"] for task in plan]
+    await _PUT_TASKS.send(session, {"tasks": [task["id"] for task in plan], "intos": intos})
+    await _GIVE_TWINS.send(session, {"a": move.from_user} | columns)
 
 
 async def _pay(
@@ -284,7 +264,7 @@ async def _pay(
             (_TAKE_CREDIT, _GIVE_CREDIT, subjects if award["xp_amount"] else []),
         ):
             for amount in amounts:
-                await session.execute(take, amount | {"who": move.from_user})
+                await take.send(session, amount | {"who": move.from_user})
                 if award["is_kept"]:
-                    await session.execute(give, amount | {"who": move.to_user})
-    await session.execute(_IN_ALL, move.ids)
+                    await give.send(session, amount | {"who": move.to_user})
+    await _IN_ALL.send(session, move.ids)

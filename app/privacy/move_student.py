@@ -8,16 +8,15 @@ for again. What both have done on one task is not decided here: unless the calle
 stands, nothing is moved.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 from uuid import UUID, uuid5
 
 from pydantic import Field
-from sqlalchemy import Row, select
 
-from app.adoption.people import DELETION_STATUS, IS_STUDENT
+from app.adoption.people import DELETION_SQL, IS_STUDENT_SQL
 from app.adoption.shape import LiveShape
-from app.database import Session, Sessions, retried
+from app.database import Columns, Session, Sessions, Statement, retried
 from app.errors import (
     AccountInactiveError,
     AccountLinkForbiddenError,
@@ -27,8 +26,8 @@ from app.errors import (
 from app.fields import ContractModel, Id
 from app.files.copy_files import copy_file
 from app.learning.task_copies import THE_ENROLMENT, copy_missing_tasks
-from app.models import PLATFORM, User
-from app.privacy.move_rows import A, B, Move, move_rows, sql, use_copy
+from app.models import PLATFORM
+from app.privacy.move_rows import Move, move_rows, use_copy
 from app.storage.bucket import Bucket
 
 LINKED = "The other account is linked to Spark already: unlink it first."
@@ -53,16 +52,16 @@ class MoveAnswer(ContractModel):
 
 
 # In one order; an erasure waits or was first, and so does whoever writes anything of theirs.
-_LOCK_USERS = (
-    select(User.id, IS_STUDENT.label("is_student"), DELETION_STATUS.label("deletion_status"))
-    .where(User.id.in_((A, B)))
-    .order_by(User.id)
-    .with_for_update()
+_LOCK_USERS = Statement(
+    f"""
+    select id, {IS_STUDENT_SQL} as is_student, {DELETION_SQL} as deletion_status
+    from users where id in (:a, :b) order by id for update
+    """  # noqa: S608 - of our own pieces
 )
-_LOCK_LINKS = sql(
+_LOCK_LINKS = Statement(
     f"""
     select user_id, lms_user_id from lms_integrations
-    where lms_platform = '{PLATFORM}' and user_id in (:a , :b ) order by id for update
+    where lms_platform = '{PLATFORM}' and user_id in (:a, :b) order by id for update
     """  # noqa: S608 - our own word
 )
 # An enrolment in a course of Spark's goes as a whole where the other account has none there; else
@@ -71,7 +70,7 @@ _HANDED_IN = """exists (
         select from quest_task_completions k
         join spark.submission_revisions r on r.completion_id = k.id
         where k.user_id = t.user_id and k.task_id = t.id)"""
-_PLAN = sql(
+_PLAN = Statement(
     f"""
     select t.id, t.quest_id, t.user_quest_id, t.source_task_id, into_quest.id as into_id,
       twin.id as twin_id, coalesce(twin.has_work, false) as has_twin_work
@@ -98,7 +97,7 @@ _PLAN = sql(
     order by t.id
     """  # noqa: S608 - of our own pieces
 )
-_FILES = sql(
+_FILES = Statement(
     """
     select u.id, u.object_key from spark.uploads u
     left join spark.submission_revisions r on r.id = u.submission_id
@@ -106,8 +105,7 @@ _FILES = sql(
     left join user_task_evidence_documents d on d.id = u.document_id
     where u.user_id = :a and u.state = 'committed' and coalesce(k.task_id, d.task_id) = any (:tasks)
     order by u.id
-    """,
-    "tasks",
+    """
 )
 
 
@@ -125,11 +123,11 @@ async def move_student(
         if isinstance(done, MoveAnswer):
             return done
         for file in done:
-            copies[file.id] = await copy_file(
+            copies[file["id"]] = await copy_file(
                 sessions,
                 bucket,
-                file.object_key,
-                copy_id=uuid5(file.id, str(move.to_user)),
+                file["object_key"],
+                copy_id=uuid5(file["id"], str(move.to_user)),
                 user_id=move.to_user,
                 lease=LEASE,
             )
@@ -138,7 +136,7 @@ async def move_student(
 @retried
 async def _move(
     sessions: Sessions, shape: LiveShape, move: Move, copies: dict[UUID, str]
-) -> MoveAnswer | list[Row[Any]]:
+) -> MoveAnswer | Sequence[Columns]:
     """The answer, or the files that have to be copied before."""
     async with sessions() as session, session.begin() as transaction:
         if not await _lock(session, move):
@@ -147,30 +145,30 @@ async def _move(
         if conflicts and not (move.prefer or move.is_dry):
             raise AccountLinkForbiddenError(hint=BOTH_WORKED.format(number=len(conflicts)))
         merging = conflicts if move.prefer else []
-        tasks = {"tasks": [task.id for task in (*plan, *merging)]}
-        files = list((await session.execute(_FILES, move.ids | tasks)).all())
-        if not move.is_dry and (lacking := [file for file in files if file.id not in copies]):
+        tasks = {"tasks": [task["id"] for task in (*plan, *merging)]}
+        files = await _FILES.send(session, move.ids | tasks)
+        if not move.is_dry and (lacking := [file for file in files if file["id"] not in copies]):
             return lacking
         for file in files if not move.is_dry else ():
-            await use_copy(session, move, file, copies[file.id])
+            await use_copy(session, move, file, copies[file["id"]])
         moved = {"files": len(files)} | await move_rows(session, shape, move, plan, merging)
         if not move.is_dry:
             return MoveAnswer(moved=moved, conflicts=[])
         await transaction.rollback()
-        return MoveAnswer(moved=moved, conflicts=[task.id for task in conflicts])
+        return MoveAnswer(moved=moved, conflicts=[task["id"] for task in conflicts])
 
 
 async def _lock(session: Session, move: Move) -> bool:
     """Whether the link is still to be moved."""
-    users = (await session.execute(_LOCK_USERS, move.ids)).all()
+    users = await _LOCK_USERS.send(session, move.ids)
     if len(users) < len(move.ids):
         raise NotFoundError
-    if not all(user.is_student for user in users):
+    if not all(user["is_student"] for user in users):
         raise NotAStudentError(hint="Both accounts must be a student's. Nothing was changed.")
-    if any(user.deletion_status != "none" for user in users):
+    if any(user["deletion_status"] != "none" for user in users):
         raise AccountInactiveError
-    links = (await session.execute(_LOCK_LINKS, move.ids)).all()
-    owners = {link.lms_user_id: link.user_id for link in links}
+    links = await _LOCK_LINKS.send(session, move.ids)
+    owners = {link["lms_user_id"]: link["user_id"] for link in links}
     if owners.get(move.spark_user_id) == move.to_user:
         return False
     if move.spark_user_id not in owners:
@@ -180,14 +178,14 @@ async def _lock(session: Session, move: Move) -> bool:
     return True
 
 
-async def _plan(session: Session, move: Move) -> tuple[list[Row[Any]], list[Row[Any]]]:
+async def _plan(session: Session, move: Move) -> tuple[list[Columns], list[Columns]]:
     """The tasks that move, and those where both have work. A copy whose template is gone is that of
     the template with its title, as when homework arrives.
     """
-    found = (await session.execute(_PLAN, move.ids)).all()
-    if lacking := {task.into_id for task in found if task.into_id and not task.twin_id}:
+    found = await _PLAN.send(session, move.ids)
+    if lacking := {task["into_id"] for task in found if task["into_id"] and not task["twin_id"]}:
         for user_quest_id in lacking:
             await copy_missing_tasks(session, user_quest_id, template_id=None)
-        found = (await session.execute(_PLAN, move.ids)).all()
-    conflicts = [task for task in found if task.has_twin_work]
-    return [task for task in found if not task.has_twin_work], conflicts
+        found = await _PLAN.send(session, move.ids)
+    conflicts = [task for task in found if task["has_twin_work"]]
+    return [task for task in found if not task["has_twin_work"]], conflicts
