@@ -8,21 +8,12 @@ one batch of students; a statement sees one moment, in which an award is there w
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select, update
-from sqlalchemy.dialects.postgresql import insert
-
-from app.database import Session, Sessions, retried
-from app.learning.enrolment import XP_VALUE, take_turns
-from app.models import (
-    QuestTaskCompletion,
-    SubmissionRevision,
-    User,
-    UserQuestTask,
-    UserSkillXp,
-    XpAward,
-)
+from app.database import Session, Sessions, Statement, retried
+from app.learning.enrolment import take_turns
+from app.models.columns import TASK_XP
 
 STUDENTS_AT_ONCE = 500
 
@@ -62,105 +53,74 @@ class XpReport:
 Tell = Callable[[LowTotal | UnpaidCompletion], None]
 Repair = Callable[[UUID], Awaitable[None]]
 
-_STUDENTS = (
-    select(User.id).where(User.id > bindparam("after")).order_by(User.id).limit(STUDENTS_AT_ONCE)
+_STUDENTS = Statement(
+    f"select id from users where id > :after order by id limit {STUDENTS_AT_ONCE}"  # noqa: S608
 )
-_IDS = bindparam("students", type_=ARRAY(Uuid))
-_TOTAL = select(UserSkillXp).where(UserSkillXp.user_id == any_(_IDS)).subquery("total")
-_LEDGER = (
-    select(XpAward.user_id, XpAward.pillar, func.sum(XpAward.xp_amount).label("xp_amount"))
-    .where(XpAward.user_id == any_(_IDS))
-    .group_by(XpAward.user_id, XpAward.pillar)
-    .subquery("ledger")
+_DIFFERENT = Statement(
+    """
+    with total as (select * from user_skill_xp where user_id = any (:students::uuid[])),
+    ledger as (
+      select user_id, pillar, sum(xp_amount) as xp_amount from spark.xp_ledger
+      where user_id = any (:students) group by user_id, pillar)
+    select user_id, pillar, coalesce(total.xp_amount, 0) as total,
+      coalesce(ledger.xp_amount, 0) as ledger
+    from total full join ledger using (user_id, pillar)
+    where coalesce(total.xp_amount, 0) <> coalesce(ledger.xp_amount, 0)
+    order by user_id, pillar
+    """
 )
-_USER_ID = func.coalesce(_TOTAL.c.user_id, _LEDGER.c.user_id)
-_PILLAR = func.coalesce(_TOTAL.c.pillar, _LEDGER.c.pillar)
-_HAS = func.coalesce(_TOTAL.c.xp_amount, 0).label("total")
-_SHOULD_HAVE = func.coalesce(_LEDGER.c.xp_amount, 0).label("ledger")
-_DIFFERENT = (
-    select(_USER_ID, _PILLAR, _HAS, _SHOULD_HAVE)
-    .select_from(
-        _TOTAL.join(
-            _LEDGER,
-            (_LEDGER.c.user_id == _TOTAL.c.user_id) & (_LEDGER.c.pillar == _TOTAL.c.pillar),
-            full=True,
-        )
-    )
-    .where(_HAS != _SHOULD_HAVE)
-    .order_by(_USER_ID, _PILLAR)
+_IS_UNPAID = """exists (
+        select from spark.submission_revisions r
+        where r.completion_id = k.id and r.created_at <= k.created_at)
+      and not exists (
+        select from spark.xp_ledger x where x.user_id = k.user_id and x.task_id = k.task_id)"""
+_UNPAID = Statement(
+    f"""
+    select k.user_id, k.id from quest_task_completions k
+    where k.user_id = any (:students::uuid[]) and {_IS_UNPAID} order by k.user_id, k.id
+    """  # noqa: S608 - of our own pieces
 )
-_IS_UNPAID = (
-    select(SubmissionRevision.id)
-    .where(
-        SubmissionRevision.completion_id == QuestTaskCompletion.id,
-        SubmissionRevision.created_at <= QuestTaskCompletion.created_at,
-    )
-    .exists(),
-    ~select(XpAward.id)
-    .where(
-        XpAward.user_id == QuestTaskCompletion.user_id,
-        XpAward.task_id == QuestTaskCompletion.task_id,
-    )
-    .exists(),
+# Nobody erases it meanwhile.
+_OWED = Statement(
+    f"""
+    select k.user_id, k.task_id, k.id as completion_id, t.pillar,
+      coalesce(t.xp_value, {TASK_XP}) as xp_amount
+    from quest_task_completions k join user_quest_tasks t on t.id = k.task_id
+    where k.user_id = :student and {_IS_UNPAID} order by k.task_id
+    for key share of k
+    """  # noqa: S608 - of our own pieces
 )
-_UNPAID = (
-    select(QuestTaskCompletion.user_id, QuestTaskCompletion.id)
-    .where(QuestTaskCompletion.user_id == any_(_IDS), *_IS_UNPAID)
-    .order_by(QuestTaskCompletion.user_id, QuestTaskCompletion.id)
+_PAY = Statement(
+    """
+    insert into spark.xp_ledger (id, user_id, task_id, completion_id, pillar, xp_amount)
+    values (:id, :user_id, :task_id, :completion_id, :pillar, :xp_amount) on conflict do nothing
+    """
 )
-
-_STUDENT = bindparam("student", type_=Uuid)
-_OWED = (
-    select(
-        QuestTaskCompletion.user_id,
-        QuestTaskCompletion.task_id,
-        QuestTaskCompletion.id.label("completion_id"),
-        UserQuestTask.pillar,
-        XP_VALUE.label("xp_amount"),
-    )
-    .join(UserQuestTask, UserQuestTask.id == QuestTaskCompletion.task_id)
-    .where(QuestTaskCompletion.user_id == _STUDENT, *_IS_UNPAID)
-    .order_by(QuestTaskCompletion.task_id)
-    .with_for_update(
-        key_share=True, read=True, of=QuestTaskCompletion
-    )  # nobody erases it meanwhile
+_MAKE_TOTALS = Statement(
+    """
+    insert into user_skill_xp (user_id, pillar)
+    select distinct user_id, pillar from spark.xp_ledger where user_id = :student order by pillar
+    on conflict do nothing
+    """
 )
-_PAY = insert(XpAward).on_conflict_do_nothing()
-_MAKE_TOTALS = (
-    insert(UserSkillXp)
-    .from_select(
-        ["user_id", "pillar"],
-        select(XpAward.user_id, XpAward.pillar)
-        .where(XpAward.user_id == _STUDENT)
-        .distinct()
-        .order_by(XpAward.pillar),
-    )
-    .on_conflict_do_nothing()
+_LOCK_TOTALS = Statement(
+    "select from user_skill_xp where user_id = :student order by pillar for update"
 )
-_LOCK_TOTALS = (
-    select(UserSkillXp.id)
-    .where(UserSkillXp.user_id == _STUDENT)
-    .order_by(UserSkillXp.pillar)
-    .with_for_update()
+_RAISE = Statement(
+    """
+    update user_skill_xp t set xp_amount = ledger.xp_amount, updated_at = :now
+    from (
+      select pillar, sum(xp_amount) as xp_amount from spark.xp_ledger
+      where user_id = :student group by pillar) ledger
+    where t.user_id = :student and t.pillar = ledger.pillar and t.xp_amount < ledger.xp_amount
+    """
 )
-_EXPLAINED = (
-    select(func.sum(XpAward.xp_amount))
-    .where(XpAward.user_id == UserSkillXp.user_id, XpAward.pillar == UserSkillXp.pillar)
-    .scalar_subquery()
-)
-_RAISE = (
-    update(UserSkillXp)
-    .where(UserSkillXp.user_id == _STUDENT, UserSkillXp.xp_amount < _EXPLAINED)
-    .values(xp_amount=_EXPLAINED, updated_at=bindparam("now"))
-)
-_IN_ALL = (
-    update(User)
-    .where(User.id == _STUDENT)
-    .values(
-        total_xp=select(func.coalesce(func.sum(UserSkillXp.xp_amount), 0))
-        .where(UserSkillXp.user_id == User.id)
-        .scalar_subquery()
-    )
+_IN_ALL = Statement(
+    """
+    update users set total_xp = (
+      select coalesce(sum(xp_amount), 0) from user_skill_xp where user_id = :student)
+    where id = :student
+    """
 )
 
 
@@ -182,18 +142,17 @@ async def check_experience(sessions: Sessions, *, tell: Tell, repair: Repair | N
 
 async def _next_students(sessions: Sessions, after: UUID) -> list[UUID]:
     async with sessions() as session, session.begin():
-        found = await session.execute(_STUDENTS, {"after": after})
-        return list(found.scalars())
+        return [row["id"] for row in await _STUDENTS.send(session, {"after": after})]
 
 
 async def _find_faults(
     sessions: Sessions, students: list[UUID], report: XpReport
 ) -> list[LowTotal | UnpaidCompletion]:
     async with sessions() as session, session.begin():
-        different = (await session.execute(_DIFFERENT, {"students": students})).all()
-        without_award = await session.execute(_UNPAID, {"students": students})
-        unpaid = [UnpaidCompletion(*row) for row in without_award]
-    too_low = [LowTotal(*row) for row in different if row.total < row.ledger]
+        different = await _DIFFERENT.send(session, {"students": students})
+        without_award = await _UNPAID.send(session, {"students": students})
+    unpaid = [UnpaidCompletion(*row.values()) for row in without_award]
+    too_low = [LowTotal(*row.values()) for row in different if row["total"] < row["ledger"]]
     report.students += len(students)
     report.too_low += len(too_low)
     report.unpaid += len(unpaid)
@@ -211,18 +170,17 @@ async def repair_student(
     Takes the student's turn and then its locks as an award does, the ledger first and totals
     second, so that neither waits for the other's end and no award is counted twice or missed.
     """
-    student = {"student": user_id}
+    student: dict[str, Any] = {"student": user_id}
     async with sessions() as session, session.begin():
         await take_turns(session, [user_id])
         await _pay(session, student, new_id)
-        await session.execute(_MAKE_TOTALS, student)  # a missing row cannot be locked
-        await session.execute(_LOCK_TOTALS, student)
+        await _MAKE_TOTALS.send(session, student)  # a missing row cannot be locked
+        await _LOCK_TOTALS.send(session, student)
         # A statement of its own: it sees every award that is in the totals just locked.
-        await session.execute(_RAISE, student | {"now": now})
-        await session.execute(_IN_ALL, student)
+        await _RAISE.send(session, student | {"now": now})
+        await _IN_ALL.send(session, student)
 
 
-async def _pay(session: Session, student: dict[str, UUID], new_id: Callable[[], UUID]) -> None:
-    owed = await session.execute(_OWED, student)
-    for award in owed.mappings().all():
-        await session.execute(_PAY, {"id": new_id(), **award})
+async def _pay(session: Session, student: dict[str, Any], new_id: Callable[[], UUID]) -> None:
+    for award in await _OWED.send(session, student):
+        await _PAY.send(session, {"id": new_id(), **award})

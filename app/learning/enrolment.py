@@ -116,12 +116,11 @@ _TURNS = text(
       from unnest(:user_ids) as id order by key) as student
     """  # noqa: S608 - of our own pieces
 ).bindparams(bindparam("user_ids", type_=ARRAY(Uuid)))
-XP_VALUE = func.coalesce(UserQuestTask.xp_value, TASK_XP)
 TASK_COLUMNS = (
     UserQuestTask.id.label("task_id"),
     UserQuestTask.quest_id,
     UserQuestTask.pillar,
-    XP_VALUE.label("xp_value"),
+    func.coalesce(UserQuestTask.xp_value, TASK_XP).label("xp_value"),
     UserQuestTask.subject_xp_distribution,
 )
 # As in ENROLLED_SQL, of an enrolment that is there.
