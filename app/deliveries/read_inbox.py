@@ -9,7 +9,17 @@ from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, Select, bindparam, case, func, literal, null, select
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Select,
+    bindparam,
+    case,
+    func,
+    literal,
+    literal_column,
+    select,
+)
 
 from app import fields
 from app.activity.audit import record_audit, record_audit_of_many
@@ -17,7 +27,7 @@ from app.clock import first_id
 from app.database import Session, Sessions
 from app.deliveries.inbox import JSON, KEPT_TEXTS, SUBMISSION_ROUTE
 from app.errors import NotFoundError
-from app.jobs.try_early import MISSING
+from app.jobs.try_early import MISSING, outdated_sql, waits_sql
 from app.models import IdempotencyKey, InboxDelivery
 
 Outcome = Literal["success", "refused"]
@@ -152,31 +162,10 @@ REPLAYABLE = (
     & ((InboxDelivery.media_type == JSON) | _IS_ANSWERED)
 )
 _IS_SUCCESS = InboxDelivery.code.is_(None)
-_NEWER = InboxDelivery.__table__.alias("newer")
-# Nothing older of the same student and assignment has anything to add.
-IS_OUTDATED = (
-    select(_NEWER.c.id)
-    .where(
-        _NEWER.c.spark_user_id == InboxDelivery.spark_user_id,
-        _NEWER.c.spark_assignment_id == InboxDelivery.spark_assignment_id,
-        _NEWER.c.id > InboxDelivery.id,
-        _NEWER.c.code.is_(None),
-    )
-    .limit(1)
-    .scalar_subquery()
-    .is_not(None)
-)
-# As `try_early` chooses; what is nobody's waits for nobody.
+_ROW = "spark.deliveries"
+IS_OUTDATED = literal_column(outdated_sql(_ROW), Boolean)
 _WAITING_FOR = case(
-    (InboxDelivery.code.is_(None) | InboxDelivery.code.not_in(MISSING), null()),
-    (
-        (InboxDelivery.media_type == JSON)
-        & (InboxDelivery.route == SUBMISSION_ROUTE)
-        & InboxDelivery.message.is_not(None)
-        & InboxDelivery.spark_user_id.is_not(None)
-        & ~IS_OUTDATED,
-        case(MISSING, value=InboxDelivery.code),
-    ),
+    (literal_column(waits_sql(_ROW), Boolean), case(MISSING, value=InboxDelivery.code))
 )
 _FOUND: dict[str, ColumnElement[Any]] = {
     **InboxDelivery.__table__.c,

@@ -24,21 +24,34 @@ MISSING = {
 
 _CODES = ", ".join(f"'{code}'" for code in MISSING)
 # ruff: noqa: S608 - of our own words
-# Where a newer message was taken, an older one has nothing to add; that is looked for by index, one
-# by one, for EXISTS may read the whole inbox. Without an account nothing is tried: its own turn
-# comes. In one order, so that two such acts cannot wait for each other.
+
+
+def outdated_sql(d: str) -> str:
+    """Whether a newer message of the same student and assignment was taken, so that this row of
+    the inbox has nothing to add. By index, row by row: for EXISTS the whole inbox may be read.
+    """
+    return f"""((
+    select newer.id from spark.deliveries newer
+    where newer.spark_user_id = {d}.spark_user_id and newer.id > {d}.id and newer.code is null
+      and newer.spark_assignment_id = {d}.spark_assignment_id
+    limit 1) is not null)"""
+
+
+def waits_sql(d: str) -> str:
+    """Whether this row of the inbox is homework that will be tried; what is nobody's never is."""
+    return f"""({d}.code in ({_CODES}) and {d}.route = '/spark/webhook/submission'
+  and {d}.media_type = 'application/json' and {d}.message is not null
+  and {d}.spark_user_id is not null and not {outdated_sql(d)})"""
+
+
+# Without an account nothing is tried: its own turn comes. In one order, so that two such acts
+# cannot wait for each other.
 _SOURCE = f"""
 select '{REPLAY}' as kind, d.id::text as key, l.user_id, null::text as target,
   jsonb_build_object('early', true) as payload, now() as run_at
 from spark.deliveries d
 join lms_integrations l on l.lms_platform = '{PLATFORM}' and l.lms_user_id = d.spark_user_id
-where d.code in ({_CODES}) and d.route = '/spark/webhook/submission'
-  and d.media_type = 'application/json' and d.message is not null and {{which}}
-  and (
-    select newer.id from spark.deliveries newer
-    where newer.spark_user_id = d.spark_user_id and newer.id > d.id and newer.code is null
-      and newer.spark_assignment_id = d.spark_assignment_id
-    limit 1) is null
+where {waits_sql("d")} and {{which}}
   and not exists (
     select from spark.jobs due
     where due.kind = '{REPLAY}' and due.key = d.id::text and due.state = 'waiting'
