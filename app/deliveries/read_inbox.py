@@ -20,6 +20,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
+from typing_extensions import override
 
 from app import fields
 from app.activity.audit import record_audit, record_audit_of_many
@@ -34,11 +35,36 @@ Outcome = Literal["success", "refused"]
 LONGEST = timedelta(days=3)  # from a delivery's first byte to its id: 210 MiB at 1 KiB/s
 
 
-class DeliveryFilter(fields.ContractModel):
-    """Which deliveries; None means any."""
+class DeliveryPeriod(fields.ContractModel):
+    """Whose deliveries, for what, and when they came; None means any."""
 
     spark_user_id: fields.OfSparkUser = None
     spark_assignment_id: fields.OfSparkAssignment = None
+    received_from: fields.FirstMoment = Field(
+        None, description="ISO 8601 date or moment, UTC unless it says; itself included."
+    )
+    received_to: fields.LastMoment = Field(
+        None, description="As `received_from`; itself included, a date with its whole day."
+    )
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        if self.spark_user_id is not None:
+            yield InboxDelivery.spark_user_id == self.spark_user_id
+        if self.spark_assignment_id is not None:
+            yield InboxDelivery.spark_assignment_id == self.spark_assignment_id
+        # The ids say which part of the list to look at; they were made once the signature was
+        # found.
+        if self.received_from is not None:
+            yield InboxDelivery.received_at >= self.received_from
+            yield InboxDelivery.id >= first_id(self.received_from)
+        if self.received_to is not None:
+            yield InboxDelivery.received_at <= self.received_to
+            yield InboxDelivery.id < first_id(self.received_to + LONGEST)
+
+
+class DeliveryFilter(DeliveryPeriod):
+    """Which deliveries; None means any."""
+
     code: str | None = Field(
         None,
         min_length=1,
@@ -56,12 +82,6 @@ class DeliveryFilter(fields.ContractModel):
         examples=["refused"],
         json_schema_extra={"deprecated": True},
     )
-    received_from: fields.FirstMoment = Field(
-        None, description="ISO 8601 date or moment, UTC unless it says; itself included."
-    )
-    received_to: fields.LastMoment = Field(
-        None, description="As `received_from`; itself included, a date with its whole day."
-    )
     request_id: fields.OfRequest = None
     webhook_id: fields.SparkId | None = Field(
         None,
@@ -69,6 +89,18 @@ class DeliveryFilter(fields.ContractModel):
         description="Signed by Standard Webhooks under this `webhook-id`.",
         examples=["msg_2Lh9KRb0pzN4LePd3XiA4v12Axj"],
     )
+
+    @override
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        yield from super().conditions()
+        if self.code is not None:
+            yield InboxDelivery.code == self.code
+        for outcome in {self.outcome, self.status} - {None}:
+            yield _IS_SUCCESS if outcome == "success" else ~_IS_SUCCESS
+        if self.request_id is not None:
+            yield InboxDelivery.request_id == self.request_id
+        if self.webhook_id is not None:
+            yield InboxDelivery.webhook_id == self.webhook_id
 
 
 class DeliveryAnswer(fields.ContractModel):
@@ -237,34 +269,9 @@ def newest_deliveries(
     filters: DeliveryFilter, before: UUID | None, limit: int
 ) -> Select[*tuple[Any, ...]]:
     """Built for what is asked: with one statement for all filters no index could be chosen."""
+    older = [] if before is None else [InboxDelivery.id < before]
     return (
-        _DELIVERIES.where(*conditions(filters, before))
+        _DELIVERIES.where(*filters.conditions(), *older)
         .order_by(InboxDelivery.id.desc())
         .limit(limit)
     )
-
-
-def conditions(
-    filters: DeliveryFilter, before: UUID | None = None
-) -> Iterator[ColumnElement[bool]]:
-    if filters.spark_user_id is not None:
-        yield InboxDelivery.spark_user_id == filters.spark_user_id
-    if filters.spark_assignment_id is not None:
-        yield InboxDelivery.spark_assignment_id == filters.spark_assignment_id
-    if filters.code is not None:
-        yield InboxDelivery.code == filters.code
-    for outcome in {filters.outcome, filters.status} - {None}:
-        yield _IS_SUCCESS if outcome == "success" else ~_IS_SUCCESS
-    # The ids say which part of the list to look at; they were made once the signature was found.
-    if filters.received_from is not None:
-        yield InboxDelivery.received_at >= filters.received_from
-        yield InboxDelivery.id >= first_id(filters.received_from)
-    if filters.received_to is not None:
-        yield InboxDelivery.received_at <= filters.received_to
-        yield InboxDelivery.id < first_id(filters.received_to + LONGEST)
-    if filters.request_id is not None:
-        yield InboxDelivery.request_id == filters.request_id
-    if filters.webhook_id is not None:
-        yield InboxDelivery.webhook_id == filters.webhook_id
-    if before is not None:
-        yield InboxDelivery.id < before

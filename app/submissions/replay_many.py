@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Text, cast, func, select
 from app import fields
 from app.activity.audit import Action, record_audit
 from app.database import Session, Sessions, Statement, retried
-from app.deliveries.read_inbox import BY_CODE, REPLAYABLE, DeliveryCount, DeliveryFilter, conditions
+from app.deliveries.read_inbox import BY_CODE, REPLAYABLE, DeliveryCount, DeliveryPeriod
 from app.jobs.enqueue import ENQUEUE_SQL
 from app.jobs.try_early import REPLAY
 from app.models import InboxDelivery, Job
@@ -21,7 +21,7 @@ BATCH_JOBS = 5_000  # in one transaction
 Code = Annotated[str, Field(min_length=1, max_length=64, pattern="^[a-z_]+$")]
 
 
-class ReplayOrder(fields.ContractModel):
+class ReplayOrder(DeliveryPeriod):
     """Which refused deliveries; several filters narrow together. Unknown members are refused."""
 
     model_config = ConfigDict(extra="forbid")
@@ -33,14 +33,6 @@ class ReplayOrder(fields.ContractModel):
         description="Refused with one of these codes.",
         examples=[["assignment_not_found"]],
     )
-    received_from: fields.FirstMoment = Field(
-        None, description="ISO 8601 date or moment, UTC unless it says; itself included."
-    )
-    received_to: fields.LastMoment = Field(
-        None, description="As `received_from`; itself included, a date with its whole day."
-    )
-    spark_user_id: fields.OfSparkUser = None
-    spark_assignment_id: fields.OfSparkAssignment = None
     apply: bool = Field(
         default=False,
         description="Order it. Otherwise it is only counted.",
@@ -52,16 +44,6 @@ class ReplayOrder(fields.ContractModel):
         if not self.model_dump(exclude={"apply"}, exclude_none=True):
             raise ValueError("name at least one filter")
         return self
-
-    @property
-    def filter(self) -> DeliveryFilter:
-        """All but the codes."""
-        return DeliveryFilter(
-            spark_user_id=self.spark_user_id,
-            spark_assignment_id=self.spark_assignment_id,
-            received_from=self.received_from,
-            received_to=self.received_to,
-        )
 
 
 class ReplayCount(DeliveryCount):
@@ -157,7 +139,7 @@ async def _count(session: Session, order: ReplayOrder) -> ReplayCounts:
         func.count().filter(REPLAYABLE).label("replayable"),
         func.count().filter(_QUEUED).label("queued"),
     ).where(*_conditions(order))
-    again = BY_CODE.where(*conditions(order.filter), InboxDelivery.replayed_at.is_not(None))
+    again = BY_CODE.where(*order.conditions(), InboxDelivery.replayed_at.is_not(None))
     items, outcomes = await session.execute(refused), await session.execute(again)
     return ReplayCounts(
         items=[ReplayCount(**count) for count in items.mappings()],
@@ -166,7 +148,7 @@ async def _count(session: Session, order: ReplayOrder) -> ReplayCounts:
 
 
 def _conditions(order: ReplayOrder) -> Iterator[ColumnElement[bool]]:
-    yield from conditions(order.filter)
+    yield from order.conditions()
     yield InboxDelivery.code.is_not(None)
     if order.codes:
         yield InboxDelivery.code.in_(order.codes)
