@@ -15,6 +15,7 @@ from app import metrics
 from app.activity.hours import count_hours
 from app.api.dependencies import Resources
 from app.clock import new_id, utc_now
+from app.deliveries.end_waiting import end_waiting
 from app.deliveries.send_receipt import RECEIPT, send_receipt
 from app.files.uploads import sweep_uploads
 from app.grades.send_grade import send_grade
@@ -98,6 +99,7 @@ def _steps(resources: Resources) -> dict[str, Callable[[], Awaitable[int]]]:
         "erasures": partial(resume_erasures, sessions, bucket),
         "uploads": partial(sweep_uploads, sessions, bucket),
         "jobs_freed": partial(sweep_jobs, sessions),
+        "waiting_ended": partial(end_waiting, sessions, resources.settings),
         **{rule.name: partial(apply_rule, sessions, rule) for rule in rules(resources.settings)},
         "hours_counted": partial(count_hours, sessions),
     }

@@ -88,11 +88,15 @@ _FILES = select(Download.filename.label("name"), Download.state, Download.code).
 )
 
 
+def sends_receipts(settings: Settings) -> bool:
+    return settings.spark_receipts and settings.spark_api_url is not None
+
+
 async def order_receipt(
     session: Session, settings: Settings, delivery_id: UUID, *, user_id: UUID | None
 ) -> None:
     """In the transaction that changes the outcome. One for a delivery, and it tells the newest."""
-    if settings.spark_receipts and settings.spark_api_url:
+    if sends_receipts(settings):
         await enqueue(session, RECEIPT, str(delivery_id), user_id=user_id, target=SPARK)
 
 
@@ -100,7 +104,7 @@ async def order_receipt_of_file(
     session: Session, settings: Settings, submission_id: UUID, *, user_id: UUID
 ) -> None:
     """Of the delivery that became the submission, as long as it is kept."""
-    if settings.spark_receipts:
+    if sends_receipts(settings):
         for delivery in await _BECAME.send(session, {"submission_id": submission_id}):
             await order_receipt(session, settings, delivery["id"], user_id=user_id)
 

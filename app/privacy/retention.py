@@ -17,6 +17,7 @@ from sqlalchemy import (
     cast,
     delete,
     extract,
+    false,
     func,
     or_,
     select,
@@ -27,6 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.database import Sessions
+from app.deliveries.end_waiting import IS_UNTOLD
+from app.deliveries.send_receipt import sends_receipts
 from app.models import (
     LMS_EVENTS,
     PERSONAL_EVENTS,
@@ -51,6 +54,7 @@ from app.settings import Settings
 
 BATCH_ROWS = 1000
 CODES_KEPT = timedelta(hours=24)
+A_WEEK = timedelta(days=7)
 A_MONTH = timedelta(days=30)
 A_QUARTER = timedelta(days=90)
 AN_HOUR = timedelta(hours=1)
@@ -92,6 +96,7 @@ def rules(settings: Settings) -> Sequence[Rule]:
     personal = timedelta(days=settings.activity_personal_days)
     audit = timedelta(days=settings.audit_retention_days)
     inbox = timedelta(days=settings.inbox_retention_days)
+    untold = IS_UNTOLD if sends_receipts(settings) else false()
     are_lms: Any = LMS_EVENTS
     are_personal: Any = PERSONAL_EVENTS
     imports = Rule("roster_imports", RosterImport, [RosterImport.created_at], A_MONTH)
@@ -104,12 +109,15 @@ def rules(settings: Settings) -> Sequence[Rule]:
     )
     due_imports = select(RosterImport.id).where(imports.is_due | cut_off.is_due)
     ends = [LmsSession.expires_at, LmsSession.revoked_at]
+    received_at = [InboxDelivery.received_at]
     event_at = [ActivityEvent.created_at]
     return (
         Rule("launches", SsoReplay, [SsoReplay.expires_at], CODES_KEPT),
         Rule("codes", SparkAuthCode, [SparkAuthCode.expires_at], CODES_KEPT),
         Rule("sessions", LmsSession, ends, A_MONTH, LmsSession.lms_platform == PLATFORM),
-        Rule("deliveries", InboxDelivery, [InboxDelivery.received_at], inbox),
+        Rule("deliveries", InboxDelivery, received_at, inbox, ~untold),
+        # Without their texts (`end_waiting`), while Spark does not take what it is told of them.
+        Rule("deliveries_untold", InboxDelivery, received_at, inbox + A_WEEK, untold),
         Rule("grade_attempts", GradeAttempt, [GradeAttempt.ended_at], A_QUARTER),
         Rule("jobs_dead", Job, [Job.died_at], A_QUARTER),
         Rule("idempotency_keys", IdempotencyKey, [IdempotencyKey.created_at], max(A_MONTH, inbox)),
