@@ -1,8 +1,11 @@
 """A service behind two fault proxies, on a database and a bucket that only these tests use."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,16 +14,23 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 
+from app.main import open_resources
 from app.settings import Settings
 from app.worker import sweep
 from tests.support.bodies import Part
 from tests.support.elsewhere import run_elsewhere
 from tests.support.fault_proxy import FaultProxy, run_proxy
-from tests.support.homework import Homework, write_homework
+from tests.support.forked import Forked, Forks, open_forks
+from tests.support.homework import Homework, note, sign_in, write_homework
 from tests.support.invariants import NO_FAULTS, Answered, find_faults
+from tests.support.patience import patient
+from tests.support.problems import assert_problem
+from tests.support.processes import environment
 from tests.support.running import Running
 from tests.support.spark import Spark
 from tests.support.stores import Stores, own_stores
+
+FORMS = pytest.mark.parametrize("files", [(), (note(2000),)], ids=["json", "form"])
 
 
 @pytest.fixture(scope="session")
@@ -143,3 +153,75 @@ async def faulty(service: Faulty) -> AsyncIterator[Faulty]:
     yield service
     await service.restore()
     await service.stores.abort_unfinished()  # what a failed test left
+
+
+async def assert_unavailable(answering: Awaitable[httpx.Response]) -> None:
+    """A 503 within 10 s that says when to come again (SECURITY promise 21)."""
+    began = time.monotonic()
+    answer = await answering
+    assert_problem(answer, 503, "database_unavailable")
+    assert 0 < int(answer.headers["retry-after"]) <= 10
+    assert time.monotonic() - began < patient(10)
+
+
+@pytest.fixture
+def leased(settings_of_stores: Settings) -> Settings:
+    """Leases end soon after a kill; one connection, so that each request writes the same."""
+    return settings_of_stores.model_copy(
+        update={"delivery_lease_seconds": 1, "upload_lease_seconds": 2, "database_pool_size": 1}
+    )
+
+
+@pytest.fixture
+async def forks(leased: Settings, tmp_path: Path) -> AsyncIterator[Forks]:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    async with open_forks(environment(leased) | {"TMPDIR": str(temporary)}, tmp_path) as opened:
+        yield opened
+
+
+class Writer:
+    """Writes the homework of new students, who sign in at the process they are told of."""
+
+    def __init__(self, client: httpx.AsyncClient, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+
+    async def write(self, serving: Forked, files: Sequence[Part] = ()) -> Homework:
+        assert self._settings.spark_webhook_secret
+        student = await sign_in(self._client, serving.url, self._settings)
+        return write_homework(self._settings.spark_webhook_secret, student, files)
+
+
+@pytest.fixture
+async def writer(leased: Settings) -> AsyncIterator[Writer]:
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
+        yield Writer(client, leased)
+
+
+async def until_answered(homework: Homework, serving: Forked) -> Answered:
+    """As a sender repeats what was not answered."""
+    async with asyncio.timeout(patient(30)):
+        while True:
+            status, body = await homework.send_once(serving.url)
+            if status == 200:
+                return homework.answered(body)
+            assert status in (409, 503), body
+
+
+async def assert_invariants(stores: Stores, leased: Settings, answered: list[Answered]) -> None:
+    """After one sweep, when all leases have ended."""
+    await stores.execute("UPDATE spark.uploads SET lease_until = now() WHERE state <> 'committed'")
+    async with open_resources(leased) as resources:
+        await sweep(resources)
+    assert await find_faults(stores, answered) == NO_FAULTS
+
+
+@asynccontextmanager
+async def connected(serving: Forked) -> AsyncIterator[asyncio.StreamWriter]:
+    address = urlsplit(serving.url)
+    _, sender = await asyncio.open_connection(address.hostname, address.port)
+    try:
+        yield sender
+    finally:
+        sender.transport.abort()

@@ -2,25 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
-import httpx
 import pytest
 
 from app.settings import Settings
-from tests.faults.conftest import Faulty, run_faulty
+from tests.faults.conftest import FORMS, Faulty, assert_unavailable, run_faulty
 from tests.support.bodies import Part
 from tests.support.databases import execute
 from tests.support.fault_proxy import Act, Aim
 from tests.support.homework import note
-from tests.support.locks import LAST_TABLE, hold
+from tests.support.locks import hold
 from tests.support.patience import patient
 from tests.support.problems import assert_problem
 from tests.support.stored import eventually
 from tests.support.stores import Stores
-
-FORMS = pytest.mark.parametrize("files", [(), (note(2000),)], ids=["json", "form"])
 
 
 async def checks(faulty: Faulty) -> dict[str, bool]:
@@ -28,15 +24,6 @@ async def checks(faulty: Faulty) -> dict[str, bool]:
     found: dict[str, bool] = answer.json()["checks"]
     assert (answer.status_code == 200) == all(found.values())
     return found
-
-
-async def assert_unavailable(answering: Awaitable[httpx.Response]) -> None:
-    """A 503 within 10 s that says when to come again (SECURITY promise 21)."""
-    began = time.monotonic()
-    answer = await answering
-    assert_problem(answer, 503, "database_unavailable")
-    assert 0 < int(answer.headers["retry-after"]) <= 10
-    assert time.monotonic() - began < patient(10)
 
 
 async def assert_recovers(faulty: Faulty) -> None:
@@ -215,96 +202,6 @@ async def test_a_statement_that_takes_too_long_is_cancelled_in_the_server(
             await eventually(holder.nobody_waits)
         assert (await faulty.send(homework)).status_code == 200
         await faulty.assert_invariants()
-
-
-# ---------------------------------------------------------------------------- conflicts
-
-
-@asynccontextmanager
-async def conflicts(stores: Stores, *, sqlstate: str, times: int) -> AsyncIterator[None]:
-    """The last statement of recording fails so often; a sequence counts what is rolled back."""
-    await stores.execute("CREATE SEQUENCE conflicts")
-    await stores.execute(
-        f"""CREATE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-            IF nextval('conflicts') <= {times} THEN
-                RAISE EXCEPTION 'conflict' USING ERRCODE = '{sqlstate}';
-            END IF;
-            RETURN NEW;
-        END $$"""
-    )
-    await stores.execute(
-        f"CREATE TRIGGER conflict BEFORE INSERT ON {LAST_TABLE} FOR EACH ROW"
-        " WHEN (NEW.event_type = 'spark_webhook_success') EXECUTE FUNCTION conflict()"
-    )
-    try:
-        yield
-    finally:
-        await stores.execute("DROP FUNCTION conflict CASCADE")
-        await stores.execute("DROP SEQUENCE conflicts")
-
-
-async def tries(stores: Stores) -> int:
-    found = await stores.execute("SELECT last_value FROM conflicts")
-    return int(found[0]["last_value"])
-
-
-SQLSTATES = pytest.mark.parametrize(
-    "sqlstate", ["40001", "40P01"], ids=["serialization", "deadlock"]
-)
-
-
-@pytest.mark.parametrize("times", [1, 2])
-@SQLSTATES
-@pytest.mark.parametrize("row", ["P174"])
-@FORMS
-async def test_a_transaction_that_lost_a_conflict_is_tried_again(
-    faulty: Faulty, sqlstate: str, times: int, files: tuple[Part, ...], row: str
-) -> None:
-    homework = await faulty.write(files)
-    async with conflicts(faulty.stores, sqlstate=sqlstate, times=times):
-        answer = await faulty.send(homework)
-        assert answer.status_code == 200, answer.text
-        assert await tries(faulty.stores) == times + 1
-    assert (answer.json()["revision"], answer.json()["xp_awarded"]) == (1, 100)
-    await faulty.assert_invariants()
-
-
-@SQLSTATES
-@pytest.mark.parametrize("row", ["P174"])
-@FORMS
-async def test_a_transaction_that_always_loses_is_given_up_after_three_tries(
-    faulty: Faulty, sqlstate: str, files: tuple[Part, ...], row: str
-) -> None:
-    homework = await faulty.write(files)
-    async with conflicts(faulty.stores, sqlstate=sqlstate, times=1000):
-        await assert_unavailable(faulty.send(homework))
-        assert await tries(faulty.stores) == 3
-    assert (await faulty.send(homework)).status_code == 200
-    await faulty.assert_invariants()
-
-
-ENROLMENT = (
-    "UPDATE user_quests SET is_active = is_active WHERE user_id ="
-    " (SELECT user_id FROM lms_integrations WHERE lms_user_id = '{}')"
-)
-
-
-@pytest.mark.parametrize("row", ["P174"])
-async def test_a_real_deadlock_is_survived(faulty: Faulty, row: str) -> None:
-    """The service holds the enrolment and wants the last table; the other the reverse."""
-    first = await faulty.write()
-    assert (await faulty.send(first)).status_code == 200
-    again = faulty.write_more(first.spark_user_id)
-    async with hold(faulty.stores) as holder:
-        sending = asyncio.create_task(faulty.send(again))
-        await holder.wait_for()
-        # Postgres ends the one that began to wait first.
-        await holder.execute(ENROLMENT.format(first.spark_user_id))
-        await holder.release()
-        answer = await sending
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["revision"] == 2
-    await faulty.assert_invariants()
 
 
 # ---------------------------------------------------------------------------- failover
