@@ -13,7 +13,8 @@ from app.clock import new_id, utc_now
 from app.deliveries.send_receipt import RECEIPTS_PATH, write_receipt
 from app.grades.send_grade import GRADES_PATH, message_of
 from app.grades.write_grade import FULL_SCORE
-from app.jobs.call_spark import Call, SparkApi, test_spark
+from app.jobs.call_spark import SparkApi, test_spark
+from app.jobs.call_target import Call
 from app.text import trimmed_id
 
 NOBODY = "optio_test"  # a student whom Spark does not have, and an assignment

@@ -9,7 +9,8 @@ from pydantic import Field
 from app import fields
 from app.activity.record_event import record_event
 from app.database import Columns, Sessions, Statement, retried
-from app.jobs.call_spark import Call, SparkApi
+from app.jobs.call_spark import SparkApi
+from app.jobs.call_target import Call
 from app.jobs.lease import Lease, finish
 from app.jobs.settle import settle
 

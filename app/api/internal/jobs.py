@@ -15,7 +15,8 @@ from app.api.problem_groups import INTERNAL_PROBLEMS, JSON_PROBLEMS
 from app.api.problems import problems
 from app.errors import JobNotDeadError, NotFoundError, TargetNotConfiguredError
 from app.fields import ContractModel
-from app.jobs.call_spark import TargetTest, test_spark
+from app.jobs.call_spark import test_spark
+from app.jobs.call_target import TargetTest
 from app.jobs.review import (
     JobAnswer,
     JobCount,
