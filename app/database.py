@@ -157,13 +157,13 @@ class Statement:
     """
 
     def __init__(self, sql: str) -> None:
-        self._names: list[str] = []
+        self.names: list[str] = []
         self.sql = re.sub(r"(?<![\w:]):([a-z]\w*)", self._place, sql)
 
     def _place(self, found: re.Match[str]) -> str:
-        if found[1] not in self._names:
-            self._names.append(found[1])
-        return f"${self._names.index(found[1]) + 1}"
+        if found[1] not in self.names:
+            self.names.append(found[1])
+        return f"${self.names.index(found[1]) + 1}"
 
     async def send(self, session: Session, values: Mapping[str, Any]) -> Sequence[Columns]:
         """Its rows. Values beyond its names are not looked at.
@@ -177,7 +177,7 @@ class Statement:
             if not driver.is_in_transaction():
                 await adapter._start_transaction()  # noqa: SLF001
             rows: Sequence[Columns] = await driver.fetch(
-                self.sql, *[values[name] for name in self._names]
+                self.sql, *[values[name] for name in self.names]
             )
         except (asyncpg.PostgresError, asyncpg.InterfaceError, adapter.dbapi.Error) as failure:
             if is_standby := _is_standby(failure):

@@ -19,6 +19,7 @@ from app.activity.failure_events import FailureEvents
 from app.adoption.require_sight import require_sight
 from app.adoption.shape import LiveShape
 from app.adoption.watch_schema import SchemaWatch
+from app.alerts.send_alert import AlertHook
 from app.api.cors import TokenCors
 from app.api.dependencies import Resources
 from app.api.docs import create_docs_router
@@ -26,6 +27,7 @@ from app.api.edge import Edge, HeadAsGet, LastResort
 from app.api.health import ReadinessChecks
 from app.api.health import router as health
 from app.api.internal.activity import router as internal_activity
+from app.api.internal.alerts import router as internal_alerts
 from app.api.internal.completions import router as internal_completions
 from app.api.internal.courses import router as internal_courses
 from app.api.internal.deliveries import router as internal_deliveries
@@ -100,6 +102,7 @@ ROUTERS = (
     internal_grades,
     internal_downloads,
     internal_jobs,
+    internal_alerts,
     internal_students,
     internal_student_links,
     health,
@@ -198,6 +201,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             ),
             limits=Limits(settings.rate_limit_storage_uri.get_secret_value()),
             spark_api=await stack.enter_async_context(_open_spark_api(settings)),
+            alert_hook=await stack.enter_async_context(_open_alert_hook(settings)),
             remote_files=RemoteFiles(settings),
             launch_keys=_keys(*settings.sso_secrets),
             issuer=_issuer(settings),
@@ -240,6 +244,15 @@ async def _open_spark_api(settings: Settings) -> AsyncIterator[SparkApi | None]:
         log.warning("spark_is_called_unsigned", hint="Set SPARK_OUTBOUND_SECRET.")
     async with httpx.AsyncClient(trust_env=False) as client:
         yield SparkApi(settings, client, now=utc_now, new_id=new_id)
+
+
+@asynccontextmanager
+async def _open_alert_hook(settings: Settings) -> AsyncIterator[AlertHook | None]:
+    if settings.alert_webhook_url is None:
+        yield None
+        return
+    async with httpx.AsyncClient(trust_env=False) as client:
+        yield AlertHook(settings, client, now=utc_now)
 
 
 def _settings_of_a_host() -> Settings:

@@ -36,6 +36,7 @@ JOBS_LATE = Gauge(
     "spark_jobs_oldest_waiting_seconds", "How long the first that could begin is due.", ("kind",)
 )
 JOBS_DEAD = Gauge("spark_jobs_dead", "Jobs that were given up.", ("kind",))
+ALERT_FIRING = Gauge("spark_alert_firing", "1: operators are told.", ("name",))
 TARGET_OPEN = Gauge("spark_target_open", "1: it is called; 0: its jobs wait.", ("target",))
 
 KEPT = {outcome: SUBMISSIONS.labels(outcome) for outcome in ("created", "revised", "duplicate")}

@@ -1,5 +1,5 @@
 """The work nobody waits for: doing jobs, removing what was abandoned, is old enough or was to be
-erased, and counting what is over.
+erased, counting what is over, and telling operators what went wrong.
 
 Any number of workers may run.
 """
@@ -13,6 +13,9 @@ import structlog
 
 from app import metrics
 from app.activity.hours import count_hours
+from app.alerts.evaluate import evaluate_alerts
+from app.alerts.rules import ALERT
+from app.alerts.send_alert import send_alert
 from app.api.dependencies import Resources
 from app.clock import new_id, utc_now
 from app.deliveries.end_waiting import end_waiting
@@ -57,6 +60,9 @@ def job_kinds(resources: Resources) -> dict[str, JobKind]:
     if resources.spark_api and resources.settings.spark_receipts:
         tell = partial(send_receipt, resources.sessions, resources.settings, resources.spark_api)
         kinds[RECEIPT] = JobKind(tell, places=2)
+    if resources.alert_hook:
+        alert = partial(send_alert, resources.sessions, resources.alert_hook)
+        kinds[ALERT] = JobKind(alert, places=1)
     return kinds
 
 
@@ -95,6 +101,10 @@ async def sweep(resources: Resources) -> dict[str, int]:
 
 def _steps(resources: Resources) -> dict[str, Callable[[], Awaitable[int]]]:
     sessions, bucket = resources.sessions, resources.bucket
+
+    async def alert() -> int:
+        return await evaluate_alerts(sessions, resources.settings, now=utc_now())
+
     return {
         "erasures": partial(resume_erasures, sessions, bucket),
         "uploads": partial(sweep_uploads, sessions, bucket),
@@ -102,4 +112,5 @@ def _steps(resources: Resources) -> dict[str, Callable[[], Awaitable[int]]]:
         "waiting_ended": partial(end_waiting, sessions, resources.settings),
         **{rule.name: partial(apply_rule, sessions, rule) for rule in rules(resources.settings)},
         "hours_counted": partial(count_hours, sessions),
+        "alerts_ordered": alert,
     }

@@ -15,6 +15,8 @@ from app.activity.follow import AFTER, OF_TYPES, PLACE
 from app.activity.hours import COUNT, COUNTED_UNTIL
 from app.activity.log_page import AppliedFilters, Status
 from app.activity.search import MORE_UNWRITTEN, NEWEST, NEWEST_OF_REQUEST, select_counts
+from app.alerts.evaluate import MEASURES
+from app.alerts.rules import RULES
 from app.database import Sessions, Statement, create_engine, open_sessions
 from app.deliveries.end_waiting import END as END_WAITING
 from app.deliveries.inbox import WAS_TAKEN
@@ -51,6 +53,7 @@ THEIRS = {
     "users_pkey": "pk_users",
 }
 ours = pytest.mark.own_database("an index that only `adopt --indexes` makes beside the main app")
+BY_TIME = "ix_user_activity_events_created_at_event_type"
 BY_TYPE = "ix_user_activity_events_event_type_created_at"
 
 
@@ -250,6 +253,29 @@ WHOLE = {
     "free lapsed jobs": (FREE_LAPSED, {"ix_jobs_lease_until", "pk_jobs"}),
     "end waiting": (END_WAITING, {"ix_deliveries_received_at", "pk_deliveries"}),
 }
+
+
+MEASURED_BY = {
+    "sign_in_failures": {BY_TIME},
+    "signature_failures": {BY_TIME},
+    "download_failures": {BY_TYPE},
+    "submission_success": {BY_TYPE},
+    "dead_jobs": {"ix_jobs_died_at_kind"},
+    "jobs_late": {"pk_job_targets", "ix_jobs_target_run_at"},
+}
+
+
+@ours
+@pytest.mark.parametrize("name", MEASURED_BY)
+async def test_alerts_are_measured_by_times_in_an_index(sessions: Sessions, name: str) -> None:
+    """Those of targets read all of them: they are few."""
+    [rule] = [each for each in RULES if each.name == name]
+    measure, values = MEASURES[name], {"now": NOW, "threshold": rule.threshold}
+    planned, indexes = await _indexes(sessions, measure.sql, tuple(map(values.get, measure.names)))
+    assert set(indexes) == MEASURED_BY[name], planned
+    for column in ("created_at", "died_at", "run_at"):
+        if f"{column} >" in measure.sql or f"{column} <" in measure.sql:
+            assert re.search(rf"Index Cond: .*\b{column} [<>]", planned), planned
 
 
 async def _samples(sessions: Sessions, statement: Statement) -> tuple[Any, ...]:

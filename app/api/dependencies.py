@@ -11,6 +11,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from app.accounts.students import AccountRules
 from app.activity.failure_events import FailureEvents
+from app.alerts.send_alert import AlertHook
 from app.api.health import ReadinessChecks
 from app.clock import utc_now
 from app.database import Sessions
@@ -53,6 +54,7 @@ class Resources:
     editor_places: Places
     limits: Limits
     spark_api: SparkApi | None
+    alert_hook: AlertHook | None
     remote_files: RemoteFiles
     launch_keys: Sequence[TokenKey]
     issuer: TokenIssuer | None

@@ -46,6 +46,7 @@ TAGS = {
     "lms": "Which systems are connected.",
     "grades": "Scores for Spark, and how far they are.",
     "jobs": "What is done later, and whom that calls.",
+    "alerts": "What operators are told.",
     "health": "What hosts and load balancers ask.",
 }
 PAGE_POLICY = (

@@ -16,6 +16,7 @@ from typing_extensions import override
 from app.adoption.require_sight import require_sight
 from app.cli import (
     adoption,
+    alerts,
     doctor,
     incidents,
     jobs,
@@ -52,6 +53,7 @@ commands.add_typer(keys.commands, name="keys")
 commands.add_typer(secrets.commands, name="secrets")
 commands.add_typer(xp.commands, name="xp")
 commands.add_typer(jobs.commands, name="jobs")
+commands.add_typer(alerts.commands, name="alerts")
 commands.add_typer(spark_api.grades, name="grades")
 commands.add_typer(spark_api.receipts, name="receipts")
 commands.add_typer(students.commands)

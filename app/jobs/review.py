@@ -56,7 +56,7 @@ class JobCount(fields.ContractModel):
 class TargetAnswer(fields.ContractModel):
     """Whom jobs call."""
 
-    name: str = Field(description="`spark`, or the host of files.", examples=["spark"])
+    name: str = Field(description="`spark`, `alerts`, or the host of files.", examples=["spark"])
     state: Literal["open", "paused", "refused"] = Field(
         description=(
             "`paused`: calls fail, or somebody paused it; `refused`: it answers 401, 403 or a"

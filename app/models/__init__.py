@@ -6,6 +6,7 @@ grants to the hosted data API's roles. Statements are Core; the
 classes give them typed columns.
 """
 
+from app.models.alerts import Alert
 from app.models.columns import PLATFORM, SCHOOL_SUBJECTS, SPARK, Table
 from app.models.courses import SparkAssignment, SparkCourse
 from app.models.evidence import (
@@ -62,6 +63,7 @@ __all__ = [
     "ActivityEvent",
     "ActivityHour",
     "Adoption",
+    "Alert",
     "AuditEntry",
     "CourseQuestTask",
     "Download",

@@ -24,7 +24,7 @@ class Job(Table):
         Index(None, "kind", "run_at", postgresql_where=text("state = 'waiting'")),
         Index(None, "target", "run_at", postgresql_where=text("state = 'waiting'")),
         Index(None, "lease_until", postgresql_where=text("state = 'running'")),
-        Index(None, "kind", "died_at", postgresql_where=text("state = 'dead'")),
+        Index(None, "died_at", "kind", postgresql_where=text("state = 'dead'")),
         {"schema": SPARK},
     )
 

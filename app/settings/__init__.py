@@ -26,6 +26,7 @@ from app.settings.addresses import (
     certificate_file,
     database_address,
     file_host,
+    hook_address,
     rates_address,
     storage_address,
     web_address,
@@ -83,6 +84,9 @@ class Settings(BaseSettings):
     )
     render_git_commit: str = Field(
         "unknown", description="The commit that runs, for `/metrics`; Render sets it."
+    )
+    public_url: str | None = Field(
+        None, description="Where this service is reached from outside, for links in alerts."
     )
     publish_contract: bool = Field(default=True, description="Serve /docs and /openapi.json.")
 
@@ -165,6 +169,14 @@ class Settings(BaseSettings):
     )
     spark_receipts: bool = Field(
         default=False, description="Tell Spark when an outcome differs from what it was answered."
+    )
+
+    # -- alerts
+    alert_webhook_url: SecretStr | None = Field(
+        None, description="Where alerts go: https, of Slack or your own; unset: nobody is told."
+    )
+    alert_webhook_secret: SecretStr | None = Field(
+        None, description="Signs alerts by Standard Webhooks; unset: they are unsigned."
     )
 
     # -- app tokens, cookies and sign-in
@@ -330,6 +342,11 @@ class Settings(BaseSettings):
     def _rates_address(cls, value: SecretStr) -> SecretStr:
         return SecretStr(rates_address(value.get_secret_value()))
 
+    @field_validator("alert_webhook_url")
+    @classmethod
+    def _hook_address(cls, value: SecretStr | None) -> SecretStr | None:
+        return value and SecretStr(hook_address(value.get_secret_value()))
+
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Self:
         faults = [*weak_secrets(self._secrets()), *repeated_secrets(self._secrets())]
@@ -360,6 +377,9 @@ class Settings(BaseSettings):
         for name in ("frontend_url", "spark_api_url"):
             if not (getattr(self, name) or "https://").startswith("https://"):
                 yield f"{name.upper()} must be https in production"
+        hook = self.alert_webhook_url
+        if hook and not hook.get_secret_value().startswith("https://"):
+            yield "ALERT_WEBHOOK_URL must be https in production"
 
     @property
     def origins(self) -> tuple[str, ...]:

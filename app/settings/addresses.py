@@ -128,6 +128,12 @@ def web_address(address: str) -> str:
     return address.rstrip("/")
 
 
+def hook_address(address: str) -> str:
+    """As it was given: a path and a query may be its key."""
+    web_address(address.partition("?")[0])
+    return address
+
+
 def storage_address(address: str) -> str:
     address = web_address(address)
     if not (is_valid_endpoint_url(address) or is_valid_ipv6_endpoint_url(address)):

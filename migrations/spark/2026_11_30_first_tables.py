@@ -21,6 +21,7 @@ NEW_ID = sa.text("gen_random_uuid()")
 TABLES = (
     "activity_hours",
     "adoption",
+    "alerts",
     "audit_log",
     "erasures",
     "job_targets",
@@ -147,6 +148,7 @@ REVOKE_FUNCTIONS = "revoke all on all functions in schema spark from public"
 def upgrade() -> None:
     _activity_hours()
     _adoption()
+    _alerts()
     _audit_log()
     _erasures()
     _job_targets()
@@ -203,6 +205,25 @@ def _adoption() -> None:
         sa.Column("findings", JSONB, nullable=False, comment="what `adopt` printed"),
         sa.CheckConstraint("id", name=op.f("ck_adoption_is_one")),
         sa.PrimaryKeyConstraint("id", name="pk_adoption"),
+        schema=SPARK,
+    )
+
+
+def _alerts() -> None:
+    op.create_table(
+        "alerts",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), server_default="ok", nullable=False),
+        sa.Column("since", MOMENT, server_default=NOW, nullable=False, comment="its state"),
+        sa.Column("value", sa.Float(), nullable=True),
+        sa.Column("codes", JSONB(), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column(
+            "quiet_since", MOMENT, nullable=True, comment="it fires and need not any more"
+        ),
+        sa.Column("told_at", MOMENT, nullable=True),
+        sa.Column("measured_at", MOMENT, server_default=NOW, nullable=False),
+        sa.CheckConstraint("state in ('ok', 'firing')", name=op.f("ck_alerts_state")),
+        sa.PrimaryKeyConstraint("name", name="pk_alerts"),
         schema=SPARK,
     )
 
@@ -852,7 +873,7 @@ def _jobs() -> None:
         (["kind", "run_at"], "waiting"),
         (["target", "run_at"], "waiting"),
         (["lease_until"], "running"),
-        (["kind", "died_at"], "dead"),
+        (["died_at", "kind"], "dead"),
     ):
         op.create_index(
             f"ix_jobs_{'_'.join(columns)}",

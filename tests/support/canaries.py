@@ -30,8 +30,10 @@ class Canaries:
         return self._log.getvalue().splitlines()
 
     def found(self) -> list[str]:
-        log = self._log.getvalue()
-        return [value[:6] + "…" for value in self._known if value in log]
+        return self.found_in(self._log.getvalue())
+
+    def found_in(self, text: str) -> list[str]:
+        return [value[:6] + "…" for value in self._known if value in text]
 
 
 CANARIES = Canaries()  # of this run

@@ -76,13 +76,18 @@ class FakeSpark:
         receipts: list[dict[str, Any]] = (await self._state())["receipts"]
         return receipts
 
+    async def alerts(self) -> list[dict[str, Any]]:
+        """What operators were told, at `/alerts` or as by Slack."""
+        alerts: list[dict[str, Any]] = (await self._state())["alerts"]
+        return alerts
+
     async def script(self, path: str, *faults: Fault) -> None:
         """What happens to the next requests of this path."""
         await self._control("POST", "faults", json={"path": path, "faults": faults})
 
     async def change(self, **settings: object) -> None:
-        """`api_key`, `outbound_secret` (None: nothing is verified), `per_minute`,
-        `unknown_students`.
+        """`api_key`, `outbound_secret` and `alert_secret` (None: nothing is verified),
+        `per_minute`, `unknown_students`.
         """
         await self._control("PATCH", "settings", json=settings)
 

@@ -1,5 +1,5 @@
-"""Spark's side of what we send: its API, its gradebook, its files. A server for a process of its
-own, which tests/support/fake_spark.py starts and asks.
+"""Spark's side of what we send: its API, its gradebook, its files; and who is told of alerts. A
+server for a process of its own, which tests/support/fake_spark.py starts and asks.
 
 It is stricter than Spark need be: it refuses what lacks anything that we always send.
 """
@@ -87,6 +87,7 @@ class SparkApi:
         self.gradebook: dict[str, dict[str, Any]] = {}
         self.effects: list[dict[str, Any]] = []
         self.receipts: list[dict[str, Any]] = []
+        self.alerts: list[dict[str, Any]] = []
         self._answered: dict[str, tuple[bytes, int, dict[str, Any]]] = {}
         self._times: deque[float] = deque()
 
@@ -113,6 +114,19 @@ class SparkApi:
 
     def keep_receipt(self, request: Request, body: bytes) -> Response:
         return self._once(request, body, self._note_receipt)
+
+    def keep_alert(self, request: Request, body: bytes) -> Response:
+        """Each, also one that came before."""
+        if secret := self.settings.get("alert_secret"):
+            _verify(secret, request, body)
+        self.alerts.append(json.loads(body))
+        return JSONResponse({"ok": True})
+
+    def slack(self, _: Request, body: bytes) -> Response:
+        if json.loads(body).keys() != {"text"}:
+            return Response("invalid_payload", 400)
+        self.alerts.append(json.loads(body))
+        return Response("ok")
 
     def ping(self, request: Request, body: bytes) -> Response:
         self._admit(request, body)
@@ -177,7 +191,7 @@ class SparkApi:
         """Not kept, and not limited."""
         match request.method, request.path_params["what"]:
             case "GET", "state":
-                names = ("requests", "gradebook", "effects", "receipts", "settings")
+                names = ("requests", "gradebook", "effects", "receipts", "alerts", "settings")
                 return JSONResponse({name: getattr(self, name) for name in names})
             case "DELETE", "state":
                 self.forget()
@@ -231,6 +245,8 @@ def make_application(api: SparkApi) -> Starlette:
         routes=[
             route("/grades", api.grades, "POST"),
             route("/receipts", api.keep_receipt, "POST"),
+            route("/alerts", api.keep_alert, "POST"),
+            route("/services/T0/B0/xyz", api.slack, "POST"),
             route("/ping", api.ping, "GET"),
             route("/files/{case}/{number:int}", api.file, "GET"),
             route("/files/{name}", api.file, "GET"),

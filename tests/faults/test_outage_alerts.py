@@ -1,0 +1,142 @@
+"""An outage as an operator has it: told with cause and count, mended, replayed, told to be over."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from app.alerts.evaluate import evaluate_alerts
+from app.alerts.rules import ALERT
+from app.deliveries.send_receipt import RECEIPT
+from app.jobs.run_jobs import work_off
+from app.jobs.try_early import REPLAY
+from app.settings import Settings
+from app.worker import job_kinds
+from tests.faults.conftest import Faulty, run_faulty
+from tests.support.fake_spark import FakeSpark
+from tests.support.homework import Homework, note, write_homework
+from tests.support.outward import run_outward
+from tests.support.running import everything_is_written
+from tests.support.stores import Stores, own_stores
+
+ONES = 6  # of text, and of files, before and in the outage
+LATE = 3
+
+
+@pytest.fixture(scope="module")
+def stores(settings: Settings) -> Iterator[Stores]:
+    """Of this file alone: what is measured is all of an hour."""
+    with own_stores(settings) as made:
+        yield made
+
+
+class Operator:
+    """Reads what is told, and asks the internal API."""
+
+    def __init__(self, faulty: Faulty, fake: FakeSpark, main_app: dict[str, str]) -> None:
+        self.faulty = faulty
+        self._fake = fake
+        self._main_app = main_app
+        self._resources = faulty.running.app.state.resources
+        self._began = datetime.now(tz=UTC)
+
+    async def told(self, minutes: float) -> list[dict[str, Any]]:
+        """All so far, as many minutes after it began."""
+        await everything_is_written()
+        now, opened = self._began + timedelta(minutes=minutes), self._resources
+        await evaluate_alerts(opened.sessions, opened.settings, now=now)
+        await self.work_off(ALERT)
+        return await self._fake.alerts()
+
+    async def work_off(self, kind: str) -> int:
+        kinds = {kind: job_kinds(self._resources)[kind]}
+        return await work_off(self._resources.sessions, kinds, owner=uuid4())
+
+    async def ask(self, method: str, path: str, **more: Any) -> Any:
+        url = f"/internal/v1/{path}"
+        answer = await self.faulty.client.request(method, url, headers=self._main_app, **more)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+
+@pytest.fixture
+async def operator(
+    settings: Settings, stores: Stores, main_app: dict[str, str]
+) -> AsyncIterator[Operator]:
+    own = {
+        "database_url": SecretStr(stores.variables["DATABASE_URL"]),
+        "s3_bucket": stores.variables["S3_BUCKET"],
+    }
+    async with run_outward(settings.model_copy(update=own)) as (calling, fake):
+        receiver = SecretStr(f"{fake.url}/alerts")
+        async with run_faulty(calling, stores, alert_webhook_url=receiver) as faulty:
+            yield Operator(faulty, fake, main_app)
+
+
+async def send_all(faulty: Faulty, homework: list[Homework]) -> list[int]:
+    answers: list[httpx.Response] = await asyncio.gather(*map(faulty.send, homework))
+    return [answer.status_code for answer in answers]
+
+
+async def too_late(faulty: Faulty) -> Homework:
+    """What its sender held back behind the others until an hour had passed."""
+    student = await faulty.spark.sign_in()
+    at = datetime.now(tz=UTC) - timedelta(hours=1)
+    return write_homework(faulty.spark.webhook_secret, student.spark_user_id, at=at)
+
+
+@pytest.mark.parametrize("point", ["21.2"])
+async def test_an_outage_of_the_store_from_alert_to_recovery(
+    operator: Operator, stores: Stores, point: str
+) -> None:
+    faulty = operator.faulty
+    works = [[await faulty.write() for _ in range(ONES)] for _ in range(2)]
+    forms = [[await faulty.write([note(2000)]) for _ in range(ONES)] for _ in range(2)]
+    assert await send_all(faulty, [*works[0], *forms[0]]) == [200] * 2 * ONES
+    assert await operator.told(0) == []
+
+    await faulty.store.refuse()
+    assert await send_all(faulty, [*works[1], *forms[1]]) == [200] * ONES + [503] * ONES
+    [told] = await operator.told(1)
+    assert (told["alert"]["name"], told["alert"]["value"]) == ("submission_success", 75)
+    assert "75 % of the submissions of an hour were taken" in told["text"]
+    assert f"(unavailable {ONES})" in told["text"]
+    assert len(await operator.told(9)) == 1
+
+    [fires, *_] = (await operator.ask("GET", "alerts"))["items"]
+    assert (fires["state"], fires["codes"]) == ("firing", {"unavailable": ONES})
+    period = {"received_from": (datetime.now(tz=UTC) - timedelta(hours=1)).isoformat()}
+    counts = (await operator.ask("GET", "deliveries/counts", params=period))["items"]
+    assert {each["code"]: each["deliveries"] for each in counts} == {
+        None: 3 * ONES,
+        "storage_unavailable": ONES,
+    }
+
+    await faulty.store.restore()
+    assert await send_all(faulty, forms[1]) == [200] * ONES  # as Spark does by itself
+    late = [await too_late(faulty) for _ in range(LATE)]
+    assert await send_all(faulty, late) == [400] * LATE
+    order = {"codes": ["timestamp_too_old"], "apply": True}
+    [ordered] = (await operator.ask("POST", "deliveries/replay", json=order))["items"]
+    assert ordered["queued"] == LATE
+    assert await operator.work_off(REPLAY) == LATE
+    assert await operator.work_off(RECEIPT) == LATE
+    done = (await operator.ask("POST", "deliveries/replay", json=order))["outcomes"]
+    assert [(each["code"], each["deliveries"]) for each in done] == [(None, LATE)]
+
+    await faulty.assert_invariants()
+    texts = {each.text for each in (*works[0], *works[1], *forms[0], *forms[1], *late)}
+    shown = await stores.execute(
+        "SELECT content->>'text' AS text FROM evidence_document_blocks WHERE block_type = 'text'"
+    )
+    assert {row["text"] for row in shown} == texts
+
+    assert len(await operator.told(62)) == 1  # quiet, and not yet for long
+    _, over = await operator.told(67.5)
+    assert over["alert"]["state"] == "ok"
+    assert "submission_success is over. It fired since" in over["text"]
