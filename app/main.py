@@ -38,6 +38,7 @@ from app.api.internal.evidence_files import router as internal_evidence_files
 from app.api.internal.explain import router as internal_explain
 from app.api.internal.grades import router as internal_grades
 from app.api.internal.jobs import router as internal_jobs
+from app.api.internal.links import router as internal_links
 from app.api.internal.platforms import router as internal_platforms
 from app.api.internal.roster_imports import router as internal_roster_imports
 from app.api.internal.sessions import router as internal_sessions
@@ -88,6 +89,7 @@ ROUTERS = (
     spark_roster,
     internal_completions,
     internal_courses,
+    internal_links,
     internal_deliveries,
     internal_submissions,
     internal_explain,

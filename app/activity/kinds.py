@@ -55,6 +55,10 @@ KINDS = {
         "Course synced",
         ("spark_org_id", "spark_course_id", "quest_id", "task_count", "retired_count"),
     ),
+    "spark_deep_link": Kind(
+        "Work chosen for an assignment",
+        ("link_id", "spark_course_id", "spark_assignment_id", "quest_id"),
+    ),
     "spark_message_repeated": Kind("Old course or roster message taken again"),
     "spark_roster_failed": Kind("Roster change failed"),
     "spark_roster_success": Kind(
@@ -73,6 +77,7 @@ FOLLOWED = tuple(event_type for event_type, kind in KINDS.items() if kind.data)
 # that rule was made for the types before them, and edits would drown the rate of success.
 SUCCEEDED = (
     "spark_account_linked",
+    "spark_deep_link",
     "spark_submission_restored",
     "spark_evidence_updated",
     "student_erased",

@@ -43,6 +43,7 @@ _IDS = (
     ("spark.courses", "spark_course_id", "true"),
     ("spark.courses", "spark_org_id", "true"),
     ("spark.assignments", "spark_assignment_id", "true"),
+    ("spark.links", "spark_assignment_id", "true"),
 )
 QUESTIONS = (
     *(

@@ -17,7 +17,7 @@ from app.database import Columns, Session, Sessions, Statement, retried
 from app.errors import GradeStaleError, NotFoundError
 from app.jobs.call_spark import SPARK
 from app.jobs.enqueue import job_of_each_sql
-from app.models import PLATFORM
+from app.models import LINKS_SQL, PLATFORM
 from app.settings import Settings
 
 GRADE = "grade"  # as a kind of job
@@ -74,8 +74,9 @@ _WRITE = Statement(
     f"""
     with work as (
       select t.user_id, t.quest_id, t.id as task_id, link.lms_user_id as spark_user_id,
-        coalesce(r.spark_course_id, synced.spark_course_id, q.lms_course_id, '') as spark_course_id,
-        coalesce(r.spark_assignment_id, synced.spark_assignment_id, q.lms_assignment_id)
+        coalesce(r.spark_course_id, linked.spark_course_id, synced.spark_course_id,
+          q.lms_course_id, '') as spark_course_id,
+        coalesce(r.spark_assignment_id, linked.spark_assignment_id, synced.spark_assignment_id)
           as spark_assignment_id, done.completed_at
       from user_quest_tasks t
       join users on users.id = t.user_id and {DELETION_SQL} = 'none'
@@ -88,9 +89,32 @@ _WRITE = Statement(
       left join quest_task_completions done on done.user_id = t.user_id and done.task_id = t.id
       left join spark.submission_revisions r on r.completion_id = done.id and r.replaced_at is null
       left join lateral (
-        select a.spark_assignment_id, c.spark_course_id
-        from spark.assignments a join spark.courses c on c.id = a.course_id
-        where a.task_id = t.source_task_id) synced on true
+        select spark_assignment_id, spark_course_id from (
+          select a.spark_assignment_id, c.spark_course_id, c.spark_org_id
+          from spark.assignments a join spark.courses c on c.id = a.course_id
+          where a.task_id = t.source_task_id
+          union all
+          select q.lms_assignment_id, coalesce(q.lms_course_id, ''), ''
+          where q.lms_assignment_id is not null) assignment
+        where not exists (
+          select from {LINKS_SQL} link
+          where link.spark_assignment_id = assignment.spark_assignment_id
+            and link.spark_course_id = assignment.spark_course_id
+            and ('' in (link.spark_org_id, assignment.spark_org_id)
+              or link.spark_org_id = assignment.spark_org_id))
+        limit 1) synced on true
+      left join lateral (
+        select link.spark_assignment_id, link.spark_course_id from {LINKS_SQL} link
+        left join spark.courses c on c.spark_course_id = link.spark_course_id
+          and link.spark_org_id in ('', c.spark_org_id)
+        left join user_quests e on e.quest_id = c.quest_id and e.user_id = t.user_id
+        where link.quest_id = t.quest_id and case when link.task_id is not null
+          then link.template_id = t.source_task_id
+          else not exists (
+            select from user_quest_tasks f where f.user_quest_id = t.user_quest_id
+              and (coalesce(f.is_manual, false), f.order_index, f.created_at, f.id)
+                < (coalesce(t.is_manual, false), t.order_index, t.created_at, t.id)) end
+        order by e.is_active is true desc, link.chosen_at desc limit 1) linked on true
       where t.id = :task_id::uuid and t.user_id = :user_id::uuid),
     grade as (
       insert into spark.grades as g (id, user_id, quest_id, task_id, spark_user_id, spark_course_id,

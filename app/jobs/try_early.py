@@ -74,7 +74,11 @@ _JUST_ARRIVED = _order(
       d.code = '{StudentNotFoundError.code}' or exists (
         select from spark.assignments a
         where a.spark_assignment_id = d.spark_assignment_id
-          and a.updated_at > d.received_at - interval '10 minutes'))"""
+          and a.updated_at > d.received_at - interval '10 minutes')
+      or exists (
+        select from spark.links l
+        where l.spark_assignment_id = d.spark_assignment_id
+          and l.chosen_at > d.received_at - interval '10 minutes'))"""
 )
 # A student's is that of `lock_students`.
 _SHARE_LOCKS = Statement(

@@ -1,8 +1,9 @@
 """Which work a Spark assignment means (CONTRACT 8.5).
 
 There are two models: a course that was synced has a template task for each assignment; before that
-there was one quest for each assignment. What was synced is looked at first. Assignment ids are not
-unique across courses, so a match counts only when it is the only one:
+there was one quest for each assignment. A link that a person chose goes before what was synced in
+its course, and that before the older model. Assignment ids are not unique across courses, so a
+match counts only when it is the only one:
 
     1. the course is given and known: that course only, even if the assignment is not in it
     2. exactly one match in the student's own organisations; a student of none belongs to all
@@ -11,6 +12,7 @@ unique across courses, so a match counts only when it is the only one:
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -19,18 +21,23 @@ from sqlalchemy import or_, select
 from app.database import Session, Statement, read_as
 from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
 from app.learning.organisations import is_own_sql
-from app.models import PLATFORM, Quest, SparkCourse
+from app.models import LINKS_SQL, PLATFORM, Quest, SparkCourse
+
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Match(NamedTuple):
     """Work that an assignment may mean: of a template task, or of a quest's first one. One that was
-    synced has its own `assignment_id`, and no template where the main app has deleted it.
+    synced has its own `assignment_id`, and no template where the main app has deleted it; one of
+    the older model has no `org_id`.
     """
 
     quest_id: UUID
     assignment_id: UUID | None
     template_id: UUID | None
+    org_id: str | None
     course_id: str | None
+    linked_at: datetime | None
     is_own: bool
     is_enrolled: bool
 
@@ -42,22 +49,34 @@ class Match(NamedTuple):
 
 def matches_sql(user_id: str) -> str:
     """Every Match of the assignment `:assignment_id`, for statements that need more."""
-    enrolled = f"""exists (
-        select from user_quests
-        where quest_id = quests.id and user_id = {user_id} and user_quests.is_active)"""
     return f"""
-      select quests.id as quest_id, assignment.id as assignment_id,
-        assignment.task_id as template_id, course.spark_course_id as course_id,
-        {is_own_sql("course.spark_org_id", user_id)} as is_own, {enrolled} as is_enrolled
-      from spark.assignments assignment
-      join spark.courses course on course.id = assignment.course_id
-      join quests on quests.id = course.quest_id
-      where course.lms_platform = '{PLATFORM}'
-        and assignment.spark_assignment_id = :assignment_id and quests.is_active
-      union all
-      select quests.id, null, null, quests.lms_course_id, true, {enrolled}
-      from quests where lms_platform = '{PLATFORM}'
-        and lms_assignment_id = :assignment_id and is_active
+      select work.*, work.org_id is null or {is_own_sql("work.org_id", user_id)} as is_own,
+        exists (
+          select from user_quests
+          where quest_id in (work.quest_id, work.course_quest_id) and user_id = {user_id}
+            and user_quests.is_active) as is_enrolled
+      from (
+        select quests.id as quest_id, quests.id as course_quest_id, assignment.id as assignment_id,
+          assignment.task_id as template_id, course.spark_org_id as org_id,
+          course.spark_course_id as course_id, null::timestamptz as linked_at
+        from spark.assignments assignment
+        join spark.courses course on course.id = assignment.course_id
+        join quests on quests.id = course.quest_id
+        where course.lms_platform = '{PLATFORM}'
+          and assignment.spark_assignment_id = :assignment_id and quests.is_active
+        union all
+        select id, id, null, null, null, lms_course_id, null
+        from quests where lms_platform = '{PLATFORM}'
+          and lms_assignment_id = :assignment_id and is_active
+        union all
+        select link.quest_id, course.quest_id, null, link.template_id,
+          coalesce(course.spark_org_id, link.spark_org_id), link.spark_course_id, link.chosen_at
+        from {LINKS_SQL} link
+        left join spark.courses course on course.lms_platform = link.lms_platform
+          and course.spark_course_id = link.spark_course_id
+          and link.spark_org_id in ('', course.spark_org_id)
+        where link.lms_platform = '{PLATFORM}' and link.spark_assignment_id = :assignment_id
+      ) work
     """  # noqa: S608 - of our own pieces
 
 
@@ -81,7 +100,7 @@ async def choose_match(
     candidates = named
     if not named and not (course_id and await _is_known(session, course_id)):
         candidates = list(matches)
-    candidates = [match for match in candidates if match.assignment_id] or candidates
+    candidates = _by_course(candidates) or candidates
     if not candidates:
         raise AssignmentNotFoundError(assignment_id=assignment_id)
     own = [match for match in candidates if match.is_own]
@@ -90,6 +109,13 @@ async def choose_match(
         if len(few) == 1:
             return few[0]
     raise AssignmentAmbiguousError(assignment_id=assignment_id)
+
+
+def _by_course(matches: Sequence[Match]) -> list[Match]:
+    """Of each course one: the newest link, else what was synced."""
+    ordered = sorted(matches, key=lambda match: match.linked_at or NEVER)
+    courses = {(each.org_id, each.course_id): each for each in ordered if each.org_id is not None}
+    return list(courses.values())
 
 
 async def _is_known(session: Session, course_id: str) -> bool:

@@ -60,8 +60,11 @@ _FIND_IN_TEMPLATE_TASKS = text(
 )
 _TAKE = text(
     _ADD_TEMPLATE.format(table="quest_template_tasks")
-    + " and t.id = :task_id and t.quest_id = :of_quest on conflict do nothing"
-)
+    + """ and t.quest_id = :of_quest and case when :task_id::uuid is null
+        then not exists (select from course_quest_tasks c where c.quest_id = :of_quest)
+        else t.id = :task_id end
+      on conflict do nothing"""
+).bindparams(bindparam("task_id", type_=Uuid))
 _MAKE = text(
     f"""
     with lost as (
@@ -86,8 +89,10 @@ async def find_templates(session: Session, quest_id: UUID) -> None:
         await session.execute(_FIND_IN_TEMPLATE_TASKS, of_quest)
 
 
-async def take_template(session: Session, task_id: UUID, quest_id: UUID) -> None:
-    """What the main app keeps in `quest_template_tasks` alone, it gets in `course_quest_tasks`."""
+async def take_template(session: Session, task_id: UUID | None, quest_id: UUID) -> None:
+    """What the main app keeps in `quest_template_tasks` alone, it gets in `course_quest_tasks`;
+    without a task all of the quest, if it has none there.
+    """
     if (await session.execute(_HAS_TEMPLATE_TASKS)).scalar_one():
         await session.execute(_TAKE, {"task_id": task_id, "of_quest": quest_id})
 

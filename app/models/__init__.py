@@ -8,7 +8,7 @@ classes give them typed columns.
 
 from app.models.alerts import Alert
 from app.models.columns import PLATFORM, SCHOOL_SUBJECTS, SPARK, Table
-from app.models.courses import SparkAssignment, SparkCourse
+from app.models.courses import LINKS_SQL, SparkAssignment, SparkCourse, SparkLink
 from app.models.evidence import (
     LMS_EVENTS,
     PERSONAL_EVENTS,
@@ -53,6 +53,7 @@ from app.models.submissions import (
 
 __all__ = [
     "IS_OWNERLESS",
+    "LINKS_SQL",
     "LMS_EVENTS",
     "PERSONAL_EVENTS",
     "PERSONAL_KEYS",
@@ -88,6 +89,7 @@ __all__ = [
     "SparkAssignment",
     "SparkAuthCode",
     "SparkCourse",
+    "SparkLink",
     "SsoReplay",
     "SubmissionRevision",
     "Table",

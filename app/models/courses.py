@@ -62,3 +62,49 @@ class SparkAssignment(Table):
     mapped_at: Mapped[datetime | None] = mapped_column(comment="When a person chose the task")
     created_at: Mapped[Moment]
     updated_at: Mapped[Moment]
+
+
+class SparkLink(Table):
+    """Which work a person chose for an assignment: a task, or with null the quest's first one. No
+    key of the main app's is enforced, for of what went the link still tells.
+    """
+
+    __tablename__ = "links"
+    __table_args__ = (
+        UniqueConstraint(
+            "lms_platform",
+            "spark_org_id",
+            "spark_course_id",
+            "spark_assignment_id",
+            name="uq_links_assignment",
+        ),
+        Index(None, "spark_assignment_id"),
+        Index(None, "quest_id"),
+        {"schema": SPARK},
+    )
+
+    id: Mapped[Id]
+    lms_platform: Mapped[Platform]
+    spark_org_id: Mapped[str] = mapped_column(String(255), server_default=text("''"))
+    spark_course_id: Mapped[str] = mapped_column(String(255))
+    spark_assignment_id: Mapped[str] = mapped_column(String(255))
+    quest_id: Mapped[UUID]
+    task_id: Mapped[UUID | None]
+    task_title: Mapped[str | None]
+    chosen_by: Mapped[bytes | None] = mapped_column(comment="Keyed hash of a teacher's Spark id")
+    chosen_at: Mapped[datetime]
+    retired_at: Mapped[datetime | None]
+
+
+# A piece of a statement: the links that hold, each with the template that it means. One that the
+# main app's editor made anew is known by its title; a link whose task or quest went does not hold.
+LINKS_SQL = """(
+    select link.*, case when link.task_id is not null then template.id end as template_id
+    from spark.links link
+    join quests on quests.id = link.quest_id and quests.is_active
+    join lateral (
+      select t.id from course_quest_tasks t
+      where t.quest_id = link.quest_id
+        and (link.task_id is null or t.id = link.task_id or t.title = link.task_title)
+      order by t.id = link.task_id desc, t.order_index, t.id limit 1) template on true
+    where link.retired_at is null)"""

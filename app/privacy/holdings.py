@@ -55,6 +55,7 @@ from app.models import (
     SparkAssignment,
     SparkAuthCode,
     SparkCourse,
+    SparkLink,
     SsoReplay,
     SubmissionRevision,
     Table,
@@ -197,6 +198,7 @@ NOTHING: Mapping[type[Table], str] = {
     ServiceKey: "credentials of services",
     SparkAssignment: "assignments of a course",
     SparkCourse: "courses",
+    SparkLink: "which work an assignment means; of the teacher who chose it, a keyed hash",
     TombstoneKey: "the key of the tombstones' hashes",
     SsoReplay: "digests of launch tokens, gone a day after they expire",
 }

@@ -19,12 +19,14 @@ from app.evidence.provenance import IS_BY_SPARK
 from app.learning.assignments import resolve_assignment
 from app.learning.enrolment import THE_TASK, WITH_WORK_FIRST
 from app.models import (
+    PLATFORM,
     EvidenceBlock,
     EvidenceDocument,
     InboxDelivery,
     Quest,
     QuestTaskCompletion,
     SparkAssignment,
+    SparkLink,
     SubmissionRevision,
     UserQuestTask,
     XpAward,
@@ -58,6 +60,17 @@ _QUEST = (
     )
     .outerjoin(SparkAssignment, SparkAssignment.id == bindparam("assignment_id"))
     .where(Quest.id == bindparam("quest_id"))
+)
+_LINK = select(
+    select(SparkLink.id)
+    .where(
+        SparkLink.lms_platform == PLATFORM,
+        SparkLink.spark_assignment_id == bindparam("assignment_id"),
+        SparkLink.retired_at.is_(None),
+        func.coalesce(bindparam("course_id", type_=Text), SparkLink.spark_course_id)
+        == SparkLink.spark_course_id,
+    )
+    .exists()
 )
 _ENROLMENT = text(
     f"""
@@ -187,12 +200,25 @@ async def _find_assignment(session: Session, asked: Homework, user_id: UUID) -> 
             task_template_id=None,
             retired=False,
             mapped_at=None,
+            linked_at=None,
+            link_lost=await _has_link(session, asked, asked.spark_course_id),
         )
     ids = {"quest_id": match.quest_id, "assignment_id": match.assignment_id}
     quest = (await session.execute(_QUEST, ids)).mappings().one()
     return AssignmentAnswer(
-        found=True, code=None, quest_id=match.quest_id, task_template_id=match.source_id, **quest
+        found=True,
+        code=None,
+        quest_id=match.quest_id,
+        task_template_id=match.source_id,
+        linked_at=match.linked_at,
+        link_lost=match.linked_at is None and await _has_link(session, asked, match.course_id),
+        **quest,
     )
+
+
+async def _has_link(session: Session, asked: Homework, course_id: str | None) -> bool:
+    of_assignment = {"assignment_id": asked.spark_assignment_id, "course_id": course_id}
+    return bool((await session.execute(_LINK, of_assignment)).scalar_one())
 
 
 async def _find_enrolment(

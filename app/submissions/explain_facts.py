@@ -70,6 +70,13 @@ class AssignmentAnswer(fields.ContractModel):
     )
     retired: bool = Field(description="Whether Spark no longer names it.", examples=[False])
     mapped_at: fields.NullableMoment = Field(description="When a person chose its task.")
+    linked_at: fields.NullableMoment = Field(
+        description="When the link was chosen that decides; it comes before the course's sync."
+    )
+    link_lost: bool = Field(
+        description="Whether it has a link whose task or quest went: the other rules decide.",
+        examples=[False],
+    )
 
 
 class EnrolmentAnswer(fields.ContractModel):

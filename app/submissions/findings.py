@@ -57,6 +57,13 @@ FINDINGS = {
     "assignment_by_hand": Finding(
         "Its task was chosen by hand at {mapped_at}, not by the course's sync."
     ),
+    "assignment_by_link": Finding(
+        "A link that was chosen at {linked_at} decides its task, before the course's sync."
+    ),
+    "assignment_link_lost": Finding(
+        "The task or quest of its link is there no more, so the other rules decide.",
+        "Let the teacher choose again, or take the link back, then {again}.",
+    ),
     "assignment_not_found": Finding(
         "The assignment is not known, or its quest is not active.",
         "Let Spark sync the course, then {again}.",
@@ -136,6 +143,10 @@ def judge(facts: HomeworkFacts) -> tuple[list[str], str]:
     student.append(_assignment(facts))
     if facts.assignment.mapped_at:
         student.append(FINDINGS["assignment_by_hand"])
+    if facts.assignment.linked_at:
+        student.append(FINDINGS["assignment_by_link"])
+    if facts.assignment.link_lost:
+        student.append(FINDINGS["assignment_link_lost"])
     if facts.link.user_id and facts.assignment.found:
         student.append(_enrolment(facts))
     arrived = _arrived(facts)
@@ -222,8 +233,9 @@ def _words(facts: HomeworkFacts) -> dict[str, object]:
         words |= vars(facts.submission)
         words["submitted_at"] = said_moment(facts.submission.submitted_at)
     words |= _repetition(facts.deliveries)
-    if facts.assignment.mapped_at:
-        words["mapped_at"] = said_moment(facts.assignment.mapped_at)
+    for name in ("mapped_at", "linked_at"):
+        if moment := getattr(facts.assignment, name):
+            words[name] = said_moment(moment)
     if facts.deliveries:
         newest = facts.deliveries[0]
         words["received_at"] = said_moment(newest.received_at)

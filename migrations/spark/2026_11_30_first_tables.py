@@ -25,6 +25,7 @@ TABLES = (
     "audit_log",
     "erasures",
     "job_targets",
+    "links",
     "roster_imports",
     "service_keys",
     "sso_replays",
@@ -152,6 +153,7 @@ def upgrade() -> None:
     _audit_log()
     _erasures()
     _job_targets()
+    _links()
     _roster_imports()
     _service_keys()
     _sso_replays()
@@ -275,6 +277,41 @@ def _erasures() -> None:
         schema=SPARK,
     )
     op.create_index("ix_erasures_subject_hash", "erasures", ["subject_hash"], schema=SPARK)
+
+
+def _links() -> None:
+    op.create_table(
+        "links",
+        sa.Column("id", sa.Uuid(), server_default=NEW_ID, nullable=False),
+        sa.Column("lms_platform", sa.String(length=50), nullable=False),
+        sa.Column(
+            "spark_org_id", sa.String(length=255), server_default=sa.text("''"), nullable=False
+        ),
+        sa.Column("spark_course_id", sa.String(length=255), nullable=False),
+        sa.Column("spark_assignment_id", sa.String(length=255), nullable=False),
+        sa.Column("quest_id", sa.Uuid(), nullable=False),
+        sa.Column("task_id", sa.Uuid(), nullable=True),
+        sa.Column("task_title", sa.Text(), nullable=True),
+        sa.Column(
+            "chosen_by",
+            sa.LargeBinary(),
+            nullable=True,
+            comment="Keyed hash of a teacher's Spark id",
+        ),
+        sa.Column("chosen_at", MOMENT, nullable=False),
+        sa.Column("retired_at", MOMENT, nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_links"),
+        sa.UniqueConstraint(
+            "lms_platform",
+            "spark_org_id",
+            "spark_course_id",
+            "spark_assignment_id",
+            name="uq_links_assignment",
+        ),
+        schema=SPARK,
+    )
+    op.create_index("ix_links_spark_assignment_id", "links", ["spark_assignment_id"], schema=SPARK)
+    op.create_index("ix_links_quest_id", "links", ["quest_id"], schema=SPARK)
 
 
 def _roster_imports() -> None:

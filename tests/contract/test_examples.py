@@ -30,7 +30,7 @@ from tests.support.spark import FORM, SignedIn
 Call = tuple[str, str, dict[str, Any]]  # method, path, operation
 
 BOUND = {"cursor", "after"}  # to one list of one service: no example of it is anybody's
-MAKES = {"importRoster": "import_id", "giveGrade": "grade_id"}
+MAKES = {"importRoster": "import_id", "giveGrade": "grade_id", "putLink": "link_id"}
 ALONE = {"explainHomework.request_id"}  # not beside the other parameters
 FILE_HOST = "files.spark.example"
 INTROSPECT = "/internal/v1/sessions/introspect"
@@ -210,6 +210,7 @@ async def _known(at: Elsewhere, student: SignedIn, key: dict[str, str]) -> dict[
         "document_id": saved["document_id"],
         "block_id": saved["blocks"][0]["id"],
         "course_id": course["id"],
+        "putLink.quest_id": course["quest_id"],
         "mapAssignment.spark_assignment_id": free["spark_assignment_id"],
         "session_id": asked.json()["sid"],
         "putEvidence.task_id": put,

@@ -433,6 +433,7 @@ async def test_only_what_looks_like_a_key_costs_a_query(
 SHOWS_NOBODY = {
     ("GET", "/internal/v1/courses"),
     ("GET", "/internal/v1/courses/{course_id}/assignments"),
+    ("GET", "/internal/v1/links"),
     ("GET", "/internal/v1/lms/platforms"),
     ("GET", "/internal/v1/deliveries/counts"),
     ("GET", "/internal/v1/grade-sync/status"),
@@ -440,7 +441,8 @@ SHOWS_NOBODY = {
     ("POST", "/internal/v1/sessions/introspect"),
 }
 # What the contract's example cannot change here: it names another version, another student, what is
-# shown already, no course that is there, or Spark has no API. Their own tests see to the entries.
+# shown already, no course or quest that is there, or Spark has no API. Their own tests see to the
+# entries.
 CHANGES_NOTHING = {
     ("POST", "/internal/v1/grades"),
     ("POST", "/internal/v1/grades/send"),
@@ -449,6 +451,8 @@ CHANGES_NOTHING = {
     ("POST", "/internal/v1/targets/spark/test"),
     ("POST", "/internal/v1/students/{user_id}/link"),
     ("PUT", "/internal/v1/courses/{course_id}/assignments/{spark_assignment_id}/task"),
+    ("PUT", "/internal/v1/links"),
+    ("DELETE", "/internal/v1/links/{link_id}"),
     ("POST", "/internal/v1/submissions/{submission_id}/revisions/{revision}/restore"),
     ("PUT", "/internal/v1/evidence/documents/{task_id}"),
     ("POST", "/internal/v1/evidence/documents/{task_id}"),

@@ -17,6 +17,7 @@ from app.models import (
     InboxDelivery,
     LmsIntegration,
     QuestTaskCompletion,
+    SparkLink,
     User,
     UserQuest,
 )
@@ -34,6 +35,7 @@ NOBODY = SignedIn("nobody_on_earth", str(UUID(int=0)), "", "")
 LINK = {"found", "user_id", "active", "reason", "erased", "address_exists"}
 ASSIGNMENT = {
     *("found", "code", "quest_id", "quest_title", "task_template_id", "retired", "mapped_at"),
+    *("linked_at", "link_lost"),
 }
 ENROLMENT = {"enrolled", "active", "started_at", "completed_at"}
 TASK = {"task_id", "title", "completed", "completion_id", "completed_at", "xp_awarded"}
@@ -189,6 +191,22 @@ async def chosen_by_hand(scene: Scene) -> None:
     answer = await scene.browser.put(f"{path}/{name}/task", json=choice, headers=scene.key)
     assert answer.status_code == 200
     scene.assignment = replace(scene.assignment, spark_assignment_id=name)
+
+
+async def linked(scene: Scene) -> None:
+    link = {
+        "spark_course_id": scene.assignment.spark_course_id,
+        "spark_assignment_id": scene.assignment.spark_assignment_id,
+        "quest_id": str((await create_assignment(scene.sessions)).quest_id),
+    }
+    answer = await scene.browser.put("/internal/v1/links", json=link, headers=scene.key)
+    assert answer.status_code == 200, answer.text
+
+
+async def link_lost(scene: Scene) -> None:
+    await linked(scene)
+    of_assignment = SparkLink.spark_assignment_id == scene.assignment.spark_assignment_id
+    await scene.run(update(SparkLink).where(of_assignment).values(quest_id=uuid4()))
 
 
 async def synced_afterwards(scene: Scene) -> None:
@@ -358,6 +376,16 @@ STATES: dict[str, tuple[Callable[[Scene], Awaitable[None]], list[str], str]] = {
         chosen_by_hand,
         [*KNOWN, "assignment_by_hand", "not_enrolled", "nothing_arrived"],
         "spark_outcomes_total",
+    ),
+    "linked": (
+        linked,
+        [*KNOWN, "assignment_by_link", "not_enrolled", "nothing_arrived"],
+        "spark_outcomes_total",
+    ),
+    "link lost": (
+        link_lost,
+        [*KNOWN, "assignment_link_lost", "not_enrolled", "nothing_arrived"],
+        "Let the teacher choose again, or take the link back, then",
     ),
     "retired": (
         retired,
@@ -534,7 +562,9 @@ async def test_nothing_known_is_told_in_the_same_fields(scene: Scene) -> None:
         "erased": False,
         "address_exists": False,
     }
-    missing = {"found": False, "code": "assignment_not_found", "retired": False}
+    missing = {"found": False, "code": "assignment_not_found"} | dict.fromkeys(
+        ("retired", "link_lost"), False
+    )
     assert explained["assignment"] == dict.fromkeys(ASSIGNMENT) | missing
     no = {"enrolled": False, "active": False}
     assert explained["enrolment"] == dict.fromkeys(ENROLMENT) | no

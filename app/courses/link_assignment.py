@@ -1,0 +1,214 @@
+"""A person says which work an assignment means: any quest's, before or beside the course's sync.
+
+A link is one row for an assignment, and of two who choose at once the later one wins. Course
+messages, rosters and adoption leave it alone.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+from sqlalchemy import TIMESTAMP, Uuid, bindparam, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from app import fields
+from app.activity.audit import record_audit
+from app.activity.record_event import record_event
+from app.database import Session, Sessions, matching, retried
+from app.errors import FieldInvalidError, NotFoundError
+from app.jobs.try_early import try_assignments
+from app.learning.lost_templates import take_template
+from app.models import LINKS_SQL, PLATFORM, CourseQuestTask, Quest, SparkCourse, SparkLink
+
+
+class NewAssignmentLink(fields.ContractModel):
+    """Which work an assignment means. Unknown members are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    spark_org_id: fields.SparkId | None = Field(
+        None,
+        description="Its organisation; without it that of the one course that has this id.",
+        examples=["24"],
+    )
+    spark_course_id: fields.SparkId = Field(
+        description="Its course, which need not be synced.", examples=["test_course_001"]
+    )
+    spark_assignment_id: fields.SparkId = Field(
+        description="As Spark names it.", examples=["essay_1"]
+    )
+    quest_id: fields.Id = Field(description="An active quest with a task.")
+    task_id: UUID | None = Field(
+        None,
+        description="A task of the quest, of `course_quest_tasks`; without it the quest's first.",
+        examples=[None],
+    )
+
+
+class LinkFilter(fields.ContractModel):
+    """Which links; None means any."""
+
+    spark_course_id: fields.SparkId | None = Field(
+        None, description="Of this course.", examples=["test_course_001"]
+    )
+    spark_assignment_id: fields.OfSparkAssignment = None
+    quest_id: fields.NullableId = Field(None, description="To this quest.")
+
+
+class AssignmentLink(fields.ContractModel):
+    """Which work a person chose for an assignment."""
+
+    id: fields.Id = Field(title="Link id", description="The link.")
+    spark_org_id: str = Field(
+        description="Its organisation; empty where none is known.", examples=["24"]
+    )
+    spark_course_id: fields.SparkCourseId[str] = Field(description="As Spark names it.")
+    spark_assignment_id: fields.SparkAssignmentId[str] = Field(description="As Spark names it.")
+    quest_id: fields.QuestId
+    quest_title: str | None = Field(
+        description="The quest's; null where it is gone.", examples=["Weather"]
+    )
+    task_id: fields.NullableId = Field(
+        description="The task, also where it is gone; null for the quest's first one."
+    )
+    task_title: str | None = Field(description="As it was chosen.", examples=["Essay"])
+    chosen_at: fields.Moment = Field(description="When it was chosen last.")
+    retired_at: fields.NullableMoment = Field(description="Since when it is taken back.")
+    holds: bool = Field(
+        description=(
+            "Whether it decides. It does not once it is taken back, or its quest is not active or"
+            " its task gone: then the other rules decide."
+        ),
+        examples=[True],
+    )
+
+
+_HOLDS = text(f"select id from {LINKS_SQL} holding").columns(id=Uuid).subquery()  # noqa: S608
+_LINKS = (
+    select(
+        *(
+            SparkLink.__table__.c[name]
+            for name in AssignmentLink.model_fields
+            if name not in ("quest_title", "holds")
+        ),
+        Quest.title.label("quest_title"),
+        SparkLink.id.in_(select(_HOLDS.c.id)).label("holds"),
+    )
+    .outerjoin(Quest, Quest.id == SparkLink.quest_id)
+    .order_by(SparkLink.id.desc())
+)
+_QUEST = select(Quest.title).where(Quest.id == bindparam("of_quest"), Quest.is_active)
+_TASK = (
+    select(CourseQuestTask.title)
+    .where(
+        CourseQuestTask.quest_id == bindparam("of_quest"),
+        func.coalesce(bindparam("task_id", type_=Uuid), CourseQuestTask.id) == CourseQuestTask.id,
+    )
+    .limit(1)
+)
+_ONLY_ORGANISATION = (
+    select(func.max(SparkCourse.spark_org_id))
+    .where(
+        SparkCourse.lms_platform == PLATFORM,
+        SparkCourse.spark_course_id == bindparam("spark_course_id"),
+    )
+    .having(func.count() == 1)
+    .scalar_subquery()
+)
+_CHOSEN = ("quest_id", "task_id", "task_title", "chosen_by", "chosen_at")
+_NEW = insert(SparkLink).values(
+    lms_platform=PLATFORM,
+    spark_org_id=func.coalesce(bindparam("spark_org_id"), _ONLY_ORGANISATION, ""),
+    spark_course_id=bindparam("spark_course_id"),
+    spark_assignment_id=bindparam("spark_assignment_id"),
+    **{name: bindparam(name) for name in _CHOSEN},
+)
+_CHOOSE = _NEW.on_conflict_do_update(
+    constraint="uq_links_assignment",
+    set_={name: _NEW.excluded[name] for name in _CHOSEN} | {"retired_at": None},
+).returning(SparkLink.id)
+_RETIRE = (
+    update(SparkLink)
+    .where(SparkLink.id == bindparam("link_id"))
+    .values(
+        retired_at=func.coalesce(
+            SparkLink.retired_at, bindparam("at", type_=TIMESTAMP(timezone=True))
+        )
+    )
+    .returning(SparkLink.id)
+)
+
+
+@retried
+async def link_assignment(
+    sessions: Sessions, wanted: NewAssignmentLink, **chosen: Any
+) -> AssignmentLink:
+    """As `choose_work`, in a transaction of its own."""
+    async with sessions() as session, session.begin():
+        return await choose_work(session, wanted, **chosen)
+
+
+async def choose_work(
+    session: Session,
+    wanted: NewAssignmentLink,
+    *,
+    chosen_by: bytes | None,
+    caller: str,
+    route: str,
+    now: datetime,
+) -> AssignmentLink:
+    """In the caller's transaction. Audited; homework that came too early is tried again.
+
+    Raises FieldInvalidError for work that is not there (any more).
+    """
+    title = await _check_work(session, wanted.quest_id, wanted.task_id)
+    chosen = {"task_title": title, "chosen_by": chosen_by, "chosen_at": now}
+    link_id: UUID = (await session.execute(_CHOOSE, wanted.model_dump() | chosen)).scalar_one()
+    said = wanted.model_dump(mode="json", exclude={"spark_org_id"}) | {"link_id": str(link_id)}
+    await record_audit(session, caller, "sensitive_update", user_id=None, what="link", **said)
+    del said["task_id"]  # in events that is a student's own
+    await record_event(
+        session, "spark_deep_link", user_id=None, session_id=link_id, data=said, page_url=route
+    )
+    await try_assignments(session, [wanted.spark_assignment_id])
+    found = await session.execute(_LINKS.where(SparkLink.id == link_id))
+    return AssignmentLink(**found.mappings().one())
+
+
+async def _check_work(session: Session, quest_id: UUID, task_id: UUID | None) -> str | None:
+    """The title of the task, if one is named. Raises FieldInvalidError."""
+    of_work = {"of_quest": quest_id, "task_id": task_id}
+    if (await session.execute(_QUEST, of_work)).one_or_none() is None:
+        raise FieldInvalidError(name="quest_id", hint="It must be an active quest.")
+    await take_template(session, task_id, quest_id)
+    title = (await session.execute(_TASK, of_work)).scalar_one_or_none()
+    if title is None:
+        name, hint = ("task_id", NOT_ITS_TASK) if task_id else ("quest_id", "It has no task.")
+        raise FieldInvalidError(name=name, hint=hint)
+    return title if task_id else None
+
+
+NOT_ITS_TASK = "It must be a task of the quest, in course_quest_tasks."
+
+
+async def list_links(
+    sessions: Sessions, asked: LinkFilter, before: UUID | None, limit: int
+) -> list[AssignmentLink]:
+    """By their ids, downwards; less than `before`. One more than `limit` if there are more."""
+    older = [SparkLink.id < before] if before else []
+    fits = matching(SparkLink, asked.model_dump(include=set(LinkFilter.model_fields)))
+    async with sessions() as session, session.begin():
+        found = await session.execute(_LINKS.where(*fits, *older).limit(limit + 1))
+        return [AssignmentLink(**row) for row in found.mappings()]
+
+
+@retried
+async def retire_link(sessions: Sessions, link_id: UUID, *, caller: str, now: datetime) -> None:
+    """It may be repeated. Audited. Raises NotFoundError."""
+    async with sessions() as session, session.begin():
+        found = await session.execute(_RETIRE, {"link_id": link_id, "at": now})
+        if found.one_or_none() is None:
+            raise NotFoundError
+        said = {"what": "link", "link_id": str(link_id)}
+        await record_audit(session, caller, "sensitive_delete", user_id=None, **said)
