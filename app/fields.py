@@ -88,6 +88,8 @@ class AnswerWarning(ContractModel):
             "To decide by; new codes may come. `value_ignored`: an optional value could not be read"
             " and was left out. `member_unknown`: no such member; a similar name is told."
             " `course_unknown`: no course has this id, and the assignment was found without it."
+            " `copied_course_unknown`: there is no course to copy from. `not_carried_over`: no"
+            " assignment agrees with one of the copied course for which something was chosen."
             " `organisation_missing`: other courses of this id have an organisation."
             " `repeated_without_time`: an old course or roster message came again."
         ),

@@ -85,6 +85,17 @@ class CoursePayload(MessageModel):
     course_description: FreeText | None = Field(
         None, description="The quest's description.", examples=["Wind, water and warmth."]
     )
+    copied_from: SparkId | None = Field(
+        None,
+        title="Copied from",
+        description=(
+            "The course of the same organisation that this one is a copy of: links of its"
+            " assignments, and tasks that were chosen for them by hand, hold here as well where an"
+            " assignment has the same id or title. What was chosen here before stays. What does not"
+            " agree is in `warnings`."
+        ),
+        examples=[None],
+    )
     assignments: Annotated[list[CourseAssignment] | None, counted_first(MAX_ASSIGNMENTS)] = Field(
         None,
         description=(

@@ -13,6 +13,7 @@ from sqlalchemy import bindparam, func, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.activity.record_event import record_event
+from app.courses.copy_course import carry_over
 from app.courses.course import CoursePayload
 from app.courses.message_order import Last, check_order
 from app.courses.write_assignments import find_tasks, map_tasks, retire_others, write_tasks
@@ -117,6 +118,7 @@ async def _sync(
     await write_tasks(session, assignments, tasks, quest_id=quest_id, now=now)
     await map_tasks(session, assignments, tasks, course_id=course_id, now=now)
     retired = await retire_others(session, list(tasks), course_id=course_id, now=now)
+    warnings += await carry_over(session, course, course_id, quest_id, now=now)
     await follow_templates(session, quest_id, now=now)
     new = tasks.keys() - known.keys()
     await try_assignments(session, list(new))

@@ -81,7 +81,10 @@ async def map_tasks(
     new = insert(SparkAssignment)
     mapped = new.on_conflict_do_update(
         index_elements=[SparkAssignment.course_id, SparkAssignment.spark_assignment_id],
-        set_={column: new.excluded[column] for column in ("task_id", "place", "due_date")}
+        set_={
+            column: new.excluded[column]
+            for column in ("task_id", "spark_title", "place", "due_date")
+        }
         | {
             "title": case((_STAYS, SparkAssignment.title), else_=new.excluded.title),
             "mapped_at": case((_STAYS, SparkAssignment.mapped_at)),
@@ -95,6 +98,7 @@ async def map_tasks(
             "spark_assignment_id": item.spark_assignment_id,
             "task_id": tasks[item.spark_assignment_id],
             "title": item.title,
+            "spark_title": item.title,
             "place": place,
             "due_date": item.due_date,
         }

@@ -35,7 +35,7 @@ DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 # What describes, and decides about nothing by itself.
 IGNORABLE = frozenset(
     ("grade", "spark_course_id", "spark_org_id", "due_date", "course_description", "description")
-) | {"email", "given_name", "family_name"}
+) | {"email", "given_name", "family_name", "copied_from"}
 MAX_WARNINGS = 20
 
 THREAD_BYTES = 64 * 1024  # what is larger is hashed and parsed beside the event loop

@@ -56,6 +56,9 @@ class SparkAssignment(Table):
         ForeignKey("course_quest_tasks.id", ondelete="SET NULL"), unique=True
     )
     title: Mapped[str] = mapped_column(server_default=text("''"))
+    spark_title: Mapped[str | None] = mapped_column(
+        comment="As Spark has it, whoever chose the task"
+    )
     place: Mapped[Zero]
     due_date: Mapped[datetime | None]
     retired_at: Mapped[datetime | None]

@@ -590,6 +590,12 @@ def _assignments() -> None:
         sa.Column("spark_assignment_id", sa.String(length=255), nullable=False),
         sa.Column("task_id", sa.Uuid(), nullable=True),
         sa.Column("title", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.Column(
+            "spark_title",
+            sa.Text(),
+            nullable=True,
+            comment="As Spark has it, whoever chose the task",
+        ),
         sa.Column("place", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("due_date", MOMENT, nullable=True),
         sa.Column("retired_at", MOMENT, nullable=True),
