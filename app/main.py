@@ -56,6 +56,7 @@ from app.api.spark.sso import router as spark_sso
 from app.api.spark.submission import router as spark_submission
 from app.api.spark.token import router as spark_token
 from app.clock import new_id, utc_now
+from app.console.routes import ROUTERS as CONSOLE
 from app.database import (
     FAILURES,
     SERVING,
@@ -119,8 +120,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or _settings_of_a_host()
     if not structlog.is_configured():  # started by uvicorn itself
         configure_logs()
-    # uvicorn's access log, whoever starts it, would write the query, and with it launch tokens.
-    # So would what it says of WebSockets, unless it is started without them as documented.
+    # uvicorn's own lines, of requests and WebSockets, hold the query, and with it launch tokens.
     logging.getLogger("uvicorn.access").disabled = True
     logging.getLogger("uvicorn.error").addFilter(_is_no_websocket)
     if settings.in_production:
@@ -144,7 +144,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         exception_handlers=HANDLERS,
         generate_unique_id_function=lambda route: route.name,
     )
-    for router in ROUTERS:
+    for router in (*ROUTERS, *(CONSOLE if settings.console else ())):
         app.include_router(router)
     app.webhooks.include_router(spark_received)
     if settings.publish_contract:

@@ -39,6 +39,7 @@ Action = Literal[
     "upload_delete",
     "authn_token_revoked",
     "authn_token_reuse",
+    "authn_login_success",
 ]
 ENTRIES_PER_PAGE = 1000
 

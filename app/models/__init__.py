@@ -33,6 +33,7 @@ from app.models.learning import (
     XpAward,
 )
 from app.models.people import (
+    ConsoleSession,
     LmsIntegration,
     LmsSession,
     ServiceKey,
@@ -66,6 +67,7 @@ __all__ = [
     "Adoption",
     "Alert",
     "AuditEntry",
+    "ConsoleSession",
     "CourseQuestTask",
     "Download",
     "Erasure",

@@ -160,3 +160,16 @@ class ServiceKey(Table):
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     created_at: Mapped[Moment]
     revoked_at: Mapped[datetime | None]
+
+
+class ConsoleSession(Table):
+    """A sign-in to the console with a service key."""
+
+    __tablename__ = "console_sessions"
+    __table_args__ = ({"schema": SPARK},)
+
+    hash: Mapped[bytes] = mapped_column(primary_key=True, comment="SHA-256 of what the cookie has")
+    key_id: Mapped[str] = mapped_column(ForeignKey("spark.service_keys.id", ondelete="CASCADE"))
+    created_at: Mapped[Moment]
+    seen_at: Mapped[Moment]
+    ended_at: Mapped[datetime | None]

@@ -38,6 +38,7 @@ from app.models import (
     ActivityEvent,
     ActivityHour,
     AuditEntry,
+    ConsoleSession,
     GradeAttempt,
     IdempotencyKey,
     InboxDelivery,
@@ -115,6 +116,7 @@ def rules(settings: Settings) -> Sequence[Rule]:
         Rule("launches", SsoReplay, [SsoReplay.expires_at], CODES_KEPT),
         Rule("codes", SparkAuthCode, [SparkAuthCode.expires_at], CODES_KEPT),
         Rule("sessions", LmsSession, ends, A_MONTH, LmsSession.lms_platform == PLATFORM),
+        Rule("console_sessions", ConsoleSession, [ConsoleSession.created_at], CODES_KEPT),
         Rule("deliveries", InboxDelivery, received_at, inbox, ~untold),
         # Without their texts (`end_waiting`), while Spark does not take what it is told of them.
         Rule("deliveries_untold", InboxDelivery, received_at, inbox + A_WEEK, untold),

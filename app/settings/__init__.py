@@ -89,6 +89,7 @@ class Settings(BaseSettings):
         None, description="Where this service is reached from outside, for links in alerts."
     )
     publish_contract: bool = Field(default=True, description="Serve /docs and /openapi.json.")
+    console: bool = Field(default=True, description="Serve /console, the operators' pages.")
 
     # -- database
     database_url: SecretStr | None = Field(

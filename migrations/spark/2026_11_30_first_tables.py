@@ -30,6 +30,7 @@ TABLES = (
     "service_keys",
     "sso_replays",
     "tombstone_key",
+    "console_sessions",
     "idempotency_keys",
     "lms_sessions",
     "roster_rows",
@@ -158,6 +159,7 @@ def upgrade() -> None:
     _service_keys()
     _sso_replays()
     _tombstone_key()
+    _console_sessions()
     _idempotency_keys()
     _lms_sessions()
     _roster_rows()
@@ -370,6 +372,27 @@ def _tombstone_key() -> None:
         sa.Column("key", sa.LargeBinary(), nullable=False),
         sa.CheckConstraint("id", name=op.f("ck_tombstone_key_is_one")),
         sa.PrimaryKeyConstraint("id", name="pk_tombstone_key"),
+        schema=SPARK,
+    )
+
+
+def _console_sessions() -> None:
+    op.create_table(
+        "console_sessions",
+        sa.Column(
+            "hash", sa.LargeBinary(), nullable=False, comment="SHA-256 of what the cookie has"
+        ),
+        sa.Column("key_id", sa.Text(), nullable=False),
+        sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column("seen_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column("ended_at", MOMENT, nullable=True),
+        sa.ForeignKeyConstraint(
+            ["key_id"],
+            ["spark.service_keys.id"],
+            name="fk_console_sessions_key_id",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("hash", name="pk_console_sessions"),
         schema=SPARK,
     )
 

@@ -20,6 +20,7 @@ from sqlalchemy import Row, insert, select
 from app.accounts.service_keys import SCOPES, Scope, create_key, revoke_key
 from app.api.callers import ADMIN, READ, SCRAPE, STUDENT_READ, STUDENT_WRITE, WRITE
 from app.api.docs import internal_contract
+from app.console import visit
 from app.database import Sessions
 from app.main import create_app
 from app.models import AuditEntry, Download, Job
@@ -34,6 +35,7 @@ from tests.support.spark import SignedIn, Spark, submission
 from tests.support.wire import connect
 
 SERVICES = {caller.dependency for caller in (READ, WRITE, ADMIN, SCRAPE)}
+VISITORS = {caller.dependency for caller in (visit.READ, visit.WRITE, visit.ADMIN)}
 STUDENTS = {caller.dependency for caller in (STUDENT_READ, STUDENT_WRITE)}
 PLATFORMS = "/internal/v1/lms/platforms"
 
@@ -43,6 +45,7 @@ OPEN = {
     *("/spark/sso", "/spark/token"),
     *("/spark/webhook/submission", "/spark/webhook/course", "/spark/webhook/roster"),
     *("/healthz", "/readyz"),
+    *("/console/sign-in", "/console/sign-out", "/style/{digest}.css", "/style/{digest}.svg"),
     *("/docs", "/static", "/openapi.json", "/openapi-internal.json"),
 }
 
@@ -66,7 +69,7 @@ def test_every_route_has_exactly_one_caller_or_is_known_to_be_open(app: FastAPI)
     callers = {}
     for route in iter_route_contexts(app.routes):
         asked = set(_asked(getattr(route, "dependant", None)))
-        callers[route.path, *(route.methods or ())] = asked & (SERVICES | STUDENTS)
+        callers[route.path, *(route.methods or ())] = asked & (SERVICES | STUDENTS | VISITORS)
     closed = {key: found for key, found in callers.items() if key[0] not in OPEN}
     assert ("/metrics", "GET") in closed
     assert [key for key, found in closed.items() if len(found) != 1] == []

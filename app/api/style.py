@@ -1,0 +1,32 @@
+"""The look of all pages for people: one stylesheet, under an address that changes with it."""
+
+import hashlib
+from pathlib import Path
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+PAGES = Path(__file__).parent / "pages"
+STYLE = (PAGES / "style.css").read_bytes()
+ICON = (PAGES / "icon.svg").read_bytes()
+DIGEST = hashlib.sha256(STYLE + ICON).hexdigest()[:16]
+STYLE_URL, ICON_URL = f"/style/{DIGEST}.css", f"/style/{DIGEST}.svg"
+FOR_GOOD = "public, max-age=31536000, immutable"
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/style/{digest}.css")
+async def read_style(digest: str) -> Response:
+    return _answer(STYLE, "text/css", digest)
+
+
+@router.get("/style/{digest}.svg")
+async def read_icon(digest: str) -> Response:
+    return _answer(ICON, "image/svg+xml", digest)
+
+
+def _answer(content: bytes, media_type: str, digest: str) -> Response:
+    """While versions change, a page of one may ask an instance of the other: nobody keeps that."""
+    kept = {"cache-control": FOR_GOOD if digest == DIGEST else "no-store"}
+    return Response(content, media_type=media_type, headers=kept)

@@ -1,0 +1,6 @@
+"""All pages of the console, in the order in which they are looked for."""
+
+from app.api.style import router as style
+from app.console import overview, sign_in, system
+
+ROUTERS = (style, sign_in.router, overview.router, system.router, sign_in.rest)
