@@ -221,9 +221,7 @@ def _alerts() -> None:
         sa.Column("since", MOMENT, server_default=NOW, nullable=False, comment="its state"),
         sa.Column("value", sa.Float(), nullable=True),
         sa.Column("codes", JSONB(), server_default=sa.text("'{}'"), nullable=False),
-        sa.Column(
-            "quiet_since", MOMENT, nullable=True, comment="it fires and need not any more"
-        ),
+        sa.Column("quiet_since", MOMENT, nullable=True, comment="it fires and need not any more"),
         sa.Column("told_at", MOMENT, nullable=True),
         sa.Column("measured_at", MOMENT, server_default=NOW, nullable=False),
         sa.CheckConstraint("state in ('ok', 'firing')", name=op.f("ck_alerts_state")),

@@ -5,13 +5,12 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import Field
 from starlette.responses import Response
 
-from app.api.callers import READ, WRITE, Caller
-from app.api.dependencies import Now, Opened, read_body, require_json
+from app.api.callers import READ, Writer
+from app.api.dependencies import Now, Opened, read_small
 from app.api.described import json_body
-from app.api.paging import LINKED, Cursors, Link, NextCursor, PageQuery, read_page
+from app.api.paging import LINKED, ListPage, PageQuery, Pages
 from app.api.problem_groups import INTERNAL_PROBLEMS, JSON_PROBLEMS
 from app.api.problems import problems
 from app.courses.link_assignment import (
@@ -22,24 +21,17 @@ from app.courses.link_assignment import (
     list_links,
     retire_link,
 )
-from app.deliveries.payload import read_payload
 from app.errors import FieldMissingError, NotFoundError
-from app.fields import ContractModel
 
 router = APIRouter(prefix="/internal/v1/links", tags=["courses"])
-
-MAX_BODY_BYTES = 4 * 1024
 
 
 class LinkQuery(LinkFilter, PageQuery):
     """Which links; several filters narrow together."""
 
 
-class LinkList(ContractModel):
+class LinkList(ListPage[AssignmentLink]):
     """A page of links."""
-
-    items: list[AssignmentLink] = Field(description="At most `limit`.")
-    next_cursor: NextCursor
 
 
 @router.get(
@@ -50,14 +42,10 @@ class LinkList(ContractModel):
     description="Also those that were taken back, or do not hold any more; in no order of time.",
     responses=LINKED | problems(*INTERNAL_PROBLEMS),
 )
-async def read_links(query: Annotated[LinkQuery, Query()], opened: Opened, link: Link) -> LinkList:
-    items, next_cursor = await read_page(
-        query,
-        partial(list_links, opened.sessions, query),
-        Cursors(router.prefix, opened.cursor_keys),
-        link,
-    )
-    return LinkList(items=items, next_cursor=next_cursor)
+async def read_links(
+    query: Annotated[LinkQuery, Query()], opened: Opened, pages: Pages
+) -> LinkList:
+    return LinkList(**await pages.read(query, partial(list_links, opened.sessions, query)))
 
 
 @router.put(
@@ -72,11 +60,8 @@ async def read_links(query: Annotated[LinkQuery, Query()], opened: Opened, link:
     responses=problems(FieldMissingError, *JSON_PROBLEMS, *INTERNAL_PROBLEMS),
     openapi_extra=json_body(NewAssignmentLink),
 )
-async def put(
-    request: Request, opened: Opened, now: Now, caller: Annotated[Caller, WRITE]
-) -> AssignmentLink:
-    require_json(request)
-    wanted = read_payload(await read_body(request, max_bytes=MAX_BODY_BYTES), NewAssignmentLink)
+async def put(request: Request, opened: Opened, now: Now, caller: Writer) -> AssignmentLink:
+    wanted = await read_small(request, NewAssignmentLink)
     return await link_assignment(
         opened.sessions,
         wanted,
@@ -95,8 +80,6 @@ async def put(
     status_code=204,
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS),
 )
-async def delete(
-    link_id: UUID, opened: Opened, now: Now, caller: Annotated[Caller, WRITE]
-) -> Response:
+async def delete(link_id: UUID, opened: Opened, now: Now, caller: Writer) -> Response:
     await retire_link(opened.sessions, link_id, caller=caller.name, now=now)
     return Response(status_code=204)
