@@ -60,6 +60,15 @@ def test_production_starts_with_all_that_it_needs(monkeypatch: pytest.MonkeyPatc
     assert settings.cookies_same_site == "none"
 
 
+def test_the_address_of_a_receiver_keeps_its_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be its key."""
+    address = f"https://hooks.example/workflows/?sig={secrets.token_hex(20)}"
+    _use(monkeypatch, production(ALERT_WEBHOOK_URL=address))
+    kept = load_settings().alert_webhook_url
+    assert kept
+    assert kept.get_secret_value() == address
+
+
 def test_development_starts_with_nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
     _use(monkeypatch, {})
     settings = load_settings()
@@ -118,6 +127,14 @@ P268 = {
     "a front end over http": (
         {"FRONTEND_URL": f"http://{CANARY}.example"},
         "FRONTEND_URL must be https in production",
+    ),
+    "a receiver of alerts over http": (
+        {"ALERT_WEBHOOK_URL": f"http://{CANARY}.example"},
+        "ALERT_WEBHOOK_URL must be https in production",
+    ),
+    "a receiver of alerts with credentials": (
+        {"ALERT_WEBHOOK_URL": f"https://user:{CANARY}@hooks.example/a?sig=b"},
+        "ALERT_WEBHOOK_URL: must be http(s)://host without credentials",
     ),
     "a front end that is no address": (
         {"FRONTEND_URL": CANARY},

@@ -8,7 +8,7 @@ from typing import Any
 
 from app import metrics
 from app.alerts.rules import ALERT, ALERTS, RULES, Rule
-from app.database import Session, Sessions, Statement, retried
+from app.database import FAILURES, Session, Sessions, Statement, retried
 from app.jobs.enqueue import enqueue
 from app.settings import Settings
 
@@ -51,8 +51,19 @@ _TAKE_TURN = Statement(
 
 
 async def evaluate_alerts(sessions: Sessions, settings: Settings, *, now: datetime) -> int:
-    """Each rule once: how many messages were ordered. Where nobody is told, only its state."""
-    return sum([await _evaluate(sessions, settings, rule, now) for rule in RULES])
+    """Each rule once: how many messages were ordered. Where nobody is told, only its state.
+
+    One that cannot be measured stops no other; the first failure is raised when all were tried.
+    """
+    ordered, failures = 0, []
+    for rule in RULES:
+        try:
+            ordered += await _evaluate(sessions, settings, rule, now)
+        except FAILURES as failure:
+            failures.append(failure)
+    if failures:
+        raise failures[0]
+    return ordered
 
 
 @retried

@@ -109,7 +109,7 @@ class Telling:
         await self.fake.forget()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def own_settings(settings: Settings) -> Iterator[Settings]:
     with own_stores(settings) as stores:
         changes = {
@@ -119,7 +119,7 @@ def own_settings(settings: Settings) -> Iterator[Settings]:
         yield settings.model_copy(update=changes)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 async def service(own_settings: Settings, main_app: dict[str, str]) -> AsyncIterator[Telling]:
     secret = secrets.token_hex(32)
     CANARIES.release(secret)

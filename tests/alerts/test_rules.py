@@ -61,7 +61,7 @@ async def target_down(telling: Telling) -> None:
 
 
 async def target_refused(telling: Telling) -> None:
-    await telling.fake.change(api_key="another")
+    await telling.fake.change(api_key=token_hex(20))
     await telling.give()
     await telling.work_off("grade")
 

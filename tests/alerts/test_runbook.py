@@ -21,5 +21,10 @@ def test_the_runbook_has_no_others() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_line_means_nothing_else_to_slack_or_in_a_table(rule: Rule) -> None:
+    assert not set("<>&|") & set(rule.says + rule.means + rule.look + rule.do)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_condition_names_its_threshold(rule: Rule) -> None:
     assert re.search(rf"\b{rule.threshold}\b", rule.condition) or rule.threshold == 1

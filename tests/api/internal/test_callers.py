@@ -434,6 +434,7 @@ async def test_only_what_looks_like_a_key_costs_a_query(
 
 # Deny by default: what shows nothing of anybody. A token says itself whose it is.
 SHOWS_NOBODY = {
+    ("GET", "/internal/v1/alerts"),
     ("GET", "/internal/v1/courses"),
     ("GET", "/internal/v1/courses/{course_id}/assignments"),
     ("GET", "/internal/v1/links"),
