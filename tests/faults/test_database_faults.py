@@ -3,8 +3,11 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
+from sqlalchemy.engine import make_url
 
 from app.settings import Settings
 from tests.faults.conftest import FORMS, Faulty, assert_unavailable, run_faulty
@@ -188,6 +191,34 @@ async def test_when_all_connections_are_busy_others_are_told_to_come_again(
             assert {(await each).status_code for each in busy} == {200}
         assert (await faulty.send(homework[2])).status_code == 200
         await faulty.assert_invariants()
+
+
+@pytest.mark.parametrize("finding", ["OPERATOR connection limit"])
+async def test_a_server_that_takes_no_more_connections_is_missed_until_it_does(
+    settings: Settings, settings_of_stores: Settings, stores: Stores, finding: str
+) -> None:
+    """As when other programs hold all that the database's plan allows."""
+    limited = f"limited_{uuid4().hex}"
+    url = make_url(stores.variables["DATABASE_URL"]).set(username=limited, password=limited)
+    changes = {"database_url": SecretStr(url.render_as_string(hide_password=False))}
+    await execute(
+        settings,
+        f"CREATE ROLE {limited} LOGIN BYPASSRLS PASSWORD '{limited}'"
+        " IN ROLE pg_read_all_data, pg_write_all_data",
+    )
+    try:
+        async with run_faulty(settings_of_stores.model_copy(update=changes), stores) as faulty:
+            homework = [await faulty.write(), await faulty.write([note(2000)])]
+            await execute(settings, f"ALTER ROLE {limited} CONNECTION LIMIT 0")
+            faulty.database.cut()
+            for each in homework:
+                await assert_unavailable(faulty.send(each))
+            await execute(settings, f"ALTER ROLE {limited} CONNECTION LIMIT -1")
+            for each in homework:
+                assert (await faulty.send(each)).status_code == 200
+            await faulty.assert_invariants()
+    finally:
+        await execute(settings, f"DROP ROLE {limited}")
 
 
 @pytest.mark.parametrize("row", ["P178"])
