@@ -16,7 +16,7 @@ from app.activity.record_event import record_event
 from app.courses.copy_course import carry_over
 from app.courses.course import CoursePayload
 from app.courses.message_order import Last, check_order
-from app.courses.write_assignments import find_tasks, map_tasks, retire_others, write_tasks
+from app.courses.write_assignments import find_tasks, write_assignments
 from app.database import Session, Sessions, retried
 from app.deliveries.inbox import Entry, keep_delivery
 from app.deliveries.open import Delivery
@@ -115,9 +115,9 @@ async def _sync(
         item.spark_assignment_id: known.get(item.spark_assignment_id) or delivery.new_id()
         for item in assignments
     }
-    await write_tasks(session, assignments, tasks, quest_id=quest_id, now=now)
-    await map_tasks(session, assignments, tasks, course_id=course_id, now=now)
-    retired = await retire_others(session, list(tasks), course_id=course_id, now=now)
+    retired = await write_assignments(
+        session, assignments, tasks, course_id=course_id, quest_id=quest_id, now=now
+    )
     warnings += await carry_over(session, course, course_id, quest_id, now=now)
     await follow_templates(session, quest_id, now=now)
     new = tasks.keys() - known.keys()
