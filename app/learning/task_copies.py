@@ -2,38 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    ColumnElement,
-    Update,
-    Uuid,
-    and_,
-    bindparam,
-    func,
-    or_,
-    select,
-    text,
-    true,
-    update,
-)
+from sqlalchemy import ARRAY, Uuid, bindparam, text
 
-from app.database import Session
-from app.models import (
-    CourseQuestTask,
-    EvidenceDocument,
-    QuestTaskCompletion,
-    SparkAssignment,
-    UserQuestTask,
-)
+from app.database import Session, Statement
 from app.models.columns import TASK_XP
 
-_OF_QUEST = bindparam("of_quest", type_=Uuid)
-_COPY = UserQuestTask.__table__.alias("copy")
-_TEMPLATE: Any = CourseQuestTask.__table__.c
-_ASSIGNMENT: Any = SparkAssignment.__table__.c
 ROWS_AT_ONCE = 10_000  # so that no statement of a large course runs into its limit
 CURRENT = "a.retired_at is null"  # true for a template without an assignment, too
 # Two titles are one task's as the main app's editor compares them.
@@ -135,51 +110,40 @@ _COPY_TO_ALL = text(
     select 1
     """  # noqa: S608 - of our own pieces
 ).bindparams(bindparam("templates", type_=ARRAY(Uuid)))
-# A copy is untouched when it was neither handed in nor worked on.
-_UNTOUCHED = and_(
-    *(
-        ~select(work.id)
-        .where(work.task_id == _COPY.c.id, work.user_id == _COPY.c.user_id)
-        .correlate(_COPY)
-        .exists()
-        for work in (QuestTaskCompletion, EvidenceDocument)
-    )
-)
 
 
-def _follow(columns: Mapping[str, ColumnElement[Any]], *, of: ColumnElement[bool]) -> Update:
-    """Give copies `of` the quest's assignments what their templates say, where it differs."""
-    stale = (
-        select(_COPY.c.id, *(column.label(name) for name, column in columns.items()))
-        .join_from(_COPY, CourseQuestTask, CourseQuestTask.id == _COPY.c.source_task_id)
-        .join(SparkAssignment, SparkAssignment.task_id == CourseQuestTask.id)
-        .where(
-            CourseQuestTask.quest_id == _OF_QUEST,
-            or_(*(_COPY.c[name].is_distinct_from(column) for name, column in columns.items())),
-            of,
-        )
-        .limit(ROWS_AT_ONCE)
-        .cte("stale")
-    )
-    return (
-        update(UserQuestTask)
-        .where(UserQuestTask.id == stale.c.id)
-        .values({name: stale.c[name] for name in columns} | {"updated_at": bindparam("now")})
+def _follow(columns: Mapping[str, str], *, of: str = "true") -> Statement:
+    """Give copies c `of` the quest's assignments what their templates t say, where it differs."""
+    said = ", ".join(f"{sql} as {name}" for name, sql in columns.items())
+    differs = " or ".join(f"c.{name} is distinct from {sql}" for name, sql in columns.items())
+    follows = ", ".join(f"{name} = stale.{name}" for name in columns)
+    return Statement(
+        f"""
+        with stale as (
+          select c.id, {said}
+          from user_quest_tasks c
+          join course_quest_tasks t on t.id = c.source_task_id
+          join spark.assignments a on a.task_id = t.id
+          where t.quest_id = :of_quest and ({differs}) and {of} limit {ROWS_AT_ONCE}),
+        followed as (
+          update user_quest_tasks c set {follows}, updated_at = :now
+          from stale where c.id = stale.id returning c.id)
+        select count(*) as rows from followed
+        """  # noqa: S608 - of our own pieces
     )
 
 
 _FOLLOW = (
+    # A copy is untouched when it was neither handed in nor worked on.
     _follow(
-        {name: _TEMPLATE[name] for name in ("title", "description", "order_index")},
-        of=_UNTOUCHED,
+        {name: f"t.{name}" for name in ("title", "description", "order_index")},
+        of="""not exists (
+            select from quest_task_completions k where k.task_id = c.id and k.user_id = c.user_id)
+          and not exists (
+            select from user_task_evidence_documents d
+            where d.task_id = c.id and d.user_id = c.user_id)""",
     ),
-    _follow(
-        {
-            "is_required": func.coalesce(_TEMPLATE.is_required, true()),
-            "due_date": _ASSIGNMENT.due_date,
-        },
-        of=true(),
-    ),
+    _follow({"is_required": "coalesce(t.is_required, true)", "due_date": "a.due_date"}),
 )
 
 
@@ -203,8 +167,8 @@ async def follow_templates(session: Session, quest_id: UUID, *, now: datetime) -
     for statement in _FOLLOW:
         changed = ROWS_AT_ONCE
         while changed == ROWS_AT_ONCE:
-            result = await session.execute(statement, {"of_quest": quest_id, "now": now})
-            changed = result.rowcount
+            [row] = await statement.send(session, {"of_quest": quest_id, "now": now})
+            changed = row["rows"]
 
 
 async def _copy_to_all(session: Session, quest_id: UUID) -> None:
