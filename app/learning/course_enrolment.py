@@ -8,45 +8,29 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    TIMESTAMP,
-    Uuid,
-    any_,
-    bindparam,
-    func,
-    select,
-    text,
-    tuple_,
-    update,
-)
-
 from app.activity.audit import record_audit_of_many
 from app.adoption.log_out import log_out
 from app.database import Session, Statement
 from app.learning.enrolment import turn_sql
 from app.learning.organisations import is_own_sql
 from app.learning.task_copies import COPY_MISSING, THE_ENROLMENT
-from app.models import PLATFORM, LmsSession, Quest, UserQuest
+from app.models import PLATFORM
 
 Enrolment = tuple[UUID, UUID]  # a user and a quest
 PAIRS_AT_ONCE = 1000  # each copies its course's tasks, so that no statement meets its time limit
 
-_NOW = bindparam("now", type_=TIMESTAMP(timezone=True))
-_USERS = bindparam("user_ids", type_=ARRAY(Uuid))
-_QUESTS = bindparam("quest_ids", type_=ARRAY(Uuid))
 # Made, or active again, with their tasks. The students' turns are taken.
-_ENROL = text(
+_ENROL = Statement(
     f"""
     with pair as (
       select distinct user_id, quest_id
-      from unnest(:user_ids, :quest_ids) as named (user_id, quest_id)),
+      from unnest(:user_ids::uuid[], :quest_ids::uuid[]) as named (user_id, quest_id)),
     known as (
       select distinct on (user_id, quest_id) id, user_id, quest_id, is_active
       from pair join user_quests using (user_id, quest_id)
       order by user_id, quest_id, {THE_ENROLMENT}),
     woken as (
-      update user_quests q set is_active = true, last_picked_up_at = :now
+      update user_quests q set is_active = true, last_picked_up_at = :now::timestamptz
       from known where q.id = known.id and known.is_active is not true
       returning q.id, q.user_id, q.quest_id),
     made as (
@@ -60,7 +44,7 @@ _ENROL = text(
     {COPY_MISSING}
     select user_id, quest_id from enrolled
     """  # noqa: S608 - of our own pieces
-).bindparams(_USERS, _QUESTS, _NOW)
+)
 # Shared locks, in one order: a sync that goes on at this moment ends first, so that its new tasks
 # are there to be copied; one that comes later sees who is enrolled.
 # The student's turn is taken before a quest is locked: PostgreSQL locks what it is about to return.
@@ -76,33 +60,24 @@ _CLAIMED = Statement(
     for share of quests
     """  # noqa: S608 - of our own pieces
 )
-_PAIRS = select(func.unnest(_USERS), func.unnest(_QUESTS))
-_DROP = (
-    update(UserQuest)
-    .where(tuple_(UserQuest.user_id, UserQuest.quest_id).in_(_PAIRS), UserQuest.is_active)
-    .values(is_active=False)
-    .returning(UserQuest.user_id, UserQuest.quest_id)
+_DROP = Statement(
+    """
+    update user_quests set is_active = false
+    where is_active
+      and (user_id, quest_id) in (select * from unnest(:user_ids::uuid[], :quest_ids::uuid[]))
+    returning user_id, quest_id
+    """
 )
-_IN_A_COURSE = (
-    select(UserQuest.id)
-    .join(Quest, Quest.id == UserQuest.quest_id)
-    .where(
-        UserQuest.user_id == LmsSession.user_id,
-        UserQuest.is_active,
-        Quest.lms_platform == PLATFORM,
-    )
-    .exists()
-)
-_REVOKE = (
-    update(LmsSession)
-    .where(
-        LmsSession.user_id == any_(_USERS),
-        LmsSession.lms_platform == PLATFORM,
-        LmsSession.revoked_at.is_(None),
-        ~_IN_A_COURSE,
-    )
-    .values(revoked_at=_NOW)
-    .returning(LmsSession.user_id)
+# Of whom no course is left.
+_REVOKE = Statement(
+    f"""
+    update spark.lms_sessions s set revoked_at = :now
+    where user_id = any (:user_ids::uuid[]) and lms_platform = '{PLATFORM}' and revoked_at is null
+      and not exists (
+        select from user_quests e join quests q on q.id = e.quest_id
+        where e.user_id = s.user_id and e.is_active and q.lms_platform = '{PLATFORM}')
+    returning user_id
+    """  # noqa: S608 - our own word
 )
 
 
@@ -118,8 +93,7 @@ async def enrol_in_courses(
     if not quests:
         return 0
     pairs = _columns([(user_id, quest_id) for quest_id in quests])
-    enrolled = await session.execute(_ENROL, pairs | {"now": now})
-    return len(enrolled.all())
+    return len(await _ENROL.send(session, pairs | {"now": now}))
 
 
 async def find_courses(
@@ -144,8 +118,8 @@ async def enrol_students(
     ordered = sorted(pairs)  # as each statement does, so that no two acts wait for each other
     for first in range(0, len(ordered), PAIRS_AT_ONCE):
         part = ordered[first : first + PAIRS_AT_ONCE]
-        found = await session.execute(_ENROL, _columns(part) | {"now": now})
-        enrolled |= {(row.user_id, row.quest_id) for row in found}
+        found = await _ENROL.send(session, _columns(part) | {"now": now})
+        enrolled |= {(row["user_id"], row["quest_id"]) for row in found}
     return enrolled
 
 
@@ -157,10 +131,10 @@ async def drop_students(
     """
     if not pairs:
         return set()
-    found = await session.execute(_DROP, _columns(pairs))
-    dropped = {(row.user_id, row.quest_id) for row in found}
+    found = await _DROP.send(session, _columns(pairs))
+    dropped = {(row["user_id"], row["quest_id"]) for row in found}
     whose = {"user_ids": [user_id for user_id, _ in dropped], "now": now}
-    ended = (await session.execute(_REVOKE, whose)).scalars().all()
+    ended = [row["user_id"] for row in await _REVOKE.send(session, whose)]
     if ended:
         await log_out(session, ended, now)
     await record_audit_of_many(session, caller, "authn_token_revoked", ended, sessions=len(ended))
