@@ -16,11 +16,8 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     cast,
-    false,
     func,
     literal_column,
-    or_,
-    select,
     text,
 )
 
@@ -57,6 +54,7 @@ _OF_WORK = (
     bindparam("template_id", type_=Uuid),
 )
 _FIND = text(_FOUND).bindparams(*_OF_WORK)
+_FIRST_TASK = "coalesce(is_manual, false), order_index, created_at, id"
 # Pieces of a statement: the enrolment, `found` and locked, or made with every template task, and
 # `task`: the copy of `:template_id`; without one the first task of the quest, by lowest order, then
 # oldest, then lowest id. Tasks the student added come last, wherever they stand: a one-assignment
@@ -85,7 +83,7 @@ ENROLLED_SQL = f"""
         union all select * from copied) t
       where case when :task_id is null
         then :template_id is null or source_task_id = :template_id else id = :task_id end
-      order by coalesce(is_manual, false), order_index, created_at, id limit 1)
+      order by {_FIRST_TASK} limit 1)
 """  # noqa: S608 - of our own pieces
 # A piece of a statement that completes `:task_id`: the enrolment ends or opens again by what the
 # student still has to do, if `:completes_quests`. A finished quest stays finished when a finished
@@ -124,21 +122,11 @@ TASK_COLUMNS = (
     UserQuestTask.subject_xp_distribution,
 )
 # As in ENROLLED_SQL, of an enrolment that is there.
-_TEMPLATE_ID = bindparam("template_id", type_=Uuid)
-THE_TASK = (
-    select(*TASK_COLUMNS)
-    .where(
-        UserQuestTask.user_quest_id == bindparam("user_quest_id"),
-        or_(_TEMPLATE_ID.is_(None), UserQuestTask.source_task_id == _TEMPLATE_ID),
-    )
-    .order_by(
-        func.coalesce(UserQuestTask.is_manual, false()),
-        UserQuestTask.order_index,
-        UserQuestTask.created_at,
-        UserQuestTask.id,
-    )
-    .limit(1)
-)
+THE_TASK_SQL = f"""
+      select id as task_id, user_id, title from user_quest_tasks
+      where user_quest_id = :user_quest_id::uuid
+        and (:template_id::uuid is null or source_task_id = :template_id)
+      order by {_FIRST_TASK} limit 1"""  # noqa: S608 - of our own pieces
 
 
 async def find_enrolment(

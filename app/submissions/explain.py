@@ -6,32 +6,19 @@ No text, name or address is in the answer: it is for whoever is asked, and not f
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import Text, Uuid, bindparam, false, func, or_, select, text
+from sqlalchemy import Uuid, bindparam, func, or_, text
 
 from app.accounts.linked_students import find_linked, why_inactive
 from app.accounts.tombstones import Tombstones, find_erasure
 from app.accounts.withheld_links import was_withheld
 from app.activity.audit import record_audit
-from app.database import Session, Sessions
+from app.database import Session, Sessions, Statement
 from app.deliveries.read_inbox import DeliveryAnswer, DeliveryFilter, newest_deliveries
 from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
-from app.evidence.provenance import IS_BY_SPARK
+from app.evidence.provenance import IS_BY_SPARK_SQL
 from app.learning.assignments import resolve_assignment
-from app.learning.enrolment import THE_TASK, WITH_WORK_FIRST
-from app.models import (
-    PLATFORM,
-    EvidenceBlock,
-    EvidenceDocument,
-    InboxDelivery,
-    Quest,
-    QuestTaskCompletion,
-    SparkAssignment,
-    SparkLink,
-    SubmissionRevision,
-    UserQuestTask,
-    XpAward,
-)
-from app.models.learning import of_task
+from app.learning.enrolment import THE_TASK_SQL, WITH_WORK_FIRST
+from app.models import PLATFORM, InboxDelivery, SubmissionRevision
 from app.submissions.explain_facts import (
     AssignmentAnswer,
     EnrolmentAnswer,
@@ -52,25 +39,21 @@ NO_TASK = TaskAnswer(
     task_id=None, title=None, completed=False, completion_id=None, completed_at=None, xp_awarded=0
 )
 
-_QUEST = (
-    select(
-        Quest.title.label("quest_title"),
-        SparkAssignment.retired_at.is_not(None).label("retired"),
-        SparkAssignment.mapped_at,
-    )
-    .outerjoin(SparkAssignment, SparkAssignment.id == bindparam("assignment_id"))
-    .where(Quest.id == bindparam("quest_id"))
+_QUEST = Statement(
+    """
+    select q.title as quest_title, a.retired_at is not null as retired, a.mapped_at
+    from quests q left join spark.assignments a on a.id = :assignment_id::uuid
+    where q.id = :quest_id::uuid
+    """
 )
-_LINK = select(
-    select(SparkLink.id)
-    .where(
-        SparkLink.lms_platform == PLATFORM,
-        SparkLink.spark_assignment_id == bindparam("assignment_id"),
-        SparkLink.retired_at.is_(None),
-        func.coalesce(bindparam("course_id", type_=Text), SparkLink.spark_course_id)
-        == SparkLink.spark_course_id,
-    )
-    .exists()
+_LINK = Statement(
+    f"""
+    select exists (
+      select from spark.links
+      where lms_platform = '{PLATFORM}' and spark_assignment_id = :assignment_id::text
+        and retired_at is null and spark_course_id = coalesce(:course_id::text, spark_course_id)
+    ) as is_there
+    """  # noqa: S608 - our own words
 )
 _ENROLMENT = text(
     f"""
@@ -79,65 +62,44 @@ _ENROLMENT = text(
     order by {WITH_WORK_FIRST} limit 1
     """  # noqa: S608 - of our own pieces
 ).bindparams(bindparam("template_id", type_=Uuid))
-_COPY = THE_TASK.subquery("copy")
-_TASK = (
-    select(
-        UserQuestTask.id.label("task_id"),
-        UserQuestTask.title,
-        QuestTaskCompletion.id.is_not(None).label("completed"),
-        QuestTaskCompletion.id.label("completion_id"),
-        QuestTaskCompletion.completed_at,
-        func.coalesce(XpAward.xp_amount, 0).label("xp_awarded"),
-    )
-    .join(_COPY, _COPY.c.task_id == UserQuestTask.id)
-    .outerjoin(QuestTaskCompletion, of_task(QuestTaskCompletion, UserQuestTask))
-    .outerjoin(XpAward, of_task(XpAward, UserQuestTask))
+_TASK = Statement(
+    f"""
+    select task.task_id, task.title, c.id is not null as completed, c.id as completion_id,
+      c.completed_at, coalesce(x.xp_amount, 0) as xp_awarded
+    from ({THE_TASK_SQL}) task
+    left join quest_task_completions c on c.task_id = task.task_id and c.user_id = task.user_id
+    left join spark.xp_ledger x on x.task_id = task.task_id and x.user_id = task.user_id
+    """  # noqa: S608 - our own words
 )
-_HANDED_IN = SubmissionRevision.__table__.alias("handed_in")
-_NEWEST_COMPLETION = (
-    select(_HANDED_IN.c.completion_id)
-    .where(
-        _HANDED_IN.c.user_id == bindparam("user_id"),
-        _HANDED_IN.c.spark_assignment_id == bindparam("assignment_id"),
-        or_(
-            bindparam("course_id", type_=Text).is_(None),
-            _HANDED_IN.c.spark_course_id.is_(None),
-            _HANDED_IN.c.spark_course_id == bindparam("course_id", type_=Text),
-        ),
-    )
-    .order_by(_HANDED_IN.c.id.desc())
-    .limit(1)
-    .scalar_subquery()
+_NEWEST_COMPLETION = text(
+    """
+    select completion_id from spark.submission_revisions
+    where user_id = :user_id and spark_assignment_id = :assignment_id
+      and (cast(:course_id as text) is null or spark_course_id is null
+        or spark_course_id = :course_id)
+    order by id desc limit 1
+    """
 )
-_BLOCKS = (
-    select(func.count())
-    .select_from(EvidenceBlock)
-    .join(EvidenceDocument, EvidenceDocument.id == EvidenceBlock.document_id)
-    .join(QuestTaskCompletion, of_task(QuestTaskCompletion, EvidenceDocument))
-    .where(
-        QuestTaskCompletion.id == SubmissionRevision.completion_id,
-        IS_BY_SPARK,
-    )
-)
-_IS_CONFIDENTIAL = (
-    select(
-        or_(
-            QuestTaskCompletion.is_confidential,
-            func.coalesce(EvidenceDocument.is_confidential, false()),
-        )
-    )
-    .outerjoin(EvidenceDocument, of_task(EvidenceDocument, QuestTaskCompletion))
-    .where(QuestTaskCompletion.id == SubmissionRevision.completion_id)
-    .scalar_subquery()
-)
-_SHOWN = FACTS.add_columns(
-    _BLOCKS.where(~EvidenceBlock.is_private).scalar_subquery().label("blocks_shown"),
-    _BLOCKS.where(EvidenceBlock.is_private).scalar_subquery().label("blocks_private"),
-    _IS_CONFIDENTIAL.label("confidential"),
-).where(
+_CURRENT = FACTS.where(
     SubmissionRevision.completion_id
-    == func.coalesce(bindparam("completion_id", type_=Uuid), _NEWEST_COMPLETION),
+    == func.coalesce(
+        bindparam("completion_id", type_=Uuid),
+        _NEWEST_COMPLETION.columns(completion_id=Uuid).scalar_subquery(),
+    ),
     SubmissionRevision.replaced_at.is_(None),
+)
+_SEEN = Statement(
+    f"""
+    select count(*) filter (where not evidence_document_blocks.is_private) as blocks_shown,
+      count(*) filter (where evidence_document_blocks.is_private) as blocks_private,
+      coalesce(bool_or(c.is_confidential or d.is_confidential), false) as confidential
+    from spark.submission_revisions
+    join quest_task_completions c on c.id = submission_revisions.completion_id
+    left join user_task_evidence_documents d on d.user_id = c.user_id and d.task_id = c.task_id
+    left join evidence_document_blocks
+      on evidence_document_blocks.document_id = d.id and {IS_BY_SPARK_SQL}
+    where submission_revisions.id = :submission_id::uuid
+    """  # noqa: S608 - of our own pieces
 )
 
 
@@ -204,7 +166,7 @@ async def _find_assignment(session: Session, asked: Homework, user_id: UUID) -> 
             link_lost=await _has_link(session, asked, asked.spark_course_id),
         )
     ids = {"quest_id": match.quest_id, "assignment_id": match.assignment_id}
-    quest = (await session.execute(_QUEST, ids)).mappings().one()
+    [quest] = await _QUEST.send(session, ids)
     return AssignmentAnswer(
         found=True,
         code=None,
@@ -218,7 +180,8 @@ async def _find_assignment(session: Session, asked: Homework, user_id: UUID) -> 
 
 async def _has_link(session: Session, asked: Homework, course_id: str | None) -> bool:
     of_assignment = {"assignment_id": asked.spark_assignment_id, "course_id": course_id}
-    return bool((await session.execute(_LINK, of_assignment)).scalar_one())
+    [link] = await _LINK.send(session, of_assignment)
+    return bool(link["is_there"])
 
 
 async def _find_enrolment(
@@ -233,11 +196,9 @@ async def _find_enrolment(
 async def _find_task(
     session: Session, user_quest_id: UUID | None, assignment: AssignmentAnswer
 ) -> TaskAnswer:
-    found = await session.execute(
-        _TASK, {"user_quest_id": user_quest_id, "template_id": assignment.task_template_id}
-    )
-    task = found.mappings().one_or_none()
-    return TaskAnswer(**task) if task else NO_TASK
+    of_work = {"user_quest_id": user_quest_id, "template_id": assignment.task_template_id}
+    found = await _TASK.send(session, of_work)
+    return TaskAnswer(**found[0]) if found else NO_TASK
 
 
 async def _list_deliveries(session: Session, asked: Homework) -> list[DeliveryAnswer]:
@@ -258,7 +219,7 @@ async def _find_shown(
 ) -> ShownAnswer | None:
     """Of the completed task; if that is not known, of the last handing-in for the assignment."""
     found = await session.execute(
-        _SHOWN,
+        _CURRENT,
         {
             "completion_id": task.completion_id,
             "user_id": user_id,
@@ -266,5 +227,8 @@ async def _find_shown(
             "course_id": asked.spark_course_id,
         },
     )
-    shown = found.mappings().one_or_none()
-    return ShownAnswer(**submission_facts(shown)) if shown else None
+    current = found.mappings().one_or_none()
+    if current is None:
+        return None
+    [seen] = await _SEEN.send(session, {"submission_id": current["id"]})
+    return ShownAnswer(**submission_facts(current), **seen)

@@ -10,14 +10,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
-
 from app.database import Session, Statement, read_as
 from app.evidence.provenance import BLOCK_STATE_SQL, REMOVED_SQL, REPLACED_SQL
-from app.evidence.revision_files import FILES_OF
-from app.learning.enrolment import ENROLLED_SQL, THE_TASK, Task
+from app.learning.enrolment import ENROLLED_SQL, THE_TASK_SQL, Task
 from app.learning.task_copies import copy_missing_tasks
-from app.models import QuestTaskCompletion, SubmissionRevision, UserQuestTask
 from app.storage.kept_file import KeptFile
 
 
@@ -52,22 +48,15 @@ class Standing:
     kept_places: Sequence[int]
 
 
-_CURRENT = (
-    select(
-        SubmissionRevision.id,
-        SubmissionRevision.completion_id,
-        SubmissionRevision.revision.label("number"),
-        SubmissionRevision.fingerprint,
-        SubmissionRevision.submitted_at,
-        FILES_OF.label("files_of"),
-    )
-    .join(QuestTaskCompletion, QuestTaskCompletion.id == SubmissionRevision.completion_id)
-    .where(
-        QuestTaskCompletion.user_id == bindparam("user_id"),
-        QuestTaskCompletion.task_id
-        == THE_TASK.with_only_columns(UserQuestTask.id).scalar_subquery(),
-        SubmissionRevision.replaced_at.is_(None),
-    )
+_CURRENT_OF_TASK = """
+      join quest_task_completions c on c.user_id = :user_id and c.task_id = task.task_id
+      join spark.submission_revisions r on r.completion_id = c.id and r.replaced_at is null"""
+_CURRENT = Statement(
+    f"""
+    select r.id, r.completion_id, r.revision as number, r.fingerprint, r.submitted_at,
+      coalesce(r.restored_from, r.id) as files_of
+    from ({THE_TASK_SQL}) task {_CURRENT_OF_TASK}
+    """  # noqa: S608 - our own words
 )
 # The enrolment, locked; the task; the current revision, which makes room for `:fingerprint` if that
 # is other content and not older than `:submitted_at`: Spark's blocks are gone then. It locks and
@@ -77,9 +66,7 @@ STAND = Statement(
     with {ENROLLED_SQL},
     current as (
       select r.*, coalesce(r.restored_from, r.id) as files_of
-      from task
-      join quest_task_completions c on c.user_id = :user_id and c.task_id = task.task_id
-      join spark.submission_revisions r on r.completion_id = c.id and r.replaced_at is null),
+      from task {_CURRENT_OF_TASK}),
     stale as (
       select * from current
       where fingerprint <> :fingerprint::bytea
@@ -124,8 +111,8 @@ async def find_current(
 ) -> Revision | None:
     """Of the copy of a template task, or of the enrolment's first task if none is named."""
     ids = {"user_quest_id": user_quest_id, "user_id": user_id, "template_id": template_id}
-    row = (await session.execute(_CURRENT, ids)).one_or_none()
-    return Revision(*row) if row else None
+    found = await _CURRENT.send(session, ids)
+    return read_as(Revision, found[0]) if found else None
 
 
 async def stand(session: Session, values: Mapping[str, Any]) -> Standing | None:
