@@ -55,6 +55,7 @@ NullableMoment = Annotated[datetime | None, Field(examples=[MOMENT_EXAMPLE])]
 Revision = Annotated[int, Field(ge=1, examples=[1])]
 Experience = Annotated[int, Field(ge=0, title="XP awarded", examples=[100])]
 Success = Annotated[bool, Field(description="Always true.", examples=[True])]
+Location = Literal["none", "removed", "unknown"]  # what became of what tells where a picture is of
 HandedIn = Literal["success", "dry_run"]  # one enumeration in both answers to a submission
 RequestId = Annotated[str, Field(description="Name it when you ask us.", examples=[UUID_EXAMPLE])]
 SparkUserId = Annotated[Text, Field(max_length=255, examples=["student_42"])]
