@@ -37,7 +37,7 @@ def file_members(bucket: Bucket, file: KeptFile) -> dict[str, Any]:
     facts = (
         bucket.pointers.write(bucket.pointers.place(file.object_key)),
         file.filename,
-        file.size_bytes,
+        file.stored_bytes,
         file.content_type,
     )
     return dict(zip(FILE_MEMBERS, facts, strict=True))

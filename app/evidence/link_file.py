@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from app.fields import LINK_EXAMPLE, Id, Moment
+from app.fields import LINK_EXAMPLE, Id, Location, Moment
 from app.storage.bucket import Bucket
 from app.storage.kept_file import KeptFile
 
@@ -15,9 +15,22 @@ class HandedInFile(BaseModel):
     id: Id = Field(description="The file.")
     filename: str = Field(description="Its display name.", examples=["rain-gauge.jpg"])
     content_type: str = Field(description="Decided by the content.", examples=["image/jpeg"])
-    size_bytes: int = Field(description="In bytes.", examples=[482113])
+    size_bytes: int = Field(description="Of what was sent, in bytes.", examples=[482113])
     sha256: str = Field(
-        description="In hexadecimal.", examples=["9f86d081884c7d659a2feaa0c55ad015"]
+        description="Of what was sent, in hexadecimal.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015"],
+    )
+    stored_bytes: int = Field(description="Of what `url` leads to.", examples=[479830])
+    stored_sha256: str = Field(
+        description="Of what `url` leads to.", examples=["2c26b46b68ffc68ff99b453c1d304134"]
+    )
+    location: Location | None = Field(
+        description=(
+            "What became of place, camera and names inside a picture or film: `none` were there,"
+            " they were `removed`, or `unknown`: it could not be read, and is as it was sent."
+            " Null of others."
+        ),
+        examples=["removed"],
     )
     url: str = Field(description="A signed link that downloads the file.", examples=[LINK_EXAMPLE])
     url_expires_at: Moment = Field(description="Until then the link works.")
@@ -34,6 +47,9 @@ def link_file(bucket: Bucket, file: KeptFile, now: datetime) -> HandedInFile:
         content_type=file.content_type,
         size_bytes=file.size_bytes,
         sha256=file.sha256.hex(),
+        stored_bytes=file.stored_bytes,
+        stored_sha256=file.stored_sha256.hex(),
+        location=file.location,
         url=url,
         url_expires_at=expires_at,
     )

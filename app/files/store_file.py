@@ -1,7 +1,8 @@
 """One file: its bytes pass through here once, on their way to the store.
 
 On the way they are counted, hashed and checked: the content decides the type, and the object key
-has the extension of that type and nothing of the sender's name.
+has the extension of that type and nothing of the sender's name. What is stored of a picture or film
+is without its place (DESIGN R29), and counted and hashed again.
 """
 
 import asyncio
@@ -14,8 +15,10 @@ from uuid import UUID, uuid4
 
 from app.database import Sessions
 from app.errors import FileTypeNotAllowedError
+from app.fields import Location
 from app.files.content_type import HEAD_BYTES, begin_check, detect_type
 from app.files.file_name import display_name
+from app.files.scrub import Scrub, begin_scrub
 from app.files.uploads import register_upload
 from app.settings import FileFamily
 from app.storage.bucket import Bucket
@@ -41,30 +44,42 @@ async def pass_by(_: bytes) -> None:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where files go, whose they are, and what they may be."""
+    """Where files go, whose they are, what they may be, and whether they keep their place."""
 
     sessions: Sessions
     bucket: Bucket
     user_id: UUID
     lease: timedelta
     families: Collection[FileFamily]
+    strip_location: bool
 
 
 class _Passage:
-    """The bytes of one file, passing: size, SHA-256 and type are known as they are seen."""
+    """The bytes of one file, passing: size, SHA-256 and type are known as they are seen, of what
+    was sent and of what is `stored`. As long as that is the same, it is hashed once.
+    """
 
     def __init__(self, part: NamedPart, watch: Watch, families: Collection[FileFamily]) -> None:
         self._families = families
+        self._scrub: Scrub | None = None
         self.name = part.filename or ""
-        self.size_bytes = 0
+        self.size_bytes = self.stored_bytes = 0
         self._chunks = aiter(part)
         self._watch = watch
-        self._digest = hashlib.sha256()
+        self._digest = self._stored_digest = hashlib.sha256()
         self._head = bytearray()
 
     @property
     def sha256(self) -> bytes:
         return self._digest.digest()
+
+    @property
+    def stored_sha256(self) -> bytes:
+        return self._stored_digest.digest()
+
+    @property
+    def location(self) -> Location | None:
+        return self._scrub.location if self._scrub else None
 
     async def open(self, *, kind: str = "") -> None:
         """Read the head. Raises FileTypeNotAllowedError, also for a type not of this kind."""
@@ -84,13 +99,31 @@ class _Passage:
     async def checked(self) -> AsyncIterator[bytes]:
         """Every byte, the head included. Raises at the end if the whole is no such file."""
         await self._check_in_steps()
-        yield bytes(self._head)
+        yield (head := bytes(self._head))
+        self._digest.update(head)
         async for chunk in self._chunks:
             await self._take(chunk)
             self._check.feed(chunk)
             await self._check_in_steps()
             yield chunk
+            self._digest.update(chunk)
         self._check.finish()
+
+    async def stored(self, *, strip_location: bool) -> AsyncIterator[bytes]:
+        """What is left of it. Raises what `checked` raises."""
+        self._scrub = begin_scrub(self.file_type.media_type) if strip_location else None
+        async for chunk in self.checked():
+            yield self._keep(self._scrub.feed(chunk) if self._scrub else chunk, chunk)
+        if self._scrub:
+            yield self._keep(self._scrub.end(), b"")
+
+    def _keep(self, kept: bytes, sent: bytes) -> bytes:
+        if self._stored_digest is self._digest and kept != sent:
+            self._stored_digest = self._digest.copy()  # it does not have the chunk yet
+        if self._stored_digest is not self._digest:
+            self._stored_digest.update(kept)
+        self.stored_bytes += len(kept)
+        return kept
 
     async def _check_in_steps(self) -> None:
         """A few bytes may unpack to a lot: others have their turn in between."""
@@ -100,7 +133,6 @@ class _Passage:
     async def _take(self, chunk: bytes) -> None:
         await self._watch(chunk)
         self.size_bytes += len(chunk)
-        self._digest.update(chunk)
 
 
 async def store_file(
@@ -123,9 +155,8 @@ async def store_file(
         object_key=object_key,
         lease=destination.lease,
     )
-    await store_stream(
-        destination.bucket, object_key, passage.checked(), content_type=file_type.media_type
-    )
+    stored = passage.stored(strip_location=destination.strip_location)
+    await store_stream(destination.bucket, object_key, stored, content_type=file_type.media_type)
     return KeptFile(
         id=upload_id,
         object_key=object_key,
@@ -133,6 +164,9 @@ async def store_file(
         content_type=file_type.media_type,
         size_bytes=passage.size_bytes,
         sha256=passage.sha256,
+        stored_bytes=passage.stored_bytes,
+        stored_sha256=passage.stored_sha256,
+        location=passage.location,
     )
 
 

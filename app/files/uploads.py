@@ -74,12 +74,19 @@ async def renew_uploads(
 
 _COMMIT = """
 UPDATE spark.uploads SET state = 'committed', submission_id = $1, document_id = $2,
-  position = $8 + file.place - 1, filename = file.filename, content_type = file.content_type,
-  size_bytes = file.size_bytes, sha256 = file.sha256
-FROM unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bytea[]) WITH ORDINALITY
-  AS file (id, filename, content_type, size_bytes, sha256, place)
+  position = $11 + file.place - 1, filename = file.filename, content_type = file.content_type,
+  size_bytes = file.size_bytes, sha256 = file.sha256, stored_bytes = file.stored_bytes,
+  stored_sha256 = file.stored_sha256, location = file.location
+FROM unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bytea[], $8::bigint[],
+  $9::bytea[], $10::text[]) WITH ORDINALITY
+  AS file (id, filename, content_type, size_bytes, sha256, stored_bytes, stored_sha256, location,
+    place)
 WHERE uploads.id = file.id AND uploads.state = 'pending'
 """
+_FACTS = (
+    *("id", "filename", "content_type", "size_bytes", "sha256"),
+    *("stored_bytes", "stored_sha256", "location"),
+)
 
 
 async def commit_uploads(
@@ -97,8 +104,7 @@ async def commit_uploads(
     """
     if not files:
         return
-    facts = ("id", "filename", "content_type", "size_bytes", "sha256")
-    columns = ([getattr(file, name) for file in files] for name in facts)
+    columns = ([getattr(file, name) for file in files] for name in _FACTS)
     committed = await session.exec_driver_sql(
         _COMMIT, (submission_id, document_id, *columns, first)
     )

@@ -154,7 +154,8 @@ IS_OWNERLESS: ColumnElement[bool] = literal_column(
 class Upload(Table):
     """A file on its way into the store: pending, then committed, or deleting.
 
-    It belongs to a submission, or to the document in whose editor it was added. The row exists
+    It belongs to a submission, or to the document in whose editor it was added. `size_bytes` and
+    `sha256` are of what was sent, `location` is null of what is no picture or film. The row exists
     before the object, so that every orphan can be found; `user_id` has no foreign key, so that
     erasing a student cannot hide an object from the sweeper.
     """
@@ -162,6 +163,7 @@ class Upload(Table):
     __tablename__ = "uploads"
     __table_args__ = (
         one_of("state", "'pending', 'committed', 'deleting'"),
+        one_of("location", "'none', 'removed', 'unknown'"),
         Index(None, "lease_until", postgresql_where=text("state <> 'committed'")),
         Index("ix_uploads_ownerless", "id", postgresql_where=IS_OWNERLESS),
         {"schema": SPARK},
@@ -183,6 +185,9 @@ class Upload(Table):
     content_type: Mapped[str | None]
     size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     sha256: Mapped[bytes | None]
+    stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    stored_sha256: Mapped[bytes | None]
+    location: Mapped[str | None]
     created_at: Mapped[Moment]
 
 

@@ -50,8 +50,8 @@ Left out are only the digests of one-time codes and refresh tokens, with which n
 
 _SUBJECT = LINKED_USER.where(User.id == OF_USER)
 _FILES = (
-    select(Upload.id, Upload.object_key, Upload.filename, Upload.sha256, Upload.created_at)
-    .add_columns(Upload.size_bytes)
+    select(Upload.id, Upload.object_key, Upload.filename, Upload.created_at)
+    .add_columns(Upload.stored_bytes, Upload.stored_sha256)
     .where(Upload.user_id == OF_USER, Upload.state == "committed", Upload.id > bindparam("after"))
     .order_by(Upload.id)
     .limit(PAGE_ROWS)
@@ -132,7 +132,7 @@ class _Export:
         async for page in self._files():
             for file in page:
                 info = zipfile.ZipInfo(_path(file), file.created_at.timetuple()[:6])
-                info.file_size = file.size_bytes
+                info.file_size = file.stored_bytes
                 yield info, self.bucket.read(file.object_key, chunk_bytes=CHUNK_BYTES)
 
     def _text(self, name: str, content: AsyncIterable[bytes]) -> ZipEntry:
@@ -165,7 +165,7 @@ class _Export:
 
     async def _sums(self) -> AsyncIterator[bytes]:
         async for page in self._files():
-            yield "".join(f"{file.sha256.hex()}  {_path(file)}\n" for file in page).encode()
+            yield "".join(f"{file.stored_sha256.hex()}  {_path(file)}\n" for file in page).encode()
 
     async def _files(self) -> AsyncIterator[list[Row[Any]]]:
         after = UUID(int=0)

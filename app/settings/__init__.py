@@ -223,6 +223,10 @@ class Settings(BaseSettings):
         description="Families of files: images, videos, documents, presentations, spreadsheets,"
         " opendocument, audio.",
     )
+    strip_location: bool = Field(
+        default=True,
+        description="Store pictures and films without place, camera and serial number.",
+    )
     max_files: int = Field(20, ge=1, description="Most files of one submission.")
     max_parts: int = Field(100, ge=1, description="Most parts of one multipart body.")
     max_concurrent_uploads: int = Field(

@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from app.fields import Location
 from app.models import Upload
 
 
 @dataclass(frozen=True)
 class KeptFile:
-    """`id` is its upload's; the type is the one its content has, the name one that may be shown."""
+    """`id` is its upload's; the type is the one its content has, the name one that may be shown.
+
+    `size_bytes` and `sha256` are of what was sent; without its location less may be stored.
+    """
 
     id: UUID
     object_key: str
@@ -16,6 +20,9 @@ class KeptFile:
     content_type: str
     size_bytes: int
     sha256: bytes
+    stored_bytes: int
+    stored_sha256: bytes
+    location: Location | None
 
     @property
     def facts(self) -> dict[str, object]:
@@ -36,4 +43,7 @@ FILE_COLUMNS = (
     Upload.content_type,
     Upload.size_bytes,
     Upload.sha256,
+    Upload.stored_bytes,
+    Upload.stored_sha256,
+    Upload.location,
 )

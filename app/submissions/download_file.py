@@ -137,6 +137,7 @@ async def _fetch(
         download["user_id"],
         timedelta(seconds=settings.upload_lease_seconds),
         settings.allowed_file_types,
+        settings.strip_location,
     )
     async with remote.fetch(download["url"], settings.max_file_bytes) as (_, chunks):
         part = RemotePart(download["filename"], chunks)

@@ -107,6 +107,11 @@ class ShownAnswer(SubmissionFacts):
         ge=0, title="Private blocks", description="Of it that the student hid.", examples=[0]
     )
     confidential: bool = Field(description="Whether the whole evidence is.", examples=[False])
+    location_unknown: int = Field(
+        ge=0,
+        description="Its pictures and films that could not be read, and are as they were sent.",
+        examples=[0],
+    )
 
 
 class HomeworkFacts(fields.ContractModel):

@@ -101,10 +101,11 @@ async def _take_in(
     intake: Intake, work: Work, files: AsyncIterable[NamedPart], *, user_id: UUID
 ) -> SubmissionOutcome:
     """Store the files, then record. On any exit but success nothing of it stays."""
-    lease = timedelta(seconds=intake.settings.upload_lease_seconds)
-    families = intake.settings.allowed_file_types
-    destination = Destination(intake.sessions, intake.bucket, user_id, lease, families)
-    file_intake = FileIntake(destination, work, declared_files(intake.settings, work.message))
+    settings = intake.settings
+    lease = timedelta(seconds=settings.upload_lease_seconds)
+    rules = settings.allowed_file_types, settings.strip_location
+    destination = Destination(intake.sessions, intake.bucket, user_id, lease, *rules)
+    file_intake = FileIntake(destination, work, declared_files(settings, work.message))
     try:
         stored = await file_intake.store_all(files)
         if work.message.text is None and not stored:

@@ -837,7 +837,13 @@ def _uploads() -> None:
         sa.Column("content_type", sa.Text(), nullable=True),
         sa.Column("size_bytes", sa.BigInteger(), nullable=True),
         sa.Column("sha256", sa.LargeBinary(), nullable=True),
+        sa.Column("stored_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("stored_sha256", sa.LargeBinary(), nullable=True),
+        sa.Column("location", sa.Text(), nullable=True),
         sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
+        sa.CheckConstraint(
+            "location in ('none', 'removed', 'unknown')", name=op.f("ck_uploads_location")
+        ),
         sa.CheckConstraint(
             "state in ('pending', 'committed', 'deleting')", name=op.f("ck_uploads_state")
         ),

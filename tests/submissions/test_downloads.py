@@ -25,9 +25,10 @@ from tests.support.elsewhere import Elsewhere, run_elsewhere
 from tests.support.fake_spark import FakeSpark, run_fake_spark
 from tests.support.homework import note
 from tests.support.metrics import scrape
+from tests.support.pictures import CLEAN_JPEG, PHONE_JPEG
 from tests.support.problems import assert_problem
 from tests.support.spark import Assignment, SignedIn, submission
-from tests.support.stored import assert_only_committed, blocks_of, uploads_of
+from tests.support.stored import assert_only_committed, blocks_of, read_object, uploads_of
 
 LOOPBACK = TypeAdapter(IPvAnyNetwork).validate_python("127.0.0.0/8")
 
@@ -135,6 +136,18 @@ async def test_homework_is_recorded_at_once_and_its_files_come_afterwards(
     ]
     for download in await fetching.downloads(body["submission_id"]):
         assert (download.state, download.url, download.code) == ("stored", None, None)
+
+
+async def test_a_picture_is_stored_without_its_place_and_compared_as_it_was_sent(
+    fetching: Fetching, settings: Settings
+) -> None:
+    digest = hashlib.sha256(PHONE_JPEG).hexdigest()
+    signed = {"sha256": digest, "size": len(PHONE_JPEG)}
+    await fetching.hand_in(await fetching.serve(PHONE_JPEG) | signed)
+    assert await fetching.work_off() == 1
+    [upload] = await uploads_of(fetching.sessions, fetching.student.user_id)
+    assert (upload.sha256.hex(), upload.location) == (digest, "removed")
+    assert await read_object(settings, upload.object_key) == CLEAN_JPEG
 
 
 async def test_files_stand_in_the_messages_order_whichever_comes_first(fetching: Fetching) -> None:

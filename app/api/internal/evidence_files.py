@@ -48,8 +48,8 @@ async def upload(
     block_id: UUID, request: Request, opened: Opened, editor: Editing, response: Response
 ) -> UploadedAnswer:
     lease = timedelta(seconds=opened.settings.upload_lease_seconds)
-    families = opened.settings.allowed_file_types
-    destination = Destination(opened.sessions, opened.bucket, editor.user_id, lease, families)
+    rules = opened.settings.allowed_file_types, opened.settings.strip_location
+    destination = Destination(opened.sessions, opened.bucket, editor.user_id, lease, *rules)
     form = _form(request, opened, editor.user_id)
     content, written = await attach_file(destination, form, block_id, editor)
     file = await Links(opened.bucket, editor.user_id, editor.now).show(content, None)
