@@ -97,6 +97,11 @@ sbom: $(SYNCED) ## write what the service is made of to sbom.json (CycloneDX)
 	@rm -rf .sbom
 	@echo 'sbom.json'
 
+.PHONY: screenshots
+screenshots: $(SYNCED) ## draw the console's pages into screenshots/, light and dark, phone and desktop
+	@mkdir -p screenshots
+	SCREENSHOTS=screenshots $(PYTEST) tests/console/test_browser.py
+
 .PHONY: clean
 clean: ## remove the environment and all caches, not the data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache sbom.json

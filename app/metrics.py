@@ -28,6 +28,7 @@ LARGE_SAVES_RUNNING = Gauge("spark_large_saves_running", "Large evidence being s
 BUILD = Info("spark_build", "What runs.")
 # Of the worker, and of the whole database when it looked.
 LAST_PASS = Gauge("spark_worker_last_pass_timestamp_seconds", "When the last sweep ended.")
+SWEPT = Counter("spark_worker_swept", "What sweeps did or removed.", ("step",))
 STEP_FAILURES = Counter("spark_worker_step_failures", "Steps of sweeps that failed.", ("step",))
 UPLOADS_PENDING = Gauge("spark_uploads_pending", "Files that arrive, or wait to be removed.")
 ERASURES_OPEN = Gauge("spark_erasures_open", "Erasures that were begun and are not finished.")

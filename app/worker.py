@@ -87,6 +87,7 @@ async def sweep(resources: Resources) -> dict[str, int]:
         failed = metrics.STEP_FAILURES.labels(name)  # so that it is 0 before the first
         try:
             done[name] = await step()
+            metrics.SWEPT.labels(name).inc(done[name])
         except Exception as failure:  # noqa: BLE001 - whatever it was, the others can do without
             log.warning("step_failed", step=name, error_class=type(failure).__name__)
             failed.inc()

@@ -11,9 +11,9 @@ import secrets
 from collections.abc import Collection, Sequence
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Row, bindparam, func, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 
-from app.database import Sessions
+from app.database import Sessions, Statement
 from app.errors import NotFoundError
 from app.models import ServiceKey
 
@@ -23,8 +23,15 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "optio"
 FORM = re.compile(rf"({PREFIX}_[0-9a-f]{{16}})\.([\w-]{{43}})", re.ASCII)
 
-_FIND = select(ServiceKey.secret_hash, ServiceKey.scopes).where(
-    ServiceKey.id == bindparam("key_id"), ServiceKey.revoked_at.is_(None)
+# When a key was used last is known to the hour, so that few requests write.
+_FIND = Statement(
+    """
+    with used as (
+      update spark.service_keys set last_used_at = now()
+      where id = :key_id and secret_hash = :digest and revoked_at is null
+        and (last_used_at is null or last_used_at < now() - interval '1 hour'))
+    select secret_hash, scopes from spark.service_keys where id = :key_id and revoked_at is null
+    """
 )
 
 
@@ -50,6 +57,7 @@ async def list_keys(sessions: Sessions) -> Sequence[Row[*tuple[Any, ...]]]:
                 ServiceKey.scopes,
                 ServiceKey.created_at,
                 ServiceKey.revoked_at,
+                ServiceKey.last_used_at,
             ).order_by(ServiceKey.created_at, ServiceKey.id)
         )
         return found.all()
@@ -81,12 +89,12 @@ async def find_living_key(sessions: Sessions, text: str) -> tuple[str, Sequence[
     form = FORM.fullmatch(text)
     if form is None:
         return None
+    digest = _digest(form[2])
     async with sessions() as session, session.begin():
-        found = await session.execute(_FIND, {"key_id": form[1]})
-        key = found.one_or_none()
-    if key is None or not hmac.compare_digest(key.secret_hash, _digest(form[2])):
+        found = await _FIND.send(session, {"key_id": form[1], "digest": digest})
+    if not found or not hmac.compare_digest(found[0]["secret_hash"], digest):
         return None
-    return form[1], key.scopes
+    return form[1], found[0]["scopes"]
 
 
 def _digest(secret: str) -> bytes:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database import Session, Sessions
-from app.models import AuditEntry, User
+from app.models import PRIVILEGED, AuditEntry, ServiceKey, User
 
 Action = Literal[
     "sensitive_create",
@@ -72,6 +72,20 @@ _RECORD_MANY = insert(AuditEntry).values(
 )
 
 
+_PRIVILEGED_ACTS = (
+    select(
+        AuditEntry.occurred_at,
+        func.coalesce(ServiceKey.name, AuditEntry.caller).label("who"),
+        AuditEntry.action,
+        AuditEntry.detail,
+    )
+    .outerjoin(ServiceKey, ServiceKey.id == AuditEntry.caller)
+    .where(PRIVILEGED)
+    .order_by(AuditEntry.occurred_at.desc())
+    .limit(bindparam("most"))
+)
+
+
 async def record_audit(
     session: Session, caller: str, action: Action, *, user_id: UUID | None, **detail: Any
 ) -> None:
@@ -110,6 +124,12 @@ async def read_audit(
         for entry in entries:
             yield entry
         rest = page.where(place > (entries[-1]["occurred_at"], entries[-1]["id"]))
+
+
+async def read_privileged(sessions: Sessions, most: int) -> Sequence[RowMapping]:
+    """What operators and services did last, and not only read, under the names of their keys."""
+    async with sessions() as session, session.begin():
+        return (await session.execute(_PRIVILEGED_ACTS, {"most": most})).mappings().all()
 
 
 async def _read_page(sessions: Sessions, page: Select[AuditEntry]) -> Sequence[RowMapping]:

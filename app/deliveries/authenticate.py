@@ -62,13 +62,14 @@ class SignatureHeaders:
 @dataclass(frozen=True)
 class Attempt:
     """The content is the sender's. Under v1 the attempt has an id and a time of its own; the inbox
-    keeps the id alone.
+    keeps the id alone. `by_previous`: it was signed with another secret than the current one.
 
     Under v0 freshness is still to be judged by the content's own time.
     """
 
     webhook_id: str | None = None
     attempted_at: int | None = None  # Unix seconds
+    by_previous: bool = False
 
     @property
     def has_own_time(self) -> bool:
@@ -141,18 +142,19 @@ def authenticate(
     check_headers(headers, require_v1=require_v1)
     v0_fits = _v0_fits(content, headers.spark, secrets)
     if not headers.is_v1:
-        if not v0_fits:
+        if not any(v0_fits):
             raise SignatureMismatchError
-        return Attempt()
+        return Attempt(by_previous=not v0_fits[0])
     (webhook_id,), (timestamp,) = headers.webhook_id, headers.webhook_timestamp
     signed = frame(webhook_id, timestamp) + content
-    if not _v1_fits(signed, headers.webhook_signature, secrets):
+    v1_fits = _v1_fits(signed, headers.webhook_signature, secrets)
+    if not any(v1_fits):
         raise SignatureMismatchError(hint=V1_HINT)
-    if headers.spark and not v0_fits:
+    if headers.spark and not any(v0_fits):
         raise SignatureMismatchError(
             hint="webhook-signature is right, but X-Spark-Signature is not: leave it out."
         )
-    return Attempt(webhook_id, int(timestamp))
+    return Attempt(webhook_id, int(timestamp), by_previous=not v1_fits[0])
 
 
 def _check_v1_values(headers: SignatureHeaders) -> None:
@@ -166,19 +168,27 @@ def _check_v1_values(headers: SignatureHeaders) -> None:
         )
 
 
-def _v0_fits(content: bytes, signatures: Sequence[str], secrets: Sequence[SecretStr]) -> bool:
+def _v0_fits(
+    content: bytes, signatures: Sequence[str], secrets: Sequence[SecretStr]
+) -> Sequence[bool]:
     expected = [sign(secret, content) for secret in secrets] if signatures else []
-    return _any_equal([signature.lower() for signature in signatures], expected)
+    return _are_equal([signature.lower() for signature in signatures], expected)
 
 
-def _v1_fits(signed: bytes, signatures: Sequence[str], secrets: Sequence[SecretStr]) -> bool:
+def _v1_fits(
+    signed: bytes, signatures: Sequence[str], secrets: Sequence[SecretStr]
+) -> Sequence[bool]:
     """Other versions in the list never equal ours, so they are skipped."""
     expected = [sign_v1(secret, signed) for secret in secrets]
-    return _any_equal(signatures[0].split(" "), expected)
+    return _are_equal(signatures[0].split(" "), expected)
 
 
-def _any_equal(given: Sequence[str], expected: Sequence[str]) -> bool:
-    """Compares each with each, so that the time does not tell which one was right."""
+def _are_equal(given: Sequence[str], expected: Sequence[str]) -> Sequence[bool]:
+    """Whether each expected one is given. Compares each with each, so that the time does not tell
+    which one was right.
+    """
     shown = [value.encode("utf-8", "replace") for value in given]
-    fits = [hmac.compare_digest(right.encode(), value) for right in expected for value in shown]
-    return any(fits)
+    return [
+        any([hmac.compare_digest(right.encode(), value) for value in shown])  # noqa: C419 - each
+        for right in expected
+    ]

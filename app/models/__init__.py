@@ -41,7 +41,7 @@ from app.models.people import (
     SsoReplay,
     User,
 )
-from app.models.records import Adoption, AuditEntry, Erasure, TombstoneKey
+from app.models.records import PRIVILEGED, Adoption, AuditEntry, Erasure, Milestone, TombstoneKey
 from app.models.rosters import RosterImport, RosterRow
 from app.models.submissions import (
     IS_OWNERLESS,
@@ -59,6 +59,7 @@ __all__ = [
     "PERSONAL_EVENTS",
     "PERSONAL_KEYS",
     "PLATFORM",
+    "PRIVILEGED",
     "REQUEST_ID",
     "SCHOOL_SUBJECTS",
     "SPARK",
@@ -83,6 +84,7 @@ __all__ = [
     "LmsGradeSync",
     "LmsIntegration",
     "LmsSession",
+    "Milestone",
     "Quest",
     "QuestTaskCompletion",
     "RosterImport",

@@ -160,6 +160,7 @@ class ServiceKey(Table):
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     created_at: Mapped[Moment]
     revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None] = mapped_column(comment="to the hour")
 
 
 class ConsoleSession(Table):

@@ -10,6 +10,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.columns import SPARK, Id, Moment, OwnId, Table
 
+# Of a service key, and no look; a student's own acts are `user:…`.
+PRIVILEGED = text("action <> 'sensitive_read' and caller not like 'user:%'")
+
 
 class AuditEntry(Table):
     """`caller` did `action` (OWASP logging vocabulary) to the data of `user_id`, or of all of
@@ -24,6 +27,8 @@ class AuditEntry(Table):
             postgresql_using="gin",
             postgresql_where=text("user_ids is not null"),
         ),
+        # What operators and services did, among all that they read.
+        Index("ix_audit_log_privileged", "occurred_at", postgresql_where=PRIVILEGED),
         {"schema": SPARK},
     )
 
@@ -70,6 +75,17 @@ class Adoption(Table):
     adopted_at: Mapped[Moment]
     adopted_by: Mapped[str] = mapped_column(comment="a role of the database")
     findings: Mapped[list[Any]] = mapped_column(JSONB, comment="what `adopt` printed")
+
+
+class Milestone(Table):
+    """A step of going live that was seen, or that somebody marked."""
+
+    __tablename__ = "milestones"
+    __table_args__ = ({"schema": SPARK},)
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    seen_at: Mapped[datetime]
+    marked_by: Mapped[str | None] = mapped_column(comment="a service key")
 
 
 class TombstoneKey(Table):

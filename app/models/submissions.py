@@ -45,6 +45,7 @@ class InboxDelivery(Table):
             postgresql_where=text("code is not null"),
         ),
         Index("ix_deliveries_accepted", "id", postgresql_where=text("code is null")),
+        Index("ix_deliveries_by_previous", "id", postgresql_where=text("by_previous")),
         Index(None, "code", "id", postgresql_where=text("code is not null")),
         {"schema": SPARK},
     )
@@ -60,6 +61,9 @@ class InboxDelivery(Table):
     digest: Mapped[bytes] = mapped_column(comment="SHA-256 of the signed text")
     request_id: Mapped[str | None] = mapped_column(comment="as the sender was told it")
     webhook_id: Mapped[str | None]
+    by_previous: Mapped[No] = mapped_column(
+        comment="signed with the secret before the last rotation"
+    )
     message: Mapped[bytes | None]
     body_bytes: Mapped[int] = mapped_column(BigInteger)
     file_count: Mapped[Zero]

@@ -26,6 +26,7 @@ TABLES = (
     "erasures",
     "job_targets",
     "links",
+    "milestones",
     "roster_imports",
     "service_keys",
     "sso_replays",
@@ -155,6 +156,7 @@ def upgrade() -> None:
     _erasures()
     _job_targets()
     _links()
+    _milestones()
     _roster_imports()
     _service_keys()
     _sso_replays()
@@ -258,6 +260,13 @@ def _audit_log() -> None:
         postgresql_using="gin",
         postgresql_where=sa.text("user_ids is not null"),
     )
+    op.create_index(
+        "ix_audit_log_privileged",
+        "audit_log",
+        ["occurred_at"],
+        schema=SPARK,
+        postgresql_where=sa.text("action <> 'sensitive_read' and caller not like 'user:%'"),
+    )
 
 
 def _erasures() -> None:
@@ -314,6 +323,17 @@ def _links() -> None:
     op.create_index("ix_links_quest_id", "links", ["quest_id"], schema=SPARK)
 
 
+def _milestones() -> None:
+    op.create_table(
+        "milestones",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("seen_at", MOMENT, nullable=False),
+        sa.Column("marked_by", sa.Text(), nullable=True, comment="a service key"),
+        sa.PrimaryKeyConstraint("name", name="pk_milestones"),
+        schema=SPARK,
+    )
+
+
 def _roster_imports() -> None:
     op.create_table(
         "roster_imports",
@@ -341,6 +361,7 @@ def _service_keys() -> None:
         sa.Column("scopes", sa.ARRAY(sa.Text()), nullable=False),
         sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
         sa.Column("revoked_at", MOMENT, nullable=True),
+        sa.Column("last_used_at", MOMENT, nullable=True, comment="to the hour"),
         sa.CheckConstraint(
             "scopes <@ array['read', 'write', 'admin']", name=op.f("ck_service_keys_scopes")
         ),
@@ -758,6 +779,13 @@ def _deliveries() -> None:
         sa.Column("digest", sa.LargeBinary(), nullable=False, comment="SHA-256 of the signed text"),
         sa.Column("request_id", sa.Text(), nullable=True, comment="as the sender was told it"),
         sa.Column("webhook_id", sa.Text(), nullable=True),
+        sa.Column(
+            "by_previous",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="signed with the secret before the last rotation",
+        ),
         sa.Column("message", sa.LargeBinary(), nullable=True),
         sa.Column("body_bytes", sa.BigInteger(), nullable=False),
         sa.Column("file_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
@@ -777,6 +805,13 @@ def _deliveries() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name="pk_deliveries"),
         schema=SPARK,
+    )
+    op.create_index(
+        "ix_deliveries_by_previous",
+        "deliveries",
+        ["id"],
+        schema=SPARK,
+        postgresql_where=sa.text("by_previous"),
     )
     op.create_index(
         "ix_deliveries_accepted",
