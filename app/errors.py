@@ -177,6 +177,12 @@ class RoleNotAllowedError(ForbiddenError):
     hint = "Only students sign in through Spark."
 
 
+class ReturnUrlNotAllowedError(BadRequestError):
+    code, title = "return_url_not_allowed", "Return address not allowed"
+    error = "Return address not allowed"
+    hint = "return_url must begin with an address that the operator named in SPARK_RETURN_URLS."
+
+
 class AccountInactiveError(ForbiddenError):
     code, title, error = "account_inactive", "Account not active", "Account not active"
 

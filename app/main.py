@@ -65,6 +65,7 @@ from app.database import (
     create_engine,
     open_sessions,
 )
+from app.deep_link.routes import router as deep_link
 from app.deliveries.hold_body import BodyBudget
 from app.fetch import RemoteFiles
 from app.files.places import Places
@@ -85,6 +86,7 @@ log = structlog.get_logger()
 ROUTERS = (
     spark_sso,
     spark_token,
+    deep_link,
     spark_submission,
     spark_course,
     spark_roster,
@@ -206,6 +208,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             alert_hook=await stack.enter_async_context(_open_alert_hook(settings)),
             remote_files=RemoteFiles(settings),
             launch_keys=_keys(*settings.sso_secrets),
+            deep_link_keys=_keys(*own_keys(settings, "deep link")),
             issuer=_issuer(settings),
             app_token_keys=_keys(settings.jwt_secret_key, settings.jwt_secret_key_previous),
             failure_events=failure_events,

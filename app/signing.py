@@ -90,8 +90,9 @@ def token_key(secret: SecretStr) -> TokenKey:
     return jwk.construct(secret.get_secret_value(), ALGORITHM)
 
 
-def sign_token(claims: Mapping[str, Any], *, key: TokenKey) -> str:
-    return jws.sign(dict(claims), key, algorithm=ALGORITHM)
+def sign_token(claims: Mapping[str, Any], *, key: TokenKey, kind: str = "JWT") -> str:
+    """`kind` is the header's `typ`; we verify no other than JWT."""
+    return jws.sign(dict(claims), key, headers={"typ": kind}, algorithm=ALGORITHM)
 
 
 def verify_token(token: str, *, keys: Sequence[TokenKey]) -> bytes:

@@ -59,6 +59,7 @@ KINDS = {
         "Work chosen for an assignment",
         ("link_id", "spark_course_id", "spark_assignment_id", "quest_id"),
     ),
+    "spark_deep_link_failed": Kind("Choice of work failed"),
     "spark_message_repeated": Kind("Old course or roster message taken again"),
     "spark_roster_failed": Kind("Roster change failed"),
     "spark_roster_success": Kind(

@@ -57,6 +57,7 @@ class Resources:
     alert_hook: AlertHook | None
     remote_files: RemoteFiles
     launch_keys: Sequence[TokenKey]
+    deep_link_keys: Sequence[TokenKey]
     issuer: TokenIssuer | None
     app_token_keys: Sequence[TokenKey]
     failure_events: FailureEvents

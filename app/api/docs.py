@@ -25,12 +25,14 @@ from app.api.described import (
     show_examples,
 )
 from app.api.problems import Problem
+from app.sso.deep_link_token import DeepLinkAnswer, DeepLinkRequest
 
 STATIC = Path(__file__).parent / "static"
 MENTION = re.compile('"' + REFERENCE.format(model=r"(\w+)") + '"')
 CONTRACT_VERSION = "1.0.0"
 TAGS = {
     "sign-in": "A student's click in Spark becomes a session at Optio.",
+    "deep-link": "A teacher chooses the work that an assignment means.",
     "submission": "Homework becomes evidence, a completed task and XP.",
     "courses": "Which courses and assignments there are, and who takes part.",
     "evidence": "What a student shows for a task: read, edited, completed.",
@@ -111,7 +113,8 @@ def _contract(app: FastAPI, title: str, description: str, *, internal: bool) -> 
         if path.startswith("/internal/") is internal
     }
     schemas = document["components"]["schemas"]
-    _name(Problem.model_json_schema(ref_template=REFERENCE), schemas)
+    for model in (Problem, DeepLinkRequest, DeepLinkAnswer):
+        _name(model.model_json_schema(ref_template=REFERENCE), schemas)
     operations = _operations(document["paths"])
     for operation in operations:
         _settle(operation)

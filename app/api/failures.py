@@ -34,7 +34,7 @@ from app.errors import (
 )
 from app.signing import sign
 
-SSO, TOKEN = "/spark/sso", "/spark/token"
+SSO, TOKEN, DEEP_LINK = "/spark/sso", "/spark/token", "/spark/deep-link"
 SUBMISSION, COURSE, ROSTER = (
     f"/spark/webhook/{name}" for name in ("submission", "course", "roster")
 )
@@ -46,6 +46,7 @@ ADDRESS_HASH_DIGITS = 16
 # counts, because a 429 makes old senders drop homework (DESIGN R14).
 LIMITS = {
     SSO: "rate_limit_sso",
+    DEEP_LINK: "rate_limit_sso",
     TOKEN: "rate_limit_token",
     SUBMISSION: "rate_limit_webhook_failures",
     COURSE: "rate_limit_course_failures",
@@ -65,6 +66,7 @@ EVENTS: dict[str, dict[type[ServiceError], tuple[str, str] | None]] = {
         LaunchTokenInvalidError: ("spark_sso_invalid_token", "invalid_signature"),
         AccountLinkForbiddenError: ("spark_sso_failed", "account_link_forbidden"),
     },
+    DEEP_LINK: {},
     TOKEN: {
         CodeInvalidError: ("spark_token_exchange_failed", "invalid_code"),
         CodeAlreadyRedeemedError: None,  # written where the code's owner is known
@@ -86,6 +88,7 @@ EVENTS: dict[str, dict[type[ServiceError], tuple[str, str] | None]] = {
 }
 OTHERS = {
     SSO: ("spark_sso_failed", "validation_error", "user_creation_error"),
+    DEEP_LINK: ("spark_deep_link_failed", "validation_error", "processing_error"),
     TOKEN: ("spark_token_exchange_failed", "invalid_code", "exchange_error"),
     SUBMISSION: ("spark_webhook_failed", "invalid_data", "processing_error"),
     COURSE: ("spark_course_sync_failed", "invalid_data", "processing_error"),

@@ -44,6 +44,7 @@ from app.errors import (
     RequestInProgressError,
     RequestInvalidError,
     RequestStillRunningError,
+    ReturnUrlNotAllowedError,
     RoleNotAllowedError,
     ScopeMissingError,
     ServiceError,
@@ -73,6 +74,14 @@ _CLAIMS = (LaunchClaimsInvalidError, LaunchTokenExpiredError, LaunchTokenReplaye
 _ACCOUNT = (RoleNotAllowedError, AccountInactiveError, AccountLinkForbiddenError)
 _SIGN_IN = (SsoNotConfiguredError, RateLimitedError, *_BUSY)
 SSO_PROBLEMS = (*_LAUNCH, *_CLAIMS, *_ACCOUNT, SignInFailedError, *_SIGN_IN)
+DEEP_LINK_PROBLEMS = (
+    *_LAUNCH,
+    *_CLAIMS,
+    ReturnUrlNotAllowedError,
+    RoleNotAllowedError,
+    *_SIGN_IN,
+    ServiceError,
+)
 _CODE = (CodeMissingError, CodeInvalidError, CodeAlreadyRedeemedError, CodeExpiredError)
 _EXCHANGE = (FieldInvalidError, *JSON_PROBLEMS, TokenExchangeFailedError)
 TOKEN_PROBLEMS = (*_CODE, *_EXCHANGE, *_SIGN_IN)

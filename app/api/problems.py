@@ -62,7 +62,7 @@ UNEXPECTED: dict[str, type[ServiceError]] = {
 }
 
 # A HEAD here would spend a launch token, and nobody would get the code (DESIGN R32).
-WITHOUT_HEAD = ("/spark/sso",)
+WITHOUT_HEAD = ("/spark/sso", "/spark/deep-link")
 
 # Routes whose old clients read `success` (CONTRACT 9.2, 11), by how their paths begin.
 SAY_SUCCESS = ("/internal/v1/activity", "/internal/v1/evidence/")
@@ -218,7 +218,9 @@ async def on_service_error(request: Request, error: ServiceError) -> Response:
     if wants_page(request):
         request.state.problem = answered.code
         portal_url = request.app.state.resources.settings.spark_portal_url
-        return render_page(answered, request_id_of(request), portal_url=portal_url)
+        return render_page(
+            answered, request_id_of(request), request.url.path, portal_url=portal_url
+        )
     return render(answered, request)
 
 

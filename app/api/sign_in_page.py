@@ -1,4 +1,4 @@
-"""What a student's browser shows when signing in fails: what happened, and what to do.
+"""What a browser shows when signing in, or choosing work, fails: what happened, and what to do.
 
 No script and nothing from outside; the policy allows this one style by its digest. The status is
 the problem's own.
@@ -23,7 +23,7 @@ from app.errors import (
     ServiceError,
 )
 
-PATH = "/spark/sso"
+SIGN_IN, DEEP_LINK = PATHS = ("/spark/sso", "/spark/deep-link")
 PAGES = Path(__file__).parent / "pages"
 PAGE = Template((PAGES / "sign_in_failed.html").read_text())
 STYLE = (PAGES / "sign_in_failed.css").read_text()
@@ -51,6 +51,11 @@ STUDENTS_ONLY = (
     "Only students enter Optio from Spark",
     "Sign in at Optio itself, with your own account.",
 )
+CHOICE = (
+    "We could not open the choice of work",
+    "Go back to Spark and try again. If it happens again, tell whoever looks after Spark.",
+)
+TEACHERS_ONLY = ("Only teachers choose work for an assignment", "Go back to Spark.")
 ADVICE: dict[type[ServiceError], tuple[str, str]] = {
     LaunchTokenExpiredError: AGAIN,
     LaunchTokenReplayedError: AGAIN,
@@ -59,15 +64,22 @@ ADVICE: dict[type[ServiceError], tuple[str, str]] = {
     RoleNotAllowedError: STUDENTS_ONLY,
     RateLimitedError: LATER,
 }
+OF_CHOICE: dict[type[ServiceError], tuple[str, str]] = {
+    LaunchTokenExpiredError: AGAIN,
+    LaunchTokenReplayedError: AGAIN,
+    RateLimitedError: LATER,
+    RoleNotAllowedError: TEACHERS_ONLY,
+}
 
 
 def wants_page(request: Request) -> bool:
-    return request.url.path == PATH and "text/html" in request.headers.get("accept", "")
+    return request.url.path in PATHS and "text/html" in request.headers.get("accept", "")
 
 
-def render_page(error: ServiceError, request_id: str, *, portal_url: str | None) -> Response:
-    unavailable = error.status == 503  # noqa: PLR2004 - Service Unavailable
-    title, advice = LATER if unavailable else ADVICE.get(type(error), SORRY)
+def render_page(
+    error: ServiceError, request_id: str, path: str, *, portal_url: str | None
+) -> Response:
+    title, advice = _say(error, path)
     way_back = f'<p><a href="{html.escape(portal_url)}">Back to Spark</a></p>' if portal_url else ""
     page = PAGE.substitute(
         title=title,
@@ -78,3 +90,11 @@ def render_page(error: ServiceError, request_id: str, *, portal_url: str | None)
         request_id=request_id,
     )
     return HTMLResponse(page, status_code=error.status, headers={"content-security-policy": POLICY})
+
+
+def _say(error: ServiceError, path: str) -> tuple[str, str]:
+    if error.status == 503:  # noqa: PLR2004 - Service Unavailable
+        return LATER
+    if path == DEEP_LINK:
+        return OF_CHOICE.get(type(error), CHOICE)
+    return ADVICE.get(type(error), SORRY)

@@ -176,6 +176,16 @@ async def choose_work(
     return AssignmentLink(**found.mappings().one())
 
 
+async def read_link(session: Session, wanted: NewAssignmentLink) -> AssignmentLink:
+    """Of its assignment, which has one: the newest, where one is of no organisation."""
+    same = ("spark_course_id", "spark_assignment_id")
+    of_assignment = matching(SparkLink, wanted.model_dump(include=set(same)))
+    found = await session.execute(
+        _LINKS.where(*of_assignment).order_by(None).order_by(SparkLink.chosen_at.desc()).limit(1)
+    )
+    return AssignmentLink(**found.mappings().one())
+
+
 async def _check_work(session: Session, quest_id: UUID, task_id: UUID | None) -> str | None:
     """The title of the task, if one is named. Raises FieldInvalidError."""
     of_work = {"of_quest": quest_id, "task_id": task_id}

@@ -82,6 +82,14 @@ class Settings(BaseSettings):
     spark_portal_url: WebAddress | None = Field(
         None, description="Where an error page leads back to."
     )
+    spark_return_urls: Annotated[tuple[WebAddress, ...], NoDecode] = Field(
+        (),
+        description="Where a teacher's choice may be sent: addresses, comma-separated, each with"
+        " all below its path; empty: the origin of SPARK_PORTAL_URL.",
+    )
+    deep_link_in_frame: bool = Field(
+        default=False, description="Let Spark's portal show the choice of work in a frame."
+    )
     render_git_commit: str = Field(
         "unknown", description="The commit that runs, for `/metrics`; Render sets it."
     )
@@ -310,7 +318,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("allowed_origins", "allowed_hosts", "s3_read_buckets", "internal_api_keys"),
-        *("spark_storage_domains", "spark_storage_networks"),
+        *("spark_storage_domains", "spark_storage_networks", "spark_return_urls"),
         mode="before",
     )
     @classmethod
@@ -382,6 +390,8 @@ class Settings(BaseSettings):
         for name in ("frontend_url", "spark_api_url"):
             if not (getattr(self, name) or "https://").startswith("https://"):
                 yield f"{name.upper()} must be https in production"
+        if not all(address.startswith("https://") for address in self.spark_return_urls):
+            yield "SPARK_RETURN_URLS must be https in production"
         hook = self.alert_webhook_url
         if hook and not hook.get_secret_value().startswith("https://"):
             yield "ALERT_WEBHOOK_URL must be https in production"
@@ -391,6 +401,16 @@ class Settings(BaseSettings):
         """What a browser sends in `Origin` from the front ends: scheme, host and port."""
         addresses = map(urlsplit, (self.frontend_url, *self.allowed_origins))
         return tuple(f"{address.scheme}://{address.netloc}".lower() for address in addresses)
+
+    @property
+    def portal_origin(self) -> str | None:
+        portal = self.spark_portal_url and urlsplit(self.spark_portal_url)
+        return f"{portal.scheme}://{portal.netloc}".lower() if portal else None
+
+    @property
+    def return_urls(self) -> tuple[str, ...]:
+        """Where a teacher's choice may be sent."""
+        return self.spark_return_urls or ((self.portal_origin,) if self.portal_origin else ())
 
     @property
     def sso_secrets(self) -> list[SecretStr]:

@@ -7,7 +7,8 @@ A launch token is an HS256 JWT (RFC 7519). `verify_launch_token` takes these ste
     3. signature, with keys that can do nothing else (`verify_token`, as for every token of ours)
     4. payload as strict JSON
     5. claims of the right type
-    6. role is absent, blank or student
+    6. no `message_type`, no `iss` of ours: one secret signs three kinds of token; role is absent,
+       blank or student
     7. times: exp in the future, life of at most 660 s, iat and nbf not in the future
 
 It returns LaunchClaims or raises an error of section "sign-in" in `errors`; nothing else.
@@ -17,7 +18,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -46,6 +47,8 @@ from app.text import StrictJsonError, load_json
 MAX_LIFE_SECONDS = 600
 LEEWAY_SECONDS = 60
 MAX_CLAIMS_DEPTH = 32
+OURS: Final = "optio"  # the `iss` of tokens that we make for Spark
+OTHER_KIND = "This token is of another kind: one that chooses work is for /spark/deep-link."
 LATEST_MOMENT = 32_503_680_000  # the year 3000: anything later is no time but a mistake
 
 
@@ -97,41 +100,54 @@ CLAIM_HINTS = {  # by what Pydantic calls the fault
 }
 Moment = Annotated[StrictInt | StrictFloat, Field(gt=0, lt=LATEST_MOMENT)]
 Name = Annotated[str, BeforeValidator(_free_text)]
+Role = Annotated[str, AfterValidator(_plain_role)]
 
 
-class _Payload(BaseModel):
+class TimedClaims(BaseModel):
+    """What every token of Spark's says."""
+
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
 
-    sub: SparkId
+    sub: SparkId = Field(description="Who it is, as Spark names them.", examples=["teacher_7"])
+    iat: Moment = Field(description="Seconds since 1970.", examples=[1795444200])
+    exp: Moment = Field(description="At most 600 s after `iat`.", examples=[1795444800])
+    nbf: Moment | None = Field(None, description="Not before.", examples=[1795444200])
+
+
+Payload = TypeVar("Payload", bound=TimedClaims)
+
+
+class _Payload(TimedClaims):
     email: object  # must be there: a misspelt claim would make accounts without an address
-    iat: Moment
-    exp: Moment
-    nbf: Moment | None = None
+    message_type: object = None
+    iss: object = None
     jti: Annotated[SparkId | None, IfValid] = None
-    role: Annotated[str, AfterValidator(_plain_role)] | None = None
+    role: Role | None = None
     given_name: Annotated[Name | None, IfValid] = None
     family_name: Annotated[Name | None, IfValid] = None
     courses: Annotated[tuple[str | None, ...] | None, BeforeValidator(_course_ids)] = None
 
 
 def verify_launch_token(token: str, *, keys: Sequence[TokenKey], now: datetime) -> LaunchClaims:
-    payload = _parse_payload(_verified_payload(token, keys))  # 1 to 5
-    if payload.role not in (None, "", "student"):  # 6
+    payload = read_claims(token, _Payload, keys=keys)  # 1 to 5
+    if payload.message_type is not None:  # 6
+        raise LaunchClaimsInvalidError(claim="message_type", hint=OTHER_KIND)
+    if payload.iss == OURS:
+        raise LaunchClaimsInvalidError(claim="iss", hint=OTHER_KIND)
+    if payload.role not in (None, "", "student"):
         raise RoleNotAllowedError
-    _check_times(payload, now.timestamp())  # 7
+    check_times(payload, now.timestamp())  # 7
     return _claims(payload, signing_input=token.rpartition(".")[0])
 
 
-def _verified_payload(token: str, keys: Sequence[TokenKey]) -> bytes:
+def read_claims(token: str, model: type[Payload], *, keys: Sequence[TokenKey]) -> Payload:
+    """Steps 1 to 5. Raises LaunchTokenInvalidError or LaunchClaimsInvalidError."""
     try:
-        return verify_token(token, keys=keys)
+        raw = verify_token(token, keys=keys)
     except SignatureMismatchError as error:
         raise LaunchTokenInvalidError from error
-
-
-def _parse_payload(raw: bytes) -> _Payload:
     try:
-        return _Payload.model_validate(load_json(raw, max_depth=MAX_CLAIMS_DEPTH))
+        return model.model_validate(load_json(raw, max_depth=MAX_CLAIMS_DEPTH))
     except StrictJsonError:
         raise LaunchClaimsInvalidError(claim="payload") from None
     except ValidationError as error:
@@ -141,7 +157,8 @@ def _parse_payload(raw: bytes) -> _Payload:
         raise LaunchClaimsInvalidError(claim=claim, hint=hint) from None
 
 
-def _check_times(payload: _Payload, now: float) -> None:
+def check_times(payload: TimedClaims, now: float) -> None:
+    """Step 7."""
     if payload.exp <= now:
         raise LaunchTokenExpiredError
     if is_ahead(payload.iat, now):

@@ -206,6 +206,7 @@ async def test_the_unexpected_is_a_500_that_tells_nothing(
 
 ALLOWED = {
     "/spark/sso": "GET, POST",
+    "/spark/deep-link": "GET, POST",
     "/spark/token": "POST",
     "/spark/webhook/submission": "POST",
     "/healthz": "GET, HEAD",

@@ -25,7 +25,7 @@ from tests.support.bodies import Part, form
 from tests.support.databases import ready_database
 from tests.support.elsewhere import Elsewhere, run_elsewhere
 from tests.support.evidence import desk_of, tasks_of
-from tests.support.spark import FORM, SignedIn
+from tests.support.spark import FORM, RETURN_URL, SignedIn
 
 Call = tuple[str, str, dict[str, Any]]  # method, path, operation
 
@@ -41,6 +41,7 @@ LAST = ("revokeSession", "revokeSessions", "eraseStudent")  # in this order
 async def sample(settings: Settings) -> AsyncIterator[Elsewhere]:
     """A service as it is after its first start, with the sample course and nobody in it."""
     nobody = {"spark_api_url": "http://127.0.0.1:9", "spark_storage_domains": (FILE_HOST,)}
+    nobody["spark_return_urls"] = (RETURN_URL,)
     async with ready_database(settings) as own, run_elsewhere(own, **nobody) as elsewhere:
         await seed_sample_course(elsewhere.running.app.state.resources.sessions)
         yield elsewhere
@@ -146,6 +147,8 @@ async def _call_spark(at: Elsewhere) -> None:
                 assert rehearsed["would"] != "refuse", rehearsed
                 assert rehearsed["warnings"] == []
             known = {"dry_run": "false", "token": at.spark.launch_token()}
+            if call[1] == "/spark/deep-link":
+                known["token"] = at.spark.signed(at.spark.deep_link_claims())
             answer = await _taken(at, call, media, value, known)
             assert ("/webhook/" in call[1]) == (answer.get("warnings") == [])
 

@@ -56,6 +56,7 @@ def test_the_public_contract_holds_only_what_spark_sees(app: FastAPI) -> None:
     paths = set(public_contract(app)["paths"])
     assert paths == {
         "/spark/sso",
+        "/spark/deep-link",
         "/spark/token",
         "/spark/webhook/submission",
         "/spark/webhook/course",
@@ -121,6 +122,8 @@ def test_every_operation_states_its_caller(app: FastAPI) -> None:
     assert {name for name, security in public.items() if not security} == {
         "get /spark/sso",
         "post /spark/sso",
+        "get /spark/deep-link",
+        "post /spark/deep-link",
         "post /spark/token",
         "get /healthz",
         "get /readyz",

@@ -18,6 +18,7 @@ from tests.support.bodies import BOUNDARY, Part, form
 from tests.support.canaries import CANARIES
 from tests.support.webhooks import library
 
+RETURN_URL = "https://spark.example/optio/chosen"
 PERSONAL = ("email", "given_name", "family_name")
 SUBMISSION = "/spark/webhook/submission"
 FORM = f"multipart/form-data; boundary={BOUNDARY.decode()}"
@@ -68,6 +69,29 @@ class Spark:
 
     def launch_token(self, **changes: Any) -> str:
         return sign_token(self.claims(**changes), key=token_key(self.sso_secret))
+
+    def deep_link_claims(self, **changes: Any) -> dict[str, Any]:
+        """Of a fresh teacher who shall choose work. A change to `...` leaves the claim out."""
+        now = int(datetime.now(tz=UTC).timestamp())
+        claims = {
+            "message_type": "deep_linking_request",
+            "iss": "spark",
+            "sub": f"teacher_{secrets.token_hex(6)}",
+            "role": "teacher",
+            "iat": now,
+            "exp": now + 600,
+            "jti": secrets.token_hex(8),
+            "spark_course_id": "test_course_001",
+            "spark_assignment_id": "essay",
+            "return_url": RETURN_URL,
+            "state": "äx7",
+        } | changes
+        return {name: value for name, value in claims.items() if value is not ...}
+
+    def signed(self, claims: dict[str, Any], **more: Any) -> str:
+        token = sign_token(claims, key=token_key(self.sso_secret), **more)
+        CANARIES.release(token)
+        return token
 
     async def launch(self, token: str) -> httpx.Response:
         CANARIES.release(token)

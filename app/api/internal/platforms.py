@@ -38,6 +38,11 @@ class Platform(ContractModel):
     supports_roster_sync: bool = Field(
         title="Roster sync", description="By webhook, and by import of a file.", examples=[True]
     )
+    supports_deep_linking: bool = Field(
+        title="Deep linking",
+        description="Whether teachers can choose work from Spark: a return address is allowed.",
+        examples=[True],
+    )
 
 
 @router.get(
@@ -58,5 +63,6 @@ async def list_platforms(opened: Opened) -> list[Platform]:
             missing_vars=missing,
             supports_grade_passback=opened.spark_api is not None,
             supports_roster_sync=True,
+            supports_deep_linking=bool(opened.launch_keys and opened.settings.return_urls),
         )
     ]

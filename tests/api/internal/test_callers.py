@@ -42,7 +42,7 @@ PLATFORMS = "/internal/v1/lms/platforms"
 # Deny by default: whoever adds a route that anybody may call has to add it here. Messages are
 # signed, and what the others take is a secret itself.
 OPEN = {
-    *("/spark/sso", "/spark/token"),
+    *("/spark/sso", "/spark/token", "/spark/deep-link"),
     *("/spark/webhook/submission", "/spark/webhook/course", "/spark/webhook/roster"),
     *("/healthz", "/readyz"),
     *("/console/sign-in", "/console/sign-out", "/style/{digest}.css", "/style/{digest}.svg"),

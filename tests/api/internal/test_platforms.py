@@ -19,6 +19,7 @@ SPARK = {
     "missing_vars": [],
     "supports_grade_passback": False,
     "supports_roster_sync": True,
+    "supports_deep_linking": False,
 }
 
 
