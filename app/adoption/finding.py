@@ -3,8 +3,8 @@
 from typing import Literal, NamedTuple
 
 # ok: fits · adapt: differs, and the service does as the main app does · data: rows that somebody
-# should look at · would: what --apply does · refuse: it cannot go on
-Mark = Literal["ok", "adapt", "data", "would", "refuse"]
+# should look at · would: what --apply does · open: not seen yet · refuse: it cannot go on
+Mark = Literal["ok", "adapt", "data", "would", "open", "refuse"]
 
 
 class Finding(NamedTuple):

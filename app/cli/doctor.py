@@ -12,10 +12,11 @@ from app.adoption.finding import Finding
 from app.adoption.inspect_database import inspect_database
 from app.adoption.try_bucket import try_bucket
 from app.cli.servers import LOCAL, on_database, servers
-from app.cli.terminal import say
+from app.cli.terminal import say, say_moment
 from app.migrate import STATEMENT_SECONDS
 from app.settings import Settings
 from app.storage.bucket import open_bucket
+from app.submissions.going_live import Step, look_at_steps
 
 commands = typer.Typer()
 
@@ -23,6 +24,9 @@ commands = typer.Typer()
 @commands.command()
 def doctor(
     *,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Say instead what of going live was seen, and when.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="The findings as one JSON list, for programs.")
     ] = False,
@@ -31,12 +35,28 @@ def doctor(
     nothing, but that it puts an object into the bucket, tries to read it, and deletes it.
     """
     with servers(LOCAL, s3=False) as given:
+        if ready:
+            _say_steps(on_database(given, partial(look_at_steps, settings=given)), as_json=as_json)
+            return
         settings = given.model_copy(update={"statement_timeout_seconds": STATEMENT_SECONDS})
         findings = on_database(settings, partial(inspect_database, settings=settings))
         if settings.s3_endpoint_url:  # the main app's CI has none
             findings += asyncio.run(_try_bucket(settings))
     say_findings(findings, as_json=as_json)
     if any(finding.mark == "refuse" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _say_steps(steps: Iterable[Step], *, as_json: bool) -> None:
+    """Fails until all were seen."""
+    findings = [
+        Finding("ok", step.name, f"{step.sentence}, {say_moment(step.seen_at)}")
+        if step.seen_at
+        else Finding("open", step.name, step.sentence, step.how)
+        for step in steps
+    ]
+    say_findings(findings, as_json=as_json)
+    if any(finding.mark == "open" for finding in findings):
         raise typer.Exit(1)
 
 
