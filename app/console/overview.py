@@ -11,8 +11,9 @@ from starlette.responses import Response
 from app.activity.count_outcomes import count_outcomes
 from app.activity.find_causes import ERRORS, Cause, find_causes
 from app.activity.kinds import KINDS
+from app.alerts.list_alerts import list_alerts
 from app.api.callers import Caller
-from app.api.dependencies import Now, Opened, Resources
+from app.api.dependencies import Now, Opened
 from app.console.chart import draw_bars
 from app.console.render import HOME, console_router, go_on, render
 from app.console.visit import ADMIN, READ, read_form
@@ -54,7 +55,7 @@ async def show_overview(
         list_targets(opened.sessions),
         count_jobs(opened.sessions, JobFilter(state="waiting")),
         look_at_steps(opened.sessions, opened.settings),
-        find_firing(opened),
+        list_alerts(opened.sessions),
     )
     return render(
         request,
@@ -72,7 +73,7 @@ async def show_overview(
         targets=[target for target in targets if target.state != "open"],
         waiting=sum(group.jobs for group in waiting),
         oldest=min((group.oldest_at for group in waiting), default=None),
-        alerts=alerts,
+        alerts=[alert for alert in alerts if alert.state == "firing"],
         steps=steps,
         by_hand=RESTORE,
     )
@@ -83,11 +84,6 @@ async def mark(request: Request, opened: Opened, caller: Annotated[Caller, ADMIN
     form = await read_form(request)
     await mark_step(opened.sessions, form.get("step", ""), caller=caller.name)
     return go_on(request, HOME, "Marked as done.")
-
-
-async def find_firing(_: Resources) -> Sequence[Any]:
-    """The alerts that fire: `name`, `since`, `value`, `runbook`."""
-    return ()
 
 
 def _figure(name: str, counts: Sequence[tuple[int, int]]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -11,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from typing_extensions import override
 
@@ -151,6 +152,15 @@ def in_words(moment: datetime, now: datetime) -> str:
     return f"{text} ago" if moment <= now else f"in {text}"
 
 
+def _ticks(text: str) -> Markup:
+    """What stands between backticks is code."""
+    parts = text.split("`")
+    codes = [Markup("<code>{}</code>").format(part) for part in parts[1::2]]
+    return Markup("").join(
+        part for pair in zip_longest(map(escape, parts[::2]), codes, fillvalue="") for part in pair
+    )
+
+
 def _counted(number: int, one: str = "", many: str = "") -> str:
     """With the noun, where there is one: `1,204 students`."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}" if one else f"{number:,}"
@@ -163,5 +173,5 @@ _PAGES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_PAGES.filters |= {"when": _when, "counted": _counted}
+_PAGES.filters |= {"when": _when, "counted": _counted, "ticks": _ticks}
 _PAGES.globals |= {"style": STYLE_URL, "icon": ICON_URL, "home": HOME}

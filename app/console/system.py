@@ -13,6 +13,7 @@ from app import __version__, metrics
 from app.accounts.service_keys import list_keys
 from app.activity.audit import read_privileged
 from app.adoption.describe_database import describe_database
+from app.alerts.list_alerts import list_alerts
 from app.api.callers import Caller
 from app.api.dependencies import Opened, Resources
 from app.console.render import console_router, render
@@ -26,8 +27,9 @@ router = console_router()
 
 @router.get("/system")
 async def show_system(request: Request, opened: Opened, _: Annotated[Caller, READ]) -> Response:
-    (checks, differences), database, keys, acts = await asyncio.gather(
+    (checks, differences), alerts, database, keys, acts = await asyncio.gather(
         opened.readiness.read(),
+        list_alerts(opened.sessions),
         describe_database(opened.sessions),
         list_keys(opened.sessions),
         read_privileged(opened.sessions, ACTS),
@@ -47,6 +49,7 @@ async def show_system(request: Request, opened: Opened, _: Annotated[Caller, REA
         places=_places(opened),
         swept_at=_moment(metrics.LAST_PASS),
         swept={step: int(count) for step, count in _by_label(metrics.SWEPT) if count},
+        alerts=alerts,
         keys=keys,
         settings_keys=len(opened.settings.internal_api_keys),
         keeping=list(list_keeping(opened.settings)),

@@ -95,6 +95,22 @@ async def test_a_target_that_is_not_open_is_the_first_thing_said(lived_in: Conso
     )
 
 
+async def test_an_alert_that_fires_says_what_to_do(lived_in: Console) -> None:
+    page = await lived_in.visitor.get("/console")
+    said = _text(page)
+    assert re.search(
+        r"Target down fires since \d+ min ago : 18, where > 10 minutes is an alert · 1 spark_503",
+        said,
+    )
+    assert "Do: Ask whoever runs it" in said
+    assert "<code>python -m app jobs resume</code>" in page.text
+    rules = _text(await lived_in.visitor.get("/console/system"))
+    assert "Jobs late No worker runs" in rules
+    assert re.search(
+        r"Target refused .{60,200} ok > ?|Target refused .* ok any not yet never", rules
+    )
+
+
 async def test_the_system_page_shows_keys_and_acts_but_no_secret(lived_in: Console) -> None:
     page = await lived_in.visitor.get("/console/system")
     said = _text(page)
@@ -152,7 +168,7 @@ async def test_a_restore_is_marked_by_a_person(empty: Console) -> None:
     async with at_console(empty.url, empty.sessions, ["read", "write"]) as helper:
         refused = await helper.post("/console/going-live", data={"step": RESTORE})
         assert refused.status_code == 403
-        assert "lacks the scope `admin`" in refused.text
+        assert "lacks the scope <code>admin</code>" in refused.text
         assert "disabled" in (await helper.get("/console")).text
     other = await empty.visitor.post("/console/going-live", data={"step": "launch"})
     assert other.status_code == 404

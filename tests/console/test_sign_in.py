@@ -237,7 +237,7 @@ async def test_a_key_that_may_not_read_sees_nothing(server: Running, sessions: S
         for path in PAGES.values():
             answer = await visitor.get(path)
             assert answer.status_code == 403
-            assert "lacks the scope `read`" in answer.text
+            assert "lacks the scope <code>read</code>" in answer.text
 
 
 async def test_the_stylesheet_is_kept_for_good_under_its_own_address(

@@ -8,7 +8,7 @@ from sqlalchemy import insert, text
 from app.accounts.service_keys import create_key, revoke_key
 from app.clock import new_id
 from app.database import Sessions
-from app.models import AuditEntry, InboxDelivery, Job, JobTarget
+from app.models import Alert, AuditEntry, InboxDelivery, Job, JobTarget
 from tests.support.canaries import CANARIES
 from tests.support.hostile import HOSTILE
 
@@ -55,6 +55,9 @@ async def live_a_month(sessions: Sessions) -> None:
         await session.execute(insert(JobTarget).values(**target, **late))
         waiting = {"kind": "grade", "target": "spark", "created_at": since, "reason": "spark_503"}
         await session.execute(insert(Job), [waiting | {"key": str(new_id())} for _ in range(38)])
+        alert = {"name": "target_down", "state": "firing", "since": since, "value": 18}
+        told = {"codes": {"spark_503": 1}, "told_at": since, "measured_at": now}
+        await session.execute(insert(Alert).values(**alert, **told))
     await _make_keys(sessions)
 
 
