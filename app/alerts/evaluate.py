@@ -88,7 +88,8 @@ async def _tell(
     session: Session, settings: Settings, rule: Rule, now: datetime, said: dict[str, Any]
 ) -> None:
     """What is newer takes the place of what still waits, so that the last word is right."""
-    page = settings.public_url and f"{settings.public_url}/console"
+    site = settings.public_url if settings.console else None
+    page = site and f"{site}/console"
     alert = {
         "name": rule.name,
         "state": said["state"],
