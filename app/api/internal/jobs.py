@@ -85,19 +85,6 @@ async def read_jobs(query: Annotated[JobQuery, Query()], opened: Opened, caller:
     )
 
 
-@router.delete(
-    "/jobs/{job_id:uuid}",  # `retry` is none
-    name="discardJob",
-    summary="Discard a job",
-    description="It will not be done. 409 while it runs.",
-    responses=problems(NotFoundError, JobNotDeadError, *INTERNAL_PROBLEMS),
-    status_code=204,
-)
-async def discard(job_id: UUID, opened: Opened, caller: Admin) -> Response:
-    await discard_job(opened.sessions, job_id, caller=caller.name)
-    return Response(status_code=204)
-
-
 @router.post(
     "/jobs/retry",
     name="retryJobs",
@@ -124,6 +111,19 @@ async def retry_many(request: Request, opened: Opened, caller: Writer) -> JobsQu
 )
 async def retry(job_id: UUID, opened: Opened, caller: Writer) -> Response:
     await retry_job(opened.sessions, job_id, caller=caller.name)
+    return Response(status_code=204)
+
+
+@router.delete(
+    "/jobs/{job_id:uuid}",  # `retry` is none
+    name="discardJob",
+    summary="Discard a job",
+    description="It will not be done. 409 while it runs.",
+    responses=problems(NotFoundError, JobNotDeadError, *INTERNAL_PROBLEMS),
+    status_code=204,
+)
+async def discard(job_id: UUID, opened: Opened, caller: Admin) -> Response:
+    await discard_job(opened.sessions, job_id, caller=caller.name)
     return Response(status_code=204)
 
 
