@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -q
 # What touches tables of the main app. Files, parsers and commands find the same in any database.
 BOTH_KINDS := $(addprefix tests/, accounts activity api courses grades jobs learning privacy sso \
   submissions deliveries/test_inbox.py files/test_reconcile.py test_database.py test_incidents.py \
-  test_journey.py test_old_clients.py test_plans.py test_upgrade.py)
+  test_journey.py test_old_clients.py test_plans.py)
 
 # Runs a command and says how long it took: $(call step,NAME,COMMAND)
 define step
@@ -45,6 +45,7 @@ adopted: $(SYNCED) ## test beside the main app: adopting, and those tests again 
 	$(call step,adoption,$(PYTEST) -n 3 --dist loadfile -m "not soak" tests/adoption)
 	$(call step,adopted tests,DATABASE_KIND=adopted $(PYTEST) -n 3 --dist loadfile \
 	  -m "not (pure or soak)" $(BOTH_KINDS))
+	$(call step,adopted upgrade,DATABASE_KIND=adopted $(PYTEST) -m soak tests/test_upgrade.py)
 
 .PHONY: servers
 servers: $(SYNCED) ## keep servers for the tests until Ctrl-C; the line it prints makes a shell use them
@@ -52,7 +53,8 @@ servers: $(SYNCED) ## keep servers for the tests until Ctrl-C; the line it print
 
 .PHONY: slow
 slow: $(FUZZER) ## the tests that make test leaves out, with small numbers
-	$(call step,slow tests,$(PYTEST) -n 2 --dist loadfile -m soak)
+	$(call step,slow tests,$(PYTEST) -n 2 --dist loadfile -m "soak and not alone")
+	$(call step,slow tests alone,$(PYTEST) -m "soak and alone")
 
 .PHONY: soak
 soak: $(FUZZER) ## all tests with the full numbers, half an hour of faults among them

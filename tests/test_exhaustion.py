@@ -161,6 +161,7 @@ def hand_in(sender: Sender) -> None:
     assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.soak
 def test_unsigned_bodies_that_do_not_end(serving: Serving, sender: Sender) -> None:
     """H2: 80 of 8 MiB took 685 MiB, and homework waited for nothing."""
     head = (

@@ -31,8 +31,10 @@ def fresh(request: pytest.FixtureRequest, serving: Serving) -> Iterator[Serving]
 
 @pytest.mark.parametrize(
     ("uploads", "files", "file_mebibytes", "limit"),
-    [(1, 4, 50, 32), (16, 1, 10, 160)],
-    ids=["the largest submission", "half a class at once"],
+    [
+        pytest.param(1, 4, 50, 32, id="the largest submission"),
+        pytest.param(16, 1, 10, 160, id="half a class at once", marks=pytest.mark.soak),
+    ],
 )
 def test_uploads_pass_through_flat_memory(
     fresh: Serving, uploads: int, files: int, file_mebibytes: int, limit: int

@@ -23,7 +23,13 @@ STUDENTS = 20
 
 
 @needs_pgbouncer
-@pytest.mark.parametrize("reset", ["DISCARD ALL", ""], ids=["P177", "P177 without a reset"])
+@pytest.mark.parametrize(
+    "reset",
+    [
+        pytest.param("DISCARD ALL", id="P177", marks=pytest.mark.soak),
+        pytest.param("", id="P177 without a reset"),
+    ],
+)
 async def test_twenty_students_at_once_share_three_connections(
     settings: Settings, assignment: Assignment, reset: str
 ) -> None:
@@ -54,6 +60,7 @@ async def test_twenty_students_at_once_share_three_connections(
                 ]
 
 
+@pytest.mark.soak
 @needs_pgbouncer
 async def test_jobs_of_two_workers_are_done_once_behind_it(
     settings: Settings, sessions: Sessions, main_app: dict[str, str]

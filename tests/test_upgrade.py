@@ -170,6 +170,7 @@ async def migrate_past_a_reader(new: Checkout, stores: Stores, settings: Setting
     assert await stores.execute(BUILT) == [{"indisvalid": True}]
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(patient(120))
 @pytest.mark.parametrize("row", ["OPERATOR 1, 11"])
 async def test_a_new_version_beside_the_old_one_and_back_fails_no_request(
@@ -209,7 +210,7 @@ def waits(checkout: Checkout) -> bool:
 
 
 @pytest.mark.own_database("an adopted one is never empty")
-@pytest.mark.parametrize("command", ["serve", "worker"])
+@pytest.mark.parametrize("command", ["serve", pytest.param("worker", marks=pytest.mark.soak)])
 async def test_with_an_older_schema_nothing_listens_and_a_signal_ends_the_waiting(
     checkout: Checkout, settings: Settings, command: str
 ) -> None:

@@ -138,6 +138,7 @@ class Held:
         )
 
 
+@pytest.mark.soak
 @pytest.mark.alone
 @pytest.mark.parametrize("row", ["P197"])
 async def test_five_hundred_that_leave_leave_nothing_open(faulty: Faulty, row: str) -> None:

@@ -49,6 +49,7 @@ async def test_a_worker_whose_pass_fails_unexpectedly_says_so_once_and_goes_on(
     await faulty.assert_invariants()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("row", ["P160"])
 async def test_twenty_identical_forms_at_two_processes_leave_one_set_of_objects(
     forks: Forks, writer: Writer, stores: Stores, leased: Settings, row: str

@@ -21,7 +21,10 @@ from tests.support.stores import Stores
 @pytest.mark.parametrize("row", ["P192"])
 @pytest.mark.parametrize(
     "signals",
-    [(signal.SIGTERM, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)],
+    [
+        pytest.param((signal.SIGTERM, signal.SIGTERM), marks=pytest.mark.soak),
+        (signal.SIGTERM, signal.SIGINT),
+    ],
     ids=lambda numbers: "-".join(number.name for number in numbers),
 )
 async def test_a_second_signal_does_not_cut_off_running_work(
@@ -68,6 +71,7 @@ async def test_a_hangup_loses_nothing_that_was_answered(
     await assert_invariants(stores, leased, answered)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("row", ["P189"])
 async def test_a_file_that_reaches_the_store_behind_the_end_of_the_service_is_swept(
     leased: Settings, writer: Writer, stores: Stores, tmp_path: Path, row: str

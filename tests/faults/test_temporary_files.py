@@ -14,6 +14,7 @@ from tests.support.stored import eventually
 from tests.support.stores import Stores
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("row", ["P267"])
 async def test_a_kill_while_files_are_on_disk_leaves_none_of_them(
     forks: Forks, writer: Writer, stores: Stores, leased: Settings, tmp_path: Path, row: str
@@ -58,6 +59,7 @@ async def test_a_full_disk_is_an_overload_and_passes(
     await assert_invariants(stores, leased, answered)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("finding", ["OPERATOR 16"])
 async def test_a_folder_for_temporary_files_that_vanishes_is_an_overload_and_passes(
     forks: Forks, writer: Writer, tmp_path: Path, finding: str
