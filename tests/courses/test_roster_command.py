@@ -8,6 +8,7 @@ import pytest
 
 from app.settings import Settings
 from tests.support.checkout import Checkout, make_checkout
+from tests.support.commands import run_on
 from tests.support.stores import Stores, own_stores
 
 
@@ -67,23 +68,22 @@ def test_a_file_is_applied_at_once_when_told_to(
     assert stores.rows("SELECT 1 AS one FROM lms_integrations WHERE lms_user_id = 'bob'")
 
 
-def test_what_it_cannot_do_is_said_in_a_sentence(
-    checkout: Checkout, stores: Stores, tmp_path: Path
-) -> None:
-    done = checkout.run("import-roster", **stores.variables)
-    assert (done.returncode, done.stdout) == (1, "")
+async def test_what_it_cannot_do_is_said_in_a_sentence(settings: Settings, tmp_path: Path) -> None:
+    run = run_on(settings)
+    done = await run("import-roster")
+    assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == "Give either a file or --confirm with the id of an import.\n"
-    done = checkout.run("import-roster", str(tmp_path), **stores.variables)
-    assert (done.returncode, done.stdout) == (1, "")
+    done = await run("import-roster", str(tmp_path))
+    assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith("roster_file_invalid: ")
 
 
 @pytest.mark.parametrize("row", ["L3"])
-def test_what_is_printed_of_a_file_rules_no_terminal(
-    checkout: Checkout, stores: Stores, tmp_path: Path, row: str
+async def test_what_is_printed_of_a_file_rules_no_terminal(
+    settings: Settings, tmp_path: Path, row: str
 ) -> None:
     """A line separator is a letter that an id may have, and a terminal must not see."""
     file = tmp_path / "users.csv"
     file.write_text("sourcedId,role,givenName,familyName,email\na\u2028b,teacher,Ada,Example,\n")
-    done = checkout.run("import-roster", str(file), **stores.variables)
+    done = await run_on(settings)("import-roster", str(file))
     assert done.stdout.splitlines()[0] == "users:2 a\\u2028b skipped"

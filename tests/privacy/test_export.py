@@ -112,6 +112,7 @@ async def test_who_is_no_student_is_named_before_the_first_byte(family: Family) 
     assert_problem(nobody, 404, "not_found")
 
 
+@pytest.mark.soak
 async def test_readers_that_leave_hold_nothing(family: Family) -> None:
     """More of them than there are connections to the store, or to the database."""
     child = await family.raise_child()
