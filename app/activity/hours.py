@@ -6,58 +6,36 @@ events and counts of the same age; an erasure, which deletes events earlier, tak
 counts first (`forget_hours`).
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    SQLColumnExpression,
-    bindparam,
-    func,
-    insert,
-    literal_column,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import func, select, text
 
 from app.database import Session, Sessions
-from app.models import LMS_EVENTS, ActivityEvent, ActivityHour
+from app.models import LMS_EVENTS, ActivityHour
 
 HOUR = timedelta(hours=1)
 SETTLED = HOUR  # after its end
-AT_ONCE = 24 * HOUR  # in one statement
-
-
-def _hour(moment: SQLColumnExpression[datetime]) -> ColumnElement[datetime]:
-    return func.date_trunc(literal_column("'hour'"), moment, literal_column("'UTC'"))
-
+_HOUR = "date_trunc('hour', created_at, 'UTC')"
 
 # One worker counts at a time; readers are not kept out.
 _TAKE_TURN = text("LOCK TABLE spark.activity_hours IN SHARE ROW EXCLUSIVE MODE")
 COUNTED_UNTIL = select(func.max(ActivityHour.hour) + HOUR)
-# From the next event on: hours without any are passed over.
-_FIRST = (
-    select(_hour(func.min(ActivityEvent.created_at)).label("hour"))
-    .where(
-        LMS_EVENTS,
-        ActivityEvent.created_at
-        >= func.coalesce(
-            COUNTED_UNTIL.scalar_subquery(), literal_column("'-infinity'::timestamptz")
-        ),
-    )
-    .cte("first")
-)
-_LAST = func.least(_FIRST.c.hour + AT_ONCE, _hour(func.now() - SETTLED))
-COUNT = insert(ActivityHour).from_select(
-    ["hour", "event_type", "events"],
-    select(_hour(ActivityEvent.created_at), ActivityEvent.event_type, func.count())
-    .where(
-        LMS_EVENTS,
-        ActivityEvent.created_at >= select(_FIRST.c.hour).scalar_subquery(),
-        ActivityEvent.created_at < select(_LAST).scalar_subquery(),
-    )
-    .group_by(_hour(ActivityEvent.created_at), ActivityEvent.event_type),
+# A day in one statement, from the next event on: hours without any are passed over.
+COUNT = text(
+    f"""
+    with first as (
+      select date_trunc('hour', min(created_at), 'UTC') as hour from user_activity_events
+      where {LMS_EVENTS} and created_at >= coalesce(
+        (select max(hour) + interval '1 hour' from spark.activity_hours), '-infinity'))
+    insert into spark.activity_hours (hour, event_type, events)
+    select {_HOUR}, event_type, count(*) from user_activity_events
+    where {LMS_EVENTS} and created_at >= (select hour from first)
+      and created_at < (select least(hour + interval '1 day',
+        date_trunc('hour', now() - interval '{SETTLED}', 'UTC')) from first)
+    group by {_HOUR}, event_type
+    returning 1
+    """  # noqa: S608 - our own words
 )
 
 
@@ -72,24 +50,18 @@ async def count_hours(sessions: Sessions) -> int:
 async def _count_day(sessions: Sessions) -> int:
     async with sessions() as session, session.begin():
         await session.execute(_TAKE_TURN)
-        return (await session.execute(COUNT)).rowcount
+        return len((await session.execute(COUNT)).all())
 
 
 # An hour that is over was counted with the user's events in it.
-_OF_USER = (
-    select(
-        _hour(ActivityEvent.created_at).label("hour"),
-        ActivityEvent.event_type,
-        func.count().label("events"),
-    )
-    .where(ActivityEvent.user_id == bindparam("of_user"), LMS_EVENTS)
-    .group_by("hour", ActivityEvent.event_type)
-    .subquery()
-)
-_FORGET = (
-    update(ActivityHour)
-    .where(ActivityHour.hour == _OF_USER.c.hour, ActivityHour.event_type == _OF_USER.c.event_type)
-    .values(events=func.greatest(ActivityHour.events - _OF_USER.c.events, 0))
+_FORGET = text(
+    f"""
+    update spark.activity_hours h set events = greatest(h.events - theirs.events, 0)
+    from (
+      select {_HOUR} as hour, event_type, count(*) as events from user_activity_events
+      where user_id = :of_user and {LMS_EVENTS} group by {_HOUR}, event_type) theirs
+    where h.hour = theirs.hour and h.event_type = theirs.event_type
+    """  # noqa: S608 - our own words
 )
 
 

@@ -10,166 +10,94 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    BindParameter,
-    ColumnElement,
-    FromClause,
-    Integer,
-    RowMapping,
-    Select,
-    SQLColumnExpression,
-    String,
-    Text,
-    any_,
-    bindparam,
-    case,
-    desc,
-    func,
-    select,
-    true,
-    tuple_,
-    union_all,
-)
-from sqlalchemy.sql.selectable import LateralFromClause
+from sqlalchemy import RowMapping, TextClause, TextualSelect, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.activity.audit import record_audit_of_many
 from app.activity.describe import describe_event
 from app.activity.hours import COUNTED_UNTIL, HOUR
 from app.activity.kinds import RATE_LIMITED, SUCCEEDED, UNWRITTEN
-from app.activity.log_page import (
-    ActivityData,
-    ActivityLogEvent,
-    ActivitySummary,
-    AppliedFilters,
-    Status,
-)
+from app.activity.log_page import ActivityData, ActivityLogEvent, ActivitySummary, AppliedFilters
 from app.database import Session, Sessions
-from app.models import LMS_EVENTS, REQUEST_ID, ActivityEvent, ActivityHour, User
+from app.models import LMS_EVENTS, REQUEST_ID
 
 SMALLEST = timedelta(microseconds=1)  # between two moments of the database
 
 
-def _status(event_type: SQLColumnExpression[str]) -> ColumnElement[Status]:
-    succeeded = event_type.contains("success") | event_type.in_(SUCCEEDED)
-    return case((succeeded, "success"), else_="failed")
+def _status(event_type: str) -> str:
+    return f"""case when {event_type} like '%success%' or {event_type} in {SUCCEEDED}
+        then 'success' else 'failed' end"""
 
 
-def _counted(first: str, last: str) -> Select[str, int]:
+def _counted(first: str, last: str) -> str:
     """What the index says of the moments from `first`, up to `last`."""
-    return (
-        select(ActivityEvent.event_type, func.count().label("events"))
-        .where(
-            LMS_EVENTS,
-            ActivityEvent.created_at >= bindparam(first),
-            ActivityEvent.created_at < bindparam(last),
-        )
-        .group_by(ActivityEvent.event_type)
-    )
+    return f"""
+      select event_type, count(*) as events from user_activity_events
+      where {LMS_EVENTS} and created_at >= {first} and created_at < {last} group by event_type"""  # noqa: S608
 
 
-_PARTS = union_all(
-    _counted("start", "first_hour"),
-    select(ActivityHour.event_type, ActivityHour.events).where(
-        ActivityHour.hour >= bindparam("first_hour"), ActivityHour.hour < bindparam("last_hour")
-    ),
-    _counted("last_hour", "end"),
-).subquery("parts")
+_PARTS = f"""{_counted(":start", ":first_hour")}
+      union all select event_type, events from spark.activity_hours
+      where hour >= :first_hour and hour < :last_hour
+      union all {_counted(":last_hour", ":end")}"""  # noqa: S608
 # Failures alone say of which request they are: few, so they are found by that and nothing else.
-_OF_REQUEST = (
-    select(ActivityEvent)
-    .where(LMS_EVENTS, bindparam("request_id", type_=Text) == REQUEST_ID)
-    .cte("of_request")
-    .prefix_with("MATERIALIZED")
-)
-_PARTS_OF_REQUEST = (
-    select(_OF_REQUEST.c.event_type, func.count().label("events"))
-    .where(_OF_REQUEST.c.created_at >= bindparam("start"))
-    .where(_OF_REQUEST.c.created_at < bindparam("end"))
-    .group_by(_OF_REQUEST.c.event_type)
-    .subquery("parts")
-)
-
-_TIMES = ActivityEvent.event_data["times"].astext.cast(BigInteger)
+_OF_REQUEST = f"""
+    with of_request as materialized (
+      select * from user_activity_events where {LMS_EVENTS} and {REQUEST_ID} = :request_id)"""  # noqa: S608
+_PARTS_OF_REQUEST = f"""{_OF_REQUEST}
+      select event_type, count(*) as events from of_request
+      where created_at >= :start and created_at < :end group by event_type"""  # noqa: S608
 # Each row counts as one of them already.
-MORE_UNWRITTEN = select(func.coalesce(func.sum(_TIMES - 1), 0).cast(BigInteger)).where(
-    LMS_EVENTS,
-    ActivityEvent.event_type == UNWRITTEN,
-    ActivityEvent.created_at >= bindparam("start"),
-    ActivityEvent.created_at < bindparam("end"),
+MORE_UNWRITTEN = text(
+    f"""
+    select coalesce(sum((event_data ->> 'times')::bigint - 1), 0)::bigint
+    from user_activity_events
+    where {LMS_EVENTS} and event_type = '{UNWRITTEN}'
+      and created_at >= :start and created_at < :end
+    """  # noqa: S608
 )
 
-_TYPES = (
-    func.unnest(bindparam("event_types", type_=ARRAY(String)))
-    .table_valued("event_type")
-    .render_derived()
-)
-_START: BindParameter[datetime] = bindparam("start_date")
-_INDEXED = (ActivityEvent.event_type, ActivityEvent.created_at)
 
-
-def _of_type(
-    *columns: Any, order: Sequence[Any], since: ColumnElement[datetime]
-) -> LateralFromClause:
-    """Of one of `_TYPES` the newest events, as many as are wanted of all."""
+def _newest_of_types(columns: str, order: str, since: str) -> str:
+    """Of each of the types the newest events, as many as are wanted of all."""
     # Type and moment are compared as one row: then one index alone gives this order. If each were
     # compared for itself, the planner would take the index by moments, and read all of a week for a
     # rare type.
-    return (
-        select(*columns)
-        .where(
-            LMS_EVENTS,
-            tuple_(*_INDEXED) >= tuple_(_TYPES.c.event_type, since),
-            tuple_(*_INDEXED) <= tuple_(_TYPES.c.event_type, bindparam("end_date")),
-        )
-        .order_by(*map(desc, order))
-        .limit(bindparam("at_most"))
-        .lateral("of_type")
-    )
+    return f"""
+      unnest(cast(:event_types as text[])) as type (event_type) cross join lateral (
+        select {columns} from user_activity_events
+        where {LMS_EVENTS}
+          and (user_activity_events.event_type, created_at) >= (type.event_type, {since})
+          and (user_activity_events.event_type, created_at) <= (type.event_type, :end_date)
+        order by {order} limit cast(:at_most as bigint)) as event"""  # noqa: S608
 
 
+_INDEXED = "user_activity_events.event_type desc, created_at desc"
 # Read from the index alone: where a page begins that has as many of all types as are wanted.
-_MOMENTS = _of_type(ActivityEvent.created_at, order=_INDEXED, since=_START)
-_FIRST_ON_PAGE = (
-    select(_MOMENTS.c.created_at)
-    .select_from(_TYPES.join(_MOMENTS, true()))
-    .order_by(desc(_MOMENTS.c.created_at))
-    .offset(bindparam("at_most", type_=Integer) - 1)
-    .limit(1)
-    .scalar_subquery()
-)
-_FOUND = _of_type(
-    ActivityEvent,
-    order=(*_INDEXED, ActivityEvent.id),
-    since=func.coalesce(_FIRST_ON_PAGE, _START),
-)
+_FIRST_ON_PAGE = f"""coalesce((
+        select event.created_at from {_newest_of_types("created_at", _INDEXED, ":start_date")}
+        order by event.created_at desc offset cast(:at_most as bigint) - 1 limit 1), :start_date)"""  # noqa: S608
 
 
-def _page_of(events: FromClause) -> Select[*tuple[Any, ...]]:
-    user_name = select(User.display_name).where(User.id == events.c.user_id).scalar_subquery()
-    return (
-        select(
-            events.c.id,
-            events.c.created_at.label("timestamp"),
-            events.c.event_type,
-            events.c.event_category,
-            events.c.user_id,
-            user_name.label("user_name"),
-            events.c.duration_ms,
-            events.c.event_data,
-            _status(events.c.event_type).label("status"),
-        )
-        .order_by(desc(events.c.created_at), desc(events.c.id))
-        .limit(bindparam("at_most"))
-    )
+def _page_of(events: str, *, after: str = "") -> TextualSelect:
+    return text(
+        f"""{after}
+    select event.id, event.created_at as timestamp, event.event_type, event.event_category,
+      event.user_id, (select display_name from users where users.id = event.user_id) as user_name,
+      event.duration_ms, event.event_data,
+      {_status("event.event_type")} as status
+    from {events}
+    order by event.created_at desc, event.id desc limit cast(:at_most as bigint)
+    """  # noqa: S608
+    ).columns(event_data=JSONB)
 
 
-NEWEST = _page_of(_FOUND).select_from(_TYPES.join(_FOUND, true()))
-_FAILURES = _page_of(_OF_REQUEST)
-NEWEST_OF_REQUEST = _FAILURES.where(
-    _OF_REQUEST.c.created_at.between(_START, bindparam("end_date")),
-    _OF_REQUEST.c.event_type == any_(bindparam("event_types", type_=ARRAY(String))),
+NEWEST = _page_of(_newest_of_types("*", f"{_INDEXED}, id desc", _FIRST_ON_PAGE))
+_FAILURES = _page_of("of_request as event", after=_OF_REQUEST)
+NEWEST_OF_REQUEST = _page_of(
+    """(select * from of_request where created_at between :start_date and :end_date
+      and event_type = any (cast(:event_types as text[]))) as event""",
+    after=_OF_REQUEST,
 )
 
 
@@ -221,16 +149,17 @@ def _hour(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
-def select_counts(filters: AppliedFilters) -> Select[str, Status, int]:
+def select_counts(filters: AppliedFilters) -> TextClause:
     parts = _PARTS if filters.request_id is None else _PARTS_OF_REQUEST
-    event_type, status = parts.c.event_type, _status(parts.c.event_type)
-    total = func.sum(parts.c.events).cast(BigInteger)
-    counts = select(event_type, status, total).group_by(event_type).having(total > 0)
-    if filters.event_type is not None:
-        counts = counts.where(event_type == filters.event_type)
-    if filters.status is not None:
-        counts = counts.where(status == filters.status)
-    return counts.order_by(event_type)
+    asked = filters.model_dump(include={"event_type", "status"}, exclude_none=True)
+    wanted = " and ".join(f"{name} = :{name}" for name in asked) or "true"
+    return text(
+        f"""
+    select event_type, status, sum(events)::bigint as events
+    from (select part.*, {_status("event_type")} as status from ({parts}) part) counted
+    where {wanted} group by event_type, status having sum(events) > 0 order by event_type
+    """  # noqa: S608 - our own words
+    ).bindparams(**asked)
 
 
 async def _newest(
