@@ -35,6 +35,8 @@ class NamedPart(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
 
+MAX_BEHIND_BYTES = 64 * 1024
+
 Watch = Callable[[bytes], Awaitable[None]]  # is told of each chunk before it is used
 
 
@@ -67,6 +69,7 @@ class _Passage:
         self._chunks = aiter(part)
         self._watch = watch
         self._digest = self._stored_digest = hashlib.sha256()
+        self._behind = b""  # sent, the same so far, and not yet let through
         self._head = bytearray()
 
     @property
@@ -96,34 +99,45 @@ class _Passage:
             )
         self._check = begin_check(self.file_type, head, families=self._families)
 
-    async def checked(self) -> AsyncIterator[bytes]:
-        """Every byte, the head included. Raises at the end if the whole is no such file."""
+    async def stored(self, *, strip_location: bool) -> AsyncIterator[bytes]:
+        """What is left of it. Raises at the end if the whole is no such file."""
+        self._scrub = begin_scrub(self.file_type.media_type) if strip_location else None
+        async for chunk in self._checked():
+            yield self._hash(self._scrub.feed(chunk) if self._scrub else chunk, chunk)
+        if self._scrub:
+            yield self._hash(self._scrub.end(), b"")
+        if self._behind:
+            self._part(self._behind)
+
+    async def _checked(self) -> AsyncIterator[bytes]:
+        """Every byte, the head included."""
         await self._check_in_steps()
-        yield (head := bytes(self._head))
-        self._digest.update(head)
+        yield bytes(self._head)
         async for chunk in self._chunks:
             await self._take(chunk)
             self._check.feed(chunk)
             await self._check_in_steps()
             yield chunk
-            self._digest.update(chunk)
         self._check.finish()
 
-    async def stored(self, *, strip_location: bool) -> AsyncIterator[bytes]:
-        """What is left of it. Raises what `checked` raises."""
-        self._scrub = begin_scrub(self.file_type.media_type) if strip_location else None
-        async for chunk in self.checked():
-            yield self._keep(self._scrub.feed(chunk) if self._scrub else chunk, chunk)
-        if self._scrub:
-            yield self._keep(self._scrub.end(), b"")
-
-    def _keep(self, kept: bytes, sent: bytes) -> bytes:
-        if self._stored_digest is self._digest and kept != sent:
-            self._stored_digest = self._digest.copy()  # it does not have the chunk yet
-        if self._stored_digest is not self._digest:
-            self._stored_digest.update(kept)
+    def _hash(self, kept: bytes, sent: bytes) -> bytes:
+        if self._digest is self._stored_digest:
+            sent = self._behind + sent
+            if sent.startswith(kept) and len(sent) - len(kept) <= MAX_BEHIND_BYTES:
+                self._behind = sent[len(kept) :]
+            else:
+                self._part(sent)
+        else:
+            self._digest.update(sent)
+        self._stored_digest.update(kept)
         self.stored_bytes += len(kept)
         return kept
+
+    def _part(self, sent: bytes) -> None:
+        """From here on what is stored is another than what was sent."""
+        self._stored_digest = self._digest.copy()
+        self._digest.update(sent)
+        self._behind = b""
 
     async def _check_in_steps(self) -> None:
         """A few bytes may unpack to a lot: others have their turn in between."""
@@ -178,7 +192,7 @@ async def inspect_file(
     """
     passage = _Passage(part, watch, families)
     await passage.open()
-    async for _ in passage.checked():
+    async for _ in passage.stored(strip_location=False):
         pass
     return passage.sha256, passage.size_bytes
 
