@@ -133,9 +133,10 @@ FROM ({handed_in}) AS h, generate_series(1, CASE WHEN i % 10 = 0 THEN 2 ELSE 1 E
 """,
     "uploads": """
 INSERT INTO spark.uploads (id, user_id, submission_id, object_key, state, lease_until, position,
-  filename, content_type, size_bytes, sha256, created_at)
+  filename, content_type, size_bytes, sha256, stored_bytes, stored_sha256, location, created_at)
 SELECT pg_temp.id('upload', i, at), user_id, first_id, {picture}, 'committed', at, 0, 'rain.png',
-  'image/png', 482113, decode(md5(i::text) || md5(i::text), 'hex'), at
+  'image/png', 482113, decode(md5(i::text) || md5(i::text), 'hex'), 482113,
+  decode(md5(i::text) || md5(i::text), 'hex'), 'none', at
 FROM ({handed_in}) AS h WHERE i % 3 = 0
 """,
     "ledger": """

@@ -16,7 +16,19 @@ from tests.support import samples
 from tests.support.bodies import Part
 from tests.support.elsewhere import run_elsewhere
 from tests.support.evidence import as_read, body_of, desk_of
-from tests.support.pictures import CLEAN_JPEG, PHONE_JPEG, TOLD, WORDS
+from tests.support.pictures import (
+    CLEAN_JPEG,
+    PHONE_JPEG,
+    PLACE,
+    SCAN,
+    TELLING,
+    TOLD,
+    WORDS,
+    film,
+    freed,
+    jpeg,
+    track,
+)
 from tests.support.spark import Assignment, SignedIn, Spark, submission
 from tests.support.stored import (
     assert_only_committed,
@@ -41,7 +53,19 @@ def declared(*parts: Part) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize(("media_type", "sent", "stored"), TOLD.values(), ids=TOLD)
+LONG = {
+    "JPEG, long": ("image/jpeg", jpeg(SCAN * 300), jpeg(SCAN * 300)),
+    "JPEG, long trailer": ("image/jpeg", jpeg(behind=PLACE * 20_000), jpeg()),
+    "MP4, long": (
+        "video/mp4",
+        film(b"isom", track(b"vide"), *TELLING, before=bytes(300_000)),
+        film(b"isom", track(b"vide"), *freed(*TELLING), before=bytes(300_000)),
+    ),
+}
+SENT = TOLD | LONG
+
+
+@pytest.mark.parametrize(("media_type", "sent", "stored"), SENT.values(), ids=SENT)
 async def test_what_is_handed_in_is_stored_without_its_place(
     spark: Spark,
     student: SignedIn,
@@ -63,7 +87,7 @@ async def test_what_is_handed_in_is_stored_without_its_place(
     assert not any(word in content for word in WORDS)
     assert (upload.sha256.hex(), upload.size_bytes) == (digest(sent), len(sent))
     assert (upload.stored_sha256.hex(), upload.stored_bytes) == (digest(stored), len(stored))
-    assert upload.location == "removed"
+    assert upload.location == ("none" if sent == stored else "removed")
     [block] = [each for each in await blocks_of(sessions, student.user_id) if "url" in each.content]
     assert block.content["file_size"] == len(stored)
     await assert_only_committed(settings, sessions, student.user_id)

@@ -115,8 +115,14 @@ def track(handler: bytes, *more: bytes) -> bytes:
     return box(b"trak", box(b"tkhd", bytes(84)) + media + b"".join(more))
 
 
-def film(brand: bytes, *index: bytes, behind: bytes = b"", index_first: bool = False) -> bytes:
-    begin, content = box(b"ftyp", brand + bytes(4) + brand), box(b"mdat", PICTURE)
+def film(
+    brand: bytes,
+    *index: bytes,
+    before: bytes = b"",
+    behind: bytes = b"",
+    index_first: bool = False,
+) -> bytes:
+    begin, content = box(b"ftyp", brand + bytes(4) + brand), box(b"mdat", before + PICTURE)
     whole = box(b"moov", box(b"mvhd", bytes(100)) + b"".join(index))
     return begin + (whole + content if index_first else content + whole) + behind
 

@@ -20,6 +20,8 @@ _KEPT = frozenset(
 
 
 class PngScrub(Scrub):
+    max_headers = 50_000  # some writers cut pixels into pieces of 1 KiB
+
     @override
     def _read(self) -> Steps[None]:
         yield from self._pass(_SIGNATURE_BYTES)

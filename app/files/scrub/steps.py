@@ -10,8 +10,6 @@ T = TypeVar("T")
 Steps = Generator[None, None, T]  # stops where bytes are missing
 
 REST = 1 << 63  # of the file, however much that is
-# Headers of a file: no camera writes a tenth as many, and reading them takes 0.1 s.
-_MAX_HEADERS = 50_000
 
 
 class UnreadableError(Exception):
@@ -23,6 +21,8 @@ class Scrub(ABC):
 
     What comes out is the same for every chunking. At most 2 MiB are held.
     """
+
+    max_headers = 8000  # no camera writes as many, and a chunk full of them takes 20 ms
 
     def __init__(self) -> None:
         self.location: Location = "none"
@@ -78,7 +78,7 @@ class Scrub(ABC):
     def _header(self, size: int) -> Steps[bytes]:
         """As `_peek`, for what comes again and again."""
         self._headers += 1
-        if self._headers > _MAX_HEADERS:
+        if self._headers > self.max_headers:
             raise UnreadableError
         return (yield from self._peek(size))
 
