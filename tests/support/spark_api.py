@@ -23,7 +23,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, mode
 from standardwebhooks import Webhook, WebhookVerificationError
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from tests.support.broken_answers import Connections, Fault, play, serve_case
@@ -127,6 +127,10 @@ class SparkApi:
             return Response("invalid_payload", 400)
         self.alerts.append(json.loads(body))
         return Response("ok")
+
+    def chosen(self, *_: object) -> Response:
+        """Where a teacher's browser comes back with an answer."""
+        return HTMLResponse("<!doctype html><title>Spark</title><link rel=icon href=data:,>Back.")
 
     def ping(self, request: Request, body: bytes) -> Response:
         self._admit(request, body)
@@ -247,6 +251,8 @@ def make_application(api: SparkApi) -> Starlette:
             route("/receipts", api.keep_receipt, "POST"),
             route("/alerts", api.keep_alert, "POST"),
             route("/services/T0/B0/xyz", api.slack, "POST"),
+            route("/chosen", api.chosen, "GET"),
+            route("/chosen", api.chosen, "POST"),
             route("/ping", api.ping, "GET"),
             route("/files/{case}/{number:int}", api.file, "GET"),
             route("/files/{name}", api.file, "GET"),
