@@ -13,7 +13,7 @@ match counts only when it is the only one:
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import or_, select
@@ -24,6 +24,8 @@ from app.learning.organisations import is_own_sql
 from app.models import LINKS_SQL, PLATFORM, Quest, SparkCourse
 
 NEVER = datetime.min.replace(tzinfo=UTC)
+
+Rule = Literal["course", "organisation", "enrolment"]
 
 
 class Match(NamedTuple):
@@ -87,9 +89,13 @@ async def resolve_assignment(
     session: Session, assignment_id: str, *, course_id: str | None, user_id: UUID
 ) -> Match:
     """Raises AssignmentNotFoundError or AssignmentAmbiguousError."""
-    found = await _MATCHES.send(session, {"assignment_id": assignment_id, "user_id": user_id})
-    matches = [read_as(Match, match) for match in found]
+    matches = await find_matches(session, assignment_id, user_id=user_id)
     return await choose_match(session, matches, assignment_id, course_id=course_id)
+
+
+async def find_matches(session: Session, assignment_id: str, *, user_id: UUID) -> list[Match]:
+    found = await _MATCHES.send(session, {"assignment_id": assignment_id, "user_id": user_id})
+    return [read_as(Match, match) for match in found]
 
 
 async def choose_match(
@@ -116,6 +122,14 @@ def _by_course(matches: Sequence[Match]) -> list[Match]:
     ordered = sorted(matches, key=lambda match: match.linked_at or NEVER)
     courses = {(each.org_id, each.course_id): each for each in ordered if each.org_id is not None}
     return list(courses.values())
+
+
+def rule_of(match: Match, matches: Sequence[Match], *, course_id: str | None) -> Rule:
+    """Why it was chosen of them."""
+    if course_id and match.course_id == course_id:
+        return "course"
+    own = [each for each in _by_course(matches) or matches if each.is_own]
+    return "organisation" if own == [match] else "enrolment"
 
 
 async def _is_known(session: Session, course_id: str) -> bool:

@@ -16,7 +16,7 @@ from app.database import Session, Sessions, Statement
 from app.deliveries.read_inbox import DeliveryAnswer, DeliveryFilter, newest_deliveries
 from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
 from app.evidence.provenance import IS_BY_SPARK_SQL
-from app.learning.assignments import resolve_assignment
+from app.learning.assignments import choose_match, find_matches, rule_of
 from app.learning.enrolment import THE_TASK_SQL, WITH_WORK_FIRST
 from app.models import PLATFORM, InboxDelivery, SubmissionRevision
 from app.submissions.explain_facts import (
@@ -114,9 +114,15 @@ async def explain_homework(
         facts = await look_at(session, tombstones, asked)
         whose = facts.link.user_id
         await record_audit(session, caller, "sensitive_read", user_id=whose, what="explain")
-    summary, step = judge(facts)
+    steps, do = judge(facts)
     return ExplainAnswer(
-        **dict(asked), **dict(facts), delivery=None, event=None, summary=summary, next=step
+        **dict(asked),
+        **dict(facts),
+        delivery=None,
+        event=None,
+        summary=[step.says for step in steps],
+        steps=steps,
+        next=do,
     )
 
 
@@ -152,10 +158,10 @@ async def _find_link(session: Session, tombstones: Tombstones, asked: Homework) 
 
 
 async def _find_assignment(session: Session, asked: Homework, user_id: UUID) -> AssignmentAnswer:
+    asked_id, course_id = asked.spark_assignment_id, asked.spark_course_id
+    matches = await find_matches(session, asked_id, user_id=user_id)
     try:
-        match = await resolve_assignment(
-            session, asked.spark_assignment_id, course_id=asked.spark_course_id, user_id=user_id
-        )
+        match = await choose_match(session, matches, asked_id, course_id=course_id)
     except (AssignmentNotFoundError, AssignmentAmbiguousError) as problem:
         return AssignmentAnswer(
             found=False,
@@ -167,6 +173,7 @@ async def _find_assignment(session: Session, asked: Homework, user_id: UUID) -> 
             mapped_at=None,
             linked_at=None,
             link_lost=await _has_link(session, asked, asked.spark_course_id),
+            rule=None,
         )
     ids = {"quest_id": match.quest_id, "assignment_id": match.assignment_id}
     [quest] = await _QUEST.send(session, ids)
@@ -177,6 +184,7 @@ async def _find_assignment(session: Session, asked: Homework, user_id: UUID) -> 
         task_template_id=match.source_id,
         linked_at=match.linked_at,
         link_lost=match.linked_at is None and await _has_link(session, asked, match.course_id),
+        rule=rule_of(match, matches, course_id=course_id),
         **quest,
     )
 

@@ -7,7 +7,10 @@ from pydantic import ConfigDict, Field
 from app import fields
 from app.activity.log_page import ActivityLogEvent
 from app.deliveries.read_inbox import DeliveryAnswer
+from app.learning.assignments import Rule
 from app.submissions.list_submissions import SubmissionFacts
+
+Topic = Literal["request", "student", "assignment", "enrolment", "delivery", "evidence"]
 
 
 class Homework(fields.ContractModel):
@@ -77,6 +80,13 @@ class AssignmentAnswer(fields.ContractModel):
         description="Whether it has a link whose task or quest went: the other rules decide.",
         examples=[False],
     )
+    rule: Rule | None = Field(
+        description=(
+            "What told it from others of its id: the course that was named, the student's"
+            " organisations, or an enrolment."
+        ),
+        examples=["course"],
+    )
 
 
 class EnrolmentAnswer(fields.ContractModel):
@@ -125,6 +135,14 @@ class HomeworkFacts(fields.ContractModel):
     submission: ShownAnswer | None
 
 
+class ExplainStep(fields.ContractModel):
+    """One thing that was looked at."""
+
+    topic: Topic = Field(description="What.", examples=["student"])
+    ok: bool = Field(description="False where something may be done about it.", examples=[True])
+    says: str = Field(description="What was found.", examples=["The student is known."])
+
+
 class ExplainAnswer(fields.ContractModel):
     """What is known of this homework, without its text. Of a request that names no student and
     assignment, or was not kept, nothing is known but the request itself.
@@ -140,6 +158,7 @@ class ExplainAnswer(fields.ContractModel):
         description="What was found, in order: request, student, assignment, deliveries, evidence.",
         examples=[["The student is known.", "The assignment is known."]],
     )
+    steps: list[ExplainStep] = Field(description="The same, each sentence with what it is of.")
     next: str = Field(
         description="What to do.",
         examples=["Let Spark sync the course, then let Spark send it again."],

@@ -9,7 +9,12 @@ from app.activity.search import find_failure
 from app.database import Session, Sessions
 from app.deliveries.read_inbox import DeliveryAnswer, DeliveryFilter, newest_deliveries
 from app.submissions.explain import look_at
-from app.submissions.explain_facts import ExplainAnswer, Homework, HomeworkFacts
+from app.submissions.explain_facts import (
+    ExplainAnswer,
+    ExplainStep,
+    Homework,
+    HomeworkFacts,
+)
 from app.submissions.findings import judge, judge_delivery, said_moment
 
 NOT_KEPT = "Nothing is kept of a request with this id."
@@ -34,14 +39,15 @@ async def explain_request(
         facts = await look_at(session, tombstones, homework) if homework else None
         whose = facts.link.user_id if facts else event.user_id if event else None
         await record_audit(session, caller, "sensitive_read", user_id=whose, what="explain")
-    summary, step = _judge(delivery, event, facts)
+    steps, do = _judge(delivery, event, facts)
     return ExplainAnswer(
         spark_user_id=delivery.spark_user_id if delivery else None,
         spark_assignment_id=delivery.spark_assignment_id if delivery else None,
         delivery=delivery,
         event=event.model_copy(update={"user_name": None}) if event else None,  # no name is in it
-        summary=summary,
-        next=step,
+        summary=[step.says for step in steps],
+        steps=steps,
+        next=do,
         **(dict(facts) if facts else NOTHING),
     )
 
@@ -66,14 +72,18 @@ def _homework(delivery: DeliveryAnswer) -> Homework | None:
 
 def _judge(
     delivery: DeliveryAnswer | None, event: ActivityLogEvent | None, facts: HomeworkFacts | None
-) -> tuple[list[str], str]:
+) -> tuple[list[ExplainStep], str]:
     if delivery:
-        request, step = judge_delivery(delivery)
-        sentences, step = judge(facts) if facts else ([], step)
-        return [request, *sentences], step
+        request, do = judge_delivery(delivery)
+        steps, do = judge(facts) if facts else ([], do)
+        return [_of_request(request, ok=delivery.code is None), *steps], do
     if event:
         because = str(event.event_data.get("error_message")).lower()
         request = f"The request, of {said_moment(event.timestamp)}, failed: {because}."
-        steps = (step for begin, step in STEPS.items() if event.event_type.startswith(begin))
-        return [request], next(steps, HINT)
-    return [NOT_KEPT], LOOK_AT_THE_LOG
+        todo = (do for begin, do in STEPS.items() if event.event_type.startswith(begin))
+        return [_of_request(request, ok=False)], next(todo, HINT)
+    return [_of_request(NOT_KEPT, ok=False)], LOOK_AT_THE_LOG
+
+
+def _of_request(says: str, *, ok: bool) -> ExplainStep:
+    return ExplainStep(topic="request", ok=ok, says=says)

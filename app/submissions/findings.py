@@ -7,7 +7,7 @@ from datetime import datetime
 from app import errors
 from app.deliveries.read_inbox import DeliveryAnswer
 from app.errors import ServiceError
-from app.submissions.explain_facts import HomeworkFacts, ShownAnswer
+from app.submissions.explain_facts import ExplainStep, HomeworkFacts, ShownAnswer, Topic
 
 
 @dataclass(frozen=True)
@@ -134,31 +134,37 @@ _CAUSED = {
 }
 
 
-def judge(facts: HomeworkFacts) -> tuple[list[str], str]:
+def judge(facts: HomeworkFacts) -> tuple[list[ExplainStep], str]:
     """The sentences in order, and what to do next."""
     words = _words(facts)
-    student = [FINDINGS[facts.link.reason or "linked"]]
+    student: list[tuple[Topic, Finding]] = [("student", FINDINGS[facts.link.reason or "linked"])]
     if facts.link.address_exists:
-        student.append(FINDINGS["address_exists"])
-    student.append(_assignment(facts))
+        student.append(("student", FINDINGS["address_exists"]))
+    student.append(("assignment", _assignment(facts)))
     if facts.assignment.mapped_at:
-        student.append(FINDINGS["assignment_by_hand"])
+        student.append(("assignment", FINDINGS["assignment_by_hand"]))
     if facts.assignment.linked_at:
-        student.append(FINDINGS["assignment_by_link"])
+        student.append(("assignment", FINDINGS["assignment_by_link"]))
     if facts.assignment.link_lost:
-        student.append(FINDINGS["assignment_link_lost"])
+        student.append(("assignment", FINDINGS["assignment_link_lost"]))
     if facts.link.user_id and facts.assignment.found:
-        student.append(_enrolment(facts))
-    arrived = _arrived(facts)
-    shown = _shown(facts, facts.submission) if facts.submission else []
+        student.append(("enrolment", _enrolment(facts)))
+    arrived: tuple[Topic, Finding] = ("delivery", _arrived(facts))
+    shown: list[tuple[Topic, Finding]] = [
+        ("evidence", finding)
+        for finding in (_shown(facts, facts.submission) if facts.submission else ())
+    ]
     newest = facts.deliveries[0] if facts.deliveries else None
     is_refused = newest is not None and newest.code is not None
     # What keeps the next one out is no trouble of one that is recorded.
     is_recorded = facts.submission is not None and not is_refused
-    steps = [*shown, arrived] if is_recorded else [*student, arrived, *shown]
-    step = next((finding.do for finding in steps if finding.do), NOTHING_MISSING)
-    sentences = [finding.says.format(**words) for finding in (*student, arrived, *shown)]
-    return sentences, step.format(**words)
+    order = [*shown, arrived] if is_recorded else [*student, arrived, *shown]
+    do = next((finding.do for _, finding in order if finding.do), NOTHING_MISSING)
+    steps = [
+        ExplainStep(topic=topic, ok=finding.do is None, says=finding.says.format(**words))
+        for topic, finding in (*student, arrived, *shown)
+    ]
+    return steps, do.format(**words)
 
 
 def _assignment(facts: HomeworkFacts) -> Finding:

@@ -35,7 +35,7 @@ NOBODY = SignedIn("nobody_on_earth", str(UUID(int=0)), "", "")
 LINK = {"found", "user_id", "active", "reason", "erased", "address_exists"}
 ASSIGNMENT = {
     *("found", "code", "quest_id", "quest_title", "task_template_id", "retired", "mapped_at"),
-    *("linked_at", "link_lost"),
+    *("linked_at", "link_lost", "rule"),
 }
 ENROLMENT = {"enrolled", "active", "started_at", "completed_at"}
 TASK = {"task_id", "title", "completed", "completion_id", "completed_at", "xp_awarded"}
@@ -448,6 +448,12 @@ async def test_every_state_has_its_sentences_and_its_next_step(
         assert "{" not in sentence
         for piece in _pieces(finding):
             assert piece in sentence
+    steps = explained["steps"]
+    assert [step["says"] for step in steps] == explained["summary"]
+    for step, finding in zip(steps, says, strict=True):
+        refused = finding not in FINDINGS
+        assert step["ok"] is not (refused or bool(FINDINGS[finding].do)), finding
+        assert step["topic"] == "delivery" or not refused
     assert then in explained["next"]
     assert explained["next"].endswith(".")
     assert "{" not in explained["next"]
@@ -526,7 +532,7 @@ async def test_a_recorded_homework_is_told_in_fields_without_what_it_says(scene:
     explained = await scene.explain()
     assert explained.keys() == {
         *("spark_user_id", "spark_assignment_id", "summary", "next", "link", "assignment"),
-        *("enrolment", "task", "deliveries", "submission", "delivery", "event"),
+        *("enrolment", "task", "deliveries", "submission", "delivery", "event", "steps"),
     }
     link, task = explained["link"], explained["task"]
     assert link.keys() == LINK
@@ -585,6 +591,19 @@ async def test_a_course_tells_its_own_assignment_from_others(scene: Scene) -> No
     assert (len(here["deliveries"]), len(there["deliveries"])) == (1, 0)
     assert here["submission"]["id"] == answer["submission_id"]
     assert there["submission"] is None
+
+
+async def test_it_is_told_why_an_assignment_is_the_one_that_is_meant(scene: Scene) -> None:
+    """By its course, as the only one there may be, or by the enrolment (CONTRACT 8.5)."""
+    named = await scene.explain(spark_course_id=scene.assignment.spark_course_id)
+    alone = await scene.explain()
+    await scene.send()
+    await create_assignment(
+        scene.sessions, spark_assignment_id=scene.assignment.spark_assignment_id
+    )
+    enrolled = await scene.explain()
+    rules = [each["assignment"]["rule"] for each in (named, alone, enrolled)]
+    assert rules == ["course", "organisation", "enrolment"]
 
 
 async def test_the_newest_deliveries_are_told(scene: Scene) -> None:
