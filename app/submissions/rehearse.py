@@ -1,7 +1,9 @@
 """A dry run (DESIGN R7): everything that handing in would check, and nothing written or stored."""
 
 from collections.abc import AsyncIterable, AsyncIterator
+from datetime import datetime
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from app.accounts.linked_students import check_student, find_linked
@@ -10,7 +12,7 @@ from app.database import Session
 from app.deliveries.inbox import Entry
 from app.deliveries.open import Delivery, open_json
 from app.deliveries.rehearsal import Rehearsal, rehearse_entry
-from app.errors import ContentMissingError, IdempotencyConflictError
+from app.errors import ContentMissingError, IdempotencyConflictError, NotReplayableError
 from app.files.store_file import NamedPart, inspect_file
 from app.learning.assignments import resolve_assignment
 from app.learning.enrolment import find_enrolment
@@ -19,6 +21,7 @@ from app.submissions.file_intake import DeclaredFiles, take_files
 from app.submissions.idempotency import Answer, find_answer
 from app.submissions.intake import claim_of, declared_files, open_form
 from app.submissions.message import Message, examine_message
+from app.submissions.replay import open_kept
 from app.submissions.revisions import Revision, find_current
 from app.submissions.work import Intake
 
@@ -27,11 +30,24 @@ NOBODY = UUID(int=0)
 
 async def rehearse_submission(intake: Intake, delivery: Delivery) -> Rehearsal:
     """Raises only what comes before the signature is verified, RateLimitedError, and outages."""
+    said: dict[str, Any] = {"now": delivery.now, "idempotency_key": delivery.idempotency_key}
     if delivery.is_json:
         entry = await open_json(intake.settings, delivery)
-        return await _rehearse(intake, delivery, entry, _no_files())
+        return await _rehearse(intake, entry, _no_files(), **said)
     async with open_form(intake, delivery) as (entry, files):
-        return await _rehearse(intake, delivery, entry, files)
+        return await _rehearse(intake, entry, files, **said)
+
+
+async def rehearse_replay(
+    intake: Intake, delivery_id: UUID, *, caller: str, now: datetime
+) -> Rehearsal:
+    """What `replay_delivery` would do. Audited. Raises NotFoundError, or NotReplayableError also
+    for a form: its files are not kept.
+    """
+    _, entry = await open_kept(intake.sessions, delivery_id, caller, "sensitive_read")
+    if not entry.is_json:
+        raise NotReplayableError(hint="A form is only answered again: its files are not kept.")
+    return await _rehearse(intake, entry, _no_files(), now=now, takes_any_age=True)
 
 
 async def _no_files() -> AsyncIterator[NamedPart]:
@@ -42,10 +58,16 @@ async def _no_files() -> AsyncIterator[NamedPart]:
 
 
 async def _rehearse(
-    intake: Intake, delivery: Delivery, entry: Entry, files: AsyncIterable[NamedPart]
+    intake: Intake,
+    entry: Entry,
+    files: AsyncIterable[NamedPart],
+    *,
+    now: datetime,
+    idempotency_key: str | None = None,
+    takes_any_age: bool = False,
 ) -> Rehearsal:
     examine = partial(examine_message, settings=intake.settings)
-    payload, rehearsal = await rehearse_entry(entry, examine, now=delivery.now)
+    payload, rehearsal = await rehearse_entry(entry, examine, now=now)
     if payload is None:
         await _inspect(intake, files, DeclaredFiles(None, required=False), rehearsal)
         return rehearsal
@@ -55,12 +77,12 @@ async def _rehearse(
     has_files = digests or message.remote_files
     if message.text is None and not has_files and not rehearsal.problems:
         rehearsal.add(ContentMissingError())
-    claim = claim_of(intake, entry, entry.id, idempotency_key=delivery.idempotency_key)
+    claim = claim_of(intake, entry, entry.id, idempotency_key=idempotency_key)
     async with intake.sessions() as session, session.begin():
         answer = await find_answer(session, claim)
-        if answer is None:
+        if answer is None and not takes_any_age:
             with rehearsal.going_on():
-                await check_time(session, message, now=delivery.now)
+                await check_time(session, message, now=now)
         before = await _find_before(session, message, rehearsal, intake.tombstones)
     _foresee(rehearsal, answer, before, fingerprint=message.fingerprint(digests))
     return rehearsal

@@ -11,6 +11,7 @@ from sqlalchemy import Row, delete, select, update
 
 from app.clock import new_id, utc_now
 from app.database import Sessions
+from app.deliveries.rehearsal import Rehearsal
 from app.errors import (
     AccountInactiveError,
     FileMissingError,
@@ -22,6 +23,7 @@ from app.errors import (
 )
 from app.models import InboxDelivery, LmsIntegration, QuestTaskCompletion
 from app.submissions.record import SubmissionOutcome
+from app.submissions.rehearse import rehearse_replay
 from app.submissions.replay import replay_delivery
 from tests.support.bodies import Part, form
 from tests.support.problems import assert_problem
@@ -36,12 +38,13 @@ from tests.support.spark import (
     encoded,
     submission,
 )
-from tests.support.stored import NOTHING, ONCE, deliveries_of, kept, total_xp
+from tests.support.stored import NOTHING, ONCE, audited, deliveries_of, kept, total_xp
 
 PICTURE = Part("file1", png(), filename="gauge.png", content_type="image/png")
 REPORT = Part("file2", pdf(), filename="report.pdf", content_type="application/pdf")
 
 Replay = Callable[[UUID], Awaitable[SubmissionOutcome]]
+Rehearse = Callable[[UUID], Awaitable[Rehearsal]]
 
 
 @pytest.fixture
@@ -57,6 +60,15 @@ def replay(server: Running) -> Replay:
         )
 
     return process_again
+
+
+@pytest.fixture
+def rehearse(server: Running) -> Rehearse:
+    async def foresee(delivery_id: UUID) -> Rehearsal:
+        intake = server.app.state.resources.intake
+        return await rehearse_replay(intake, delivery_id, caller="command", now=utc_now())
+
+    return foresee
 
 
 async def only_delivery(sessions: Sessions, raw: bytes) -> Row[Any]:
@@ -289,6 +301,58 @@ async def test_without_its_text_a_delivery_is_not_replayable(
         await replay(second.id)
     with pytest.raises(NotFoundError):
         await replay(first.id)
+
+
+# ---------------------------------------------------------------------------- a dry run
+
+
+async def test_a_dry_run_foresees_what_a_replay_does(
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+    sessions: Sessions,
+    rehearse: Rehearse,
+    replay: Replay,
+) -> None:
+    """However late, and nothing is written but who asked."""
+    said_at = datetime.now(tz=UTC) - timedelta(days=1)
+    raw = encoded(submission(student, assignment, submitted_at=said_at.isoformat()))
+    await spark.submit(raw)
+    before = await only_delivery(sessions, raw)
+    foreseen = await rehearse(before.id)
+    assert (foreseen.would, foreseen.problems) == ("create", [])
+    assert await only_delivery(sessions, raw) == before
+    assert await kept(sessions, student.user_id) == NOTHING
+    *_, (caller, action, detail) = await audited(sessions, student.user_id)
+    assert (caller, action) == ("command", "sensitive_read")
+    assert detail == {"delivery_id": str(before.id)}
+    await replay(before.id)
+    assert (await rehearse(before.id)).would == "duplicate"
+
+
+async def test_a_dry_run_tells_why_a_replay_would_be_refused(
+    spark: Spark, student: SignedIn, sessions: Sessions, rehearse: Rehearse
+) -> None:
+    unknown = Assignment(uuid4(), f"unknown_{uuid4().hex}", f"course_{uuid4().hex}")
+    raw = encoded(submission(student, unknown))
+    await spark.submit(raw)
+    foreseen = await rehearse((await only_delivery(sessions, raw)).id)
+    assert foreseen.would == "refuse"
+    assert [problem.code for problem in foreseen.problems] == ["assignment_not_found"]
+
+
+async def test_a_form_has_no_dry_run(
+    spark: Spark,
+    student: SignedIn,
+    assignment: Assignment,
+    sessions: Sessions,
+    rehearse: Rehearse,
+) -> None:
+    payload = submission(student, assignment)
+    await spark.submit_form(payload, PICTURE)
+    delivery = await only_delivery(sessions, encoded(payload))
+    with pytest.raises(NotReplayableError):
+        await rehearse(delivery.id)
 
 
 # ---------------------------------------------------------------------------- forms
