@@ -20,8 +20,14 @@ from app.alerts.rules import RULES
 from app.database import Sessions, Statement, create_engine, open_sessions
 from app.deliveries.end_waiting import END as END_WAITING
 from app.deliveries.inbox import WAS_TAKEN
-from app.deliveries.read_inbox import COUNTS, DeliveryFilter, newest_deliveries
+from app.deliveries.read_inbox import (
+    COUNTS,
+    DeliveryFilter,
+    newest_deliveries,
+    outcome_counts,
+)
 from app.evidence.list_completions import CompletionFilter, completions_of
+from app.grades.list_grades import DEAD_QUESTS
 from app.jobs.lease import _CLAIM as CLAIM_JOBS
 from app.jobs.lease import _FREE_LAPSED as FREE_LAPSED
 from app.jobs.lease import LEASE
@@ -120,6 +126,26 @@ async def test_deliveries_come_in_the_order_of_an_index(
 ) -> None:
     planned, indexes = await _indexes(sessions, _deliveries(**filters))
     assert index in indexes, planned
+    assert "Sort" not in planned, planned
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {},
+        {"code": "field_invalid"},
+        {"spark_user_id": "student_42"},
+        {"spark_assignment_id": "essay_1", "received_from": NOW},
+        {"received_from": NOW, "received_to": NOW},
+    ],
+    ids=str,
+)
+async def test_outcomes_are_counted_in_the_order_of_an_index(
+    sessions: Sessions, filters: dict[str, Any]
+) -> None:
+    """Each as its list is read, and only so far."""
+    planned, indexes = await _indexes(sessions, outcome_counts(DeliveryFilter(**filters)))
+    assert len(indexes) == planned.count("Limit") == 3, planned
     assert "Sort" not in planned, planned
 
 
@@ -250,6 +276,7 @@ WHOLE = {
     "stand": (STAND, {"uq_quest_task_completions_user_id_task_id"}),
     "write": (WRITE, {"pk_users"}),
     "claim jobs": (CLAIM_JOBS, {"ix_jobs_kind_run_at", "ix_jobs_target_run_at", "pk_jobs"}),
+    "quests of dead grades": (DEAD_QUESTS, {"ix_jobs_died_at_kind", "pk_grades"}),
     "free lapsed jobs": (FREE_LAPSED, {"ix_jobs_lease_until", "pk_jobs"}),
     "end waiting": (END_WAITING, {"ix_deliveries_received_at", "pk_deliveries"}),
 }

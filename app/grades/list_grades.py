@@ -10,7 +10,7 @@ from app import fields
 from app.activity.audit import record_audit, record_audit_of_many
 from app.database import Sessions, Statement, matching, page_of, retried
 from app.errors import NotFoundError
-from app.grades.write_grade import GRADE_JOB_SQL, GradeState, State
+from app.grades.write_grade import GRADE, GRADE_JOB_SQL, GradeState, State
 from app.models import Grade, GradeAttempt
 
 
@@ -90,6 +90,18 @@ _SEND = Statement(
     """  # noqa: S608 - of our own pieces
 )
 
+# From the jobs, which are few.
+DEAD_QUESTS = Statement(
+    f"""
+    with dead as materialized (
+      select key from spark.jobs where kind = '{GRADE}' and state = 'dead'
+        and (:reason::text is null or reason = :reason)),
+    of_them as materialized (
+      select quest_id from spark.grades where id = any (array (select key::uuid from dead)))
+    select count(distinct quest_id) as quests from of_them
+    """  # noqa: S608 - of our own words
+)
+
 
 async def list_grades(
     sessions: Sessions, asked: GradeFilter, after: UUID | None, limit: int, *, caller: str
@@ -150,6 +162,14 @@ async def send_grade_again(sessions: Sessions, grade_id: UUID, *, caller: str) -
         await _SEND.send(session, {"ids": [grade_id]})
         await record_audit(session, caller, "sensitive_update", user_id=grade.user_id)
     return GradeState(id=grade_id, version=grade.version, state="waiting")
+
+
+async def count_dead_quests(sessions: Sessions, reason: str | None) -> int:
+    """Whose grades were given up, for this reason if there is one."""
+    async with sessions() as session, session.begin():
+        [row] = await DEAD_QUESTS.send(session, {"reason": reason})
+    quests: int = row["quests"]
+    return quests
 
 
 async def count_grades(sessions: Sessions) -> GradeSyncCounts:

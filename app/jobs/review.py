@@ -91,6 +91,18 @@ async def list_jobs(
     return listed
 
 
+async def read_job(sessions: Sessions, job_id: UUID, *, caller: str) -> JobAnswer:
+    """Raises NotFoundError. Audited."""
+    async with sessions() as session, session.begin():
+        found = await session.execute(select(Job).where(Job.id == job_id))
+        row = found.mappings().one_or_none()
+        if row is None:
+            raise NotFoundError
+        about = {"what": "jobs", "job_id": str(job_id)}
+        await record_audit(session, caller, "sensitive_read", user_id=row["user_id"], **about)
+    return JobAnswer(**row)
+
+
 async def count_jobs(sessions: Sessions, asked: JobFilter) -> list[JobCount]:
     """The most first."""
     alike = (Job.kind, Job.state, Job.reason)

@@ -83,6 +83,17 @@ async def list_downloads(
     return listed
 
 
+async def read_download(sessions: Sessions, download_id: UUID, *, caller: str) -> DownloadAnswer:
+    """Raises NotFoundError. Audited."""
+    statement = select(*_SHOWN).outerjoin(Job, _JOB).where(Download.id == download_id)
+    async with sessions() as session, session.begin():
+        row = (await session.execute(statement)).mappings().first()
+        if row is None:
+            raise NotFoundError
+        await record_audit(session, caller, "sensitive_read", user_id=row["user_id"])
+    return DownloadAnswer(**row)
+
+
 @retried
 async def fetch_again(
     sessions: Sessions, settings: Settings, download_id: UUID, url: str | None, *, caller: str
