@@ -11,7 +11,14 @@ from tests.support.canaries import CANARIES
 
 SAME_SITE = {"Sec-Fetch-Site": "same-origin"}
 # Every page that shows something, by its address: what each must keep is tested over all of them.
-PAGES = {"overview": "/console", "system": "/console/system"}
+PAGES = {
+    "overview": "/console",
+    "deliveries": "/console/deliveries",
+    "replay": "/console/deliveries/replay",
+    "explain": "/console/explain",
+    "outbound": "/console/outbound",
+    "system": "/console/system",
+}
 
 
 @asynccontextmanager
