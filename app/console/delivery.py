@@ -37,18 +37,12 @@ async def show_delivery(
 ) -> Response:
     delivery = await read_delivery(opened.sessions, delivery_id, caller=caller.name)
     values = await _look_into(opened, delivery, caller, now)
-    text = None
     if request.query_params.get("text") == "shown":
-        text = await read_text(opened.sessions, delivery_id, caller=caller.name)
-        text = text or (values["submission"].text if values["submission"] else None) or ""
-    return render(
-        request,
-        "delivery.html",
-        text=text,
-        shown=SHOWN_CHARACTERS,
-        rehearsal=None,
-        **values,
-    )
+        written, text = await read_text(opened.sessions, delivery_id, caller=caller.name)
+        if text is None and values["submission"]:
+            written = text = values["submission"].text
+        values |= {"written": written, "text": text or ""}
+    return render(request, "delivery.html", rehearsal=None, **values)
 
 
 async def _look_into(
@@ -73,6 +67,9 @@ async def _look_into(
         "files": files,
         "downloads": downloads,
         "addresses": await mask_addresses(opened.sessions, [delivery.user_id]),
+        "written": None,
+        "text": None,  # unless it is asked for
+        "shown": SHOWN_CHARACTERS,
     }
 
 
@@ -120,4 +117,4 @@ async def rehearse(
     rehearsal = await rehearse_replay(opened.intake, delivery_id, caller=caller.name, now=now)
     delivery = await read_delivery(opened.sessions, delivery_id, caller=caller.name)
     values = await _look_into(opened, delivery, caller, now)
-    return render(request, "delivery.html", text=None, shown=0, rehearsal=rehearsal, **values)
+    return render(request, "delivery.html", rehearsal=rehearsal, **values)
