@@ -10,6 +10,7 @@ from app.clock import new_id
 from app.database import Sessions
 from app.models import Alert, AuditEntry, InboxDelivery, Job, JobTarget
 from tests.support.canaries import CANARIES
+from tests.support.handed_in import Homework, hand_in
 from tests.support.hostile import HOSTILE
 
 # Of each hour of a month as many as the hour of the day says; every few something fails.
@@ -35,6 +36,20 @@ _FLOWS = (
     ("spark_file_download_success", "spark_file_download_failed", "File URL not allowed", 8, 47),
     ("spark_grade_sync_success", "spark_grade_sync_failed", "spark_404", 16, 12),
 )
+HANDED_IN = [
+    Homework(
+        number=number,
+        student=f"student_{41 + number}",
+        assignment=f"weather-week-{number + 1}",
+        title="The weather of our valley",
+        text="It rained on four of seven days, most of it on Tuesday.\n\nI measured at noon.",
+        filename=f"rain-gauge-{number + 1}.png",
+        reason="spark_404" if number % 2 else "spark_422",
+        answer='{"error": "unknown student"}',
+    )
+    for number in range(12)
+]
+TEXTS = ("student", "assignment", "title", "text", "filename", "reason", "answer")
 _REFUSED = {"assignment_not_found": 38, "user_not_found": 6, "storage_unavailable": 3}
 
 
@@ -58,6 +73,8 @@ async def live_a_month(sessions: Sessions) -> None:
         alert = {"name": "target_down", "state": "firing", "since": since, "value": 18}
         told = {"codes": {"spark_503": 1}, "told_at": since, "measured_at": now}
         await session.execute(insert(Alert).values(**alert, **told))
+        for homework in HANDED_IN:
+            await hand_in(session, homework)
     await _make_keys(sessions)
 
 
@@ -108,3 +125,7 @@ async def write_hostile(sessions: Sessions) -> None:
             await session.execute(insert(JobTarget).values(**target, since=now))
             act = {"caller": hostile, "action": "sensitive_update", "detail": {hostile: hostile}}
             await session.execute(insert(AuditEntry).values(**act))
+    async with sessions() as session, session.begin():
+        for number, hostile in enumerate(HOSTILE.values()):
+            texts = dict.fromkeys(TEXTS, hostile)
+            await hand_in(session, Homework(number=number, **texts))
