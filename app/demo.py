@@ -3,11 +3,10 @@
 import asyncio
 import hashlib
 import io
+import re
 import secrets
-import struct
 import sys
 import time
-import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,7 +16,14 @@ import httpx
 from typing_extensions import override
 
 from app.clock import utc_now
-from app.play_spark import COURSE, launch_token, signed_course, signed_submission
+from app.play_spark import (
+    COURSE,
+    deep_link_token,
+    launch_token,
+    sample_files,
+    signed_course,
+    signed_submission,
+)
 from app.settings import Settings
 
 T = TypeVar("T")
@@ -25,8 +31,8 @@ T = TypeVar("T")
 INTERNAL = "/internal/v1"
 COURSE_ID, ASSIGNMENT_ID = str(COURSE["spark_course_id"]), "rain"
 SCORE = 87.5
+DEEP_LINK, CHOSEN = "/spark/deep-link", "Draw a wind rose"
 WORKER_SECONDS = 60  # for what is done afterwards
-PICTURE_SIDE = 1100  # pixels of noise: about 3.5 MB of PNG
 
 
 class DemoFailedError(Exception):
@@ -71,6 +77,9 @@ class Demo:
             )
             links = await self._step("read the evidence", self._read(browser, completion))
             await self._step("download and compare", self._download(browser, links, files))
+            if settings.return_urls:
+                back = f"{settings.return_urls[0]}/chosen"
+                await self._step("let a teacher choose", self._choose(browser, student, back))
             if file_url:
                 handing_in = self._hand_in_url(browser, student, file_url)
                 task_id = await self._step("hand in by URL", handing_in)
@@ -104,19 +113,21 @@ class Demo:
         user_id = _expect(answer, 200).json()["user_id"]
         return f"user {user_id}", user_id
 
-    def _sign(self, student: str, text: str, **more: object) -> tuple[bytes, str]:
+    def _sign(
+        self, student: str, text: str, assignment_id: str = ASSIGNMENT_ID, **more: object
+    ) -> tuple[bytes, str]:
         return signed_submission(
             self._webhook_secret,
             student,
             text,
             now=utc_now(),
             course_id=COURSE_ID,
-            assignment_id=ASSIGNMENT_ID,
+            assignment_id=assignment_id,
             **more,
         )
 
     async def _submit(
-        self, browser: httpx.AsyncClient, student: str, text: str, **more: object
+        self, browser: httpx.AsyncClient, student: str, text: str, **more: Any
     ) -> dict[str, Any]:
         raw, signature = self._sign(student, text, **more)
         headers = {"X-Spark-Signature": signature, "Content-Type": "application/json"}
@@ -157,6 +168,23 @@ class Demo:
                 raise DemoFailedError(f"{name} came back with other bytes")
         return f"{len(links)} files, SHA-256 equal", None
 
+    async def _choose(
+        self, browser: httpx.AsyncClient, student: str, return_url: str
+    ) -> tuple[str, None]:
+        """As the teacher's browser does, and then the student."""
+        draft = f"draft_{secrets.token_hex(4)}"
+        token = deep_link_token(self._sso_secret, draft, return_url, now=utc_now())
+        page = _expect(await browser.get(DEEP_LINK, params={"token": token}), 200).text
+        [choice] = re.findall(rf'value="(\S+)">\s*<span><b>{CHOSEN}<', page)
+        form = {"request": _hidden(page, "request"), "act": "choose", "choice": choice}
+        answer = _expect(await browser.post(DEEP_LINK, data=form), 200).text
+        told = await browser.post(return_url, data={"token": _hidden(answer, "token")})
+        _expect(told, 200)
+        body = await self._submit(browser, student, "A wind rose.", assignment_id=draft)
+        if body["quest_id"] != choice.partition(":")[0]:
+            raise DemoFailedError("the homework landed elsewhere")
+        return f"{CHOSEN}; homework is there, {body['xp_awarded']} XP", None
+
     async def _hand_in_url(
         self, browser: httpx.AsyncClient, student: str, url: str
     ) -> tuple[str, str]:
@@ -196,6 +224,11 @@ class Demo:
     def table(self) -> str:
         rows = [f"  {step.name:<22}{step.outcome:<50}{step.seconds:>7.2f} s" for step in self.steps]
         return "\n".join(rows)
+
+
+def _hidden(page: str, name: str) -> str:
+    [value] = set(re.findall(rf'name="{name}" value="([^"]+)"', page))
+    return str(value)
 
 
 def _expect(answer: httpx.Response, status: int) -> httpx.Response:
@@ -244,37 +277,3 @@ class _WatchedFile(io.BytesIO):
         chunk = super().read(size)
         self._progress.add(len(chunk))
         return chunk
-
-
-def sample_files() -> dict[str, bytes]:
-    """A picture of some mebibytes, a PDF and a text, made anew each time."""
-    return {
-        "rain-gauge.png": _png(PICTURE_SIDE),
-        "report.pdf": _pdf("A week of rain"),
-        "notes.txt": "Regen: 4 von 7 Tagen, ça suffit.\n".encode() * 100,
-    }
-
-
-def _png(side: int) -> bytes:
-    """Noise, so that it does not compress (PNG specification, sections 5 and 11)."""
-    rows = b"".join(b"\0" + secrets.token_bytes(side * 3) for _ in range(side))
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
-
-
-def _pdf(title: str) -> bytes:
-    """The smallest document a reader opens: catalogue, page tree, one page."""
-    objects = (
-        "<< /Type /Catalog /Pages 2 0 R >>",
-        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Title ({title}) >>",
-    )
-    body = "%PDF-1.4\n" + "".join(
-        f"{number} 0 obj {content} endobj\n" for number, content in enumerate(objects, start=1)
-    )
-    trailer = f"trailer << /Root 1 0 R /Size {len(objects) + 1} >>\n%%EOF\n"
-    return (body + trailer).encode()

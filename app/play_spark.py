@@ -4,6 +4,9 @@ For the demo, the *Try it* block and whoever wants to see what a sender has to d
 """
 
 import json
+import secrets
+import struct
+import zlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -14,6 +17,7 @@ from app.settings import Settings
 from app.signing import sign, sign_token, token_key
 
 STUDENT = "demo_student"
+PICTURE_SIDE = 1100  # pixels of noise: about 3.5 MB of PNG
 COURSE = {
     "spark_course_id": "demo_course",
     "course_title": "Weather",
@@ -47,6 +51,26 @@ def launch_token(
     return sign_token(claims, key=token_key(secret))
 
 
+def deep_link_token(
+    secret: SecretStr, assignment_id: str, return_url: str, *, now: datetime
+) -> str:
+    """Asks a teacher to choose work for an assignment of COURSE."""
+    issued_at = int(now.timestamp())
+    claims = {
+        "message_type": "deep_linking_request",
+        "iss": "spark",
+        "sub": "demo_teacher",
+        "role": "teacher",
+        "iat": issued_at,
+        "exp": issued_at + 600,
+        "jti": secrets.token_hex(16),
+        "spark_course_id": COURSE["spark_course_id"],
+        "spark_assignment_id": assignment_id,
+        "return_url": return_url,
+    }
+    return sign_token(claims, key=token_key(secret))
+
+
 def signed_submission(
     secret: SecretStr,
     student: str,
@@ -69,6 +93,40 @@ def signed_submission(
     } | more
     raw = json.dumps(content).encode()
     return raw, sign(secret, raw)
+
+
+def sample_files() -> dict[str, bytes]:
+    """A picture of some mebibytes, a PDF and a text, made anew each time."""
+    return {
+        "rain-gauge.png": _png(PICTURE_SIDE),
+        "report.pdf": _pdf("A week of rain"),
+        "notes.txt": "Regen: 4 von 7 Tagen, ça suffit.\n".encode() * 100,
+    }
+
+
+def _png(side: int) -> bytes:
+    """Noise, so that it does not compress (PNG specification, sections 5 and 11)."""
+    rows = b"".join(b"\0" + secrets.token_bytes(side * 3) for _ in range(side))
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+def _pdf(title: str) -> bytes:
+    """The smallest document a reader opens: catalogue, page tree, one page."""
+    objects = (
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Title ({title}) >>",
+    )
+    body = "%PDF-1.4\n" + "".join(
+        f"{number} 0 obj {content} endobj\n" for number, content in enumerate(objects, start=1)
+    )
+    trailer = f"trailer << /Root 1 0 R /Size {len(objects) + 1} >>\n%%EOF\n"
+    return (body + trailer).encode()
 
 
 def try_it(settings: Settings, base_url: str, *, now: datetime) -> str:

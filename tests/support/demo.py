@@ -21,6 +21,7 @@ async def main() -> int:
             | {
                 "SPARK_API_URL": spark.url,
                 "SPARK_API_KEY": key,
+                "SPARK_RETURN_URLS": spark.url,
                 "SPARK_OUTBOUND_SECRET": secret,
                 "SPARK_STORAGE_DOMAINS": spark.files_url.removeprefix("https://"),
                 "SPARK_STORAGE_NETWORKS": "127.0.0.0/8,::1/128",
