@@ -195,7 +195,8 @@ async def test_a_hostile_text_is_only_a_text(hostile: Console, page: str) -> Non
             assert word not in shown, name
     assert "<script" not in shown
     assert "49" not in re.findall(r">\s*(\d+)\s*<", shown)
-    assert html.escape(HOSTILE["a form"][:40]) in shown.replace("&#34;", "&quot;")
+    if page != "explain":  # which shows what it is asked for
+        assert html.escape(HOSTILE["a form"][:40]) in shown.replace("&#34;", "&quot;")
 
 
 @pytest.mark.parametrize(

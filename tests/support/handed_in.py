@@ -113,6 +113,9 @@ async def hand_in(session: Session, work: Homework) -> None:
                 "content_type": "image/png",
                 "size_bytes": 482_113,
                 "sha256": digest,
+                "stored_bytes": 479_830,
+                "stored_sha256": digest,
+                "location": "removed",
             },
         ),
         (

@@ -126,6 +126,8 @@ async def write_hostile(sessions: Sessions) -> None:
             act = {"caller": hostile, "action": "sensitive_update", "detail": {hostile: hostile}}
             await session.execute(insert(AuditEntry).values(**act))
     async with sessions() as session, session.begin():
+        refused = [_refused(hostile, 0, now) for hostile in HOSTILE.values()]
+        await session.execute(insert(InboxDelivery), refused)
         for number, hostile in enumerate(HOSTILE.values()):
             texts = dict.fromkeys(TEXTS, hostile)
             await hand_in(session, Homework(number=number, **texts))
