@@ -59,10 +59,14 @@ _FIND = Statement(
       left join names on names.title = said.name
       group by 1),
     kept as (
-      select code, count(*) as refused, count(distinct spark_user_id) as students,
-        max(received_at) as last_seen, max(id::text) as delivery_id
-      from spark.deliveries
-      where code is not null and id >= :first_id::uuid and received_at >= :start
+      select code, sum(refused)::bigint as refused, count(spark_user_id) as students,
+        max(last_seen) as last_seen, max(delivery_id) as delivery_id
+      from (
+        select code, spark_user_id, count(*) as refused, max(received_at) as last_seen,
+          max(id::text) as delivery_id
+        from spark.deliveries
+        where code is not null and id >= :first_id::uuid and received_at >= :start
+        group by code, spark_user_id) of_student
       group by code)
     select code, event_type, greatest(times, refused) as times, coalesce(refused, 0) as refused,
       coalesce(students, 0) as students, greatest(failed.last_seen, kept.last_seen) as last_seen,

@@ -28,6 +28,7 @@ RANGES: Mapping[str, tuple[timedelta, int]] = {
     "7d": (6 * HOUR, 28),
     "30d": (24 * HOUR, 30),
 }
+CAUSES = timedelta(days=7)  # 100,000 failures of a month would take half a second
 CHARTED = "Submissions"  # whose bars lead to deliveries
 SAY_AGAIN = (
     "Was something away then? What it refused lies in the inbox: replay it once all is back."
@@ -49,9 +50,10 @@ async def show_overview(
 ) -> Response:
     width, slots = RANGES[period]
     start = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) + HOUR - width * slots
+    causes_from = max(start, now - CAUSES)
     outcomes, causes, targets, waiting, steps, alerts = await asyncio.gather(
         count_outcomes(opened.sessions, start, width, slots, now=now),
-        find_causes(opened.sessions, start),
+        find_causes(opened.sessions, causes_from),
         list_targets(opened.sessions),
         count_jobs(opened.sessions, JobFilter(state="waiting")),
         look_at_steps(opened.sessions, opened.settings),
@@ -69,7 +71,7 @@ async def show_overview(
         bar_width=width,
         highest=max(map(sum, outcomes[CHARTED])),
         causes=[*map(_explain, causes)],
-        start=start,
+        start=causes_from,
         targets=[target for target in targets if target.state != "open"],
         waiting=sum(group.jobs for group in waiting),
         oldest=min((group.oldest_at for group in waiting), default=None),

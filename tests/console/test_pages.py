@@ -99,7 +99,7 @@ async def test_an_alert_that_fires_says_what_to_do(lived_in: Console) -> None:
     page = await lived_in.visitor.get("/console")
     said = _text(page)
     assert re.search(
-        r"Target down fires since \d+ min ago : 18, where > 10 minutes is an alert · 1 spark_503",
+        r"Target down fires since \d+ min ago : 18; the rule is > 10 minutes · 1 spark_503",
         said,
     )
     assert "Do: Ask whoever runs it" in said
