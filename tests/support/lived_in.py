@@ -79,11 +79,13 @@ async def live_a_month(sessions: Sessions) -> None:
 
 
 def _refused(code: str, number: int, now: datetime) -> dict[str, object]:
+    received_at = now - timedelta(minutes=7 * number + 1)
     return {
         "id": new_id(),
         "route": "/spark/webhook/submission",
         "media_type": "application/json",
-        "received_at": now - timedelta(minutes=7 * number + 1),
+        "received_at": received_at,
+        "answered_at": received_at + timedelta(milliseconds=19 + number % 7),
         "status": 404 if code == "user_not_found" else 400,
         "code": code,
         "digest": secrets.token_bytes(32),
