@@ -72,7 +72,7 @@ each_generator = pytest.mark.parametrize(
         pytest.param("php", marks=[soak, needs_java, needs_php, needs_guzzle]),
         pytest.param("typescript-fetch", marks=[soak, needs_java, needs_npm]),
         pytest.param("openapi-fetch", marks=[soak, needs_npm]),
-        "python",
+        pytest.param("python", marks=soak),
     ],
 )
 

@@ -139,6 +139,7 @@ async def test_the_hosted_data_api_reads_and_writes_no_table(hosted: Settings, r
     await engine.dispose()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("row", ["P263"])
 async def test_a_migration_that_was_killed_half_way_is_run_again(empty: Settings, row: str) -> None:
     """All of it is one transaction: what stops it in the middle leaves nothing of it."""
@@ -155,6 +156,7 @@ async def test_a_migration_that_was_killed_half_way_is_run_again(empty: Settings
     assert await (await _start_migration(empty)).wait() == 0
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("row", ["P264"])
 async def test_two_instances_that_migrate_at_once_take_turns(empty: Settings, row: str) -> None:
     both = [await _start_migration(empty) for _ in range(2)]
