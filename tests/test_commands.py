@@ -48,6 +48,7 @@ def is_one_sentence(words: str) -> bool:
     return words.count("\n") == 1 and words.endswith(".\n") and "Traceback" not in words
 
 
+@pytest.mark.soak
 def test_the_demo_says_what_happened(checkout: Checkout) -> None:
     done = checkout.run("demo")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -106,7 +107,7 @@ def test_the_docs_are_where_try_it_says(serving: Serving) -> None:
     assert httpx.get(f"{serving.url}/readyz").json()["status"] == "ok"
 
 
-@pytest.mark.parametrize("command", ["serve", "sweep"])
+@pytest.mark.parametrize("command", ["serve", pytest.param("sweep", marks=pytest.mark.soak)])
 def test_a_second_process_on_the_same_data_is_refused(serving: Serving, command: str) -> None:
     words = (command, "--port", "0") if command == "serve" else (command,)
     done = serving.checkout.run(*words)
@@ -116,7 +117,9 @@ def test_a_second_process_on_the_same_data_is_refused(serving: Serving, command:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.soak), signal.SIGTERM]
+)
 def test_a_signal_ends_serve_and_everything_it_started(
     checkout: Checkout, number: signal.Signals
 ) -> None:
@@ -129,6 +132,7 @@ def test_a_signal_ends_serve_and_everything_it_started(
     assert "Traceback" not in serving.output + serving.errors
 
 
+@pytest.mark.soak
 def test_a_second_signal_changes_nothing(checkout: Checkout) -> None:
     """P192: the impatient user's second Ctrl-C."""
     with checkout.serve() as serving:
@@ -181,11 +185,13 @@ def test_migrate_seed_and_sweep_may_be_repeated(checkout: Checkout, stores: Stor
     assert stores.count("course_quest_tasks") == 3
 
 
+@pytest.mark.soak
 def test_migrate_needs_no_file_storage(checkout: Checkout, stores: Stores) -> None:
     done = checkout.run("migrate", DATABASE_URL=stores.variables["DATABASE_URL"])
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.soak
 def test_a_refused_homework_is_replayed_once_its_course_is_there(
     checkout: Checkout, settings: Settings
 ) -> None:
@@ -234,6 +240,7 @@ def test_an_unknown_delivery_is_named_in_a_sentence(checkout: Checkout, stores: 
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "not_found: Not found\n")
 
 
+@pytest.mark.soak
 def test_a_contract_that_was_changed_by_hand_is_noticed_and_mended(checkout: Checkout) -> None:
     changed = checkout.folder / "openapi" / "openapi.json"
     committed = changed.read_text()
@@ -258,11 +265,20 @@ def test_production_without_secrets_is_refused_by_name(checkout: Checkout) -> No
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
-        ({}, "DATABASE_URL and S3_ENDPOINT_URL must be set"),
-        ({"DATABASE_URL": "postgres://db:canary"}, "DATABASE_URL: must be postgresql://"),
-        ({"S3_ENDPOINT_URL": "canary:9000"}, "S3_ENDPOINT_URL: must be http(s)://host"),
+        pytest.param({}, "DATABASE_URL and S3_ENDPOINT_URL must be set", id="F04 nothing"),
+        pytest.param(
+            {"DATABASE_URL": "postgres://db:canary"},
+            "DATABASE_URL: must be postgresql://",
+            id="F04 database",
+            marks=pytest.mark.soak,
+        ),
+        pytest.param(
+            {"S3_ENDPOINT_URL": "canary:9000"},
+            "S3_ENDPOINT_URL: must be http(s)://host",
+            id="F04 storage",
+            marks=pytest.mark.soak,
+        ),
     ],
-    ids=["F04 nothing", "F04 database", "F04 storage"],
 )
 def test_a_host_that_starts_uvicorn_itself_gets_a_sentence_too(
     checkout: Checkout, variables: dict[str, str], sentence: str
@@ -278,10 +294,13 @@ def test_a_host_that_starts_uvicorn_itself_gets_a_sentence_too(
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        ("app", ("serve", "--port", "0")),
-        ("uvicorn", ("--factory", "app.main:create_app", "--port", "0")),
+        pytest.param("app", ("serve", "--port", "0"), id="OPERATOR 16 serve"),
+        pytest.param(
+            *("uvicorn", ("--factory", "app.main:create_app", "--port", "0")),
+            id="OPERATOR 16 uvicorn",
+            marks=pytest.mark.soak,
+        ),
     ],
-    ids=["OPERATOR 16 serve", "OPERATOR 16 uvicorn"],
 )
 def test_without_a_folder_for_temporary_files_nothing_is_served(
     checkout: Checkout, stores: Stores, module: str, words: tuple[str, ...]
@@ -293,7 +312,9 @@ def test_without_a_folder_for_temporary_files_nothing_is_served(
     assert done.stderr.startswith("TMPDIR: no file can be made in /proc")
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:1", "database.invalid"])
+@pytest.mark.parametrize(
+    "host", [pytest.param("127.0.0.1:1", marks=pytest.mark.soak), "database.invalid"]
+)
 def test_a_database_that_is_not_there_is_named_in_a_sentence(
     checkout: Checkout, stores: Stores, host: str
 ) -> None:
