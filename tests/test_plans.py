@@ -289,6 +289,7 @@ MEASURED_BY = {
     "submission_success": {BY_TYPE},
     "dead_jobs": {"ix_jobs_died_at_kind"},
     "jobs_late": {"pk_job_targets", "ix_jobs_target_run_at"},
+    "location_unknown": {"ix_uploads_unread"},
 }
 
 

@@ -226,4 +226,21 @@ RULES = (
         " log's `jobs_not_claimed`.",
         "Start `serve` or `worker` with all settings that the others have, or one more of them.",
     ),
+    Rule(
+        "location_unknown",
+        1,
+        ge,
+        "any in an hour",
+        """
+        select content_type as code, count(*) as n from spark.uploads
+        where location = 'unknown' and created_at > :now::timestamptz - interval '1 hour'
+        group by content_type
+        """,
+        "sum(n)",
+        "Pictures or films that could not be read within an hour: {:g}.",
+        "Their place, if they have one, was not taken out: they are stored as they were sent.",
+        "`spark.uploads` where `location` is `unknown`; `explain` counts those of a homework.",
+        "Look at one by `exiftool`. A cut or broken file has no more in it; a whole one is a fault"
+        " here: report its kind.",
+    ),
 )

@@ -170,6 +170,7 @@ class Upload(Table):
         one_of("location", "'none', 'removed', 'unknown'"),
         Index(None, "lease_until", postgresql_where=text("state <> 'committed'")),
         Index("ix_uploads_ownerless", "id", postgresql_where=IS_OWNERLESS),
+        Index("ix_uploads_unread", "created_at", postgresql_where=text("location = 'unknown'")),
         {"schema": SPARK},
     )
 

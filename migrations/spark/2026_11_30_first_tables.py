@@ -916,6 +916,13 @@ def _uploads() -> None:
         ),
     )
     op.create_index("ix_uploads_submission_id", "uploads", ["submission_id"], schema=SPARK)
+    op.create_index(
+        "ix_uploads_unread",
+        "uploads",
+        ["created_at"],
+        schema=SPARK,
+        postgresql_where=sa.text("location = 'unknown'"),
+    )
     op.create_index("ix_uploads_user_id", "uploads", ["user_id"], schema=SPARK)
 
 

@@ -13,7 +13,9 @@ from app.alerts.rules import RULES
 from app.models import ActivityEvent
 from tests.alerts.conftest import Telling
 from tests.conftest import create_assignment
+from tests.support.bodies import Part
 from tests.support.canaries import CANARIES
+from tests.support.samples import mp4, png
 from tests.support.spark import encoded, submission
 
 Cause = Callable[[Telling], Awaitable[None]]
@@ -76,6 +78,14 @@ async def jobs_late(telling: Telling) -> None:
     await telling.give()
 
 
+async def unread(telling: Telling) -> None:
+    spark = telling.elsewhere.spark
+    payload = submission(await spark.sign_in(), await create_assignment(telling.sessions))
+    cut = Part("f", mp4(), filename="rain.mp4")
+    whole = Part("f", png(), filename="rain.png")
+    assert (await spark.submit_form(payload, cut, whole)).status_code == 200
+
+
 CAUSES: dict[str, tuple[Cause, float, float, dict[str, int]]] = {
     "sign_in_failures": (sign_ins, 0, 5, {"invalid_signature": 5}),
     "signature_failures": (signatures, 0, 10, {"invalid_signature": 4, "missing_signature": 6}),
@@ -85,6 +95,7 @@ CAUSES: dict[str, tuple[Cause, float, float, dict[str, int]]] = {
     "target_refused": (target_refused, 0, 1, {"spark_401": 1}),
     "dead_jobs": (dead_jobs, 0, 1, {"grade": 1}),
     "jobs_late": (jobs_late, 16, 16, {"grade": 1}),
+    "location_unknown": (unread, 0, 1, {"video/mp4": 1}),
 }
 
 
@@ -131,6 +142,7 @@ JUST_NOT: dict[str, tuple[Cause, float]] = {
     "target_down": (target_down, 9),
     "jobs_late": (jobs_late, 14),
     "jobs_late, of a target that is not called": (target_down, 9),
+    "location_unknown, an hour ago": (unread, 61),
 }
 
 
