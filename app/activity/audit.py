@@ -4,30 +4,16 @@ Actions are named by the OWASP logging vocabulary. A row holds no e-mail address
 one request shows of several students is one row, which names all of them.
 """
 
+import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    RowMapping,
-    Select,
-    Uuid,
-    any_,
-    bindparam,
-    case,
-    func,
-    insert,
-    literal,
-    or_,
-    select,
-    tuple_,
-)
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import RowMapping, Select, bindparam, func, or_, select, tuple_
 
-from app.database import Session, Sessions
-from app.models import PRIVILEGED, AuditEntry, ServiceKey, User
+from app.database import Session, Sessions, Statement
+from app.models import PRIVILEGED, AuditEntry, ServiceKey
 
 Action = Literal[
     "sensitive_create",
@@ -44,34 +30,21 @@ Action = Literal[
 ENTRIES_PER_PAGE = 1000
 
 # Nobody's once the user was erased: who was just reading waits for that, as a foreign key would.
-_USER = (
-    select(User.id)
-    .where(User.id == bindparam("of_user", type_=Uuid))
-    .with_for_update(read=True, key_share=True)
-    .cte("user")
+_RECORD = Statement(
+    """
+    with person as (select id from users where id = :of_user::uuid for key share)
+    insert into spark.audit_log (caller, action, user_id, detail)
+    select :who::text, :did::text, (select id from person),
+      case when :of_user is null or exists (select from person) then :what::jsonb else '{}' end
+    """
 )
-_USERS = (
-    select(User.id)
-    .where(User.id == any_(bindparam("of_users", type_=ARRAY(Uuid))))
-    .with_for_update(read=True, key_share=True)
-    .cte("users")
+_RECORD_MANY = Statement(
+    """
+    with person as (select id from users where id = any (:of_users::uuid[]) for key share)
+    insert into spark.audit_log (caller, action, user_ids, detail)
+    select :who::text, :did::text, (select array_agg(id) from person), :what::jsonb
+    """
 )
-_IS_HERE = bindparam("of_user", type_=Uuid).is_(None) | select(_USER).exists()
-_RECORD = insert(AuditEntry).values(
-    caller=bindparam("who"),
-    action=bindparam("did"),
-    user_id=select(_USER.c.id).scalar_subquery(),
-    detail=case((_IS_HERE, bindparam("what", type_=JSONB)), else_=literal({}, JSONB)),
-)
-
-_RECORD_MANY = insert(AuditEntry).values(
-    caller=bindparam("who"),
-    action=bindparam("did"),
-    user_ids=select(func.array_agg(_USERS.c.id)).scalar_subquery(),
-    detail=bindparam("what", type_=JSONB),
-)
-
-
 _PRIVILEGED_ACTS = (
     select(
         AuditEntry.occurred_at,
@@ -90,8 +63,8 @@ async def record_audit(
     session: Session, caller: str, action: Action, *, user_id: UUID | None, **detail: Any
 ) -> None:
     """`detail` names the object by its ids."""
-    said = {"of_user": user_id, "who": caller, "did": action, "what": detail}
-    await session.execute(_RECORD, said)
+    said = {"of_user": user_id, "who": caller, "did": action, "what": json.dumps(detail)}
+    await _RECORD.send(session, said)
 
 
 async def record_audit_of_many(
@@ -101,8 +74,8 @@ async def record_audit_of_many(
     shown = set(user_ids)
     if shown:
         named = sorted(user_id for user_id in shown if user_id is not None)
-        said = {"of_users": named, "who": caller, "did": action, "what": detail}
-        await session.execute(_RECORD_MANY, said)
+        said = {"of_users": named, "who": caller, "did": action, "what": json.dumps(detail)}
+        await _RECORD_MANY.send(session, said)
 
 
 async def read_audit(

@@ -1,35 +1,21 @@
 """What follows the order to erase a student: files, texts of nobody, and then every row."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    Row,
-    bindparam,
-    case,
-    delete,
-    func,
-    select,
-    update,
-)
-from sqlalchemy.dialects.postgresql import array
+from sqlalchemy import BigInteger, Row, bindparam, delete, func, select
 from sqlalchemy.exc import IntegrityError
 
 from app.activity.hours import forget_hours
 from app.activity.record_event import record_event
 from app.adoption.people import IS_STUDENT
-from app.database import Session, Sessions, retried, sqlstate_of
+from app.database import Session, Sessions, Statement, retried, sqlstate_of
 from app.deliveries.keep_refusal import turn_of
 from app.errors import ReferencedElsewhereError
 from app.files.uploads import remove_files
-from app.models import (
-    AuditEntry,
-    Erasure,
-    Upload,
-    User,
-)
+from app.models import Erasure, Upload, User
 from app.privacy.erasure_notes import ErasureNote, write_note
 from app.privacy.forget_texts import forget_texts
 from app.privacy.holdings import HOLDINGS, OF_USER, find_optional
@@ -60,32 +46,25 @@ _OPEN = select(Erasure.__table__).where(
 )
 _TAKE = _OPEN.with_for_update(skip_locked=True)
 _HAS_FILES = select(select(Upload.id).where(Upload.user_id == OF_USER).exists())
-_TO_NOBODY = (
-    update(AuditEntry)
-    .where(AuditEntry.user_id == OF_USER)
-    .values(
-        user_id=None,
-        caller=case(
-            (AuditEntry.caller == func.concat("user:", OF_USER), "user:erased"),
-            else_=AuditEntry.caller,
-        ),
-        detail={},
-    )
+_TO_NOBODY = Statement(
+    """
+    update spark.audit_log set user_id = null, detail = '{}',
+      caller = case when caller = concat('user:', :of_user::uuid) then 'user:erased' else caller end
+    where user_id = :of_user
+    """
 )
-_OUT_OF_LISTS = (
-    update(AuditEntry)
-    .where(AuditEntry.user_ids.contains(array([OF_USER])))
-    .values(user_ids=func.array_remove(AuditEntry.user_ids, OF_USER))
+_OUT_OF_LISTS = Statement(
+    """
+    update spark.audit_log set user_ids = array_remove(user_ids, :of_user::uuid)
+    where user_ids @> array[:of_user::uuid]
+    """
 )
-_COMPLETE = (
-    update(Erasure)
-    .where(Erasure.id == bindparam("erasure_id"))
-    .values(
-        user_id=None,
-        spark_user_id=None,
-        completed_at=func.now(),
-        counts=bindparam("removed", type_=Erasure.counts.type),
-    )
+_COMPLETE = Statement(
+    """
+    update spark.erasures set user_id = null, spark_user_id = null, completed_at = now(),
+      counts = counts || :removed::jsonb
+    where id = :erasure_id::uuid
+    """
 )
 
 
@@ -130,15 +109,14 @@ async def _finish(sessions: Sessions, erasure_id: UUID) -> bool:
             return False
         if order.user_id is not None:
             await forget_hours(session, order.user_id)
-        await session.execute(_TO_NOBODY, whose)
-        await session.execute(_OUT_OF_LISTS, whose)
+        await _TO_NOBODY.send(session, whose)
+        await _OUT_OF_LISTS.send(session, whose)
         try:
             removed = await _delete_rows(session, order.user_id, order.spark_user_id)
         except IntegrityError as failure:
             raise _explain(failure) from failure
-        await session.execute(
-            _COMPLETE, {"erasure_id": erasure_id, "removed": order.counts | removed}
-        )
+        done = {"erasure_id": erasure_id, "removed": json.dumps(removed)}
+        await _COMPLETE.send(session, done)
         await record_event(
             session,
             "student_erased",
