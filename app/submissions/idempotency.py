@@ -6,25 +6,14 @@ out and the next delivery takes over. A finished key holds the answer.
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    Interval,
-    LargeBinary,
-    any_,
-    bindparam,
-    func,
-    select,
-    update,
-)
-
-from app.database import Session, Sessions
+from app.database import Session, Sessions, Statement
 from app.deliveries.authenticate import FRESH
-from app.models import IdempotencyKey
 
 
 @dataclass(frozen=True)
@@ -70,9 +59,6 @@ class AnsweredError(Exception):
         self.answer = answer
 
 
-_KEYS = bindparam("keys", type_=ARRAY(LargeBinary))
-_OURS = (IdempotencyKey.key == any_(_KEYS)) & (IdempotencyKey.owner == bindparam("owner_id"))
-_LEASE_END = func.now() + bindparam("lease", type_=Interval)
 # A piece of a statement: the keys that are ours, because they are new, ours already, or left by an
 # owner whose lease ran out. Waits for a transaction that is just answering the same message.
 CLAIMED_SQL = """
@@ -91,27 +77,25 @@ ANSWERED_SQL = """
       set user_id = :user_id, fingerprint = :fingerprint, response = {response}
       where key = any (:keys::bytea[]) and owner = :owner::uuid)
 """
-_SAME_TEXT = IdempotencyKey.key == bindparam("first_key")
-_ANSWERS = (
-    select(
-        IdempotencyKey.user_id,
-        IdempotencyKey.fingerprint,
-        IdempotencyKey.response,
-        _SAME_TEXT,
-    )
-    .where(IdempotencyKey.key == any_(_KEYS), IdempotencyKey.response.is_not(None))
-    .order_by(_SAME_TEXT)
+_ANSWERS = Statement(
+    """
+    select user_id, fingerprint, response::text, key = :digest::bytea as has_same_text
+    from spark.idempotency_keys where key = any (:keys::bytea[]) and response is not null
+    order by has_same_text desc
+    """
 )
-_CLAIMED_IN_TIME = select(
-    select(IdempotencyKey.key)
-    .where(
-        IdempotencyKey.key == bindparam("digest"),
-        IdempotencyKey.created_at.between(bindparam("earliest"), bindparam("latest")),
-    )
-    .exists()
+_CLAIMED_IN_TIME = Statement(
+    """
+    select from spark.idempotency_keys
+    where key = :digest::bytea and created_at between :earliest::timestamptz and :latest
+    """
 )
-_RENEW = update(IdempotencyKey).where(_OURS).values(lease_until=_LEASE_END)
-_RELEASE = update(IdempotencyKey).where(_OURS).values(lease_until=func.now())
+_RENEW = Statement(
+    """
+    update spark.idempotency_keys set lease_until = now() + :lease::interval
+    where key = any (:keys::bytea[]) and owner = :owner::uuid
+    """
+)
 
 
 def keys_of(
@@ -135,28 +119,25 @@ async def refuse_claimed(session: Session, claim: Claim) -> NoReturn:
 
 async def find_answer(session: Session, claim: Claim) -> Answer | None:
     """The answer to the signed bytes, else the one under the sender's key."""
-    found = await session.execute(_ANSWERS, {"keys": list(claim.keys), "first_key": claim.keys[0]})
-    answers = found.all()
-    return Answer(*answers[-1]) if answers else None
+    found = await _ANSWERS.send(session, claim.values | {"digest": claim.keys[0]})
+    if not found:
+        return None
+    user_id, fingerprint, response, has_same_text = found[0].values()
+    return Answer(user_id, fingerprint, json.loads(response), has_same_text)
 
 
 async def was_claimed_in_time(session: Session, digest: bytes, *, said_at: datetime) -> bool:
     """Whether somebody began to handle these signed bytes when the time they name was fresh."""
-    claimed = await session.execute(
-        _CLAIMED_IN_TIME,
-        {"digest": digest, "earliest": said_at - FRESH, "latest": said_at + FRESH},
-    )
-    return bool(claimed.scalar_one())
+    when = {"earliest": said_at - FRESH, "latest": said_at + FRESH}
+    return bool(await _CLAIMED_IN_TIME.send(session, when | {"digest": digest}))
 
 
 async def renew_claim(sessions: Sessions, claim: Claim) -> None:
     async with sessions() as session, session.begin():
-        await session.execute(
-            _RENEW, {"keys": list(claim.keys), "owner_id": claim.owner, "lease": claim.lease}
-        )
+        await _RENEW.send(session, claim.values)
 
 
 async def release_claim(sessions: Sessions, claim: Claim) -> None:
     """Give up without an answer: the next delivery need not wait for the lease."""
     async with sessions() as session, session.begin():
-        await session.execute(_RELEASE, {"keys": list(claim.keys), "owner_id": claim.owner})
+        await _RENEW.send(session, claim.values | {"lease": timedelta(0)})
