@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, any_, bindparam, func, select, text, true
+from sqlalchemy import ARRAY, Text, bindparam, text
 
-from app.adoption.people import DELETION_SQL, DELETION_STATUS, IS_STUDENT, IS_STUDENT_SQL
+from app.adoption.people import DELETION_SQL, IS_STUDENT_SQL
 from app.adoption.read_catalogue import Catalogue
 from app.database import Session
-from app.models import PLATFORM, LmsIntegration, User
-from app.models.people import LINK_OF_USER
+from app.models import PLATFORM
 
 
 class Owner(NamedTuple):
@@ -31,38 +30,35 @@ class Owner(NamedTuple):
 
 
 # In ASCII letters alone, as `usable_email` lowers: an index has it.
-EMAIL = func.lower(User.email.collate("C"))
+_EMAIL = 'lower(users.email collate "C")'
+_ACCOUNT = f"{IS_STUDENT_SQL} as is_student, {DELETION_SQL} as deletion_status"
+_LINK = f"""left join lms_integrations
+      on lms_integrations.user_id = users.id and lms_integrations.lms_platform = '{PLATFORM}'"""
 _EMAILS = bindparam("emails", type_=ARRAY(Text))
-OWNERS = (
-    select(
-        User.id,
-        EMAIL.label("email"),
-        IS_STUDENT.label("is_student"),
-        DELETION_STATUS.label("deletion_status"),
-        LmsIntegration.id.is_(None).label("is_free"),
-        true().label("is_confirmed"),
-        User.first_name,
-    )
-    .outerjoin(LmsIntegration, LINK_OF_USER)
-    .where(any_(_EMAILS) == EMAIL)
-)
+OWNERS = text(
+    f"""
+    select users.id, {_EMAIL} as email, {_ACCOUNT}, lms_integrations.id is null as is_free,
+      true as is_confirmed, users.first_name
+    from users {_LINK}
+    where {_EMAIL} = any (:emails)
+    """  # noqa: S608 - our own words
+).bindparams(_EMAILS)
 # GoTrue keeps addresses in lower case. Only the one that it knows is one that was confirmed.
 OWNERS_BESIDE_GOTRUE = text(
     f"""
     with auth_user as materialized (select * from spark.find_auth_users(:emails)),
     found as (
       select users.id, said.email
-      from unnest(:emails) as said (email) join users on lower(users.email collate "C") = said.email
+      from unnest(:emails) as said (email) join users on {_EMAIL} = said.email
       union select id, email from auth_user where email = any (:emails))
-    select users.id, found.email, {IS_STUDENT_SQL} as is_student, {DELETION_SQL} as deletion_status,
+    select users.id, found.email, {_ACCOUNT},
       users.id is not null and lms_integrations.id is null as is_free,
       coalesce(auth_user.is_confirmed and lower(auth_user.email) = found.email, false),
       users.first_name
     from found
     left join users on users.id = found.id
     left join auth_user on auth_user.id = found.id
-    left join lms_integrations
-      on lms_integrations.user_id = users.id and lms_integrations.lms_platform = '{PLATFORM}'
+    {_LINK}
     """  # noqa: S608 - our own words
 ).bindparams(_EMAILS)
 
