@@ -1,4 +1,4 @@
-"""docs/samples/deep_link.* ask for a choice and read the answer, as whoever copies them would."""
+"""docs/samples/deep_link.mjs and .php ask for a choice and read the answer, as copied."""
 
 import json
 import re
