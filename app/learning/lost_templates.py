@@ -60,7 +60,7 @@ _FIND_IN_TEMPLATE_TASKS = text(
 )
 _TAKE = text(
     _ADD_TEMPLATE.format(table="quest_template_tasks")
-    + """ and t.quest_id = :of_quest and case when :task_id::uuid is null
+    + """ and t.quest_id = :of_quest and case when :task_id is null
         then not exists (select from course_quest_tasks c where c.quest_id = :of_quest)
         else t.id = :task_id end
       on conflict do nothing"""

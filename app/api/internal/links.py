@@ -21,7 +21,7 @@ from app.courses.link_assignment import (
     list_links,
     retire_link,
 )
-from app.errors import FieldMissingError, NotFoundError
+from app.errors import NotFoundError
 
 router = APIRouter(prefix="/internal/v1/links", tags=["courses"])
 
@@ -57,7 +57,7 @@ async def read_links(
         " no course message changes it. What was handed in before stays where it is. An assignment"
         " has one link: the last one put. Audited; it may be repeated."
     ),
-    responses=problems(FieldMissingError, *JSON_PROBLEMS, *INTERNAL_PROBLEMS),
+    responses=problems(*JSON_PROBLEMS, *INTERNAL_PROBLEMS),
     openapi_extra=json_body(NewAssignmentLink),
 )
 async def put(request: Request, opened: Opened, now: Now, caller: Writer) -> AssignmentLink:

@@ -288,7 +288,7 @@ async def test_a_link_that_is_taken_back_may_be_put_again(linking: Linking, spar
         ({"task_id": "x"}, "field_invalid"),
         ({"spark_assignment_id": ""}, "field_invalid"),
         ({"task": "x"}, "field_invalid"),
-        ({"quest_id": None}, "field_missing"),
+        ({"quest_id": None}, "field_invalid"),
     ],
     ids=str,
 )
