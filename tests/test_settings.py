@@ -128,6 +128,14 @@ P268 = {
         {"FRONTEND_URL": f"http://{CANARY}.example"},
         "FRONTEND_URL must be https in production",
     ),
+    "a return address over http": (
+        {"SPARK_RETURN_URLS": f"https://spark.example,http://{CANARY}.example"},
+        "SPARK_RETURN_URLS must be https in production",
+    ),
+    "a return address with a query": (
+        {"SPARK_RETURN_URLS": f"https://spark.example/?{CANARY}"},
+        "SPARK_RETURN_URLS: must have no query, no fragment, and a port that is one or none",
+    ),
     "a receiver of alerts over http": (
         {"ALERT_WEBHOOK_URL": f"http://{CANARY}.example"},
         "ALERT_WEBHOOK_URL must be https in production",

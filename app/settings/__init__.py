@@ -409,8 +409,11 @@ class Settings(BaseSettings):
 
     @property
     def return_urls(self) -> tuple[str, ...]:
-        """Where a teacher's choice may be sent."""
-        return self.spark_return_urls or ((self.portal_origin,) if self.portal_origin else ())
+        """Where a teacher's choice may be sent; in production by https alone."""
+        named = self.spark_return_urls or filter(None, (self.portal_origin,))
+        return tuple(
+            each for each in named if each.startswith("https://") or not self.in_production
+        )
 
     @property
     def sso_secrets(self) -> list[SecretStr]:

@@ -1,15 +1,17 @@
-"""Launch tokens as they come, and what is in one that was signed rightly."""
+"""Tokens of Spark's as they come, and what is in one that was signed rightly."""
 
 import base64
 import hmac
 import json
 from contextlib import suppress
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from app.errors import BadRequestError, ForbiddenError, UnauthorizedError
 from app.signing import token_key
+from app.sso.deep_link_token import verify_deep_link
 from app.sso.launch_token import verify_launch_token
 
 REFUSALS = ()
@@ -28,6 +30,15 @@ CLAIMS = {
     "exp": int(NOW.timestamp()) + 600,
     "jti": "1",
 }
+RETURN = "https://spark.example/optio"
+REQUEST = {
+    "message_type": "deep_linking_request",
+    "iss": "spark",
+    "role": "teacher",
+    "spark_course_id": "weather",
+    "spark_assignment_id": "rain",
+    "return_url": f"{RETURN}/chosen?a=b",
+}
 
 
 def _token(header: bytes, payload: bytes) -> str:
@@ -44,6 +55,7 @@ SEEDS = (
     _token(HEADER, json.dumps(CLAIMS).encode()).encode(),
     HEADER + b"\n" + json.dumps(CLAIMS).encode(),
     HEADER + b"\n" + json.dumps(CLAIMS | {"courses": None, "role": " Student "}).encode(),
+    HEADER + b"\n" + json.dumps(CLAIMS | REQUEST).encode(),
 )
 
 
@@ -52,3 +64,6 @@ def run(data: bytes) -> None:
     for token in (data.decode("latin-1"), _token(header, payload)):
         with suppress(BadRequestError, ForbiddenError, UnauthorizedError):
             assert verify_launch_token(token, keys=KEYS, now=NOW).spark_user_id
+        with suppress(BadRequestError, ForbiddenError, UnauthorizedError):
+            asked = verify_deep_link(token, keys=KEYS, return_urls=[RETURN], now=NOW)
+            assert urlsplit(asked.return_url).hostname == "spark.example"
