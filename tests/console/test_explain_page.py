@@ -9,8 +9,10 @@ import pytest
 
 from app.database import Sessions
 from tests.conftest import create_assignment
+from tests.support.bodies import Part
 from tests.support.console import at_console
 from tests.support.running import Running
+from tests.support.samples import mp4
 from tests.support.spark import Assignment, SignedIn, Spark, submission
 from tests.support.stored import audited
 
@@ -57,6 +59,15 @@ async def test_a_recorded_homework_has_ticks_and_is_audited(
     assert f"{student.spark_user_id[0]}…@example.com" in text
     details = [detail for *_, detail in await audited(sessions, student.user_id)]
     assert {"what": "explain"} in details
+
+
+async def test_it_says_that_a_picture_may_tell_its_place(
+    operator: httpx.AsyncClient, spark: Spark, student: SignedIn, assignment: Assignment
+) -> None:
+    part = Part("f", mp4(), filename="rain.mp4")
+    await spark.submit_form(submission(student, assignment), part)
+    text = (await operator.get(PATH, params=of(student, assignment))).text
+    assert "0 private, 1 picture or video stored with its place, if it has one;" in text
 
 
 async def test_what_keeps_it_out_has_a_cross_and_its_button_mends_it(
