@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from app import fields
 from app.activity.audit import record_audit
 from app.activity.record_event import record_event
-from app.database import Session, Sessions, matching, retried
+from app.database import Session, Sessions, matching, page_of, retried
 from app.errors import FieldInvalidError, NotFoundError
 from app.jobs.try_early import try_assignments
 from app.learning.lost_templates import take_template
@@ -85,19 +85,15 @@ class AssignmentLink(fields.ContractModel):
 
 
 _HOLDS = text(f"select id from {LINKS_SQL} holding").columns(id=Uuid).subquery()  # noqa: S608
-_LINKS = (
-    select(
-        *(
-            SparkLink.__table__.c[name]
-            for name in AssignmentLink.model_fields
-            if name not in ("quest_title", "holds")
-        ),
-        Quest.title.label("quest_title"),
-        SparkLink.id.in_(select(_HOLDS.c.id)).label("holds"),
-    )
-    .outerjoin(Quest, Quest.id == SparkLink.quest_id)
-    .order_by(SparkLink.id.desc())
-)
+_LINKS = select(
+    *(
+        SparkLink.__table__.c[name]
+        for name in AssignmentLink.model_fields
+        if name not in ("quest_title", "holds")
+    ),
+    Quest.title.label("quest_title"),
+    SparkLink.id.in_(select(_HOLDS.c.id)).label("holds"),
+).outerjoin(Quest, Quest.id == SparkLink.quest_id)
 _QUEST = select(Quest.title).where(Quest.id == bindparam("of_quest"), Quest.is_active)
 _TASK = (
     select(CourseQuestTask.title)
@@ -205,11 +201,10 @@ NOT_ITS_TASK = "It must be a task of the quest, in course_quest_tasks."
 async def list_links(
     sessions: Sessions, asked: LinkFilter, before: UUID | None, limit: int
 ) -> list[AssignmentLink]:
-    """By their ids, downwards; less than `before`. One more than `limit` if there are more."""
-    older = [SparkLink.id < before] if before else []
+    """As `page_of`."""
     fits = matching(SparkLink, asked.model_dump(include=set(LinkFilter.model_fields)))
     async with sessions() as session, session.begin():
-        found = await session.execute(_LINKS.where(*fits, *older).limit(limit + 1))
+        found = await session.execute(page_of(_LINKS.where(*fits), SparkLink.id, before, limit))
         return [AssignmentLink(**row) for row in found.mappings()]
 
 
