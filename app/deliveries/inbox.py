@@ -14,12 +14,7 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    bindparam,
-    func,
-    select,
-)
-from sqlalchemy.dialects.postgresql import Insert
+from sqlalchemy import bindparam, func, select
 
 from app.database import Session, Sessions, Statement
 from app.deliveries.authenticate import FRESH, Attempt
@@ -93,38 +88,19 @@ COLUMNS = (
     "submission_id",
 )
 
-ROW = {
-    name: bindparam(f"delivery_{name}", type_=InboxDelivery.__table__.c[name].type)
-    for name in COLUMNS
-}
-
-
-def upsert(new: Insert) -> Insert:
-    return new.on_conflict_do_update(
-        index_elements=[InboxDelivery.id],
-        set_={
-            "status": new.excluded.status,
-            "code": new.excluded.code,
-            # Whose it is and what it became stays known, whatever a replay comes to.
-            "user_id": func.coalesce(new.excluded.user_id, InboxDelivery.user_id),
-            "submission_id": func.coalesce(new.excluded.submission_id, InboxDelivery.submission_id),
-            "replayed_at": func.now(),
-        },
-    )
-
-
-# A piece of a statement: the delivery of `row_of`, or what a replay of it came to. Whose it is and
-# what it became stays known.
-DELIVERY_SQL = f"""
-    delivery as (
-      insert into spark.deliveries ({", ".join(COLUMNS)})
-      select {", ".join(f":delivery_{name}" for name in COLUMNS)}
-      where :delivery_id::uuid is not null
+# Whose a delivery is and what it became stays known, whatever a replay of it comes to.
+KEPT_AGAIN_SQL = """
       on conflict (id) do update set
         status = excluded.status, code = excluded.code,
         user_id = coalesce(excluded.user_id, deliveries.user_id),
         submission_id = coalesce(excluded.submission_id, deliveries.submission_id),
-        replayed_at = now())
+        replayed_at = now()"""
+# A piece of a statement: the delivery of `row_of`, or what a replay of it came to.
+DELIVERY_SQL = f"""
+    delivery as (
+      insert into spark.deliveries ({", ".join(COLUMNS)})
+      select {", ".join(f":delivery_{name}" for name in COLUMNS)}
+      where :delivery_id::uuid is not null {KEPT_AGAIN_SQL})
 """
 _KEEP = Statement(f"with {DELIVERY_SQL} select 1")
 

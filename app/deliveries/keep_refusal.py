@@ -7,21 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import structlog
-from sqlalchemy import (
-    BigInteger,
-    LargeBinary,
-    bindparam,
-    case,
-    func,
-    null,
-    or_,
-    select,
-)
-from sqlalchemy.dialects.postgresql import insert
 
 from app import metrics
-from app.database import FAILURES, OUTAGES, Session, Sessions, explain_outage
-from app.deliveries.inbox import COLUMNS, ROW, Entry, row_of, upsert
+from app.database import FAILURES, OUTAGES, Session, Sessions, Statement, explain_outage
+from app.deliveries.inbox import COLUMNS, KEPT_AGAIN_SQL, Entry, row_of
 from app.deliveries.payload import Subject, beside_if_large, read_subject
 from app.errors import (
     OverloadedError,
@@ -31,7 +20,7 @@ from app.errors import (
     TimestampTooOldError,
 )
 from app.jobs.try_early import MISSING, share_locks, try_arrived
-from app.models import PLATFORM, Erasure, InboxDelivery, LmsIntegration
+from app.models import PLATFORM
 
 DATABASE_FAILURES: tuple[type[Exception], ...] = (OverloadedError, *OUTAGES)
 
@@ -40,48 +29,32 @@ DIGEST_DIGITS = 16
 # The personal columns of a refusal are blank when its student is erased: of what was done before
 # the erasure was finished, and of anything until a click makes a new link. Refusals share the
 # student's turn, and an erasure takes it alone, so that it sees every refusal that was written.
-_PERSONAL = (
-    "webhook_id",
-    "message",
-    "user_id",
-    "spark_user_id",
-    "spark_assignment_id",
-    "spark_course_id",
-)
-_LINKED = select(LmsIntegration.user_id).where(
-    LmsIntegration.lms_platform == PLATFORM,
-    LmsIntegration.lms_user_id == ROW["spark_user_id"],
-)
-_IS_ERASED = (
-    select(Erasure.id)
-    .where(
-        Erasure.subject_hash == bindparam("subject_hash", type_=LargeBinary),
-        or_(
-            Erasure.requested_at
-            >= func.least(
-                bindparam("said_at", type_=InboxDelivery.received_at.type), ROW["received_at"]
-            ),
-            Erasure.completed_at.is_(None),
-            ~_LINKED.exists(),
-        ),
-    )
-    .exists()
-)
-_GUARD = (
-    select(_IS_ERASED.label("forgets"))
-    .select_from(func.pg_advisory_xact_lock_shared(bindparam("turn", type_=BigInteger)))
-    .cte("guard")
-)
-_KEEP_REFUSAL = upsert(
-    insert(InboxDelivery).from_select(
-        COLUMNS,
-        select(
-            *(
-                case((_GUARD.c.forgets, null()), else_=value) if name in _PERSONAL else value
-                for name, value in (ROW | {"user_id": _LINKED.scalar_subquery()}).items()
-            )
-        ),
-    )
+_PERSONAL = {
+    "webhook_id": ":delivery_webhook_id::text",
+    "message": ":delivery_message::bytea",
+    "user_id": "(select user_id from linked)",
+    "spark_user_id": ":delivery_spark_user_id",
+    "spark_assignment_id": ":delivery_spark_assignment_id::text",
+    "spark_course_id": ":delivery_spark_course_id::text",
+}
+_VALUES = {name: f":delivery_{name}" for name in COLUMNS} | {
+    name: f"case when not forgets then {value} end" for name, value in _PERSONAL.items()
+}
+_KEEP_REFUSAL = Statement(
+    f"""
+    with linked as (
+      select user_id from lms_integrations
+      where lms_platform = '{PLATFORM}' and lms_user_id = :delivery_spark_user_id::text),
+    guard as (
+      select exists (
+        select from spark.erasures
+        where subject_hash = :subject_hash::bytea and (
+          requested_at >= least(:said_at::timestamptz, :delivery_received_at::timestamptz)
+          or completed_at is null or not exists (select from linked))) as forgets
+      from pg_advisory_xact_lock_shared(:turn::bigint))
+    insert into spark.deliveries ({", ".join(COLUMNS)})
+    select {", ".join(_VALUES[name] for name in COLUMNS)} from guard {KEPT_AGAIN_SQL}
+    """  # noqa: S608 - of our own words
 )
 
 
@@ -164,7 +137,7 @@ async def _keep_refusal(
             "said_at": subject.submitted_at,
             "turn": turn_of(subject_hash),
         }
-        await session.execute(_KEEP_REFUSAL, row | erasure)
+        await _KEEP_REFUSAL.send(session, row | erasure)
         if is_early:
             await try_arrived(session, entry.id)
 
