@@ -22,7 +22,7 @@ class HandedInFile(BaseModel):
     )
     stored_bytes: int = Field(description="Of what `url` leads to.", examples=[479830])
     stored_sha256: str = Field(
-        description="Of what `url` leads to.", examples=["2c26b46b68ffc68ff99b453c1d304134"]
+        description="Of what `url` leads to.", examples=["9f86d081884c7d659a2feaa0c55ad015"]
     )
     location: Location | None = Field(
         description=(
