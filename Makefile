@@ -102,7 +102,7 @@ sbom: $(SYNCED) ## write what the service is made of to sbom.json (CycloneDX)
 .PHONY: screenshots
 screenshots: $(SYNCED) ## draw the console's pages into screenshots/, light and dark, phone and desktop
 	@mkdir -p screenshots
-	SCREENSHOTS=screenshots $(PYTEST) tests/console/test_browser.py
+	SCREENSHOTS=screenshots $(PYTEST) tests/console/test_browser.py tests/console/test_browser_details.py
 
 .PHONY: clean
 clean: ## remove the environment and all caches, not the data
