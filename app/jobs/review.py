@@ -120,12 +120,13 @@ def _conditions(asked: JobFilter) -> list[ColumnElement[bool]]:
     return matching(Job, asked.model_dump(include=set(JobFilter.model_fields)))
 
 
-# Where one for the same thing waits already, that one does it.
+# Where one for the same thing waits already, that one does it. The link of a file that was given up
+# is gone: it is fetched by a new one, never begun anew.
 _REVIVE = Statement(
     """
     with dead as (
       select id, kind, key from spark.jobs
-      where state = 'dead' and (id = :id::uuid or kind = :kind::text
+      where state = 'dead' and kind <> 'download' and (id = :id::uuid or kind = :kind::text
         and (:reason::text is null or reason = :reason))
       for update skip locked),
     outdated as (
@@ -148,7 +149,7 @@ async def retry_job(sessions: Sessions, job_id: UUID, *, caller: str) -> None:
         revived = await _REVIVE.send(session, values)
         if not revived:
             await _require(session, job_id)
-            raise JobNotDeadError
+            raise JobNotDeadError(hint="It is not dead, or is a file: fetch that by a new link.")
         await _audit(session, caller, revived[0]["user_id"], retried=str(job_id))
 
 

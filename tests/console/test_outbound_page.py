@@ -197,6 +197,9 @@ async def test_a_file_that_was_given_up_is_fetched_by_a_new_link(
         dead = await session.execute(select(Job).where(Job.kind == "download"))
         job = dead.one()
     path = f"{PATH}/{job.id}"
+    assert (await operator.post(f"{path}/retry")).status_code == 409
+    assert (await operator.post(f"{PATH}/retry", data={"kind": "download"})).status_code == 303
+    assert "0 begin anew" in await read(operator)
     text = (await operator.get(path)).text
     assert "&lt;b&gt;rain.txt" in text
     fetch = f"{PATH}/downloads/{job.key}/fetch"
