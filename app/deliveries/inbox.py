@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, func, select
 
 from app.database import Session, Sessions, Statement
-from app.deliveries.authenticate import FRESH, Attempt
+from app.deliveries.authenticate import Attempt
 from app.deliveries.payload import Subject
 from app.errors import NotFoundError
 from app.models import InboxDelivery
@@ -104,14 +104,6 @@ DELIVERY_SQL = f"""
 """
 _KEEP = Statement(f"with {DELIVERY_SQL} select 1")
 
-_SEEN_IN_TIME = select(
-    select(InboxDelivery.id)
-    .where(
-        InboxDelivery.digest == bindparam("digest"),
-        InboxDelivery.received_at.between(bindparam("earliest"), bindparam("latest")),
-    )
-    .exists()
-)
 WAS_TAKEN = select(
     select(InboxDelivery.id)
     .where(
@@ -174,14 +166,6 @@ def row_of(entry: Entry, subject: Subject, *, keeps_text: bool = True) -> dict[s
         "delivery_spark_course_id": subject.spark_course_id,
         "delivery_submission_id": None,
     }
-
-
-async def was_seen_in_time(session: Session, digest: bytes, *, said_at: datetime) -> bool:
-    """Whether this very text arrived before, when the time it names was fresh (SECURITY D8)."""
-    seen = await session.execute(
-        _SEEN_IN_TIME, {"digest": digest, "earliest": said_at - FRESH, "latest": said_at + FRESH}
-    )
-    return bool(seen.scalar_one())
 
 
 async def was_taken(session: Session, entry: Entry) -> bool:

@@ -6,13 +6,12 @@ from uuid import UUID
 from app.accounts.linked_students import LinkedStudent, check_student
 from app.adoption.people import DELETION_SQL, IS_STUDENT_SQL, LINK_IS_ON_SQL, LINK_STATUS_SQL
 from app.database import Session, Statement, read_as, retried
-from app.deliveries.inbox import was_seen_in_time
 from app.errors import StudentErasedError, TimestampTooOldError
 from app.fields import AnswerWarning
 from app.learning.assignments import Match, choose_match, matches_sql
 from app.learning.enrolment import turn_sql
 from app.models import PLATFORM
-from app.submissions.idempotency import CLAIMED_SQL, refuse_claimed, was_claimed_in_time
+from app.submissions.idempotency import CLAIMED_SQL, came_in_time, refuse_claimed
 from app.submissions.message import Message
 from app.submissions.work import Intake, Work
 
@@ -108,16 +107,10 @@ def refuse_erased(
 
 
 async def check_time(session: Session, message: Message, *, now: datetime) -> None:
-    """A stale message that arrived in time before is no replay but a retry (SECURITY D8).
-
-    A delivery that was killed left no row in the inbox, but perhaps its claim.
-    """
+    """A stale message that arrived in time before is no replay but a retry (SECURITY D8)."""
     try:
         message.check_fresh(now=now)
     except TimestampTooOldError:
-        digest, said_at = message.digest, message.payload.submitted_at
-        if not (
-            await was_seen_in_time(session, digest, said_at=said_at)
-            or await was_claimed_in_time(session, digest, said_at=said_at)
-        ):
+        said_at = message.payload.submitted_at
+        if not await came_in_time(session, message.digest, said_at=said_at):
             raise

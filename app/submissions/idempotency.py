@@ -84,10 +84,15 @@ _ANSWERS = Statement(
     order by has_same_text desc
     """
 )
-_CLAIMED_IN_TIME = Statement(
+# A delivery that was killed left no row in the inbox, but perhaps its claim.
+_CAME_IN_TIME = Statement(
     """
-    select from spark.idempotency_keys
-    where key = :digest::bytea and created_at between :earliest::timestamptz and :latest
+    select where exists (
+      select from spark.deliveries
+      where digest = :digest::bytea and received_at between :earliest::timestamptz and :latest)
+    or exists (
+      select from spark.idempotency_keys
+      where key = :digest and created_at between :earliest and :latest)
     """
 )
 _RENEW = Statement(
@@ -126,10 +131,10 @@ async def find_answer(session: Session, claim: Claim) -> Answer | None:
     return Answer(user_id, fingerprint, json.loads(response), has_same_text)
 
 
-async def was_claimed_in_time(session: Session, digest: bytes, *, said_at: datetime) -> bool:
-    """Whether somebody began to handle these signed bytes when the time they name was fresh."""
+async def came_in_time(session: Session, digest: bytes, *, said_at: datetime) -> bool:
+    """Whether these signed bytes came before, when the time they name was fresh (SECURITY D8)."""
     when = {"earliest": said_at - FRESH, "latest": said_at + FRESH}
-    return bool(await _CLAIMED_IN_TIME.send(session, when | {"digest": digest}))
+    return bool(await _CAME_IN_TIME.send(session, when | {"digest": digest}))
 
 
 async def renew_claim(sessions: Sessions, claim: Claim) -> None:
