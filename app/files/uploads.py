@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from app import metrics
 from app.adoption.people import DELETION_SQL, IS_STAYING
-from app.database import FAILURES, Session, Sessions
+from app.database import FAILURES, Session, Sessions, Statement
 from app.errors import AccountInactiveError, StorageUnavailableError
 from app.models import IS_OWNERLESS, EvidenceBlock, EvidenceDocument, Upload, User
 from app.storage.bucket import Bucket
@@ -37,23 +37,29 @@ from app.storage.kept_file import FILE_COLUMNS, KeptFile
 SWEEP_BATCH = 100
 DELETE_LEASE = timedelta(minutes=5)
 
-_REGISTER = f"""
-INSERT INTO spark.uploads (id, user_id, object_key, lease_until)
-SELECT $1::uuid, users.id, $2::text, now() + $3::interval FROM users
-WHERE users.id = $4 AND {DELETION_SQL} = 'none'
-FOR KEY SHARE -- an erasure waits, or was first
-"""  # noqa: S608 - ours
+_REGISTER = Statement(
+    f"""
+    insert into spark.uploads (id, user_id, object_key, lease_until)
+    select :id::uuid, users.id, :object_key, now() + :lease::interval from users
+    where users.id = :user_id and {DELETION_SQL} = 'none'
+    for key share -- an erasure waits, or was first
+    on conflict (id) do update set lease_until = excluded.lease_until
+    where uploads.state = 'pending'
+    returning id
+    """  # noqa: S608 - ours
+)
 _IS_HERE = select(User.id).where(User.id == Upload.user_id, IS_STAYING).exists()
 
 
 async def register_upload(
     sessions: Sessions, upload_id: UUID, *, user_id: UUID, object_key: str, lease: timedelta
 ) -> None:
-    """Raises AccountInactiveError for who is being erased: nothing is stored any more."""
-    upload = (upload_id, object_key, lease, user_id)
+    """It may be repeated while it is pending. Raises AccountInactiveError for who is being erased:
+    nothing is stored any more.
+    """
+    upload = {"id": upload_id, "object_key": object_key, "lease": lease, "user_id": user_id}
     async with sessions() as session, session.begin():
-        registered = await session.exec_driver_sql(_REGISTER, upload)
-        if not registered.rowcount:
+        if not await _REGISTER.send(session, upload):
             raise AccountInactiveError
 
 
