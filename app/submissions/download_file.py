@@ -14,7 +14,7 @@ from app.deliveries.send_receipt import order_receipt_of_file
 from app.errors import BadRequestError, FileDigestMismatchError
 from app.evidence.documents import file_block
 from app.fetch import FetchFailedError, FetchRefusedError, RemoteFiles
-from app.files.store_file import Destination, pass_by, store_file
+from app.files.store_file import pass_by, store_file
 from app.files.uploads import commit_uploads, discard_uploads
 from app.jobs.lease import Lease, LeaseLostError, finish
 from app.jobs.settle import Outcome, settle
@@ -130,16 +130,8 @@ async def _fetch(
     intake: Intake, remote: RemoteFiles, download: Columns, upload_id: UUID
 ) -> KeptFile:
     """Raises what fetching and storing raise, or FileDigestMismatchError."""
-    settings = intake.settings
-    destination = Destination(
-        intake.sessions,
-        intake.bucket,
-        download["user_id"],
-        timedelta(seconds=settings.upload_lease_seconds),
-        settings.allowed_file_types,
-        settings.strip_location,
-    )
-    async with remote.fetch(download["url"], settings.max_file_bytes) as (_, chunks):
+    destination = intake.destination(download["user_id"])
+    async with remote.fetch(download["url"], intake.settings.max_file_bytes) as (_, chunks):
         part = RemotePart(download["filename"], chunks)
         file = await store_file(part, destination, upload_id=upload_id, watch=pass_by)
     declared = (download["declared_sha256"] or file.sha256, download["declared_bytes"])

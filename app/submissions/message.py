@@ -11,17 +11,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from app.deliveries.authenticate import check_said_time
-from app.deliveries.payload import (
-    FreeText,
-    MomentText,
-    Subject,
-    counted_first,
-    examine,
-)
-from app.errors import (
-    BadRequestError,
-    FieldInvalidError,
-)
+from app.deliveries.payload import FreeText, MomentText, Subject, counted_first, examine
+from app.errors import BadRequestError, FieldInvalidError
 from app.fields import AnswerWarning, MessageModel, SparkId
 from app.settings import Settings
 from app.submissions.remote_file import RemoteFile, RemoteFileText, faults_of
@@ -149,13 +140,8 @@ class Message:
     @property
     def subject(self) -> Subject:
         """Whom and what it is about, in the inbox's words."""
-        payload = self.payload
-        return Subject.model_construct(
-            spark_user_id=payload.spark_user_id,
-            spark_assignment_id=payload.spark_assignment_id,
-            spark_course_id=payload.spark_course_id,
-            submitted_at=payload.submitted_at,
-        )
+        said = {name: getattr(self.payload, name) for name in Subject.model_fields}
+        return Subject.model_construct(**said)
 
     @property
     def text(self) -> str | None:

@@ -8,7 +8,6 @@ not recorded is removed again; what a crash leaves, the sweep finds.
 import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -23,7 +22,7 @@ from app.errors import (
     RequestStillRunningError,
     UrlNotAllowedError,
 )
-from app.files.store_file import Destination, NamedPart, digest_file
+from app.files.store_file import NamedPart, digest_file
 from app.storage.kept_file import KeptFile
 from app.submissions.admit import claim_submission
 from app.submissions.file_intake import FileIntake
@@ -101,11 +100,8 @@ async def _take_in(
     intake: Intake, work: Work, files: AsyncIterable[NamedPart], *, user_id: UUID
 ) -> SubmissionOutcome:
     """Store the files, then record. On any exit but success nothing of it stays."""
-    settings = intake.settings
-    lease = timedelta(seconds=settings.upload_lease_seconds)
-    rules = settings.allowed_file_types, settings.strip_location
-    destination = Destination(intake.sessions, intake.bucket, user_id, lease, *rules)
-    file_intake = FileIntake(destination, work, declared_files(settings, work.message))
+    declared = declared_files(intake.settings, work.message)
+    file_intake = FileIntake(intake.destination(user_id), work, declared)
     try:
         stored = await file_intake.store_all(files)
         if work.message.text is None and not stored:

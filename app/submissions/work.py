@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.accounts.tombstones import Tombstones
@@ -11,6 +11,7 @@ from app.database import Sessions
 from app.deliveries.inbox import Entry
 from app.files.places import Places
 from app.files.spool import Spool
+from app.files.store_file import Destination
 from app.files.waiting_room import WaitingRoom
 from app.settings import Settings
 from app.storage.bucket import Bucket
@@ -35,6 +36,18 @@ class Intake:
     def keeps_raw_text(self) -> bool:
         """Whether evidence_text holds what the student wrote."""
         return self.settings.evidence_text_mode == "raw"
+
+    def destination(self, user_id: UUID) -> Destination:
+        """Of files of this student."""
+        settings = self.settings
+        return Destination(
+            self.sessions,
+            self.bucket,
+            user_id,
+            timedelta(seconds=settings.upload_lease_seconds),
+            settings.allowed_file_types,
+            settings.strip_location,
+        )
 
 
 @dataclass(frozen=True)

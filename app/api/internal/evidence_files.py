@@ -1,6 +1,5 @@
 """Files of evidence blocks: added and taken away."""
 
-from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -16,7 +15,6 @@ from app.api.problem_groups import EVIDENCE_FILE_PROBLEMS, WRITING_PROBLEMS
 from app.api.problems import problems
 from app.evidence.links import Links
 from app.fields import ContractModel
-from app.files.store_file import Destination
 from app.portfolio.attach_file import FileForm, attach_file
 from app.portfolio.detach_file import detach_file
 
@@ -47,9 +45,7 @@ class EvidenceFileForm(ContractModel):
 async def upload(
     block_id: UUID, request: Request, opened: Opened, editor: Editing, response: Response
 ) -> UploadedAnswer:
-    lease = timedelta(seconds=opened.settings.upload_lease_seconds)
-    rules = opened.settings.allowed_file_types, opened.settings.strip_location
-    destination = Destination(opened.sessions, opened.bucket, editor.user_id, lease, *rules)
+    destination = opened.intake.destination(editor.user_id)
     form = _form(request, opened, editor.user_id)
     content, written = await attach_file(destination, form, block_id, editor)
     file = await Links(opened.bucket, editor.user_id, editor.now).show(content, None)
