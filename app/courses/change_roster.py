@@ -7,24 +7,21 @@ atomic and may be repeated, so a message that was cut off is simply sent again.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import UUID
-
-from sqlalchemy import Row, bindparam, func, or_, select, update
 
 from app.accounts.enlist import MAX_STUDENTS, Refused, active_or_refused, enlist, find_students
 from app.accounts.students import AccountRules, Student, StudentAccount
 from app.activity.record_event import record_event
 from app.courses.message_order import check_latest, check_order
 from app.courses.roster import Roster, RosterEntry
-from app.database import Session, Sessions, retried
+from app.database import Columns, Session, Sessions, Statement, retried
 from app.deliveries.inbox import Entry, keep_delivery
 from app.deliveries.payload import Subject
 from app.errors import CourseNotFoundError, ServiceError
 from app.fields import AnswerWarning
 from app.learning.course_enrolment import drop_students, enrol_students
 from app.learning.enrolment import take_turns
-from app.models import PLATFORM, SparkCourse
+from app.models import PLATFORM
 
 Accounts = Mapping[str, StudentAccount | Refused]  # by Spark id
 Move = tuple[str, UUID, bool]  # a Spark id, a quest, and whether the student leaves it
@@ -125,8 +122,8 @@ async def _change_part(
     """Raises MessageSupersededError where a later message has come since."""
     async with sessions() as session, session.begin():
         course = await _lock_course(session, roster)
-        check_latest(course.roster_sent_at, roster.sent_at)
-        return await _change(session, course.quest_id, part, run)
+        check_latest(course["roster_sent_at"], roster.sent_at)
+        return await _change(session, course["quest_id"], part, run)
 
 
 async def _change(session: Session, quest_id: UUID, part: Numbered, run: RosterRun) -> RosterChange:
@@ -185,26 +182,20 @@ def _faults(part: Numbered, accounts: Accounts) -> Iterator[tuple[int, RosterEnt
             yield index, entry, fault
 
 
-_ORG = bindparam("org_id", type_=SparkCourse.spark_org_id.type)
-_FIND = (
-    select(
-        SparkCourse.id, SparkCourse.quest_id, SparkCourse.roster_digest, SparkCourse.roster_sent_at
-    )
-    .where(
-        SparkCourse.lms_platform == PLATFORM,
-        SparkCourse.spark_course_id == bindparam("course_id"),
-        or_(_ORG.is_(None), SparkCourse.spark_org_id == _ORG),
-    )
-    .order_by(SparkCourse.id)
-    .with_for_update(key_share=True)
+_FIND = Statement(
+    f"""
+    select id, quest_id, roster_digest, roster_sent_at from spark.courses
+    where lms_platform = '{PLATFORM}' and spark_course_id = :course_id
+      and (:org_id::text is null or spark_org_id = :org_id)
+    order by id for no key update
+    """  # noqa: S608 - our own word
 )
-_TAKEN = (
-    update(SparkCourse)
-    .where(SparkCourse.id == bindparam("course"))
-    .values(
-        roster_digest=bindparam("digest"),
-        roster_sent_at=func.coalesce(bindparam("said_at"), SparkCourse.roster_sent_at),
-    )
+_TAKEN = Statement(
+    """
+    update spark.courses
+    set roster_digest = :digest, roster_sent_at = coalesce(:said_at, roster_sent_at)
+    where id = :course
+    """
 )
 
 
@@ -216,20 +207,19 @@ async def _take_turn(
     Raises CourseNotFoundError or MessageSupersededError.
     """
     course, sent_at = await _lock_course(session, roster), roster.sent_at
-    last = (course.roster_digest, course.roster_sent_at)
+    last = (course["roster_digest"], course["roster_sent_at"])
     warnings = await check_order(
         session, entry, last, sent_at=sent_at, requires_time=run.requires_time
     )
-    marks = {"course": course.id, "digest": entry.digest, "said_at": sent_at}
-    await session.execute(_TAKEN, marks)
-    return course.quest_id, warnings
+    marks = {"course": course["id"], "digest": entry.digest, "said_at": sent_at}
+    await _TAKEN.send(session, marks)
+    return course["quest_id"], warnings
 
 
-async def _lock_course(session: Session, roster: Roster) -> Row[*tuple[Any, ...]]:
+async def _lock_course(session: Session, roster: Roster) -> Columns:
     """Until the transaction ends. Raises CourseNotFoundError."""
     named = {"course_id": roster.spark_course_id, "org_id": roster.spark_org_id}
-    found = await session.execute(_FIND, named)
-    courses = [course for course in found if course.quest_id]
+    courses = [course for course in await _FIND.send(session, named) if course["quest_id"]]
     if len(courses) != 1:
         hint = "Several organisations have this course: send spark_org_id." if courses else None
         raise CourseNotFoundError(hint=hint, spark_course_id=roster.spark_course_id)

@@ -34,9 +34,7 @@ async def receive_course(
         if course is None:
             raise faults[0]
         check_sent_at(course.sent_at, entry, now=delivery.now)
-        synced = await sync_course(
-            sessions, course, entry, delivery, requires_time=settings.webhook_require_time
-        )
+        synced = await sync_course(sessions, settings, course, entry, delivery)
         return synced, [*warnings, *synced.warnings]
 
 
@@ -47,9 +45,7 @@ async def rehearse_course(settings: Settings, sessions: Sessions, delivery: Deli
         return rehearsal
     with rehearsal.going_on():
         check_sent_at(course.sent_at, entry, now=delivery.now)
-        synced = await rehearse_sync(
-            sessions, course, entry, delivery, requires_time=settings.webhook_require_time
-        )
+        synced = await rehearse_sync(sessions, settings, course, entry, delivery)
         rehearsal.warn(*synced.warnings)
         rehearsal.foresee("create" if synced.is_new else "revise")
     return rehearsal

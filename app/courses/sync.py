@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.activity.record_event import record_event
@@ -17,7 +16,7 @@ from app.courses.copy_course import carry_over
 from app.courses.course import CoursePayload
 from app.courses.message_order import Last, check_order
 from app.courses.write_assignments import find_tasks, write_assignments
-from app.database import Session, Sessions, retried
+from app.database import Session, Sessions, Statement, retried
 from app.deliveries.inbox import Entry, keep_delivery
 from app.deliveries.open import Delivery
 from app.deliveries.payload import Subject
@@ -26,7 +25,8 @@ from app.jobs.try_early import try_assignments
 from app.learning.lost_templates import find_templates
 from app.learning.organisations import has_organisation
 from app.learning.task_copies import follow_templates
-from app.models import PLATFORM, Quest, SparkCourse
+from app.models import PLATFORM, Quest
+from app.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -47,32 +47,22 @@ class CourseSync:
 
 
 async def rehearse_sync(
-    sessions: Sessions,
-    course: CoursePayload,
-    entry: Entry,
-    delivery: Delivery,
-    *,
-    requires_time: bool,
+    sessions: Sessions, settings: Settings, course: CoursePayload, entry: Entry, delivery: Delivery
 ) -> CourseSync:
     """What a sync would do, and raises; everything is undone."""
     async with sessions() as session, session.begin() as transaction:
-        synced = await _sync(session, course, entry, delivery, requires_time=requires_time)
+        synced = await _sync(session, settings, course, entry, delivery)
         await transaction.rollback()
     return synced
 
 
 @retried
 async def sync_course(
-    sessions: Sessions,
-    course: CoursePayload,
-    entry: Entry,
-    delivery: Delivery,
-    *,
-    requires_time: bool,
+    sessions: Sessions, settings: Settings, course: CoursePayload, entry: Entry, delivery: Delivery
 ) -> CourseSync:
     """Atomic; the same state again changes nothing. Raises MessageSupersededError."""
     async with sessions() as session, session.begin():
-        synced = await _sync(session, course, entry, delivery, requires_time=requires_time)
+        synced = await _sync(session, settings, course, entry, delivery)
         await record_event(
             session,
             "spark_course_sync_success",
@@ -92,22 +82,16 @@ async def sync_course(
 
 
 async def _sync(
-    session: Session,
-    course: CoursePayload,
-    entry: Entry,
-    delivery: Delivery,
-    *,
-    requires_time: bool,
+    session: Session, settings: Settings, course: CoursePayload, entry: Entry, delivery: Delivery
 ) -> CourseSync:
     now = delivery.now
     course_id, known_quest, last = await _lock_course(session, course, now=now)
-    warnings = await check_order(
-        session, entry, last, sent_at=course.sent_at, requires_time=requires_time
-    )
+    requires_time, sent_at = settings.webhook_require_time, course.sent_at
+    warnings = await check_order(session, entry, last, sent_at=sent_at, requires_time=requires_time)
     quest_id = known_quest or delivery.new_id()
     await _write_quest(session, course, quest_id=quest_id, now=now)
-    marks = {"digest": entry.digest, "said_at": course.sent_at}
-    await session.execute(_TAKEN, marks | {"course": course_id, "quest": quest_id})
+    marks = {"digest": entry.digest, "said_at": sent_at}
+    await _TAKEN.send(session, marks | {"course": course_id, "quest": quest_id})
     await find_templates(session, quest_id)
     assignments = course.assignments or []
     known = await find_tasks(session, course_id)
@@ -133,25 +117,21 @@ async def _sync(
     )
 
 
-_NEW = insert(SparkCourse)
-_LOCK = _NEW.on_conflict_do_update(
-    index_elements=[
-        SparkCourse.lms_platform,
-        SparkCourse.spark_org_id,
-        SparkCourse.spark_course_id,
-    ],
-    set_={"synced_at": _NEW.excluded.synced_at},
-).returning(
-    SparkCourse.id, SparkCourse.quest_id, SparkCourse.course_digest, SparkCourse.course_sent_at
+_LOCK = Statement(
+    f"""
+    insert into spark.courses (lms_platform, spark_org_id, spark_course_id, synced_at)
+    values ('{PLATFORM}', :org_id, :course_id, :now)
+    on conflict (lms_platform, spark_org_id, spark_course_id) do update
+    set synced_at = excluded.synced_at
+    returning id, quest_id, course_digest, course_sent_at
+    """  # noqa: S608 - our own word
 )
-_TAKEN = (
-    update(SparkCourse)
-    .where(SparkCourse.id == bindparam("course"))
-    .values(
-        quest_id=bindparam("quest"),
-        course_digest=bindparam("digest"),
-        course_sent_at=func.coalesce(bindparam("said_at"), SparkCourse.course_sent_at),
-    )
+_TAKEN = Statement(
+    """
+    update spark.courses set quest_id = :quest, course_digest = :digest,
+      course_sent_at = coalesce(:said_at, course_sent_at)
+    where id = :course
+    """
 )
 
 
@@ -159,17 +139,10 @@ async def _lock_course(
     session: Session, course: CoursePayload, *, now: datetime
 ) -> tuple[UUID, UUID | None, Last]:
     """The course, its quest if it has one, and the marks of the message taken last."""
-    locked = await session.execute(
-        _LOCK,
-        {
-            "lms_platform": PLATFORM,
-            "spark_org_id": course.spark_org_id or "",
-            "spark_course_id": course.spark_course_id,
-            "synced_at": now,
-        },
-    )
-    course_id, quest_id, digest, sent_at = locked.one()
-    return course_id, quest_id, (digest, sent_at)
+    named = {"org_id": course.spark_org_id or "", "course_id": course.spark_course_id, "now": now}
+    [locked] = await _LOCK.send(session, named)
+    last = (locked["course_digest"], locked["course_sent_at"])
+    return locked["id"], locked["quest_id"], last
 
 
 async def _miss_organisation(session: Session, course: CoursePayload) -> list[AnswerWarning]:

@@ -16,12 +16,10 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import or_, select
-
 from app.database import Session, Statement, read_as
 from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
 from app.learning.organisations import is_own_sql
-from app.models import LINKS_SQL, PLATFORM, Quest, SparkCourse
+from app.models import LINKS_SQL, PLATFORM
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -132,12 +130,16 @@ def rule_of(match: Match, matches: Sequence[Match], *, course_id: str | None) ->
     return "organisation" if own == [match] else "enrolment"
 
 
+_KNOWN = Statement(
+    f"""
+    select where exists (
+      select from spark.courses
+      where lms_platform = '{PLATFORM}' and spark_course_id = :course_id::text)
+    or exists (
+      select from quests where lms_platform = '{PLATFORM}' and lms_course_id = :course_id)
+    """  # noqa: S608 - our own words
+)
+
+
 async def _is_known(session: Session, course_id: str) -> bool:
-    synced = select(SparkCourse.quest_id).where(
-        SparkCourse.lms_platform == PLATFORM, SparkCourse.spark_course_id == course_id
-    )
-    single = select(Quest.id).where(
-        Quest.lms_platform == PLATFORM, Quest.lms_course_id == course_id
-    )
-    found = await session.execute(select(or_(synced.exists(), single.exists())))
-    return bool(found.scalar_one())
+    return bool(await _KNOWN.send(session, {"course_id": course_id}))

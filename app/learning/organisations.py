@@ -1,9 +1,7 @@
 """Whose courses a student may mean (DESIGN R17): those of the organisations that name them."""
 
-from sqlalchemy import bindparam, select
-
-from app.database import Session
-from app.models import PLATFORM, SparkCourse
+from app.database import Session, Statement
+from app.models import PLATFORM
 
 
 def is_own_sql(organisation: str, user_id: str) -> str:
@@ -15,18 +13,12 @@ def is_own_sql(organisation: str, user_id: str) -> str:
     return f"({known} and named.spark_org_id = {organisation}) or not {known}))"
 
 
-_WITH_ONE = select(
-    select(SparkCourse.id)
-    .where(
-        SparkCourse.lms_platform == PLATFORM,
-        SparkCourse.spark_course_id == bindparam("course_id"),
-        SparkCourse.spark_org_id != "",
-    )
-    .exists()
+_WITH_ONE = Statement(
+    f"select from spark.courses where lms_platform = '{PLATFORM}'"
+    " and spark_course_id = :course_id and spark_org_id <> '' limit 1"
 )
 
 
 async def has_organisation(session: Session, spark_course_id: str) -> bool:
     """Whether a course of this id belongs to one."""
-    found = await session.execute(_WITH_ONE, {"course_id": spark_course_id})
-    return bool(found.scalar_one())
+    return bool(await _WITH_ONE.send(session, {"course_id": spark_course_id}))
