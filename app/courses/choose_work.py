@@ -6,26 +6,22 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
-from sqlalchemy.dialects.postgresql import insert
-
 from app.courses.find_work import Quest, find_quests, read_meaning
 from app.courses.link_assignment import AssignmentLink, NewAssignmentLink, choose_work, read_link
-from app.database import Session, Sessions, retried
+from app.database import Session, Sessions, Statement, retried
 from app.errors import FieldInvalidError, LaunchTokenReplayedError
-from app.models import SsoReplay
 
 CALLER = ROUTE = "/spark/deep-link"
 FULL_SCORE = 100  # what grades are sent out of
 GONE = "It is no longer there: choose something else."
 
-_TAKE = (
-    insert(SsoReplay)
-    .values({name: bindparam(name) for name in ("key", "code_hash", "expires_at")})
-    .on_conflict_do_nothing()
-    .returning(SsoReplay.key)
+_TAKE = Statement(
+    """
+    insert into spark.sso_replays (key, code_hash, expires_at)
+    values (:key, :code_hash, :expires_at) on conflict do nothing returning key
+    """
 )
-_TAKEN_FOR = select(SsoReplay.code_hash).where(SsoReplay.key == bindparam("key"))
+_TAKEN_FOR = Statement("select code_hash from spark.sso_replays where key = :key")
 
 
 async def look_around(
@@ -76,9 +72,10 @@ async def _take(
     """False if the same was chosen with it before. Raises LaunchTokenReplayedError."""
     choice = hashlib.sha256(repr(item_ids(wanted)).encode()).hexdigest()
     use = {"key": replay_key, "code_hash": choice, "expires_at": expires_at}
-    if (await session.execute(_TAKE, use)).one_or_none():
+    if await _TAKE.send(session, use):
         return True
-    if (await session.execute(_TAKEN_FOR, {"key": replay_key})).scalar_one() != choice:
+    [taken] = await _TAKEN_FOR.send(session, use)
+    if taken["code_hash"] != choice:
         raise LaunchTokenReplayedError
     return False
 

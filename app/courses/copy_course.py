@@ -8,28 +8,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import RowMapping, Uuid, bindparam, func, literal_column, select, text, update
-from sqlalchemy.dialects.postgresql import insert
-
 from app.courses.course import CoursePayload
-from app.database import Session
+from app.database import Columns, Session, Statement
 from app.deliveries.payload import MAX_WARNINGS
 from app.fields import AnswerWarning
-from app.models import LINKS_SQL, PLATFORM, CourseQuestTask, SparkAssignment, SparkCourse, SparkLink
+from app.models import LINKS_SQL, PLATFORM
 
-_ORIGINAL = select(SparkCourse.id, SparkCourse.quest_id).where(
-    SparkCourse.lms_platform == PLATFORM,
-    SparkCourse.spark_org_id == bindparam("org_id"),
-    SparkCourse.spark_course_id == bindparam("copied_from"),
+_ORIGINAL = Statement(
+    f"""
+    select id, quest_id from spark.courses
+    where lms_platform = '{PLATFORM}' and spark_org_id = :org_id and spark_course_id = :copied_from
+    """  # noqa: S608 - our own word
 )
-_ASSIGNMENTS = select(
-    SparkAssignment.id,
-    SparkAssignment.spark_assignment_id,
-    SparkAssignment.task_id,
-    SparkAssignment.mapped_at,
-    func.coalesce(SparkAssignment.spark_title, SparkAssignment.title).label("title"),
-).where(SparkAssignment.course_id == bindparam("course_id"), SparkAssignment.retired_at.is_(None))
-_LINKS = text(
+_ASSIGNMENTS = Statement(
+    """
+    select id, spark_assignment_id, task_id, mapped_at, coalesce(spark_title, title) as title
+    from spark.assignments where course_id = :course_id and retired_at is null
+    """
+)
+_LINKS = Statement(
     f"""
     select spark_assignment_id, quest_id, task_id, template_id, chosen_by from {LINKS_SQL} link
     where lms_platform = '{PLATFORM}' and spark_org_id in ('', :org_id)
@@ -37,37 +34,31 @@ _LINKS = text(
     order by spark_assignment_id, chosen_at desc
     """  # noqa: S608 - of our own pieces
 )
-_TASK = text(
+_TASK = Statement(
     """
     update course_quest_tasks ours set title = chosen.title, description = chosen.description,
-      pillar = chosen.pillar, xp_value = chosen.xp_value, updated_at = :at,
+      pillar = chosen.pillar, xp_value = chosen.xp_value, updated_at = :now,
       diploma_subjects = chosen.diploma_subjects,
       subject_xp_distribution = chosen.subject_xp_distribution
     from course_quest_tasks chosen where ours.id = :ours and chosen.id = :chosen
     returning ours.title
     """
 )
-_MAPPED = (
-    update(SparkAssignment)
-    .where(SparkAssignment.id == bindparam("assignment_id"))
-    .values(title=bindparam("called"), mapped_at=bindparam("at"), updated_at=bindparam("at"))
+_MAPPED = Statement(
+    """
+    update spark.assignments set title = :title, mapped_at = :now, updated_at = :now
+    where id = :id
+    """
 )
-_LINK = (
-    insert(SparkLink)
-    .values(
-        lms_platform=literal_column(f"'{PLATFORM}'"),
-        task_title=select(CourseQuestTask.title)
-        .where(CourseQuestTask.id == bindparam("task_id", type_=Uuid))
-        .scalar_subquery(),
-        **{
-            name: bindparam(name)
-            for name in (
-                *("spark_org_id", "spark_course_id", "spark_assignment_id"),
-                *("quest_id", "task_id", "chosen_by", "chosen_at"),
-            )
-        },
-    )
-    .on_conflict_do_nothing(constraint="uq_links_assignment")
+_LINK = Statement(
+    f"""
+    insert into spark.links (lms_platform, spark_org_id, spark_course_id, spark_assignment_id,
+      quest_id, task_id, task_title, chosen_by, chosen_at)
+    select '{PLATFORM}', :spark_org_id, :spark_course_id, :spark_assignment_id, :quest_id,
+      :task_id::uuid, (select title from course_quest_tasks where id = :task_id), :chosen_by,
+      :chosen_at
+    on conflict on constraint uq_links_assignment do nothing
+    """  # noqa: S608 - our own word
 )
 
 
@@ -80,35 +71,31 @@ async def carry_over(
     org_id = course.spark_org_id or ""
     named = {"org_id": org_id, "copied_from": course.copied_from}
     of_copy = {"spark_org_id": org_id, "spark_course_id": course.spark_course_id}
-    original = (await session.execute(_ORIGINAL, named)).one_or_none()
-    links = (await session.execute(_LINKS, named)).mappings().all()
+    original = next(iter(await _ORIGINAL.send(session, named)), None)
+    links = await _LINKS.send(session, named)
     if original is None and not links:
         detail = "Its organisation has no course of this id."
         return [AnswerWarning(code="copied_course_unknown", detail=detail, field="copied_from")]
-    theirs = await _read(session, original.id) if original else []
+    theirs = await _ASSIGNMENTS.send(session, {"course_id": original["id"]}) if original else []
     linked = [link["spark_assignment_id"] for link in links]
-    agreed = _agree(theirs, await _read(session, course_id), linked)
+    ours = await _ASSIGNMENTS.send(session, {"course_id": course_id})
+    agreed = _agree(theirs, ours, linked)
     missed = await _carry_tasks(session, theirs, agreed, now=now)
     tasks = {each["task_id"]: agreed.get(each["spark_assignment_id"]) for each in theirs}
-    quests = {original.quest_id: quest_id} if original else {}
+    quests = {original["quest_id"]: quest_id} if original else {}
     for link in links:
         here, work = agreed.get(link["spark_assignment_id"]), _work(link, quests, tasks)
         if here is None or work is None:
             missed.append(link["spark_assignment_id"])
             continue
         said = {"spark_assignment_id": here["spark_assignment_id"], "chosen_by": link["chosen_by"]}
-        await session.execute(_LINK, of_copy | said | work | {"chosen_at": now})
+        await _LINK.send(session, of_copy | said | work | {"chosen_at": now})
     return [_missed(assignment_id) for assignment_id in missed[:MAX_WARNINGS]]
 
 
-async def _read(session: Session, course_id: UUID) -> Sequence[RowMapping]:
-    found = await session.execute(_ASSIGNMENTS, {"course_id": course_id})
-    return found.mappings().all()
-
-
 def _agree(
-    theirs: Sequence[RowMapping], ours: Sequence[RowMapping], linked: Sequence[str]
-) -> dict[str, RowMapping]:
+    theirs: Sequence[Columns], ours: Sequence[Columns], linked: Sequence[str]
+) -> dict[str, Columns]:
     """Of the original's assignments those that the copy has."""
     by_id = {each["spark_assignment_id"]: each for each in ours}
     named = {each["spark_assignment_id"] for each in theirs} | {*linked}
@@ -120,9 +107,9 @@ def _agree(
     }
 
 
-def _by_title(assignments: Iterable[RowMapping]) -> dict[str, RowMapping]:
+def _by_title(assignments: Iterable[Columns]) -> dict[str, Columns]:
     """Those whose title no other has, in any case and spacing."""
-    titles: dict[str, list[RowMapping]] = {}
+    titles: dict[str, list[Columns]] = {}
     for each in assignments:
         titles.setdefault(" ".join(each["title"].lower().split()), []).append(each)
     return {title: found[0] for title, found in titles.items() if len(found) == 1}
@@ -130,8 +117,8 @@ def _by_title(assignments: Iterable[RowMapping]) -> dict[str, RowMapping]:
 
 async def _carry_tasks(
     session: Session,
-    theirs: Sequence[RowMapping],
-    agreed: Mapping[str, RowMapping],
+    theirs: Sequence[Columns],
+    agreed: Mapping[str, Columns],
     *,
     now: datetime,
 ) -> list[str]:
@@ -144,17 +131,16 @@ async def _carry_tasks(
         if here is None:
             missed.append(each["spark_assignment_id"])
         elif here["task_id"] and not here["mapped_at"]:
-            tasks = {"ours": here["task_id"], "chosen": each["task_id"], "at": now}
-            title = (await session.execute(_TASK, tasks)).scalar_one()
-            chosen = {"assignment_id": here["id"], "called": title, "at": now}
-            await session.execute(_MAPPED, chosen)
+            tasks = {"ours": here["task_id"], "chosen": each["task_id"], "now": now}
+            [task] = await _TASK.send(session, tasks)
+            await _MAPPED.send(session, {"id": here["id"], "title": task["title"], "now": now})
     return missed
 
 
 def _work(
-    link: RowMapping,
+    link: Columns,
     quests: Mapping[UUID, UUID],
-    tasks: Mapping[UUID | None, RowMapping | None],
+    tasks: Mapping[UUID | None, Columns | None],
 ) -> dict[str, UUID | None] | None:
     """What a link means for the copy: of the original's own quest, the same of the copy's."""
     quest_id = quests.get(link["quest_id"])

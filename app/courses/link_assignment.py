@@ -9,17 +9,16 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
-from sqlalchemy import TIMESTAMP, Uuid, bindparam, func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Uuid, select, text
 
 from app import fields
 from app.activity.audit import record_audit
 from app.activity.record_event import record_event
-from app.database import Session, Sessions, matching, page_of, retried
+from app.database import Session, Sessions, Statement, matching, page_of, retried
 from app.errors import FieldInvalidError, NotFoundError
 from app.jobs.try_early import try_assignments
 from app.learning.lost_templates import take_template
-from app.models import LINKS_SQL, PLATFORM, CourseQuestTask, Quest, SparkCourse, SparkLink
+from app.models import LINKS_SQL, PLATFORM, Quest, SparkLink
 
 
 class NewAssignmentLink(fields.ContractModel):
@@ -94,45 +93,31 @@ _LINKS = select(
     Quest.title.label("quest_title"),
     SparkLink.id.in_(select(_HOLDS.c.id)).label("holds"),
 ).outerjoin(Quest, Quest.id == SparkLink.quest_id)
-_QUEST = select(Quest.title).where(Quest.id == bindparam("of_quest"), Quest.is_active)
-_TASK = (
-    select(CourseQuestTask.title)
-    .where(
-        CourseQuestTask.quest_id == bindparam("of_quest"),
-        func.coalesce(bindparam("task_id", type_=Uuid), CourseQuestTask.id) == CourseQuestTask.id,
-    )
-    .limit(1)
+_QUEST = Statement("select from quests where id = :quest_id and is_active")
+_TASK = Statement(
+    """
+    select title from course_quest_tasks
+    where quest_id = :quest_id and id = coalesce(:task_id::uuid, id) limit 1
+    """
 )
-_ONLY_ORGANISATION = (
-    select(func.max(SparkCourse.spark_org_id))
-    .where(
-        SparkCourse.lms_platform == PLATFORM,
-        SparkCourse.spark_course_id == bindparam("spark_course_id"),
-    )
-    .having(func.count() == 1)
-    .scalar_subquery()
+_CHOOSE = Statement(
+    f"""
+    insert into spark.links (lms_platform, spark_org_id, spark_course_id, spark_assignment_id,
+      quest_id, task_id, task_title, chosen_by, chosen_at)
+    select '{PLATFORM}', coalesce(:spark_org_id::text, (
+        select max(spark_org_id) from spark.courses
+        where lms_platform = '{PLATFORM}' and spark_course_id = :spark_course_id::text
+        having count(*) = 1), ''),
+      :spark_course_id, :spark_assignment_id, :quest_id, :task_id, :task_title, :chosen_by,
+      :chosen_at
+    on conflict on constraint uq_links_assignment do update set quest_id = excluded.quest_id,
+      task_id = excluded.task_id, task_title = excluded.task_title,
+      chosen_by = excluded.chosen_by, chosen_at = excluded.chosen_at, retired_at = null
+    returning id
+    """  # noqa: S608 - our own word
 )
-_CHOSEN = ("quest_id", "task_id", "task_title", "chosen_by", "chosen_at")
-_NEW = insert(SparkLink).values(
-    lms_platform=PLATFORM,
-    spark_org_id=func.coalesce(bindparam("spark_org_id"), _ONLY_ORGANISATION, ""),
-    spark_course_id=bindparam("spark_course_id"),
-    spark_assignment_id=bindparam("spark_assignment_id"),
-    **{name: bindparam(name) for name in _CHOSEN},
-)
-_CHOOSE = _NEW.on_conflict_do_update(
-    constraint="uq_links_assignment",
-    set_={name: _NEW.excluded[name] for name in _CHOSEN} | {"retired_at": None},
-).returning(SparkLink.id)
-_RETIRE = (
-    update(SparkLink)
-    .where(SparkLink.id == bindparam("link_id"))
-    .values(
-        retired_at=func.coalesce(
-            SparkLink.retired_at, bindparam("at", type_=TIMESTAMP(timezone=True))
-        )
-    )
-    .returning(SparkLink.id)
+_RETIRE = Statement(
+    "update spark.links set retired_at = coalesce(retired_at, :now) where id = :id returning id"
 )
 
 
@@ -160,7 +145,8 @@ async def choose_work(
     """
     title = await _check_work(session, wanted.quest_id, wanted.task_id)
     chosen = {"task_title": title, "chosen_by": chosen_by, "chosen_at": now}
-    link_id: UUID = (await session.execute(_CHOOSE, wanted.model_dump() | chosen)).scalar_one()
+    [row] = await _CHOOSE.send(session, wanted.model_dump() | chosen)
+    link_id: UUID = row["id"]
     said = wanted.model_dump(mode="json", exclude={"spark_org_id"}) | {"link_id": str(link_id)}
     await record_audit(session, caller, "sensitive_update", user_id=None, what="link", **said)
     del said["task_id"]  # in events that is a student's own
@@ -184,15 +170,15 @@ async def read_link(session: Session, wanted: NewAssignmentLink) -> AssignmentLi
 
 async def _check_work(session: Session, quest_id: UUID, task_id: UUID | None) -> str | None:
     """The title of the task, if one is named. Raises FieldInvalidError."""
-    of_work = {"of_quest": quest_id, "task_id": task_id}
-    if (await session.execute(_QUEST, of_work)).one_or_none() is None:
+    of_work = {"quest_id": quest_id, "task_id": task_id}
+    if not await _QUEST.send(session, of_work):
         raise FieldInvalidError(name="quest_id", hint="It must be an active quest.")
     await take_template(session, task_id, quest_id)
-    title = (await session.execute(_TASK, of_work)).scalar_one_or_none()
-    if title is None:
+    found = await _TASK.send(session, of_work)
+    if not found:
         name, hint = ("task_id", NOT_ITS_TASK) if task_id else ("quest_id", "It has no task.")
         raise FieldInvalidError(name=name, hint=hint)
-    return title if task_id else None
+    return found[0]["title"] if task_id else None
 
 
 NOT_ITS_TASK = "It must be a task of the quest, in course_quest_tasks."
@@ -212,8 +198,7 @@ async def list_links(
 async def retire_link(sessions: Sessions, link_id: UUID, *, caller: str, now: datetime) -> None:
     """It may be repeated. Audited. Raises NotFoundError."""
     async with sessions() as session, session.begin():
-        found = await session.execute(_RETIRE, {"link_id": link_id, "at": now})
-        if found.one_or_none() is None:
+        if not await _RETIRE.send(session, {"id": link_id, "now": now}):
             raise NotFoundError
         said = {"what": "link", "link_id": str(link_id)}
         await record_audit(session, caller, "sensitive_delete", user_id=None, **said)

@@ -3,51 +3,43 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, select, text, update
-
 from app.activity.audit import record_audit
 from app.courses.list_courses import MappedAssignment, read_assignment
-from app.database import Session, Sessions, retried
+from app.database import Session, Sessions, Statement, retried
 from app.errors import FieldInvalidError, MappingConflictError, NotFoundError
 from app.jobs.try_early import try_assignments
 from app.learning.lost_templates import HOLD_QUEST, find_templates, take_template
 from app.learning.task_copies import follow_templates
-from app.models import CourseQuestTask, SparkAssignment, SparkCourse
 
-_LOCK = (
-    select(SparkCourse.quest_id).where(SparkCourse.id == bindparam("course_id")).with_for_update()
+_LOCK = Statement("select quest_id from spark.courses where id = :course_id for update")
+_ASSIGNMENT = Statement(
+    """
+    select id, task_id from spark.assignments
+    where course_id = :course_id and spark_assignment_id = :named
+    """
 )
-_ASSIGNMENT = select(SparkAssignment.id, SparkAssignment.task_id).where(
-    SparkAssignment.course_id == bindparam("course_id"),
-    SparkAssignment.spark_assignment_id == bindparam("named"),
-)
-_TASK = (
-    select(CourseQuestTask.title, SparkAssignment.spark_assignment_id)
-    .outerjoin(SparkAssignment, SparkAssignment.task_id == CourseQuestTask.id)
-    .where(
-        CourseQuestTask.id == bindparam("task_id"),
-        CourseQuestTask.quest_id == bindparam("of_quest"),
-    )
+_TASK = Statement(
+    """
+    select t.title, a.spark_assignment_id
+    from course_quest_tasks t left join spark.assignments a on a.task_id = t.id
+    where t.id = :task_id and t.quest_id = :of_quest
+    """
 )
 # What was paid with one task would be paid again with the other.
-_HAS_WORK = text(
+_HAS_WORK = Statement(
     """
-    select exists (
-      select from user_quest_tasks c
-      join quest_task_completions k on k.task_id = c.id and k.user_id = c.user_id
-      join spark.submission_revisions r on r.completion_id = k.id
-      where c.quest_id = :of_quest and c.source_task_id = :task_id)
+    select from user_quest_tasks c
+    join quest_task_completions k on k.task_id = c.id and k.user_id = c.user_id
+    join spark.submission_revisions r on r.completion_id = k.id
+    where c.quest_id = :of_quest and c.source_task_id = :task_id limit 1
     """
-).bindparams(bindparam("task_id", type_=Uuid))
-_CHOOSE = (
-    update(SparkAssignment)
-    .where(SparkAssignment.id == bindparam("assignment_id"))
-    .values(
-        task_id=bindparam("chosen"),
-        title=bindparam("called"),
-        mapped_at=bindparam("at"),
-        updated_at=bindparam("at"),
-    )
+)
+_CHOOSE = Statement(
+    """
+    update spark.assignments
+    set task_id = :task_id, title = :title, mapped_at = :now, updated_at = :now
+    where id = :id
+    """
 )
 NOT_ITS_TASK = "It must be a task of the course's quest, in course_quest_tasks."
 
@@ -69,35 +61,36 @@ async def map_assignment(
     async with sessions() as session, session.begin():
         quest_id = await _hold(session, course_id)
         named = {"course_id": course_id, "named": spark_assignment_id}
-        assignment = (await session.execute(_ASSIGNMENT, named)).one_or_none()
-        if assignment is None:
+        found = await _ASSIGNMENT.send(session, named)
+        if not found:
             raise NotFoundError
+        assignment_id, was = found[0].values()
         title = await _check_task(session, task_id, quest_id, spark_assignment_id)
-        if assignment.task_id != task_id:
-            await _check_work(session, assignment.task_id, quest_id)
-        chosen = {"assignment_id": assignment.id, "chosen": task_id, "called": title, "at": now}
-        await session.execute(_CHOOSE, chosen)
+        if was != task_id:
+            await _check_work(session, was, quest_id)
+        chosen = {"id": assignment_id, "task_id": task_id, "title": title, "now": now}
+        await _CHOOSE.send(session, chosen)
         await follow_templates(session, quest_id, now=now)
-        was = assignment.task_id and str(assignment.task_id)
         await record_audit(
             session,
             caller,
             "sensitive_update",
             user_id=None,
             what="assignment_task",
-            assignment_id=str(assignment.id),
+            assignment_id=str(assignment_id),
             task_id=str(task_id),
-            was=was,
+            was=was and str(was),
         )
         await try_assignments(session, [spark_assignment_id])
-        return await read_assignment(session, assignment.id)
+        return await read_assignment(session, assignment_id)
 
 
 async def _hold(session: Session, course_id: UUID) -> UUID:
     """The course and its quest, as a sync does. Raises NotFoundError."""
-    quest_id = (await session.execute(_LOCK, {"course_id": course_id})).scalar_one_or_none()
-    if quest_id is None:
+    found = await _LOCK.send(session, {"course_id": course_id})
+    if not (found and found[0]["quest_id"]):
         raise NotFoundError
+    quest_id: UUID = found[0]["quest_id"]
     await session.execute(HOLD_QUEST, {"of_quest": quest_id})
     await find_templates(session, quest_id)
     return quest_id
@@ -108,19 +101,17 @@ async def _check_task(
 ) -> str:
     """Its title. Raises FieldInvalidError or MappingConflictError."""
     await take_template(session, task_id, quest_id)
-    found = await session.execute(_TASK, {"task_id": task_id, "of_quest": quest_id})
-    task = found.one_or_none()
-    if task is None:
+    found = await _TASK.send(session, {"task_id": task_id, "of_quest": quest_id})
+    if not found:
         raise FieldInvalidError(name="task_id", hint=NOT_ITS_TASK)
-    if task.spark_assignment_id not in (None, spark_assignment_id):
+    if found[0]["spark_assignment_id"] not in (None, spark_assignment_id):
         hint = "Another assignment has this task: give that one another task first."
         raise MappingConflictError(hint=hint)
-    return str(task.title)
+    return str(found[0]["title"])
 
 
 async def _check_work(session: Session, task_id: UUID | None, quest_id: UUID) -> None:
     """Raises MappingConflictError."""
-    found = await session.execute(_HAS_WORK, {"task_id": task_id, "of_quest": quest_id})
-    if found.scalar_one():
+    if await _HAS_WORK.send(session, {"task_id": task_id, "of_quest": quest_id}):
         hint = "Homework is recorded with the task it has now, and would be paid twice."
         raise MappingConflictError(hint=hint)
