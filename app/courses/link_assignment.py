@@ -162,9 +162,8 @@ async def read_link(session: Session, wanted: NewAssignmentLink) -> AssignmentLi
     """Of its assignment, which has one: the newest, where one is of no organisation."""
     same = ("spark_course_id", "spark_assignment_id")
     of_assignment = matching(SparkLink, wanted.model_dump(include=set(same)))
-    found = await session.execute(
-        _LINKS.where(*of_assignment).order_by(None).order_by(SparkLink.chosen_at.desc()).limit(1)
-    )
+    newest = _LINKS.where(*of_assignment).order_by(SparkLink.chosen_at.desc()).limit(1)
+    found = await session.execute(newest)
     return AssignmentLink(**found.mappings().one())
 
 

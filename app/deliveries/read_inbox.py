@@ -25,7 +25,7 @@ from typing_extensions import override
 from app import fields
 from app.activity.audit import record_audit, record_audit_of_many
 from app.clock import first_id
-from app.database import Session, Sessions
+from app.database import Session, Sessions, matching
 from app.deliveries.inbox import JSON, KEPT_TEXTS, SUBMISSION_ROUTE
 from app.errors import NotFoundError
 from app.jobs.try_early import MISSING, outdated_sql, waits_sql
@@ -50,10 +50,8 @@ class DeliveryPeriod(fields.ContractModel):
     )
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
-        if self.spark_user_id is not None:
-            yield InboxDelivery.spark_user_id == self.spark_user_id
-        if self.spark_assignment_id is not None:
-            yield InboxDelivery.spark_assignment_id == self.spark_assignment_id
+        named = self.model_dump(include={"spark_user_id", "spark_assignment_id"})
+        yield from matching(InboxDelivery, named)
         # The ids say which part of the list to look at; they were made once the signature was
         # found.
         if self.received_from is not None:
@@ -95,14 +93,10 @@ class DeliveryFilter(DeliveryPeriod):
     @override
     def conditions(self) -> Iterator[ColumnElement[bool]]:
         yield from super().conditions()
-        if self.code is not None:
-            yield InboxDelivery.code == self.code
+        named = self.model_dump(include={"code", "request_id", "webhook_id"})
+        yield from matching(InboxDelivery, named)
         for outcome in {self.outcome, self.status} - {None}:
             yield _IS_SUCCESS if outcome == "success" else ~_IS_SUCCESS
-        if self.request_id is not None:
-            yield InboxDelivery.request_id == self.request_id
-        if self.webhook_id is not None:
-            yield InboxDelivery.webhook_id == self.webhook_id
 
 
 class DeliveryAnswer(fields.ContractModel):
