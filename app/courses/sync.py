@@ -31,19 +31,14 @@ from app.settings import Settings
 
 @dataclass(frozen=True)
 class CourseSync:
-    """What a sync did: tasks by what became of them; and what was noticed."""
+    """What a sync did; `task_count` are tasks that were made or updated."""
 
     quest_id: UUID
     title: str
     is_new: bool
-    created: int
-    updated: int
+    task_count: int
     retired: int
     warnings: Sequence[AnswerWarning]
-
-    @property
-    def task_count(self) -> int:
-        return self.created + self.updated
 
 
 async def rehearse_sync(
@@ -104,14 +99,12 @@ async def _sync(
     )
     warnings += await carry_over(session, course, course_id, quest_id, now=now)
     await follow_templates(session, quest_id, now=now)
-    new = tasks.keys() - known.keys()
-    await try_assignments(session, list(new))
+    await try_assignments(session, list(tasks.keys() - known.keys()))
     return CourseSync(
         quest_id=quest_id,
         title=course.course_title,
         is_new=known_quest is None,
-        created=len(new),
-        updated=len(tasks) - len(new),
+        task_count=len(tasks),
         retired=retired,
         warnings=[*warnings, *await _miss_organisation(session, course)],
     )

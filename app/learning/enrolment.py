@@ -9,19 +9,9 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    ColumnElement,
-    Text,
-    Uuid,
-    bindparam,
-    cast,
-    func,
-    literal_column,
-    text,
-)
+from sqlalchemy import ColumnElement, Text, cast, func, literal_column
 
-from app.database import Session
+from app.database import Session, Statement
 from app.learning.task_copies import COPY_CURRENT, THE_ENROLMENT
 from app.models import UserQuestTask
 from app.models.columns import TASK_XP
@@ -44,16 +34,13 @@ WITH_WORK_FIRST = f"""exists (
         join spark.submission_revisions r on r.completion_id = c.id
         where t.user_quest_id = user_quests.id
           and (:template_id is null or t.source_task_id = :template_id)) desc, {THE_ENROLMENT}"""
-_FOUND = f"""
-      select id from user_quests where user_id = :user_id and quest_id = :quest_id
-      order by {WITH_WORK_FIRST} limit 1
-"""  # noqa: S608 - of our own pieces
-_OF_WORK = (
-    bindparam("user_id", type_=Uuid),
-    bindparam("quest_id", type_=Uuid),
-    bindparam("template_id", type_=Uuid),
+_BY_UUID = WITH_WORK_FIRST.replace(":template_id", ":template_id::uuid")
+_FIND = Statement(
+    f"""
+    select id from user_quests where user_id = :user_id and quest_id = :quest_id
+    order by {_BY_UUID} limit 1
+    """  # noqa: S608 - of our own pieces
 )
-_FIND = text(_FOUND).bindparams(*_OF_WORK)
 _FIRST_TASK = "coalesce(is_manual, false), order_index, created_at, id"
 # Pieces of a statement: the enrolment, `found` and locked, or made with every template task, and
 # `task`: the copy of `:template_id`; without one the first task of the quest, by lowest order, then
@@ -66,7 +53,7 @@ ENROLLED_SQL = f"""
       where user_id = :user_id::uuid and quest_id = :quest_id::uuid
         and (:task_id::uuid is null
           or id = (select user_quest_id from user_quest_tasks where id = :task_id))
-      order by {WITH_WORK_FIRST.replace(":template_id", ":template_id::uuid")} limit 1
+      order by {_BY_UUID} limit 1
       for no key update),
     enrolled as (
       insert into user_quests
@@ -107,13 +94,13 @@ SETTLED_SQL = """
       returning q.completed_at)
 """
 _KEY = "'enrolment:'"
-_TURNS = text(
+_TURNS = Statement(
     f"""
     select pg_advisory_xact_lock(key) from (
       select distinct hashtextextended({_KEY} || id, 0) as key
-      from unnest(:user_ids) as id order by key) as student
+      from unnest(:user_ids::uuid[]) as id order by key) as student
     """  # noqa: S608 - of our own pieces
-).bindparams(bindparam("user_ids", type_=ARRAY(Uuid)))
+)
 TASK_COLUMNS = (
     UserQuestTask.id.label("task_id"),
     UserQuestTask.quest_id,
@@ -134,9 +121,8 @@ async def find_enrolment(
 ) -> UUID | None:
     """Where work on this template task belongs, or without one on the quest's first."""
     work = {"user_id": user_id, "quest_id": quest_id, "template_id": template_id}
-    found = await session.execute(_FIND, work)
-    enrolment: UUID | None = found.scalar_one_or_none()
-    return enrolment
+    found = await _FIND.send(session, work)
+    return found[0]["id"] if found else None
 
 
 def turn_sql(user_id: str) -> str:
@@ -154,4 +140,4 @@ async def take_turns(session: Session, user_ids: Iterable[UUID]) -> None:
     """Until the transaction ends. All at once: one after the other, several such acts could wait
     for each other.
     """
-    await session.execute(_TURNS, {"user_ids": list(user_ids)})
+    await _TURNS.send(session, {"user_ids": list(user_ids)})
