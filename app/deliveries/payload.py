@@ -13,12 +13,7 @@ from functools import partial
 from itertools import islice
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    ValidationError,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, PydanticKnownError
 
 from app.deliveries.unknown_members import unknown_members

@@ -14,12 +14,7 @@ from app.evidence.revision_files import list_files
 from app.fields import ContractModel
 from app.models import SubmissionRevision
 from app.storage.bucket import Bucket
-from app.submissions.list_submissions import (
-    FACTS,
-    RevisionFacts,
-    SubmissionFacts,
-    submission_facts,
-)
+from app.submissions.list_submissions import FACTS, RevisionFacts, SubmissionFacts, submission_facts
 
 
 class SubmissionContent(ContractModel):

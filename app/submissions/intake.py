@@ -16,12 +16,7 @@ from app.files.multipart import FormPart, MultipartLimits, read_parts
 from app.files.spool import SpooledPart, SpoolShare
 from app.files.store_file import NamedPart
 from app.settings import Settings
-from app.submissions.file_intake import (
-    DeclaredFiles,
-    form_files,
-    is_metadata,
-    take_named_metadata,
-)
+from app.submissions.file_intake import DeclaredFiles, form_files, is_metadata, take_named_metadata
 from app.submissions.idempotency import Claim, keys_of
 from app.submissions.message import Message, read_message
 from app.submissions.work import Intake

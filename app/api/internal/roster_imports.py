@@ -14,12 +14,7 @@ from app.api.problem_groups import BODY_PROBLEMS, INTERNAL_PROBLEMS
 from app.api.problems import problems
 from app.clock import new_id
 from app.courses.change_roster import RosterRun
-from app.courses.import_roster import (
-    RosterImportAnswer,
-    confirm_roster,
-    import_roster,
-    say_nothing,
-)
+from app.courses.import_roster import RosterImportAnswer, confirm_roster, import_roster, say_nothing
 from app.courses.open_roster import MAX_ROWS, spool_roster
 from app.courses.read_roster import MAX_BAD_ROWS
 from app.errors import NotFoundError, RosterFileInvalidError
