@@ -1,9 +1,14 @@
-"""The look of all pages for people: one stylesheet, under an address that changes with it."""
+"""The look of all pages for people: one stylesheet, under an address that changes with it, and the
+templates that use it.
+"""
 
 import hashlib
+from itertools import zip_longest
 from pathlib import Path
 
 from fastapi import APIRouter
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.responses import Response
 
 PAGES = Path(__file__).parent / "pages"
@@ -24,6 +29,29 @@ async def read_style(digest: str) -> Response:
 @router.get("/style/{digest}.svg")
 async def read_icon(digest: str) -> Response:
     return _answer(ICON, "image/svg+xml", digest)
+
+
+def open_templates(*folders: Path) -> Environment:
+    """They escape what they are given, and may extend `page.html`."""
+    templates = Environment(
+        loader=FileSystemLoader([*folders, PAGES]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["ticks"] = _ticks
+    templates.globals |= {"style": STYLE_URL, "icon": ICON_URL}
+    return templates
+
+
+def _ticks(text: str) -> Markup:
+    """What stands between backticks is code."""
+    parts = text.split("`")
+    codes = [Markup("<code>{}</code>").format(part) for part in parts[1::2]]
+    return Markup("").join(
+        part for pair in zip_longest(map(escape, parts[::2]), codes, fillvalue="") for part in pair
+    )
 
 
 def _answer(content: bytes, media_type: str, digest: str) -> Response:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -10,14 +9,14 @@ from urllib.parse import quote, unquote
 from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2 import pass_context
 from jinja2.runtime import Context
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from typing_extensions import override
 
 from app.api.dependencies import resources_of
-from app.api.style import ICON_URL, STYLE_URL
+from app.api.style import open_templates
 from app.clock import utc_now
 from app.console.visit import cookie_name, refuse_other_sites
 from app.database import OUTAGES, explain_outage
@@ -152,26 +151,11 @@ def in_words(moment: datetime, now: datetime) -> str:
     return f"{text} ago" if moment <= now else f"in {text}"
 
 
-def _ticks(text: str) -> Markup:
-    """What stands between backticks is code."""
-    parts = text.split("`")
-    codes = [Markup("<code>{}</code>").format(part) for part in parts[1::2]]
-    return Markup("").join(
-        part for pair in zip_longest(map(escape, parts[::2]), codes, fillvalue="") for part in pair
-    )
-
-
 def _counted(number: int, one: str = "", many: str = "") -> str:
     """With the noun, where there is one: `1,204 students`."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}" if one else f"{number:,}"
 
 
-_PAGES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_PAGES.filters |= {"when": _when, "counted": _counted, "ticks": _ticks}
-_PAGES.globals |= {"style": STYLE_URL, "icon": ICON_URL, "home": HOME}
+_PAGES = open_templates(Path(__file__).parent / "templates")
+_PAGES.filters |= {"when": _when, "counted": _counted}
+_PAGES.globals["home"] = HOME

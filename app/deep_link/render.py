@@ -4,10 +4,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from app.api.style import ICON_URL, STYLE_URL
+from app.api.style import open_templates
 from app.settings import Settings
 
 POLICY = (
@@ -33,12 +32,5 @@ def _day(moment: datetime) -> str:
     return f"{moment:%-d %b %Y}"
 
 
-_PAGES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_PAGES.filters |= {"day": _day}
-_PAGES.globals |= {"style": STYLE_URL, "icon": ICON_URL}
+_PAGES = open_templates(Path(__file__).parent / "templates")
+_PAGES.filters["day"] = _day
