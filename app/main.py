@@ -48,6 +48,7 @@ from app.api.internal.submissions import router as internal_submissions
 from app.api.internal.xp import router as internal_xp
 from app.api.linger import Linger
 from app.api.observed import router as observed
+from app.api.problem_pages import create_problem_router
 from app.api.problems import HANDLERS
 from app.api.spark.course import router as spark_course
 from app.api.spark.received import router as spark_received
@@ -55,6 +56,7 @@ from app.api.spark.roster import router as spark_roster
 from app.api.spark.sso import router as spark_sso
 from app.api.spark.submission import router as spark_submission
 from app.api.spark.token import router as spark_token
+from app.api.style import router as style
 from app.clock import new_id, utc_now
 from app.console.routes import ROUTERS as CONSOLE
 from app.database import (
@@ -83,13 +85,9 @@ from app.submissions.work import Intake
 
 log = structlog.get_logger()
 
+SPARK = (spark_sso, spark_token, deep_link, spark_submission, spark_course, spark_roster)
 ROUTERS = (
-    spark_sso,
-    spark_token,
-    deep_link,
-    spark_submission,
-    spark_course,
-    spark_roster,
+    *SPARK,
     internal_completions,
     internal_courses,
     internal_links,
@@ -112,6 +110,7 @@ ROUTERS = (
     internal_student_links,
     health,
     observed,
+    style,
 )
 
 STUDENT_PLACES = 2  # for the uploads of one student (DESIGN R44)
@@ -148,6 +147,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     for router in (*ROUTERS, *(CONSOLE if settings.console else ())):
         app.include_router(router)
+    shown = ROUTERS if not settings.in_production else (*SPARK, health)
+    app.include_router(create_problem_router([each for router in shown for each in router.routes]))
     app.webhooks.include_router(spark_received)
     if settings.publish_contract:
         app.include_router(create_docs_router(app, with_internal=not settings.in_production))

@@ -23,6 +23,7 @@ from app.errors import (
 )
 from app.fields import UUID_EXAMPLE
 
+PROBLEMS = "/problems"
 REFERENCE = "#/components/schemas/{model}"
 HEADER = "#/components/headers/{name}"
 HEADERS = {
@@ -87,7 +88,14 @@ def header_components() -> dict[str, Any]:
 
 
 def occurrence(kind: type[ServiceError]) -> ServiceError:
-    return {type(error): error for error in OCCURRED}.get(kind) or kind()
+    """A narrower kind names what the wider one does."""
+    named: dict[type[Any], dict[str, Any]] = {type(error): error.values for error in OCCURRED}
+    return kind(**next((named[base] for base in kind.__mro__ if base in named), {}))
+
+
+def type_of(code: str, site: str | None) -> str:
+    """Absolute where the service knows its address; else a reference (RFC 9457 section 3.1.1)."""
+    return f"{site or ''}{PROBLEMS}/{code}"
 
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
 from app import metrics
-from app.api.described import REFERENCE, headers_of, occurrence
+from app.api.described import REFERENCE, headers_of, occurrence, type_of
 from app.api.failures import note_failure
 from app.api.field_hints import refused_fields
 from app.api.sign_in_page import render_page, wants_page
@@ -103,7 +103,7 @@ class Problem(BaseModel):
     """Why a request failed (RFC 9457), and what to do about it."""
 
     type: str = Field(
-        description="Identifies the kind of problem; `/problems/` and its code.",
+        description="Identifies the kind of problem, and leads to its page: `/problems/` and code.",
         examples=["/problems/signature_invalid"],
     )
     title: str = Field(description="The kind of problem in words.", examples=["Signature invalid"])
@@ -159,7 +159,8 @@ class Problem(BaseModel):
 def render(error: ServiceError, request: Request) -> Response:
     """The response for a failure. Holds nothing of the exception but what `errors` wrote."""
     request.state.problem = error.code
-    problem = _describe(error, request_id_of(request))
+    site = request.app.state.resources.settings.public_url
+    problem = _describe(error, request_id_of(request), site)
     if request.url.path.startswith(SAY_SUCCESS):
         problem.success = False
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
@@ -173,10 +174,10 @@ def render(error: ServiceError, request: Request) -> Response:
     )
 
 
-def _describe(error: ServiceError, request_id: str) -> Problem:
+def _describe(error: ServiceError, request_id: str, site: str | None = None) -> Problem:
     more: dict[str, Any] = {name: error.values.get(name) for name in EXTENSIONS}
     return Problem(
-        type=f"/problems/{error.code}",
+        type=type_of(error.code, site),
         title=error.title,
         status=error.status,
         detail=error.error_text,

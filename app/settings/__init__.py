@@ -93,8 +93,10 @@ class Settings(BaseSettings):
     render_git_commit: str = Field(
         "unknown", description="The commit that runs, for `/metrics`; Render sets it."
     )
-    public_url: str | None = Field(
-        None, description="Where this service is reached from outside, for links in alerts."
+    public_url: WebAddress | None = Field(
+        None,
+        description="Where this service is reached from outside, for links in alerts and for `type`"
+        " of problems.",
     )
     publish_contract: bool = Field(default=True, description="Serve /docs and /openapi.json.")
     console: bool = Field(default=True, description="Serve /console, the operators' pages.")
