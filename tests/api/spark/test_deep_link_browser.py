@@ -62,8 +62,7 @@ async def look(page: Page, name: str) -> None:
     assert await page.evaluate(wide) <= 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "scheme"), [("phone", "dark"), ("desktop", "light")])
 async def test_a_teacher_chooses_and_the_first_homework_lands_there(
     chromium: Browser, elsewhere: Elsewhere, fake: FakeSpark, size: str, scheme: Any
 ) -> None:
