@@ -34,7 +34,7 @@ def details_of(number: int, student: str, assignment: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_page_of_one_can_be_read_by_everybody(
     chromium: Browser, lived_in: Console, size: str, scheme: Scheme
