@@ -2,11 +2,12 @@
 
 import secrets
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import insert, text
 
 from app.accounts.service_keys import create_key, revoke_key
-from app.clock import new_id
+from app.clock import first_id, new_id
 from app.database import Sessions
 from app.models import Alert, AuditEntry, InboxDelivery, Job, JobTarget
 from tests.support.canaries import CANARIES
@@ -81,7 +82,8 @@ async def live_a_month(sessions: Sessions) -> None:
 def _refused(code: str, number: int, now: datetime) -> dict[str, object]:
     received_at = now - timedelta(minutes=7 * number + 1)
     return {
-        "id": new_id(),
+        "id": UUID(int=first_id(received_at).int + secrets.randbits(64)),
+        "message": b"{}",
         "route": "/spark/webhook/submission",
         "media_type": "application/json",
         "received_at": received_at,
