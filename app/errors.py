@@ -12,6 +12,7 @@ documentation, so a code exists once. Texts in `error` are read by old clients (
 `{…}` is filled from the keyword arguments and never reaches a log.
 """
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -480,3 +481,14 @@ class ReferencedElsewhereError(ForbiddenError):
 
     status, code, title = 409, "referenced_elsewhere", "Referenced elsewhere"
     error = "Rows of other tables name the student"
+
+
+def kinds(of: type[ServiceError] = ServiceError) -> Iterator[type[ServiceError]]:
+    """That one, and every narrower one."""
+    yield of
+    for narrower in of.__subclasses__():
+        yield from kinds(narrower)
+
+
+# What is said of a code where no more is known; of several kinds the widest one's.
+HINTS = {kind.code: kind.hint for kind in reversed([*kinds()])}

@@ -16,7 +16,7 @@ from pydantic import (
 )
 from typing_extensions import TypeAliasType
 
-from app.errors import ServiceError
+from app.errors import kinds
 from app.text import identifier_text
 
 UUID_EXAMPLE = "0193b5a2-7a5c-7c3e-8d1f-2f4e6a8b0c1d"
@@ -63,10 +63,6 @@ SparkAssignmentId = Annotated[Text, Field(max_length=255, examples=["test_assign
 SparkCourseId = Annotated[Text, Field(max_length=255, examples=["test_course_001"])]
 
 
-def _codes(kind: type[ServiceError]) -> set[str]:
-    return {kind.code}.union(*map(_codes, kind.__subclasses__()))
-
-
 ProblemCode = TypeAliasType(
     "ProblemCode",
     Annotated[
@@ -75,7 +71,7 @@ ProblemCode = TypeAliasType(
             title="ProblemCode",
             description="What is wrong, to decide by. New codes may come.",
             examples=["signature_invalid"],
-            json_schema_extra={"x-extensible-enum": [*sorted(_codes(ServiceError))]},
+            json_schema_extra={"x-extensible-enum": sorted({kind.code for kind in kinds()})},
         ),
     ],
 )

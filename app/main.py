@@ -56,6 +56,7 @@ from app.api.spark.roster import router as spark_roster
 from app.api.spark.sso import router as spark_sso
 from app.api.spark.submission import router as spark_submission
 from app.api.spark.token import router as spark_token
+from app.api.spark.window import router as spark_window
 from app.api.style import router as style
 from app.clock import new_id, utc_now
 from app.console.routes import ROUTERS as CONSOLE
@@ -85,7 +86,10 @@ from app.submissions.work import Intake
 
 log = structlog.get_logger()
 
-SPARK = (spark_sso, spark_token, deep_link, spark_submission, spark_course, spark_roster)
+SPARK = (
+    *(spark_sso, spark_token, deep_link),
+    *(spark_submission, spark_course, spark_roster, spark_window),
+)
 ROUTERS = (
     *SPARK,
     internal_completions,

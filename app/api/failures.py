@@ -38,7 +38,8 @@ SSO, TOKEN, DEEP_LINK = "/spark/sso", "/spark/token", "/spark/deep-link"
 SUBMISSION, COURSE, ROSTER = (
     f"/spark/webhook/{name}" for name in ("submission", "course", "roster")
 )
-WEBHOOKS = (SUBMISSION, COURSE, ROSTER)
+WINDOW = tuple(f"/spark/webhook/{name}" for name in ("deliveries", "deliveries/replay", "ping"))
+WEBHOOKS = (SUBMISSION, COURSE, ROSTER, *WINDOW)
 SERVER_ERRORS = 500
 ADDRESS_HASH_DIGITS = 16
 
@@ -51,6 +52,7 @@ LIMITS = {
     SUBMISSION: "rate_limit_webhook_failures",
     COURSE: "rate_limit_course_failures",
     ROSTER: "rate_limit_course_failures",
+    **dict.fromkeys(WINDOW, "rate_limit_webhook_failures"),
 }
 
 _OF_A_COURSE: dict[type[ServiceError], tuple[str, str] | None] = {

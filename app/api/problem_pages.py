@@ -4,7 +4,7 @@ All of it is made from the classes of `errors` and from what routes say that the
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -24,6 +24,7 @@ from app.errors import (
     ServiceError,
     UnauthorizedError,
     UnavailableError,
+    kinds,
 )
 
 FAMILIES: dict[type[ServiceError], str] = {
@@ -51,21 +52,21 @@ def create_problem_router(routes: Iterable[Any]) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @cache
-    def kinds() -> dict[str, dict[str, Any]]:
+    def described() -> dict[str, dict[str, Any]]:
         return {code: _describe(code, *found) for code, found in sorted(_find(routes).items())}
 
     @router.get(PROBLEMS)
     async def list_problems(request: Request, opened: Opened) -> Response:
-        items = [_located(kind, opened) for kind in kinds().values()]
+        items = [_located(kind, opened) for kind in described().values()]
         if not _wants_page(request):
             return JSONResponse({"items": items}, headers=HEADERS)
         return _page("problems.html", items=items, families=FAMILIES.values(), home=PROBLEMS)
 
     @router.get(f"{PROBLEMS}/{{code}}")
     async def read_problem(request: Request, code: str, opened: Opened) -> Response:
-        if code not in kinds():
+        if code not in described():
             raise NotFoundError(hint=f"There is no such code. {PROBLEMS} lists all.")
-        kind = _located(kinds()[code], opened)
+        kind = _located(described()[code], opened)
         if not _wants_page(request):
             return JSONResponse(kind, headers=HEADERS)
         return _page("problem.html", kind=kind, home=PROBLEMS)
@@ -99,7 +100,7 @@ def _quality(accept: str, kind: str) -> float:
 def _find(routes: Iterable[Any]) -> dict[str, tuple[list[type[ServiceError]], list[str]]]:
     """The kinds of each code, and which routes answer it."""
     found: dict[str, tuple[list[type[ServiceError]], list[str]]] = {}
-    for kind in _kinds(ServiceError):
+    for kind in kinds():
         # Those between the first and the named have no code of their own.
         if kind.code != ServiceError.code or kind.status == ServiceError.status:
             found.setdefault(kind.code, ([], []))[0].append(kind)
@@ -107,12 +108,6 @@ def _find(routes: Iterable[Any]) -> dict[str, tuple[list[type[ServiceError]], li
         for code in _codes(route):
             found[code][1].extend(f"{method} {route.path}" for method in sorted(route.methods))
     return found
-
-
-def _kinds(kind: type[ServiceError]) -> Iterator[type[ServiceError]]:
-    yield kind
-    for narrower in kind.__subclasses__():
-        yield from _kinds(narrower)
 
 
 def _codes(route: Any) -> set[str]:

@@ -279,7 +279,7 @@ def outcome_counts(filters: DeliveryFilter) -> Select[*tuple[Any, ...]]:
 
 
 def newest_deliveries(
-    filters: DeliveryFilter, before: UUID | None, limit: int
+    filters: DeliveryPeriod, before: UUID | None, limit: int
 ) -> Select[*tuple[Any, ...]]:
     """Built for what is asked: with one statement for all filters no index could be chosen."""
     older = [] if before is None else [InboxDelivery.id < before]

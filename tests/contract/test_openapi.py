@@ -61,6 +61,9 @@ def test_the_public_contract_holds_only_what_spark_sees(app: FastAPI) -> None:
         "/spark/webhook/submission",
         "/spark/webhook/course",
         "/spark/webhook/roster",
+        "/spark/webhook/deliveries",
+        "/spark/webhook/deliveries/replay",
+        "/spark/webhook/ping",
         "/healthz",
         "/readyz",
     }

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Query, Request
 from python_multipart.multipart import parse_options_header
@@ -62,7 +62,7 @@ _PARAMETERS = [
 
 # What a webhook reads besides its body; documented here, read by `read_delivery`. As dependencies
 # of the route its signatures would be read twice.
-WEBHOOK = {
+WEBHOOK: dict[str, Any] = {
     "security": [{scheme: []} for scheme in SIGNATURE_HEADERS],
     "parameters": _PARAMETERS,
 }

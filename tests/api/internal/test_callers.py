@@ -44,6 +44,7 @@ PLATFORMS = "/internal/v1/lms/platforms"
 OPEN = {
     *("/spark/sso", "/spark/token", "/spark/deep-link"),
     *("/spark/webhook/submission", "/spark/webhook/course", "/spark/webhook/roster"),
+    *("/spark/webhook/deliveries", "/spark/webhook/deliveries/replay", "/spark/webhook/ping"),
     *("/healthz", "/readyz"),
     *("/console/sign-in", "/console/sign-out", "/style/{digest}.css", "/style/{digest}.svg"),
     *("/docs", "/static", "/openapi.json", "/openapi-internal.json"),
