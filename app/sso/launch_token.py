@@ -98,7 +98,8 @@ CLAIM_HINTS = {  # by what Pydantic calls the fault
     "missing": "{claim} is required.",
     "less_than": "{claim} is in seconds since 1970, not in milliseconds.",
 }
-Moment = Annotated[StrictInt | StrictFloat, Field(gt=0, lt=LATEST_MOMENT)]
+_IN_TIME = Field(gt=0, lt=LATEST_MOMENT)
+Moment = Annotated[StrictInt, _IN_TIME] | Annotated[StrictFloat, _IN_TIME]
 Name = Annotated[str, BeforeValidator(_free_text)]
 Role = Annotated[str, AfterValidator(_plain_role)]
 

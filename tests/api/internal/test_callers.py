@@ -47,7 +47,14 @@ OPEN = {
     *("/spark/webhook/deliveries", "/spark/webhook/deliveries/replay", "/spark/webhook/ping"),
     *("/healthz", "/readyz"),
     *("/console/sign-in", "/console/sign-out", "/style/{digest}.css", "/style/{digest}.svg"),
-    *("/docs", "/static", "/openapi.json", "/openapi-internal.json"),
+    *(
+        "/docs",
+        "/static",
+        "/problems",
+        "/problems/{code}",
+        "/openapi.json",
+        "/openapi-internal.json",
+    ),
 }
 
 
