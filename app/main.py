@@ -26,37 +26,13 @@ from app.api.docs import create_docs_router
 from app.api.edge import Edge, HeadAsGet, LastResort
 from app.api.health import ReadinessChecks
 from app.api.health import router as health
-from app.api.internal.activity import router as internal_activity
-from app.api.internal.alerts import router as internal_alerts
-from app.api.internal.completions import router as internal_completions
-from app.api.internal.courses import router as internal_courses
-from app.api.internal.deliveries import router as internal_deliveries
-from app.api.internal.downloads import router as internal_downloads
-from app.api.internal.events import router as internal_events
-from app.api.internal.evidence import router as internal_evidence
-from app.api.internal.evidence_files import router as internal_evidence_files
-from app.api.internal.explain import router as internal_explain
-from app.api.internal.grades import router as internal_grades
-from app.api.internal.jobs import router as internal_jobs
-from app.api.internal.links import router as internal_links
-from app.api.internal.platforms import router as internal_platforms
-from app.api.internal.roster_imports import router as internal_roster_imports
-from app.api.internal.sessions import router as internal_sessions
-from app.api.internal.student_links import router as internal_student_links
-from app.api.internal.students import router as internal_students
-from app.api.internal.submissions import router as internal_submissions
-from app.api.internal.xp import router as internal_xp
+from app.api.internal.routes import ROUTERS as INTERNAL
 from app.api.linger import Linger
 from app.api.observed import router as observed
 from app.api.problem_pages import create_problem_router
 from app.api.problems import HANDLERS
-from app.api.spark.course import router as spark_course
 from app.api.spark.received import router as spark_received
-from app.api.spark.roster import router as spark_roster
-from app.api.spark.sso import router as spark_sso
-from app.api.spark.submission import router as spark_submission
-from app.api.spark.token import router as spark_token
-from app.api.spark.window import router as spark_window
+from app.api.spark.routes import ROUTERS as FROM_SPARK
 from app.api.style import router as style
 from app.clock import new_id, utc_now
 from app.console.routes import ROUTERS as CONSOLE
@@ -86,36 +62,8 @@ from app.submissions.work import Intake
 
 log = structlog.get_logger()
 
-SPARK = (
-    *(spark_sso, spark_token, deep_link),
-    *(spark_submission, spark_course, spark_roster, spark_window),
-)
-ROUTERS = (
-    *SPARK,
-    internal_completions,
-    internal_courses,
-    internal_links,
-    internal_deliveries,
-    internal_submissions,
-    internal_explain,
-    internal_xp,
-    internal_evidence,
-    internal_evidence_files,
-    internal_roster_imports,
-    internal_sessions,
-    internal_activity,
-    internal_events,
-    internal_platforms,
-    internal_grades,
-    internal_downloads,
-    internal_jobs,
-    internal_alerts,
-    internal_students,
-    internal_student_links,
-    health,
-    observed,
-    style,
-)
+SPARK = (*FROM_SPARK, deep_link)
+ROUTERS = (*SPARK, *INTERNAL, health, observed, style)
 
 STUDENT_PLACES = 2  # for the uploads of one student (DESIGN R44)
 

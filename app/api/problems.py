@@ -205,8 +205,7 @@ def _fault(fault: ServiceError) -> Fault:
 
 
 def request_id_of(request: Request) -> str:
-    request_id: str = request.state.request_id
-    return request_id
+    return str(request.state.request_id)
 
 
 async def on_service_error(request: Request, error: ServiceError) -> Response:
