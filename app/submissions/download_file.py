@@ -20,6 +20,7 @@ from app.jobs.lease import Lease, LeaseLostError, finish
 from app.jobs.settle import Outcome, settle
 from app.learning.enrolment import take_turns
 from app.storage.kept_file import KeptFile
+from app.submissions.order_downloads import forget_links
 from app.submissions.work import Intake
 
 # Before each attempt: a link that is signed does not live for days.
@@ -160,6 +161,7 @@ async def _record(
             raise LeaseLostError
         submission_id, position = download["submission_id"], download["position"]
         await commit_uploads(session, [file], submission_id=submission_id, first=position)
+        await forget_links(session, submission_id)
         await settle(session, lease, Outcome("done", "stored"))
         user_id = download["user_id"]
         await order_receipt_of_file(session, intake.settings, submission_id, user_id=user_id)
@@ -186,11 +188,13 @@ def _outcome_of(failure: BaseException) -> Outcome | None:
 @retried
 async def _fail(intake: Intake, lease: Lease, download: Columns, outcome: Outcome) -> None:
     async with intake.sessions() as session, session.begin():
+        await take_turns(session, [download["user_id"]])  # of two that end at once one is the last
         ended = await settle(session, lease, outcome, waits=WAITS)
         state = "dead" if ended == "dead" else "pending"
         values = {"id": download["id"], "code": outcome.code, "state": state}
         if await _FAIL.send(session, values) and ended == "dead":
             submission_id, user_id = download["submission_id"], download["user_id"]
+            await forget_links(session, submission_id)
             await order_receipt_of_file(session, intake.settings, submission_id, user_id=user_id)
             await record_event(
                 session,

@@ -55,6 +55,16 @@ _ORDER_AGAIN = Statement(
     select id from enqueued
     """  # noqa: S608 - of our own pieces
 )
+# The message is where its links lie, too, also of the time when it was refused.
+_FORGET = Statement(
+    """
+    update spark.deliveries set message = null
+    where message is not null
+      and digest in (select digest from spark.deliveries where submission_id = :submission_id::uuid)
+      and not exists (
+        select from spark.downloads where submission_id = :submission_id and state = 'pending')
+    """
+)
 
 
 async def order_downloads(
@@ -97,3 +107,8 @@ async def order_again(session: Session, submission_id: UUID, files: Iterable[Rem
     if said:
         values = {"submission_id": submission_id, "files": json.dumps(said)}
         await _ORDER_AGAIN.send(session, values)
+
+
+async def forget_links(session: Session, submission_id: UUID) -> None:
+    """Once its last file is fetched or given up, the texts that named them go: a link opens one."""
+    await _FORGET.send(session, {"submission_id": submission_id})

@@ -25,7 +25,7 @@ from app.storage.kept_file import KeptFile
 from app.submissions.admit import admit, course_unknown
 from app.submissions.idempotency import ANSWERED_SQL, Answer
 from app.submissions.message import Message
-from app.submissions.order_downloads import order_again, order_downloads
+from app.submissions.order_downloads import forget_links, order_again, order_downloads
 from app.submissions.remote_file import RemoteFile
 from app.submissions.revisions import Revision, Standing, answer_of, stand
 from app.submissions.work import Intake, Work
@@ -82,6 +82,8 @@ async def record_submission(
         told = _answered(work, body, standing, current.id)
         whose = {"user_id": user_id, "fingerprint": current.fingerprint}
         await CLOSE.send(session, told | whose)
+        if work.message.remote_files:
+            await forget_links(session, current.files_of)
         return SubmissionOutcome(body)
 
 
@@ -117,7 +119,9 @@ async def record_replay(
             submission_id=UUID(body["submission_id"]),
             keeps_text=not answer.has_same_text,
         )
-        await order_again(session, UUID(body["submission_id"]), remote_files)
+        if remote_files:
+            await order_again(session, UUID(body["submission_id"]), remote_files)
+            await forget_links(session, UUID(body["submission_id"]))
     return SubmissionOutcome(body, is_replay=True)
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import delete, func, select, text, update
 from app.database import Sessions
 from app.jobs.lease import claim, free_lapsed
 from app.jobs.run_jobs import work_off
-from app.models import Download, Job, JobTarget
+from app.models import Download, InboxDelivery, Job, JobTarget
 from app.settings import Settings
 from app.submissions.order_downloads import DOWNLOAD
 from app.worker import job_kinds
@@ -93,6 +93,15 @@ class Fetching:
         asked = select(Download).where(Download.submission_id == submission_id)
         async with self.sessions() as session, session.begin():
             return list((await session.execute(asked.order_by(Download.position))).all())
+
+    async def kept_links(self) -> int:
+        """Texts in the inbox that name one."""
+        named = func.strpos(func.encode(InboxDelivery.message, "escape"), "signature=") > 0
+        asked = select(func.count()).where(
+            InboxDelivery.spark_user_id == self.student.spark_user_id, named
+        )
+        async with self.sessions() as session, session.begin():
+            return int((await session.execute(asked)).scalar_one())
 
     async def shown(self) -> list[tuple[str, str]]:
         """Each block of the evidence, in order: its type and its text or file name."""
@@ -211,6 +220,23 @@ async def test_a_link_that_has_expired_is_mended_by_sending_again(
     assert again["duplicate"] is True
     assert await fetching.work_off() == 1
     assert [kind for kind, _ in await fetching.shown()] == ["text", "document"]
+
+
+async def test_links_that_were_fetched_or_given_up_are_kept_nowhere(fetching: Fetching) -> None:
+    """Each text that names one goes with the last file, also one that came when all was there."""
+    file, gone = await fetching.serve(), await fetching.serve()
+    await fetching.fake.script(path_of(gone), {"status": 404})
+    text = f"Gone. {secrets.token_hex(4)}"
+    await fetching.hand_in(file, gone, submission_text=text)
+    assert await fetching.kept_links() == 1
+    await fetching.work_off()
+    assert await fetching.kept_links() == 0
+    for links_in_between, signature in ((1, "two"), (0, "three")):
+        signed_anew = [{"url": each["url"].replace("one", signature)} for each in (file, gone)]
+        await fetching.hand_in(*signed_anew, submission_text=text)
+        assert await fetching.kept_links() == links_in_between
+        await fetching.work_off()
+        assert await fetching.kept_links() == 0
 
 
 async def test_an_operator_names_another_link(fetching: Fetching) -> None:
