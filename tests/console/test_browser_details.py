@@ -15,7 +15,7 @@ from tests.support.lived_in import HANDED_IN
 from tests.support.patience import patient
 from tests.support.programs import needs_front_end
 
-pytestmark = [needs_front_end, pytest.mark.timeout(patient(300))]
+pytestmark = [needs_front_end, pytest.mark.soak, pytest.mark.timeout(patient(300))]
 
 
 chromium, visit = lists.chromium, lists._visit  # the fixture is of this module, too
@@ -34,7 +34,7 @@ def details_of(number: int, student: str, assignment: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.soak)])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_page_of_one_can_be_read_by_everybody(
     chromium: Browser, lived_in: Console, size: str, scheme: Scheme

@@ -121,9 +121,7 @@ async def test_a_frame_of_another_site_shows_no_picker(
     page = await chromium.new_page()
     await page.goto(f"{fake.url}/chosen")
     address = json.dumps(f"{elsewhere.running.url}/spark/deep-link?token={token}")
-    refused = page.wait_for_event("console", predicate=lambda said: "frame-ancestors" in said.text)
-    await page.evaluate(
-        f"document.body.append(Object.assign(document.createElement('iframe'), {{src: {address}}}))"
-    )
-    await refused
+    frame = f"Object.assign(document.createElement('iframe'), {{src: {address}}})"
+    async with page.expect_console_message(lambda said: "frame-ancestors" in said.text):
+        await page.evaluate(f"document.body.append({frame})")
     await page.close()
