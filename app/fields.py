@@ -58,6 +58,8 @@ Success = Annotated[bool, Field(description="Always true.", examples=[True])]
 Location = Literal["none", "removed", "unknown"]  # what became of what tells where a picture is of
 HandedIn = Literal["success", "dry_run"]  # one enumeration in both answers to a submission
 RequestId = Annotated[str, Field(description="Name it when you ask us.", examples=[UUID_EXAMPLE])]
+# Of a refusal, a kind of job, or why one is not done, asked for.
+Code = Annotated[str, Field(min_length=1, max_length=64, pattern="^[a-z0-9_]+$")]
 SparkUserId = Annotated[Text, Field(max_length=255, examples=["student_42"])]
 SparkAssignmentId = Annotated[Text, Field(max_length=255, examples=["test_assignment_001"])]
 SparkCourseId = Annotated[Text, Field(max_length=255, examples=["test_course_001"])]

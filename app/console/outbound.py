@@ -15,6 +15,7 @@ from app.console.deliveries import read_query
 from app.console.render import HOME, console_router, go_on, render
 from app.console.visit import ADMIN, READ, WRITE, read_form
 from app.errors import NotFoundError
+from app.fields import Code
 from app.grades.list_grades import count_dead_quests, read_grade, send_grade_again
 from app.grades.write_grade import GRADE
 from app.jobs.call_spark import test_spark
@@ -49,8 +50,8 @@ router = console_router()
 class DeadAlike(BaseModel):
     """Those that died alike; a reason of None is any."""
 
-    kind: str
-    reason: str | None = None
+    kind: Code
+    reason: Code | None = None
 
 
 @router.get("/outbound")

@@ -65,13 +65,8 @@ class DeliveryPeriod(fields.ContractModel):
 class DeliveryFilter(DeliveryPeriod):
     """Which deliveries; None means any."""
 
-    code: str | None = Field(
-        None,
-        min_length=1,
-        max_length=64,
-        pattern="^[a-z_]+$",
-        description="Refused with this code.",
-        examples=["assignment_not_found"],
+    code: fields.Code | None = Field(
+        None, description="Refused with this code.", examples=["assignment_not_found"]
     )
     outcome: Outcome | None = Field(
         None, description="Only deliveries with this outcome.", examples=["refused"]

@@ -19,9 +19,9 @@ class JobFilter(fields.ContractModel):
     """Which jobs; None means any."""
 
     state: JobState | None = Field(None, description="Only these.", examples=["dead"])
-    kind: str | None = Field(None, max_length=64, description="Only of it.", examples=["grade"])
-    reason: str | None = Field(
-        None, max_length=64, description="Only those that failed so.", examples=["spark_404"]
+    kind: fields.Code | None = Field(None, description="Only of it.", examples=["grade"])
+    reason: fields.Code | None = Field(
+        None, description="Only those that failed so.", examples=["spark_404"]
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Annotated, Self
+from typing import Self
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
@@ -18,15 +18,13 @@ from app.models import InboxDelivery, Job
 
 BATCH_JOBS = 5_000  # in one transaction
 
-Code = Annotated[str, Field(min_length=1, max_length=64, pattern="^[a-z_]+$")]
-
 
 class ReplayOrder(DeliveryPeriod):
     """Which refused deliveries; several filters narrow together. Unknown members are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
-    codes: list[Code] | None = Field(
+    codes: list[fields.Code] | None = Field(
         None,
         min_length=1,
         max_length=50,

@@ -482,3 +482,13 @@ async def test_a_target_is_paused_and_opened_by_hand(
     assert (await grading.ask("POST", "targets/spark/resume")).status_code == 204
     assert await grading.work_off() == 1
     assert_problem(await grading.ask("POST", "targets/nobody/pause"), 404, "not_found")
+
+
+@pytest.mark.parametrize("name", ["kind", "reason"])
+async def test_what_no_job_is_of_is_invalid(grading: Grading, name: str) -> None:
+    asked = {"kind": "grade"} | {name: "a\0b"}
+    for answer in (
+        await grading.ask("GET", "jobs", params=asked),
+        await grading.ask("POST", "jobs/retry", json=asked),
+    ):
+        assert_problem(answer, 400, "field_invalid")

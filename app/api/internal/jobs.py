@@ -14,7 +14,7 @@ from app.api.paging import LimitQuery
 from app.api.problem_groups import INTERNAL_PROBLEMS, JSON_PROBLEMS
 from app.api.problems import problems
 from app.errors import JobNotDeadError, NotFoundError, TargetNotConfiguredError
-from app.fields import ContractModel
+from app.fields import Code, ContractModel
 from app.jobs.call_spark import test_spark
 from app.jobs.call_target import TargetTest
 from app.jobs.review import (
@@ -53,9 +53,9 @@ class JobsToRetry(ContractModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: str = Field(max_length=64, description="All of this kind.", examples=["grade"])
-    reason: str | None = Field(
-        None, max_length=64, description="Only those that died of it.", examples=["spark_404"]
+    kind: Code = Field(description="All of this kind.", examples=["grade"])
+    reason: Code | None = Field(
+        None, description="Only those that died of it.", examples=["spark_404"]
     )
 
 
