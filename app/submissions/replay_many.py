@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, StrictBool, model_validator
 from sqlalchemy import ColumnElement, Text, cast, func, select
 
 from app import fields
@@ -31,7 +31,7 @@ class ReplayOrder(DeliveryPeriod):
         description="Refused with one of these codes.",
         examples=[["assignment_not_found"]],
     )
-    apply: bool = Field(
+    apply: StrictBool = Field(
         default=False,
         description="Order it. Otherwise it is only counted.",
         examples=[False],

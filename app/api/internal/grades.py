@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictBool
 
 from app.api.callers import READ, Reader, Writer
 from app.api.dependencies import Opened, read_small, spark_api_of
@@ -47,7 +47,7 @@ class GradesToSend(GradeFilter):
 
     model_config = ConfigDict(extra="forbid")
 
-    dry_run: bool = Field(default=False, description="Only count them.", examples=[False])
+    dry_run: StrictBool = Field(default=False, description="Only count them.", examples=[False])
 
 
 class GradesQueued(ContractModel):

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from fastapi import APIRouter, Request
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictBool
 from starlette.responses import Response
 
 from app.accounts.change_link import Status, link_student, set_link, unlink_student
@@ -52,7 +52,7 @@ class NewLink(ContractModel):
         " revisions; what did not come through Spark stays in the document, behind.",
         examples=[None],
     )
-    dry_run: bool = Field(
+    dry_run: StrictBool = Field(
         default=False,
         description="With `from`: say what would move, and change nothing.",
         examples=[False],
