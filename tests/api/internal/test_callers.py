@@ -140,15 +140,16 @@ async def known(
     tokens: Tokens,
 ) -> dict[str, str]:
     """Parameters that name what the owner has."""
-    owner, assignment = tokens.owner, await create_assignment(sessions)
-    picture = Part("f", samples.png(), filename="gauge.png")
-    handed_in = (await spark.submit_form(submission(owner, assignment), picture)).json()
 
     async def ask(method: str, path: str, **more: Any) -> Any:
         answer = await browser.request(method, f"/internal/v1/{path}", headers=main_app, **more)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    before = await ask("GET", "events?from=now")
+    owner, assignment = tokens.owner, await create_assignment(sessions)
+    picture = Part("f", samples.png(), filename="gauge.png")
+    handed_in = (await spark.submit_form(submission(owner, assignment), picture)).json()
     completion = await ask("GET", f"completions/{handed_in['completion_id']}")
     [delivery] = (await ask("GET", f"deliveries?spark_user_id={owner.spark_user_id}"))["items"]
     session = await ask("POST", "sessions/introspect", json={"token": owner.access_token})
@@ -159,6 +160,7 @@ async def known(
     given = await browser.post("/internal/v1/grades", json=grade, headers=main_app)
     return {
         **await leave_work(sessions, handed_in["submission_id"], owner.user_id),
+        "after": before["next_cursor"],  # events of others may be of nobody
         "grade_id": given.json()["id"],
         "completion_id": handed_in["completion_id"],
         "submission_id": handed_in["submission_id"],
