@@ -1,13 +1,13 @@
 """Why things failed: by code, with how many still are refused, and of how many students."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
 from app.activity.kinds import KINDS, SUCCEEDED
 from app.clock import first_id
 from app.database import Sessions, Statement, read_as
-from app.errors import ServiceError
+from app.errors import ServiceError, kinds
 
 MOST_CAUSES = 50
 FAILED = [kind for kind in KINDS if "success" not in kind and kind not in SUCCEEDED]
@@ -28,16 +28,9 @@ class Cause(NamedTuple):
     request_id: str | None
 
 
-def _errors(parent: type[ServiceError] = ServiceError) -> Iterator[type[ServiceError]]:
-    """Each before those that are kinds of it."""
-    yield parent
-    for child in parent.__subclasses__():
-        yield from _errors(child)
-
-
 # Events of failures say the title; kinds of an error have its code, so the first of each counts.
 ERRORS: Mapping[str, type[ServiceError]] = {
-    error.code: error for error in reversed([*_errors()]) if error.__dict__.get("code")
+    error.code: error for error in reversed([*kinds()]) if error.__dict__.get("code")
 } | {ServiceError.code: ServiceError}
 _NAMES = {error.title: code for code, error in ERRORS.items()}
 
