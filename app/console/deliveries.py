@@ -3,19 +3,18 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import Request
 from starlette.responses import Response
 
 from app.accounts.mask_addresses import mask_addresses
-from app.api.callers import Caller
 from app.api.dependencies import Body, Now, Opened, read_fields
 from app.api.paging import PageQuery, Pages
 from app.clock import new_id
 from app.console.render import HOME, console_router, go_on, render
-from app.console.visit import READ, WRITE, read_form
+from app.console.visit import Reader, Writer, read_form
 from app.deliveries.read_inbox import (
     MOST_COUNTED,
     DeliveryFilter,
@@ -44,7 +43,7 @@ router = console_router()
 
 @router.get("/deliveries")
 async def show_deliveries(
-    request: Request, opened: Opened, pages: Pages, caller: Annotated[Caller, READ]
+    request: Request, opened: Opened, pages: Pages, caller: Reader
 ) -> Response:
     asked = read_query(request.query_params, (*FILTERS, "state"))
     outcome = STATES.get(asked.get("state", ""))
@@ -67,9 +66,7 @@ async def show_deliveries(
 
 
 @router.get("/deliveries/replay")
-async def show_replay(
-    request: Request, opened: Opened, now: Now, caller: Annotated[Caller, READ]
-) -> Response:
+async def show_replay(request: Request, opened: Opened, now: Now, caller: Reader) -> Response:
     """What would be done, and how far it is: the same page before and after."""
     asked = read_query(request.query_params, FILTERS) or {"from": _text(now - REPLAYED_SPAN)}
     order = _order(asked)
@@ -80,9 +77,7 @@ async def show_replay(
 
 
 @router.post("/deliveries/replay")
-async def replay_all(
-    request: Request, opened: Opened, caller: Annotated[Caller, WRITE]
-) -> Response:
+async def replay_all(request: Request, opened: Opened, caller: Writer) -> Response:
     asked = read_query(await read_form(request), FILTERS)
     order = _order(asked, apply=True)
     counts = await replay_many(opened.sessions, order, caller=caller.name, new_id=new_id)

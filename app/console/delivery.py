@@ -1,7 +1,7 @@
 """One delivery: what was signed and answered, what it became, and once more."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 from fastapi import Request
@@ -13,7 +13,7 @@ from app.api.dependencies import Now, Opened, Resources
 from app.clock import new_id
 from app.console.deliveries import PATH
 from app.console.render import console_router, go_on, render
-from app.console.visit import READ, WRITE
+from app.console.visit import Reader, Writer
 from app.deliveries.inbox import get_delivery
 from app.deliveries.payload import beside_if_large, read_subject
 from app.deliveries.read_inbox import DeliveryAnswer, read_delivery
@@ -33,7 +33,7 @@ router = console_router()
 
 @router.get("/deliveries/{delivery_id}")
 async def show_delivery(
-    delivery_id: UUID, request: Request, opened: Opened, now: Now, caller: Annotated[Caller, READ]
+    delivery_id: UUID, request: Request, opened: Opened, now: Now, caller: Reader
 ) -> Response:
     delivery = await read_delivery(opened.sessions, delivery_id, caller=caller.name)
     values = await _look_into(opened, delivery, caller, now)
@@ -87,7 +87,7 @@ async def _find_submission(
 
 @router.post("/deliveries/{delivery_id}/replay")
 async def replay(
-    delivery_id: UUID, request: Request, opened: Opened, now: Now, caller: Annotated[Caller, WRITE]
+    delivery_id: UUID, request: Request, opened: Opened, now: Now, caller: Writer
 ) -> Response:
     """What the message itself comes to is no failure of the page."""
     here = f"{PATH}/{delivery_id}"
@@ -111,7 +111,7 @@ async def replay(
 
 @router.post("/deliveries/{delivery_id}/dry-run")
 async def rehearse(
-    delivery_id: UUID, request: Request, opened: Opened, now: Now, caller: Annotated[Caller, WRITE]
+    delivery_id: UUID, request: Request, opened: Opened, now: Now, caller: Writer
 ) -> Response:
     """Nothing has changed that another page could show."""
     rehearsal = await rehearse_replay(opened.intake, delivery_id, caller=caller.name, now=now)

@@ -1,6 +1,6 @@
 """Explain: why a homework is missing, step by step, and what to do next."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import Request
 from starlette.responses import Response
@@ -10,7 +10,7 @@ from app.api.callers import Caller
 from app.api.dependencies import Opened, Resources, read_fields
 from app.console.deliveries import read_query
 from app.console.render import console_router, render
-from app.console.visit import READ
+from app.console.visit import Reader
 from app.errors import FieldInvalidError
 from app.fields import ContractModel, OfRequest, SparkId
 from app.grades.list_grades import GradeFilter, list_grades
@@ -34,7 +34,7 @@ class Question(ContractModel):
 
 
 @router.get("/explain")
-async def explain(request: Request, opened: Opened, caller: Annotated[Caller, READ]) -> Response:
+async def explain(request: Request, opened: Opened, caller: Reader) -> Response:
     asked = read_query(request.query_params, Question.model_fields)
     answer = await _answer(opened, read_fields(Question, asked), caller)
     more = await _look_further(opened, answer, caller) if answer else {}

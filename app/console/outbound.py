@@ -1,7 +1,7 @@
 """Outbound: whom jobs call, what waits or was given up and why, and once more."""
 
 from contextlib import suppress
-from typing import Annotated, Literal
+from typing import Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from app.api.callers import Caller
 from app.api.dependencies import Opened, Resources, read_fields, spark_api_of
 from app.console.deliveries import read_query
 from app.console.render import HOME, console_router, go_on, render
-from app.console.visit import ADMIN, READ, WRITE, read_form
+from app.console.visit import Admin, Reader, Writer, read_form
 from app.errors import NotFoundError
 from app.fields import Code
 from app.grades.list_grades import count_dead_quests, read_grade, send_grade_again
@@ -55,9 +55,7 @@ class DeadAlike(BaseModel):
 
 
 @router.get("/outbound")
-async def show_outbound(
-    request: Request, opened: Opened, caller: Annotated[Caller, READ]
-) -> Response:
+async def show_outbound(request: Request, opened: Opened, caller: Reader) -> Response:
     return await _show(request, opened, caller, tested=None)
 
 
@@ -84,19 +82,19 @@ async def _show(
 
 
 @router.post("/outbound/targets/test")
-async def test(request: Request, opened: Opened, caller: Annotated[Caller, ADMIN]) -> Response:
+async def test(request: Request, opened: Opened, caller: Admin) -> Response:
     """What it says is nowhere kept, so the answer is the page itself."""
     tested = await test_spark(opened.sessions, spark_api_of(opened), caller=caller.name)
     return await _show(request, opened, caller, tested=tested)
 
 
 @router.post("/outbound/targets/pause")
-async def pause(request: Request, opened: Opened, caller: Annotated[Caller, ADMIN]) -> Response:
+async def pause(request: Request, opened: Opened, caller: Admin) -> Response:
     return await _change(request, opened, caller, "paused")
 
 
 @router.post("/outbound/targets/resume")
-async def resume(request: Request, opened: Opened, caller: Annotated[Caller, ADMIN]) -> Response:
+async def resume(request: Request, opened: Opened, caller: Admin) -> Response:
     return await _change(request, opened, caller, "open")
 
 
@@ -113,7 +111,7 @@ async def _change(
 
 
 @router.get("/outbound/retry")
-async def confirm_retry(request: Request, opened: Opened, _: Annotated[Caller, READ]) -> Response:
+async def confirm_retry(request: Request, opened: Opened, _: Reader) -> Response:
     """What is about to begin anew: how many, of how many quests, since when."""
     alike = read_fields(DeadAlike, read_query(request.query_params, DeadAlike.model_fields))
     dead = JobFilter(state="dead", **alike.model_dump())
@@ -134,7 +132,7 @@ async def confirm_retry(request: Request, opened: Opened, _: Annotated[Caller, R
 
 
 @router.post("/outbound/retry")
-async def retry_all(request: Request, opened: Opened, caller: Annotated[Caller, WRITE]) -> Response:
+async def retry_all(request: Request, opened: Opened, caller: Writer) -> Response:
     asked = read_query(await read_form(request), DeadAlike.model_fields)
     alike = read_fields(DeadAlike, asked)
     queued = await retry_jobs(opened.sessions, alike.kind, alike.reason, caller=caller.name)
@@ -146,9 +144,7 @@ async def retry_all(request: Request, opened: Opened, caller: Annotated[Caller, 
 
 
 @router.get("/outbound/{job_id}")
-async def show_job(
-    job_id: UUID, request: Request, opened: Opened, caller: Annotated[Caller, READ]
-) -> Response:
+async def show_job(job_id: UUID, request: Request, opened: Opened, caller: Reader) -> Response:
     job = await read_job(opened.sessions, job_id, caller=caller.name)
     grade, download = None, None
     with suppress(NotFoundError):  # removed in this moment
@@ -160,34 +156,26 @@ async def show_job(
 
 
 @router.post("/outbound/{job_id}/retry")
-async def retry(
-    job_id: UUID, request: Request, opened: Opened, caller: Annotated[Caller, WRITE]
-) -> Response:
+async def retry(job_id: UUID, request: Request, opened: Opened, caller: Writer) -> Response:
     await retry_job(opened.sessions, job_id, caller=caller.name)
     return go_on(request, PATH, "It begins anew, with eight attempts.")
 
 
 @router.post("/outbound/{job_id}/discard")
-async def discard(
-    job_id: UUID, request: Request, opened: Opened, caller: Annotated[Caller, ADMIN]
-) -> Response:
+async def discard(job_id: UUID, request: Request, opened: Opened, caller: Admin) -> Response:
     await discard_job(opened.sessions, job_id, caller=caller.name)
     return go_on(request, PATH, "It will not be done.")
 
 
 @router.post("/outbound/grades/{grade_id}/send")
-async def send_grade(
-    grade_id: UUID, request: Request, opened: Opened, caller: Annotated[Caller, WRITE]
-) -> Response:
+async def send_grade(grade_id: UUID, request: Request, opened: Opened, caller: Writer) -> Response:
     spark_api_of(opened)
     await send_grade_again(opened.sessions, grade_id, caller=caller.name)
     return go_on(request, f"{PATH}?kind={GRADE}", "The grade is sent again.")
 
 
 @router.post("/outbound/downloads/{download_id}/fetch")
-async def fetch(
-    download_id: UUID, request: Request, opened: Opened, caller: Annotated[Caller, WRITE]
-) -> Response:
+async def fetch(download_id: UUID, request: Request, opened: Opened, caller: Writer) -> Response:
     """Without a link by the one that is known."""
     url = (await read_form(request)).get("url", "").strip() or None
     await fetch_again(opened.sessions, opened.settings, download_id, url, caller=caller.name)

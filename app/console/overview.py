@@ -12,11 +12,10 @@ from app.activity.count_outcomes import count_outcomes
 from app.activity.find_causes import ERRORS, Cause, find_causes
 from app.activity.kinds import KINDS
 from app.alerts.list_alerts import list_alerts
-from app.api.callers import Caller
 from app.api.dependencies import Now, Opened
 from app.console.chart import draw_bars
 from app.console.render import HOME, console_router, go_on, render
-from app.console.visit import ADMIN, READ, read_form
+from app.console.visit import Admin, Reader, read_form
 from app.jobs.review import JobFilter, count_jobs, list_targets
 from app.submissions.going_live import RESTORE, look_at_steps, mark_step
 
@@ -45,7 +44,7 @@ async def show_overview(
     request: Request,
     opened: Opened,
     now: Now,
-    _: Annotated[Caller, READ],
+    _: Reader,
     period: Annotated[Literal["24h", "7d", "30d"], Query(alias="range")] = "24h",
 ) -> Response:
     width, slots = RANGES[period]
@@ -82,7 +81,7 @@ async def show_overview(
 
 
 @router.post("/going-live")
-async def mark(request: Request, opened: Opened, caller: Annotated[Caller, ADMIN]) -> Response:
+async def mark(request: Request, opened: Opened, caller: Admin) -> Response:
     form = await read_form(request)
     await mark_step(opened.sessions, form.get("step", ""), caller=caller.name)
     return go_on(request, HOME, "Marked as done.")

@@ -18,7 +18,7 @@ from typing_extensions import override
 from app.api.dependencies import resources_of
 from app.api.style import open_templates
 from app.clock import utc_now
-from app.console.visit import cookie_name, refuse_other_sites
+from app.console.visit import cookie_name, refuse_other_sites, set_cookie
 from app.database import OUTAGES, explain_outage
 from app.errors import FieldInvalidError, ServiceError, UnauthorizedError
 
@@ -60,17 +60,10 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
 
 def go_on(request: Request, path: str, said: str = "") -> RedirectResponse:
     """After an act: to a page, which says what was done."""
-    settings = resources_of(request).settings
     response = RedirectResponse(path, status_code=303)
     if said:
-        response.set_cookie(
-            cookie_name(settings, "said"),
-            quote(said),
-            max_age=SAID_SECONDS,
-            httponly=True,
-            secure=settings.cookies_are_secure,
-            samesite="strict",
-        )
+        settings = resources_of(request).settings
+        set_cookie(response, settings, "said", quote(said), seconds=SAID_SECONDS)
     return response
 
 

@@ -1,15 +1,12 @@
 """Signing in to the console with a service key, and out."""
 
-from typing import Annotated
-
 from fastapi import Request
 from starlette.responses import Response
 
 from app.accounts.console_sessions import LONGEST, end_console, open_console
-from app.api.callers import Caller
 from app.api.dependencies import Opened
 from app.console.render import HOME, console_router, go_on, render
-from app.console.visit import READ, cookie_name, read_form
+from app.console.visit import Reader, cookie_name, read_form, set_cookie
 from app.errors import CredentialsInvalidError, RouteNotFoundError
 
 FAILURES_PER_MINUTE = 10  # of an address
@@ -37,14 +34,7 @@ async def sign_in(request: Request, opened: Opened) -> Response:
         )
         raise CredentialsInvalidError(hint=WRONG, key="wrong")
     response = go_on(request, _own_path(form.get("target", "")))
-    response.set_cookie(
-        cookie_name(opened.settings, "console"),
-        secret,
-        max_age=int(LONGEST.total_seconds()),
-        httponly=True,
-        secure=opened.settings.cookies_are_secure,
-        samesite="strict",
-    )
+    set_cookie(response, opened.settings, "console", secret, seconds=LONGEST.total_seconds())
     return response
 
 
@@ -58,7 +48,7 @@ async def sign_out(request: Request, opened: Opened) -> Response:
 
 
 @rest.get("/{path:path}")
-async def find_nothing(_: Annotated[Caller, READ]) -> Response:
+async def find_nothing(_: Reader) -> Response:
     raise RouteNotFoundError
 
 

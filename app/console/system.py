@@ -3,7 +3,7 @@
 import asyncio
 import platform
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import Request
 from prometheus_client import Counter, Gauge
@@ -14,10 +14,9 @@ from app.accounts.service_keys import list_keys
 from app.activity.audit import read_privileged
 from app.adoption.describe_database import describe_database
 from app.alerts.list_alerts import list_alerts
-from app.api.callers import Caller
 from app.api.dependencies import Opened, Resources
 from app.console.render import console_router, render
-from app.console.visit import READ
+from app.console.visit import Reader
 from app.privacy.keeping import list_keeping
 
 ACTS = 50
@@ -26,7 +25,7 @@ router = console_router()
 
 
 @router.get("/system")
-async def show_system(request: Request, opened: Opened, _: Annotated[Caller, READ]) -> Response:
+async def show_system(request: Request, opened: Opened, _: Reader) -> Response:
     (checks, differences), alerts, database, keys, acts = await asyncio.gather(
         opened.readiness.read(),
         list_alerts(opened.sessions),

@@ -1,12 +1,13 @@
-"""Who may do what at the console: every page states its visitor by one of READ, WRITE and ADMIN.
+"""Who may do what at the console: every page states its visitor as Reader, Writer or Admin.
 
 They raise CredentialsInvalidError, which becomes the page to sign in, or ScopeMissingError.
 """
 
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from fastapi import Depends, Request
+from starlette.responses import Response
 
 from app.accounts.console_sessions import see_visitor
 from app.accounts.service_keys import SCOPES, Scope
@@ -27,6 +28,20 @@ def cookie_name(settings: Settings, what: str) -> str:
     return f"__Host-{what}" if settings.cookies_are_secure else what
 
 
+def set_cookie(
+    response: Response, settings: Settings, what: str, value: str, *, seconds: float
+) -> None:
+    """Sent with what this host's own pages ask for, and shown to no script."""
+    response.set_cookie(
+        cookie_name(settings, what),
+        value,
+        max_age=int(seconds),
+        httponly=True,
+        secure=settings.cookies_are_secure,
+        samesite="strict",
+    )
+
+
 def _visitor(scope: Scope) -> Any:
     async def identify(request: Request, opened: Opened) -> Caller:
         secret = request.cookies.get(cookie_name(opened.settings, "console"))
@@ -43,6 +58,9 @@ def _visitor(scope: Scope) -> Any:
 
 
 READ, WRITE, ADMIN = map(_visitor, SCOPES)
+Reader = Annotated[Caller, READ]
+Writer = Annotated[Caller, WRITE]
+Admin = Annotated[Caller, ADMIN]
 
 
 async def refuse_other_sites(request: Request) -> None:
