@@ -142,13 +142,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             bucket=bucket,
             intake=intake,
             body_budget=BodyBudget(settings.body_budget_bytes),
-            # What is read of one may need four times its bytes until it is saved.
-            large_saves=Places(
-                asyncio.Semaphore(1),
-                each=1,
-                running=metrics.LARGE_SAVES_RUNNING,
-                limit="large saves",
-            ),
+            large_saves=_large_saves(),
             account_rules=account_rules,
             # However slow the students' own uploads are, most places are left to Spark.
             editor_places=Places(
@@ -171,6 +165,12 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             scrapers={},
             connections_in_use=partial(connections_in_use, engine),
         )
+
+
+def _large_saves() -> Places:
+    """What is read of one may need four times its bytes until it is saved."""
+    running = metrics.LARGE_SAVES_RUNNING
+    return Places(asyncio.Semaphore(1), each=1, running=running, limit="large saves")
 
 
 def _intake(
