@@ -7,19 +7,19 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser
 
 from app.fields import ProblemCode
 from app.settings import Settings
+from tests.support.chromium import assert_readable, open_chromium
 from tests.support.elsewhere import run_elsewhere
 from tests.support.patience import patient
 from tests.support.problems import assert_problem
-from tests.support.programs import CHROMIUM, FRONT_END, needs_front_end
+from tests.support.programs import needs_front_end
 from tests.support.running import Running
 
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 SITE = "https://spark.optio.example"
-AXE = FRONT_END / "node_modules" / "axe-core" / "axe.min.js"
 SIZES = {"phone": (320, 800), "desktop": (1280, 900)}
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 CODES: list[str] = ProblemCode.__value__.__metadata__[0].json_schema_extra["x-extensible-enum"]
@@ -120,12 +120,8 @@ async def test_production_tells_of_sparks_routes_alone(settings: Settings) -> No
 
 @pytest.fixture
 async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        opened = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
-        )
+    async with open_chromium() as opened:
         yield opened
-        await opened.close()
 
 
 @needs_front_end
@@ -149,9 +145,5 @@ async def test_the_pages_can_be_read_by_everybody(
         if SCREENSHOTS:
             file = Path(SCREENSHOTS) / f"{path.replace('/', '-')}-{scheme}-{size}.png"
             await page.screenshot(path=file, full_page=True)
-        await page.evaluate(AXE.read_text())
-        found: Any = await page.evaluate("axe.run({resultTypes: ['violations']})")
-        assert [each["id"] for each in found["violations"]] == [], found["violations"]
-        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        assert await page.evaluate(wide) <= 0
+        await assert_readable(page)
     assert heard == []

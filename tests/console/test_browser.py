@@ -12,16 +12,16 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page
 
 from tests.console.conftest import Console
+from tests.support.chromium import AXE, open_chromium
 from tests.support.console import PAGES
 from tests.support.patience import patient
-from tests.support.programs import CHROMIUM, FRONT_END, needs_front_end
+from tests.support.programs import needs_front_end
 
 pytestmark = [needs_front_end, pytest.mark.timeout(patient(180))]
 
-AXE = FRONT_END / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SIZES = {"phone": (320, 800), "desktop": (1280, 900)}
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
@@ -65,12 +65,8 @@ class Visit:
 
 @pytest.fixture(scope="module")
 async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
-        )
+    async with open_chromium() as browser:
         yield browser
-        await browser.close()
 
 
 @asynccontextmanager

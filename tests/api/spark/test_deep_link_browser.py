@@ -10,21 +10,21 @@ from urllib.parse import parse_qs
 
 import pytest
 from jose import jwt
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
 from app.settings import Settings
 from tests.support.bodies import Part
+from tests.support.chromium import assert_readable, open_chromium
 from tests.support.courses import course, hand_in, synced, templates
 from tests.support.elsewhere import Elsewhere, run_elsewhere
 from tests.support.evidence import body_of
 from tests.support.fake_spark import FakeSpark, run_fake_spark
 from tests.support.patience import patient
-from tests.support.programs import CHROMIUM, FRONT_END, needs_front_end
+from tests.support.programs import needs_front_end
 from tests.support.samples import png
 
 pytestmark = [needs_front_end, pytest.mark.timeout(patient(180))]
 
-AXE = FRONT_END / "node_modules" / "axe-core" / "axe.min.js"
 SIZES = {"phone": (320, 800), "desktop": (1280, 900)}
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 
@@ -43,23 +43,15 @@ async def elsewhere(settings: Settings, fake: FakeSpark) -> AsyncIterator[Elsewh
 
 @pytest.fixture
 async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
-        )
+    async with open_chromium() as browser:
         yield browser
-        await browser.close()
 
 
 async def look(page: Page, name: str) -> None:
     """What axe-core has against it, and whether it fits the window."""
     if SCREENSHOTS:
         await page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=True)
-    await page.evaluate(AXE.read_text())
-    found: Any = await page.evaluate("axe.run({resultTypes: ['violations']})")
-    assert [each["id"] for each in found["violations"]] == [], found["violations"]
-    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert await page.evaluate(wide) <= 0
+    await assert_readable(page)
 
 
 @pytest.mark.parametrize(("size", "scheme"), [("phone", "dark"), ("desktop", "light")])
