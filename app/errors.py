@@ -7,9 +7,8 @@
     ├── MissingError           what was asked for does not exist (404)
     └── UnavailableError       try again later (408, 409, 429, 503)
 
-`api.problems` turns them into responses and, by `api.problem_groups`, into the OpenAPI
-documentation, so a code exists once. Texts in `error` are read by old clients (CONTRACT 3, 4, 7.6);
-`{…}` is filled from the keyword arguments and never reaches a log.
+`api.problems` makes responses of them and, by `api.problem_groups`, the contract. Old clients read
+the texts in `error` (CONTRACT 3, 4, 7.6); `{…}` is filled from keyword arguments and never logged.
 """
 
 from collections.abc import Iterator
@@ -142,6 +141,10 @@ class StorageUnavailableError(UnavailableError):
     code, title = "storage_unavailable", "File storage unavailable"
 
 
+class ScannerUnavailableError(UnavailableError):
+    code, title = "scanner_unavailable", "File scanner unavailable"
+
+
 class OverloadedError(UnavailableError):
     code, title = "overloaded", "Overloaded"
     hint = "The service is at its limit of simultaneous work. Send the same request again."
@@ -189,8 +192,6 @@ class AccountInactiveError(ForbiddenError):
 
 
 class AccountErasedError(AccountInactiveError):
-    """The student was erased: neither a roster nor an older launch makes the account again."""
-
     hint = "The student was erased. A click in Spark a minute later makes a new, empty account."
 
 
@@ -377,6 +378,11 @@ class FileExpandsTooLargeError(BadRequestError):
 class FileTypeNotAllowedError(BadRequestError):
     code, title = "file_type_not_allowed", "File type not allowed"
     error = "File type {detected} not allowed"
+
+
+class FileRejectedError(BadRequestError):
+    status, code, title, error = 422, "file_rejected", "File rejected", "File rejected"
+    hint = "A scanner found malware in it. Nothing was kept: hand in the others without it."
 
 
 class FileDigestMismatchError(BadRequestError):

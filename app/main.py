@@ -48,6 +48,7 @@ from app.deep_link.routes import router as deep_link
 from app.deliveries.hold_body import BodyBudget
 from app.fetch import RemoteFiles
 from app.files.places import Places
+from app.files.scan_file import Scanner
 from app.files.spool import Spool, require_folder
 from app.files.waiting_room import WaitingRoom
 from app.jobs.call_spark import SparkApi
@@ -181,6 +182,7 @@ def _intake(
     rules: AccountRules,
 ) -> Intake:
     """With `known` places for forms that are signed right."""
+    clamd = settings.clamd_url
     return Intake(
         settings=settings,
         sessions=sessions,
@@ -188,6 +190,7 @@ def _intake(
         waiting_room=WaitingRoom(),
         spool=Spool(settings.spool_max_bytes),
         places=Places(known),
+        scanner=Scanner(clamd, required=settings.file_scan_required) if clamd else None,
         tombstones=rules.tombstones,
         shape=rules.shape,
     )

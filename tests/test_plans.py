@@ -290,6 +290,7 @@ MEASURED_BY = {
     "dead_jobs": {"ix_jobs_died_at_kind"},
     "jobs_late": {"pk_job_targets", "ix_jobs_target_run_at"},
     "location_unknown": {"ix_uploads_unread"},
+    "files_unscanned": {"ix_uploads_unscanned"},
 }
 
 

@@ -28,6 +28,8 @@ FILE_HOST_FORM = (
     "SPARK_STORAGE_DOMAINS: must name host or host:port, without https://, path, or wildcard"
 )
 
+SCANNER_FORM = "CLAMD_URL: must be tcp://host:port or unix:///path"
+
 
 def production(**changes: str) -> dict[str, str]:
     """The environment of a service that may start; an empty change leaves the variable unset."""
@@ -268,6 +270,26 @@ P268 = {
     "a host of files whose port is none": (
         {"SPARK_STORAGE_DOMAINS": f"{CANARY}.example:0"},
         FILE_HOST_FORM,
+    ),
+    "a scanner without a port": (
+        {"CLAMD_URL": f"tcp://{CANARY}.example"},
+        SCANNER_FORM,
+    ),
+    "a scanner whose port is none": (
+        {"CLAMD_URL": f"tcp://{CANARY}.example:99999"},
+        SCANNER_FORM,
+    ),
+    "a scanner with a password": (
+        {"CLAMD_URL": f"tcp://{CANARY}@clamd.example:3310"},
+        SCANNER_FORM,
+    ),
+    "a scanner by another scheme": (
+        {"CLAMD_URL": f"https://{CANARY}.example:3310"},
+        SCANNER_FORM,
+    ),
+    "a scanner's socket without a path": (
+        {"CLAMD_URL": f"unix://{CANARY}"},
+        SCANNER_FORM,
     ),
     "a network that is none": (
         {"SPARK_STORAGE_NETWORKS": f"10.1.0.0/16,{CANARY}"},

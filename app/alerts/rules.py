@@ -163,8 +163,8 @@ RULES = (
         _percent("good", "spark_webhook_success", least=20),
         "{:.3g} % of the submissions of an hour were taken. What is Spark's fault is not counted.",
         "Homework is answered 503 or 500. Spark sends it again for a while.",
-        "`/readyz` names what is away; the log's `database_failed`, `storage_failed` and"
-        " `overloaded` say why.",
+        "`/readyz` names what is away; the log's `database_failed`, `storage_failed`,"
+        " `file_not_scanned` and `overloaded` say why.",
         "End the cause, then follow *After an outage*: count, replay, ask again.",
     ),
     Rule(
@@ -242,5 +242,21 @@ RULES = (
         "`spark.uploads` where `location` is `unknown`; `explain` counts those of a homework.",
         "Look at one by `exiftool`. A cut or broken file has no more in it; a whole one is a fault"
         " here: report its kind.",
+    ),
+    Rule(
+        "files_unscanned",
+        1,
+        ge,
+        "any in an hour",
+        """
+        select scan as code, count(*) as n from spark.uploads
+        where scan = 'unscanned' and created_at > :now::timestamptz - interval '1 hour'
+        group by scan
+        """,
+        "sum(n)",
+        "Files that came while the malware scanner was away, within an hour: {:g}.",
+        "FILE_SCAN_REQUIRED=false stored them unseen: readers may open them.",
+        "`python -m app doctor` tries the scanner; the log's `file_not_scanned` has the `reason`.",
+        "Mend clamd, then have it scan the objects of `spark.uploads` where `scan` is `unscanned`.",
     ),
 )

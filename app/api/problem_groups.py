@@ -23,6 +23,7 @@ from app.errors import (
     FileExpandsTooLargeError,
     FileMissingError,
     FileNotDeclaredError,
+    FileRejectedError,
     FileTooLargeError,
     FileTypeNotAllowedError,
     IdempotencyConflictError,
@@ -46,6 +47,7 @@ from app.errors import (
     RequestStillRunningError,
     ReturnUrlNotAllowedError,
     RoleNotAllowedError,
+    ScannerUnavailableError,
     ScopeMissingError,
     ServiceError,
     SignatureMismatchError,
@@ -97,7 +99,8 @@ _ASSIGNMENT = (AssignmentNotFoundError, AssignmentAmbiguousError)
 _ADMISSION = (*_ASSIGNMENT, StudentNotFoundError, AccountInactiveError)
 _CLAIM = (IdempotencyConflictError, RequestInProgressError, RequestStillRunningError)
 _CONTENT = (ContentMissingError, UrlNotAllowedError)
-_RECORDING = (*_ADMISSION, *_CLAIM, SubmissionFailedError, StorageUnavailableError)
+_STORE = (StorageUnavailableError, FileRejectedError, ScannerUnavailableError)
+_RECORDING = (*_ADMISSION, *_CLAIM, SubmissionFailedError, *_STORE)
 SUBMISSION_PROBLEMS = (*WEBHOOK_PROBLEMS, *_CONTENT, *_FORM, *_FILES, *_BYTES, *_RECORDING)
 
 _MESSAGE = (JsonInvalidError, FieldMissingError, ContentMissingError, FileMissingError)
@@ -107,5 +110,5 @@ EVIDENCE_PROBLEMS = (NotFoundError, FieldMissingError, *INTERNAL_PROBLEMS)
 _WRITING = (EvidenceChangedError, AccountInactiveError, RateLimitedError)
 WRITING_PROBLEMS = (*_WRITING, *EVIDENCE_PROBLEMS)
 _EVIDENCE_FORM = (FileTypeNotAllowedError, TooManyFilesError, *_MULTIPART, *BODY_PROBLEMS)
-_STORING = (FileExpandsTooLargeError, StorageUnavailableError)
+_STORING = (FileExpandsTooLargeError, *_STORE)
 EVIDENCE_FILE_PROBLEMS = (*_EVIDENCE_FORM, EvidenceFileTooLargeError, *_STORING, *WRITING_PROBLEMS)

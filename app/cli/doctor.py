@@ -1,4 +1,4 @@
-"""`doctor`: what a running system's database and bucket lack, as findings of every room."""
+"""`doctor`: what a running system's database, bucket and scanner lack, as findings of each room."""
 
 import asyncio
 import json
@@ -13,6 +13,7 @@ from app.adoption.inspect_database import inspect_database
 from app.adoption.try_bucket import try_bucket
 from app.cli.servers import LOCAL, on_database, servers
 from app.cli.terminal import say, say_moment
+from app.files.try_scanner import try_scanner
 from app.migrate import STATEMENT_SECONDS
 from app.settings import Settings
 from app.storage.bucket import open_bucket
@@ -31,8 +32,8 @@ def doctor(
         bool, typer.Option("--json", help="The findings as one JSON list, for programs.")
     ] = False,
 ) -> None:
-    """Say whether database and bucket fit this version; fails when something differs. Changes
-    nothing, but that it puts an object into the bucket, tries to read it, and deletes it.
+    """Say whether database, bucket and scanner fit this version; fails when something differs.
+    Changes nothing, but that it puts an object into the bucket, tries to read it, and deletes it.
     """
     with servers(LOCAL, s3=False) as given:
         if ready:
@@ -42,6 +43,7 @@ def doctor(
         findings = on_database(settings, partial(inspect_database, settings=settings))
         if settings.s3_endpoint_url:  # the main app's CI has none
             findings += asyncio.run(_try_bucket(settings))
+        findings += asyncio.run(try_scanner(settings))
     say_findings(findings, as_json=as_json)
     if any(finding.mark == "refuse" for finding in findings):
         raise typer.Exit(1)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from app.fields import LINK_EXAMPLE, Id, Location, Moment
+from app.fields import LINK_EXAMPLE, Id, Location, Moment, Scanned
 from app.storage.bucket import Bucket
 from app.storage.kept_file import KeptFile
 
@@ -32,6 +32,12 @@ class HandedInFile(BaseModel):
         ),
         examples=["removed"],
     )
+    scan: Scanned | None = Field(
+        description=(
+            "Of the malware scanner: `clean`, or `unscanned` where it was away. Null without one."
+        ),
+        examples=["clean"],
+    )
     url: str = Field(description="A signed link that downloads the file.", examples=[LINK_EXAMPLE])
     url_expires_at: Moment = Field(description="Until then the link works.")
 
@@ -50,6 +56,7 @@ def link_file(bucket: Bucket, file: KeptFile, now: datetime) -> HandedInFile:
         stored_bytes=file.stored_bytes,
         stored_sha256=file.stored_sha256.hex(),
         location=file.location,
+        scan=file.scan,
         url=url,
         url_expires_at=expires_at,
     )

@@ -18,6 +18,7 @@ from app.errors import FileTypeNotAllowedError
 from app.fields import Location
 from app.files.content_type import HEAD_BYTES, begin_check, detect_type
 from app.files.file_name import display_name
+from app.files.scan_file import Scan, Scanner, scanning
 from app.files.scrub import Scrub, begin_scrub
 from app.files.uploads import register_upload
 from app.settings import FileFamily
@@ -46,7 +47,9 @@ async def pass_by(_: bytes) -> None:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where files go, whose they are, what they may be, and whether they keep their place."""
+    """Where files go, whose they are, what they may be, whether they keep their place, and who
+    scans them.
+    """
 
     sessions: Sessions
     bucket: Bucket
@@ -54,6 +57,7 @@ class Destination:
     lease: timedelta
     families: Collection[FileFamily]
     strip_location: bool
+    scanner: Scanner | None
 
 
 class _Passage:
@@ -61,8 +65,11 @@ class _Passage:
     was sent and of what is `stored`. As long as that is the same, it is hashed once.
     """
 
-    def __init__(self, part: NamedPart, watch: Watch, families: Collection[FileFamily]) -> None:
+    def __init__(
+        self, part: NamedPart, watch: Watch, families: Collection[FileFamily], scan: Scan | None
+    ) -> None:
         self._families = families
+        self._scan = scan
         self._scrub: Scrub | None = None
         self.name = part.filename or ""
         self.size_bytes = self.stored_bytes = 0
@@ -119,6 +126,8 @@ class _Passage:
             await self._check_in_steps()
             yield chunk
         self._check.finish()
+        if self._scan:
+            await self._scan.end()
 
     def _hash(self, kept: bytes, sent: bytes) -> bytes:
         if self._digest is self._stored_digest:
@@ -147,19 +156,39 @@ class _Passage:
     async def _take(self, chunk: bytes) -> None:
         await self._watch(chunk)
         self.size_bytes += len(chunk)
+        if self._scan:
+            await self._scan.feed(chunk)
 
 
 async def store_file(
     part: NamedPart, destination: Destination, *, upload_id: UUID, watch: Watch, kind: str = ""
 ) -> KeptFile:
-    """Only of this `kind`, as `image/`. Raises FileTypeNotAllowedError, FileExpandsTooLargeError
-    or StorageUnavailableError.
+    """Only of this `kind`, as `image/`. Raises FileTypeNotAllowedError, FileExpandsTooLargeError,
+    FileRejectedError, ScannerUnavailableError or StorageUnavailableError.
 
     Whatever happens, the upload is on record as pending and somebody's to discard.
     """
     destination.bucket.circuit.enter()
-    passage = _Passage(part, watch, destination.families)
-    await passage.open(kind=kind)
+    async with scanning(destination.scanner) as scan:
+        passage = _Passage(part, watch, destination.families, scan)
+        await passage.open(kind=kind)
+        object_key = await _store(passage, destination, upload_id)
+    return KeptFile(
+        id=upload_id,
+        object_key=object_key,
+        filename=display_name(passage.name, passage.file_type),
+        content_type=passage.file_type.media_type,
+        size_bytes=passage.size_bytes,
+        sha256=passage.sha256,
+        stored_bytes=passage.stored_bytes,
+        stored_sha256=passage.stored_sha256,
+        location=passage.location,
+        scan=scan.result if scan else None,
+    )
+
+
+async def _store(passage: _Passage, destination: Destination, upload_id: UUID) -> str:
+    """Its object key."""
     file_type = passage.file_type
     object_key = f"{destination.user_id}/{uuid4()}.{file_type.extension}"
     await register_upload(
@@ -171,29 +200,23 @@ async def store_file(
     )
     stored = passage.stored(strip_location=destination.strip_location)
     await store_stream(destination.bucket, object_key, stored, content_type=file_type.media_type)
-    return KeptFile(
-        id=upload_id,
-        object_key=object_key,
-        filename=display_name(passage.name, file_type),
-        content_type=file_type.media_type,
-        size_bytes=passage.size_bytes,
-        sha256=passage.sha256,
-        stored_bytes=passage.stored_bytes,
-        stored_sha256=passage.stored_sha256,
-        location=passage.location,
-    )
+    return object_key
 
 
 async def inspect_file(
-    part: NamedPart, families: Collection[FileFamily], watch: Watch = pass_by
+    part: NamedPart,
+    families: Collection[FileFamily],
+    scanner: Scanner | None,
+    watch: Watch = pass_by,
 ) -> tuple[bytes, int]:
     """Check a file without keeping it: its SHA-256 and size. Raises what `store_file` raises of the
-    type.
+    content, and ScannerUnavailableError.
     """
-    passage = _Passage(part, watch, families)
-    await passage.open()
-    async for _ in passage.stored(strip_location=False):
-        pass
+    async with scanning(scanner) as scan:
+        passage = _Passage(part, watch, families, scan)
+        await passage.open()
+        async for _ in passage.stored(strip_location=False):
+            pass
     return passage.sha256, passage.size_bytes
 
 

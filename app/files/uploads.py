@@ -80,18 +80,18 @@ async def renew_uploads(
 
 _COMMIT = """
 UPDATE spark.uploads SET state = 'committed', submission_id = $1, document_id = $2,
-  position = $11 + file.place - 1, filename = file.filename, content_type = file.content_type,
+  position = $12 + file.place - 1, filename = file.filename, content_type = file.content_type,
   size_bytes = file.size_bytes, sha256 = file.sha256, stored_bytes = file.stored_bytes,
-  stored_sha256 = file.stored_sha256, location = file.location
+  stored_sha256 = file.stored_sha256, location = file.location, scan = file.scan
 FROM unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bytea[], $8::bigint[],
-  $9::bytea[], $10::text[]) WITH ORDINALITY
+  $9::bytea[], $10::text[], $11::text[]) WITH ORDINALITY
   AS file (id, filename, content_type, size_bytes, sha256, stored_bytes, stored_sha256, location,
-    place)
+    scan, place)
 WHERE uploads.id = file.id AND uploads.state = 'pending'
 """
 _FACTS = (
     *("id", "filename", "content_type", "size_bytes", "sha256"),
-    *("stored_bytes", "stored_sha256", "location"),
+    *("stored_bytes", "stored_sha256", "location", "scan"),
 )
 
 

@@ -159,18 +159,20 @@ class Upload(Table):
     """A file on its way into the store: pending, then committed, or deleting.
 
     It belongs to a submission, or to the document in whose editor it was added. `size_bytes` and
-    `sha256` are of what was sent, `location` is null of what is no picture or film. The row exists
-    before the object, so that every orphan can be found; `user_id` has no foreign key, so that
-    erasing a student cannot hide an object from the sweeper.
+    `sha256` are of what was sent; `location` is null of what is no picture or film, `scan` where
+    there is no scanner. The row exists before the object, so that every orphan can be found;
+    `user_id` has no foreign key, so that erasing a student hides no object from the sweeper.
     """
 
     __tablename__ = "uploads"
     __table_args__ = (
         one_of("state", "'pending', 'committed', 'deleting'"),
         one_of("location", "'none', 'removed', 'unknown'"),
+        one_of("scan", "'clean', 'unscanned'"),
         Index(None, "lease_until", postgresql_where=text("state <> 'committed'")),
         Index("ix_uploads_ownerless", "id", postgresql_where=IS_OWNERLESS),
         Index("ix_uploads_unread", "created_at", postgresql_where=text("location = 'unknown'")),
+        Index("ix_uploads_unscanned", "created_at", postgresql_where=text("scan = 'unscanned'")),
         {"schema": SPARK},
     )
 
@@ -193,6 +195,7 @@ class Upload(Table):
     stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
     stored_sha256: Mapped[bytes | None]
     location: Mapped[str | None]
+    scan: Mapped[str | None]
     created_at: Mapped[Moment]
 
 

@@ -161,7 +161,8 @@ _USE_COPY = Statement(
       update spark.uploads copy set state = 'committed', submission_id = old.submission_id,
         document_id = old.document_id, position = old.position, filename = old.filename,
         content_type = old.content_type, size_bytes = old.size_bytes, sha256 = old.sha256,
-        stored_bytes = old.stored_bytes, stored_sha256 = old.stored_sha256, location = old.location
+        stored_bytes = old.stored_bytes, stored_sha256 = old.stored_sha256, location = old.location,
+        scan = old.scan
       from old where copy.id = :new_id and copy.state = 'pending' returning copy.id)
     update spark.uploads set state = 'deleting', lease_until = now(), submission_id = null,
       document_id = null

@@ -28,6 +28,7 @@ from app.settings.addresses import (
     file_host,
     hook_address,
     rates_address,
+    scanner_address,
     storage_address,
     web_address,
 )
@@ -40,6 +41,7 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 WebAddress = Annotated[str, AfterValidator(lambda value: value and web_address(value))]
 StorageAddress = Annotated[str, AfterValidator(lambda value: value and storage_address(value))]
 FileHost = Annotated[str, AfterValidator(file_host)]
+ScannerAddress = Annotated[str, AfterValidator(lambda value: value and scanner_address(value))]
 Certificates = Annotated[str, AfterValidator(lambda value: value and certificate_file(value))]
 
 FileFamily = Literal[
@@ -134,6 +136,15 @@ class Settings(BaseSettings):
     )
     aws_access_key_id: SecretStr | None = Field(None, description="S3 access key.")
     aws_secret_access_key: SecretStr | None = Field(None, description="S3 secret key.")
+
+    # -- scanner of files
+    clamd_url: ScannerAddress | None = Field(
+        None, description="clamd: tcp://host:port or unix:///path of its socket; unset: no scan."
+    )
+    file_scan_required: bool = Field(
+        default=True,
+        description="While the scanner is away answer files 503; false: store them unscanned.",
+    )
 
     # -- secrets
     spark_sso_secret: SecretStr | None = Field(

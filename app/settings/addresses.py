@@ -141,6 +141,18 @@ def storage_address(address: str) -> str:
     return address
 
 
+def scanner_address(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+        is_socket = parts.scheme == "unix" and not parts.netloc and len(parts.path) > 1
+        is_host = parts.scheme == "tcp" and parts.hostname and parts.port and not parts.path
+    except ValueError:  # whose text is the address
+        is_socket = is_host = False
+    if not (is_socket or is_host) or any(mark in address for mark in "@?#"):
+        raise ValueError("must be tcp://host:port or unix:///path")
+    return address
+
+
 def file_host(entry: str) -> str:
     """`host`, or `host:port` where that is not 443, as the host of an address is compared."""
     if not FILE_HOST.fullmatch(entry):

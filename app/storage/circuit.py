@@ -1,4 +1,6 @@
-"""A store that hangs: calls end in time, and new uploads are refused before they hold a slot."""
+"""A store or scanner that hangs: calls end in time, and new uploads are refused before they hold a
+slot.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
-from app.errors import StorageUnavailableError
+from app.errors import StorageUnavailableError, UnavailableError
 from app.storage.part_buffers import PARTS_AT_ONCE, PARTS_IN_FLIGHT, PartBody
 
 CALL_SECONDS = 7  # SECURITY promise 21 allows 10 for the answer, and there may be something to end
@@ -18,24 +20,34 @@ log = structlog.get_logger()
 class Circuit:
     """Open, it lets one upload try in CALL_SECONDS, until a call succeeds."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        refusal: type[UnavailableError] = StorageUnavailableError,
+        event: str = "storage_hangs",
+    ) -> None:
+        self._refusal = refusal
+        self._event = event
         self._timed_out = 0
         self._next_try = 0.0
         self._scopes: set[asyncio.Timeout] = set()
 
     def enter(self) -> None:
-        """Before a new upload. Raises StorageUnavailableError."""
+        """Before a new upload. Raises its refusal."""
         now = asyncio.get_running_loop().time()
         if self._timed_out >= OPENS_AFTER:
             if now < self._next_try:
-                raise StorageUnavailableError
+                raise self._refusal
             self._next_try = now + CALL_SECONDS
 
     @asynccontextmanager
-    async def call(self, body: PartBody | None = None) -> AsyncIterator[None]:
-        """Ends after CALL_SECONDS in which nothing of the body has left. Raises TimeoutError."""
+    async def call(
+        self, body: PartBody | None = None, *, seconds: float = CALL_SECONDS, proves: bool = True
+    ) -> AsyncIterator[None]:
+        """Ends after so many seconds, or those in which nothing of the body has left. Raises
+        TimeoutError. `proves`: once it succeeds, nothing hangs.
+        """
         try:
-            async with self._scope(CALL_SECONDS) as scope:
+            async with self._scope(seconds) as scope:
                 if body:
                     body.on_move = lambda: _end_in(scope, CALL_SECONDS)
                 yield
@@ -43,20 +55,21 @@ class Circuit:
             self._timed_out += 1
             if self._timed_out == OPENS_AFTER:
                 self._next_try = asyncio.get_running_loop().time() + CALL_SECONDS
-                log.warning("storage_hangs")
+                log.warning(self._event)
                 for other in self._scopes:
                     _end_in(other, 0)
             raise
-        self._timed_out = 0
+        if proves:
+            self._timed_out = 0
 
     @asynccontextmanager
     async def wait(self) -> AsyncIterator[None]:
-        """For a turn. Raises StorageUnavailableError when it opens meanwhile."""
+        """For a turn. Raises its refusal when it opens meanwhile."""
         try:
             async with self._scope(None):
                 yield
         except TimeoutError:
-            raise StorageUnavailableError from None
+            raise self._refusal from None
 
     @asynccontextmanager
     async def _scope(self, seconds: float | None) -> AsyncIterator[asyncio.Timeout]:

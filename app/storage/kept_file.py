@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.fields import Location
+from app.fields import Location, Scanned
 from app.models import Upload
 
 
@@ -23,6 +23,7 @@ class KeptFile:
     stored_bytes: int
     stored_sha256: bytes
     location: Location | None
+    scan: Scanned | None
 
     @property
     def facts(self) -> dict[str, object]:
@@ -46,4 +47,5 @@ FILE_COLUMNS = (
     Upload.stored_bytes,
     Upload.stored_sha256,
     Upload.location,
+    Upload.scan,
 )

@@ -88,14 +88,17 @@ _CURRENT = FACTS.where(
     ),
     SubmissionRevision.replaced_at.is_(None),
 )
+_FILES = """(
+  select count(*) from spark.uploads u
+  join spark.submission_revisions r on u.submission_id = coalesce(r.restored_from, r.id)
+  where r.id = :submission_id::uuid"""
 _SEEN = Statement(
     f"""
     select count(*) filter (where not evidence_document_blocks.is_private) as blocks_shown,
       count(*) filter (where evidence_document_blocks.is_private) as blocks_private,
       coalesce(bool_or(c.is_confidential or d.is_confidential), false) as confidential,
-      (select count(*) from spark.uploads u
-        join spark.submission_revisions r on u.submission_id = coalesce(r.restored_from, r.id)
-        where r.id = :submission_id::uuid and u.location = 'unknown') as location_unknown
+      {_FILES} and u.location = 'unknown') as location_unknown,
+      {_FILES} and u.scan = 'unscanned') as unscanned
     from spark.submission_revisions
     join quest_task_completions c on c.id = submission_revisions.completion_id
     left join user_task_evidence_documents d on d.user_id = c.user_id and d.task_id = c.task_id

@@ -122,6 +122,9 @@ class ShownAnswer(SubmissionFacts):
         description="Its pictures and films that could not be read, and are as they were sent.",
         examples=[0],
     )
+    unscanned: int = Field(
+        ge=0, description="Its files that came while the malware scanner was away.", examples=[0]
+    )
 
 
 class HomeworkFacts(fields.ContractModel):

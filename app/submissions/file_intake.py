@@ -16,6 +16,7 @@ from app.errors import (
     FileExpandsTooLargeError,
     FileMissingError,
     FileNotDeclaredError,
+    FileRejectedError,
     FileTypeNotAllowedError,
     MetadataDuplicateError,
     MetadataMissingError,
@@ -36,6 +37,7 @@ METADATA = "metadata"
 FILE_FAULTS = (
     FileTypeNotAllowedError,
     FileExpandsTooLargeError,
+    FileRejectedError,
     FileDigestMismatchError,
     FileNotDeclaredError,
 )
@@ -183,11 +185,13 @@ class FileIntake:
             await release_claim(self._destination.sessions, self._work.claim)
 
     async def _take(self, part: NamedPart) -> tuple[bytes, int]:
+        destination = self._destination
         if self._faults:
-            return await inspect_file(part, self._destination.families, self._watch)
+            families, scanner = destination.families, destination.scanner
+            return await inspect_file(part, families, scanner, self._watch)
         upload_id = self._work.new_id()
         self._upload_ids.append(upload_id)
-        file = await store_file(part, self._destination, upload_id=upload_id, watch=self._watch)
+        file = await store_file(part, destination, upload_id=upload_id, watch=self._watch)
         self._stored.append(file)
         return file.sha256, file.size_bytes
 

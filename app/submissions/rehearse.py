@@ -109,7 +109,8 @@ async def _inspect(
     digests: list[bytes] = []
 
     async def take(part: NamedPart) -> tuple[bytes, int]:
-        sha256, size_bytes = await inspect_file(part, intake.settings.allowed_file_types)
+        families = intake.settings.allowed_file_types
+        sha256, size_bytes = await inspect_file(part, families, intake.scanner)
         digests.append(sha256)
         return sha256, size_bytes
 

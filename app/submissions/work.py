@@ -10,6 +10,7 @@ from app.adoption.shape import LiveShape
 from app.database import Sessions
 from app.deliveries.inbox import Entry
 from app.files.places import Places
+from app.files.scan_file import Scanner
 from app.files.spool import Spool
 from app.files.store_file import Destination
 from app.files.waiting_room import WaitingRoom
@@ -29,6 +30,7 @@ class Intake:
     waiting_room: WaitingRoom
     spool: Spool
     places: Places
+    scanner: Scanner | None
     tombstones: Tombstones
     shape: LiveShape
 
@@ -47,6 +49,7 @@ class Intake:
             timedelta(seconds=settings.upload_lease_seconds),
             settings.allowed_file_types,
             settings.strip_location,
+            self.scanner,
         )
 
 

@@ -875,10 +875,12 @@ def _uploads() -> None:
         sa.Column("stored_bytes", sa.BigInteger(), nullable=True),
         sa.Column("stored_sha256", sa.LargeBinary(), nullable=True),
         sa.Column("location", sa.Text(), nullable=True),
+        sa.Column("scan", sa.Text(), nullable=True),
         sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
         sa.CheckConstraint(
             "location in ('none', 'removed', 'unknown')", name=op.f("ck_uploads_location")
         ),
+        sa.CheckConstraint("scan in ('clean', 'unscanned')", name=op.f("ck_uploads_scan")),
         sa.CheckConstraint(
             "state in ('pending', 'committed', 'deleting')", name=op.f("ck_uploads_state")
         ),
@@ -922,6 +924,13 @@ def _uploads() -> None:
         ["created_at"],
         schema=SPARK,
         postgresql_where=sa.text("location = 'unknown'"),
+    )
+    op.create_index(
+        "ix_uploads_unscanned",
+        "uploads",
+        ["created_at"],
+        schema=SPARK,
+        postgresql_where=sa.text("scan = 'unscanned'"),
     )
     op.create_index("ix_uploads_user_id", "uploads", ["user_id"], schema=SPARK)
 

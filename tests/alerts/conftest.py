@@ -106,7 +106,7 @@ class Telling:
         async with self.sessions() as session, session.begin():
             for table in (ActivityEvent, Alert, Job, JobTarget):
                 await session.execute(delete(table))
-            await session.execute(update(Upload).values(location=None))
+            await session.execute(update(Upload).values(location=None, scan=None))
         await self.fake.forget()
 
 

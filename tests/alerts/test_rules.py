@@ -10,11 +10,13 @@ import pytest
 from sqlalchemy import insert
 
 from app.alerts.rules import RULES
+from app.files.scan_file import Scanner
 from app.models import ActivityEvent
 from tests.alerts.conftest import Telling
 from tests.conftest import create_assignment
 from tests.support.bodies import Part
 from tests.support.canaries import CANARIES
+from tests.support.elsewhere import change_intake
 from tests.support.samples import mp4, png
 from tests.support.spark import encoded, submission
 
@@ -86,6 +88,13 @@ async def unread(telling: Telling) -> None:
     assert (await spark.submit_form(payload, cut, whole)).status_code == 200
 
 
+async def unscanned(telling: Telling) -> None:
+    nowhere = Scanner("tcp://127.0.0.1:1", required=False)
+    change_intake(telling.elsewhere.running, scanner=nowhere)
+    await unread(telling)
+    change_intake(telling.elsewhere.running, scanner=None)
+
+
 CAUSES: dict[str, tuple[Cause, float, float, dict[str, int]]] = {
     "sign_in_failures": (sign_ins, 0, 5, {"invalid_signature": 5}),
     "signature_failures": (signatures, 0, 10, {"invalid_signature": 4, "missing_signature": 6}),
@@ -96,6 +105,7 @@ CAUSES: dict[str, tuple[Cause, float, float, dict[str, int]]] = {
     "dead_jobs": (dead_jobs, 0, 1, {"grade": 1}),
     "jobs_late": (jobs_late, 16, 16, {"grade": 1}),
     "location_unknown": (unread, 0, 1, {"video/mp4": 1}),
+    "files_unscanned": (unscanned, 0, 2, {"unscanned": 2}),
 }
 
 
@@ -143,6 +153,8 @@ JUST_NOT: dict[str, tuple[Cause, float]] = {
     "jobs_late": (jobs_late, 14),
     "jobs_late, of a target that is not called": (target_down, 9),
     "location_unknown, an hour ago": (unread, 61),
+    "files_unscanned, an hour ago": (unscanned, 61),
+    "files_unscanned, without a scanner": (unread, 0),
 }
 
 

@@ -116,6 +116,7 @@ async def hand_in(session: Session, work: Homework) -> None:
                 "stored_bytes": 479_830,
                 "stored_sha256": digest,
                 "location": "removed",
+                "scan": "unscanned",
             },
         ),
         (
