@@ -4,8 +4,6 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,25 +12,11 @@ import pytest
 
 from tests.support.canaries import CANARIES
 from tests.support.fault_proxy import Act, Aim, run_proxy
-from tests.support.programs import Ended, needs_node, needs_php, run_program
+from tests.support.sample_clients import Client, each_client, said
 from tests.support.samples import jpeg, pdf
 
-Client = Callable[..., Awaitable[Ended]]
-
-SAMPLES = Path(__file__).parents[1] / "docs" / "samples"
 RETRY_AFTER_SECONDS = 1
 LARGE_BYTES = 3 * 1024 * 1024  # more than what libcurl sends without asking first
-
-run_node = partial(run_program, "node", SAMPLES / "submit.mjs")
-run_php = partial(run_program, "php", SAMPLES / "submit.php")
-
-either_client = pytest.mark.parametrize(
-    "client",
-    [
-        pytest.param(run_node, marks=needs_node, id="node"),
-        pytest.param(run_php, marks=needs_php, id="php"),
-    ],
-)
 
 
 @pytest.fixture
@@ -68,44 +52,46 @@ def files(tmp_path: Path) -> tuple[str, ...]:
     return tuple(str(tmp_path / name) for name in contents)
 
 
-@either_client
+@each_client
 async def test_a_sample_client_hands_in_a_text_once(
     client: Client, env: dict[str, str], homework: tuple[str, ...]
 ) -> None:
-    first, again = [_said(await client(*homework, env=env)) for _ in range(2)]
+    first, again = [said(await client(*homework, env=env)) for _ in range(2)]
     assert (first["status"], first["revision"], first["duplicate"]) == ("success", 1, False)
     assert (again["completion_id"], again["duplicate"]) == (first["completion_id"], True)
 
 
-@either_client
+@each_client
 async def test_a_sample_client_hands_in_files_that_its_signature_covers(
     client: Client, env: dict[str, str], homework: tuple[str, ...], files: tuple[str, ...]
 ) -> None:
-    answer = _said(await client(*homework, *files, env=env))
+    answer = said(await client(*homework, *files, env=env))
     kept = [(file["name"], file["sha256"]) for file in answer["files"]]
     assert kept == [(Path(file).name, _sha256(file)) for file in files]
 
 
-@either_client
+@each_client
 @pytest.mark.parametrize(
-    ("act", "was_kept"),
-    [(Act.ANSWER, False), (Act.LOSE_ANSWER, True)],
-    ids=["unavailable", "answer lost"],
+    ("act", "status"),
+    [(Act.ANSWER, 503), (Act.ANSWER, 429), (Act.LOSE_ANSWER, 0)],
+    ids=["unavailable", "too many", "answer lost"],
 )
 async def test_a_sample_client_sends_the_same_message_again(
     client: Client,
     act: Act,
-    was_kept: bool,  # noqa: FBT001 - a parameter of the test
+    status: int,
     env: dict[str, str],
     homework: tuple[str, ...],
     files: tuple[str, ...],
 ) -> None:
     url = urlsplit(env["OPTIO_URL"])
     async with run_proxy(str(url.hostname), url.port or 80) as network:
-        aim = network.aim(Aim(act, b"POST /", retry_after=RETRY_AFTER_SECONDS))
+        aim = network.aim(Aim(act, b"POST /", status=status, retry_after=RETRY_AFTER_SECONDS))
         ended = await client(*homework, *files[:2], env=env | {"OPTIO_URL": network.url})
-    answer = _said(ended)
-    assert (answer["revision"], answer["duplicate"]) == (1, was_kept)
+    assert ended.code == 0, ended.errors
+    answer = json.loads(ended.output)
+    assert (answer["revision"], answer["duplicate"]) == (1, act is Act.LOSE_ANSWER)
+    assert re.fullmatch(rf"attempt 1: {status} \w+: .+; again in \d+ s\n", ended.errors)
     first, second = map(_headers, aim.heads)
     assert first["webhook-id"] == second["webhook-id"]
     waited = int(second["webhook-timestamp"]) - int(first["webhook-timestamp"])
@@ -113,17 +99,17 @@ async def test_a_sample_client_sends_the_same_message_again(
     assert first["webhook-signature"] != second["webhook-signature"]
 
 
-@either_client
+@each_client
 async def test_a_dry_run_of_a_sample_client_keeps_nothing(
     client: Client, env: dict[str, str], homework: tuple[str, ...], files: tuple[str, ...]
 ) -> None:
     rehearsed = [
-        _said(await client("--dry-run", *homework, *more, env=env)) for more in ((), files, ())
+        said(await client("--dry-run", *homework, *more, env=env)) for more in ((), files, ())
     ]
     assert [(one["would"], one["problems"]) for one in rehearsed] == [("create", [])] * 3
 
 
-@either_client
+@each_client
 async def test_a_dry_run_of_a_sample_client_shows_every_problem(
     client: Client, env: dict[str, str], homework: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -136,7 +122,7 @@ async def test_a_dry_run_of_a_sample_client_shows_every_problem(
     assert codes >= {"user_not_found", "file_type_not_allowed"}
 
 
-@either_client
+@each_client
 @pytest.mark.parametrize("with_files", [False, True])
 async def test_a_sample_client_shows_what_is_wrong_with_its_secret(
     client: Client,
@@ -155,7 +141,7 @@ async def test_a_sample_client_shows_what_is_wrong_with_its_secret(
     assert "The key is the SSO secret: use the webhook secret." in ended.errors
 
 
-@either_client
+@each_client
 async def test_a_sample_client_names_the_files_at_fault(
     client: Client, env: dict[str, str], homework: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -169,19 +155,6 @@ async def test_a_sample_client_names_the_files_at_fault(
         "page.html",
         "other.html",
     ]
-
-
-@either_client
-async def test_a_sample_client_says_what_it_needs(client: Client) -> None:
-    ended = await client(env={})
-    assert (ended.code, ended.output) == (2, "")
-    assert "[--dry-run] STUDENT COURSE ASSIGNMENT TEXT [FILE ...]" in ended.errors
-
-
-def _said(ended: Ended) -> dict[str, Any]:
-    assert (ended.code, ended.errors) == (0, ""), ended.errors
-    answer: dict[str, Any] = json.loads(ended.output)
-    return answer
 
 
 def _headers(head: bytes) -> dict[str, str]:

@@ -4,10 +4,10 @@
 //   node deep_link.mjs ask TEACHER COURSE ASSIGNMENT RETURN_URL    prints the address to open, and state
 //   node deep_link.mjs read TOKEN STATE                            prints what was chosen
 //
-// OPTIO (the service's address) and OPTIO_SHARED_SECRET, that of sign-in, come from the environment.
+// OPTIO_URL and OPTIO_SHARED_SECRET, that of sign-in, come from the environment.
 import { createHmac, randomUUID, timingSafeEqual } from 'node:crypto';
 
-const { OPTIO, OPTIO_SHARED_SECRET } = process.env;
+const { OPTIO_URL, OPTIO_SHARED_SECRET } = process.env;
 const LIFE_SECONDS = 600;
 
 const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -23,7 +23,7 @@ function ask(teacher, course, assignment, returnUrl) {
     iat: now(), exp: now() + LIFE_SECONDS, jti: randomUUID(),
     spark_course_id: course, spark_assignment_id: assignment, return_url: returnUrl, state,
   })}`;
-  return { url: `${OPTIO}/spark/deep-link?token=${text}.${sign(text)}`, state };
+  return { url: `${OPTIO_URL.replace(/\/$/, '')}/spark/deep-link?token=${text}.${sign(text)}`, state };
 }
 
 // The field `token` that RETURN_URL was posted. Take each `jti` once: keep it until `exp`.
@@ -43,8 +43,10 @@ function read(token, state) {
 }
 
 const [act, ...words] = process.argv.slice(2);
-if (!OPTIO_SHARED_SECRET || !(act === 'ask' ? OPTIO && words[3] : act === 'read' && words[1])) {
-  console.error('Set OPTIO and OPTIO_SHARED_SECRET; ask TEACHER COURSE ASSIGNMENT RETURN_URL, or read TOKEN STATE.');
+if (!OPTIO_URL || !OPTIO_SHARED_SECRET || words.length !== { ask: 4, read: 2 }[act]) {
+  console.error(`Set OPTIO_URL and OPTIO_SHARED_SECRET, then:
+node deep_link.mjs ask TEACHER COURSE ASSIGNMENT RETURN_URL
+node deep_link.mjs read TOKEN STATE`);
   process.exit(2);
 }
 try {

@@ -4,7 +4,7 @@
 //   php deep_link.php ask TEACHER COURSE ASSIGNMENT RETURN_URL    prints the address to open, and state
 //   php deep_link.php read TOKEN STATE                            prints what was chosen
 //
-// OPTIO (the service's address) and OPTIO_SHARED_SECRET, that of sign-in, come from the environment.
+// OPTIO_URL and OPTIO_SHARED_SECRET, that of sign-in, come from the environment.
 
 const LIFE_SECONDS = 600;
 
@@ -33,7 +33,8 @@ function ask(string $teacher, string $course, string $assignment, string $return
         'spark_course_id' => $course, 'spark_assignment_id' => $assignment,
         'return_url' => $returnUrl, 'state' => $state,
     ]));
-    return ['url' => getenv('OPTIO') . "/spark/deep-link?token=$text." . sign($text), 'state' => $state];
+    $url = rtrim(getenv('OPTIO_URL'), '/') . "/spark/deep-link?token=$text." . sign($text);
+    return ['url' => $url, 'state' => $state];
 }
 
 // The field `token` that RETURN_URL was posted. Take each `jti` once: keep it until `exp`.
@@ -57,9 +58,14 @@ function read(string $token, string $state): array
 }
 
 $words = array_slice($argv, 2);
-$needed = ['ask' => 4, 'read' => 2][$argv[1] ?? ''] ?? PHP_INT_MAX;
-if (!getenv('OPTIO_SHARED_SECRET') || count($words) < $needed) {
-    fwrite(STDERR, "Set OPTIO and OPTIO_SHARED_SECRET; ask TEACHER COURSE ASSIGNMENT RETURN_URL, or read TOKEN STATE.\n");
+$needed = ['ask' => 4, 'read' => 2][$argv[1] ?? ''] ?? -1;
+if (!getenv('OPTIO_URL') || !getenv('OPTIO_SHARED_SECRET') || count($words) !== $needed) {
+    fwrite(STDERR, <<<'END'
+        Set OPTIO_URL and OPTIO_SHARED_SECRET, then:
+        php deep_link.php ask TEACHER COURSE ASSIGNMENT RETURN_URL
+        php deep_link.php read TOKEN STATE
+
+        END);
     exit(2);
 }
 try {

@@ -12,8 +12,8 @@ import { createServer } from 'node:http';
 const { GRADEBOOK, OPTIO_API_KEY, OPTIO_OUTBOUND_SECRET, PORT = '9000' } = process.env;
 const WINDOW_SECONDS = 300;
 const MAX_BYTES = 64 * 1024;
-if (!GRADEBOOK || !OPTIO_API_KEY || !OPTIO_OUTBOUND_SECRET) {
-  console.error('Set GRADEBOOK, OPTIO_API_KEY and OPTIO_OUTBOUND_SECRET.');
+if (!GRADEBOOK || !OPTIO_API_KEY || !OPTIO_OUTBOUND_SECRET || !(PORT >= 0 && PORT < 65536)) {
+  console.error('Set PORT, GRADEBOOK, OPTIO_API_KEY and OPTIO_OUTBOUND_SECRET.');
   process.exit(2);
 }
 const book = existsSync(GRADEBOOK)
@@ -87,8 +87,13 @@ const server = createServer(async (request, response) => {
     const raw = await read(request);
     status = raw === null ? 413 : answer(request, raw);
   } catch (error) {
-    console.error(error);
+    console.error(error.message);
   }
+  console.log(`${request.method} ${request.url} ${status}`);
   response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify({ status }));
+});
+server.on('error', (error) => {
+  console.error(error.message); // the port is taken
+  process.exit(1);
 });
 server.listen(Number(PORT), '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}`));

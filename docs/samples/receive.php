@@ -1,5 +1,5 @@
 <?php
-// Receives grades and receipts from Optio. Copy it and change what you need: PHP 8.
+// Receives grades and receipts from Optio. Copy it and change what you need: PHP 8.1.
 //
 //   GRADEBOOK=gradebook.json php -S 127.0.0.1:9000 receive.php
 //
@@ -84,16 +84,14 @@ function answer(string $raw): int
     return $asked === 'GET /ping' ? 200 : 404;
 }
 
-foreach (['GRADEBOOK', 'OPTIO_API_KEY', 'OPTIO_OUTBOUND_SECRET'] as $name) {
-    if (!getenv($name)) {
-        throw new RuntimeException("Set $name.");
-    }
-}
 $status = 500; // Optio sends it again
 try {
+    foreach (['GRADEBOOK', 'OPTIO_API_KEY', 'OPTIO_OUTBOUND_SECRET'] as $name) {
+        getenv($name) ?: throw new RuntimeException("Set $name.");
+    }
     $status = answer(file_get_contents('php://input'));
 } catch (Throwable $error) {
-    error_log((string) $error);
+    error_log($error->getMessage());
 }
 http_response_code($status);
 header('Content-Type: application/json');

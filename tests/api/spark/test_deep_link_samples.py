@@ -1,8 +1,9 @@
-"""docs/samples/deep_link.mjs and .php ask for a choice and read the answer, as copied."""
+"""docs/samples/deep_link.* ask for a choice and read the answer, as copied."""
 
 import json
 import re
 import secrets
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from tests.support.programs import Ended, needs_node, needs_php, run_program
 from tests.support.spark import RETURN_URL
 
 SAMPLES = Path(__file__).parents[3] / "docs" / "samples"
-either_sample = pytest.mark.parametrize(
+each_sample = pytest.mark.parametrize(
     "sample",
     [
         pytest.param(("node", "deep_link.mjs"), marks=needs_node, id="node"),
         pytest.param(("php", "deep_link.php"), marks=needs_php, id="php"),
+        pytest.param((sys.executable, "deep_link.py"), id="python"),
     ],
 )
 
@@ -37,7 +39,7 @@ async def elsewhere(settings: Settings) -> AsyncIterator[Elsewhere]:
 async def run(at: Elsewhere, sample: tuple[str, str], *words: str) -> Ended:
     program, name = sample
     secret = at.spark.sso_secret.get_secret_value()
-    env = {"OPTIO": at.running.url, "OPTIO_SHARED_SECRET": secret}
+    env = {"OPTIO_URL": at.running.url, "OPTIO_SHARED_SECRET": secret}
     return await run_program(program, SAMPLES / name, *words, env=env)
 
 
@@ -62,7 +64,7 @@ async def answered(at: Elsewhere, sample: tuple[str, str]) -> tuple[str, str, st
     return token, asked["state"], str(task.id)
 
 
-@either_sample
+@each_sample
 async def test_a_sample_asks_and_reads_what_was_chosen(
     elsewhere: Elsewhere, sample: tuple[str, str]
 ) -> None:
@@ -73,7 +75,7 @@ async def test_a_sample_asks_and_reads_what_was_chosen(
     assert (item["task_id"], item["title"]) == (task_id, "Do rain")
 
 
-@either_sample
+@each_sample
 async def test_a_sample_refuses_what_is_not_its_answer(
     elsewhere: Elsewhere, sample: tuple[str, str]
 ) -> None:
@@ -92,4 +94,7 @@ async def test_a_sample_refuses_what_is_not_its_answer(
         ended = await run(elsewhere, sample, "read", *words)
         assert ended.code == 1, said
         assert said in ended.errors
-    assert (await run(elsewhere, sample, "read")).code == 2
+    for wrong in (("read",), ("ask", "teacher"), ("show", token, state), ()):
+        ended = await run(elsewhere, sample, *wrong)
+        assert (ended.code, ended.output) == (2, ""), wrong
+        assert "read TOKEN STATE" in ended.errors
