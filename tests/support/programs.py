@@ -18,6 +18,7 @@ from tests.support.patience import patient
 
 DEADLINE_SECONDS = patient(60)
 GENERATED_CLIENTS = Path(__file__).parents[1] / "clients" / "generated"
+BRUNO = Path(__file__).parents[1] / "clients" / "bruno" / "node_modules" / ".bin" / "bru"
 FRONT_END = Path(__file__).parents[1] / "clients" / "front_end"
 SENDERS = Path(__file__).parents[1] / "clients" / "senders"
 # Commands of the environment that the tests run in come before those of the system.
@@ -86,6 +87,10 @@ needs_javac = pytest.mark.skipif(not _answers("javac", "-version"), reason="no J
 needs_senders = pytest.mark.skipif(
     not (SENDERS / "node_modules").is_dir() or not _answers("node", "--version"),
     reason="npm ci --ignore-scripts was not run in tests/clients/senders",
+)
+needs_bruno = pytest.mark.skipif(
+    not BRUNO.exists() or not _answers("node", "--version"),
+    reason="npm ci --ignore-scripts was not run in tests/clients/bruno",
 )
 needs_npm = pytest.mark.skipif(
     not (GENERATED_CLIENTS / "node_modules").is_dir()
