@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 import secrets
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -22,10 +24,11 @@ from tests.conftest import create_assignment
 from tests.grades.conftest import Grading
 from tests.support.elsewhere import run_elsewhere
 from tests.support.patience import patient
-from tests.support.programs import SEARCHED, needs_node, needs_php
+from tests.support.programs import SEARCHED, needs_node, needs_php, run_program
 from tests.support.spark import encoded, submission
 
 SAMPLES = Path(__file__).parents[2] / "docs" / "samples"
+PAGE = SAMPLES.parent / "receiving.md"
 KEY, SECRET = (secrets.token_hex(32) for _ in range(2))
 
 Command = Callable[[int], list[str]]
@@ -39,12 +42,16 @@ def php(port: int) -> list[str]:
     return ["php", "-S", f"127.0.0.1:{port}", str(SAMPLES / "receive.php")]
 
 
-either_receiver = pytest.mark.parametrize(
-    "receiver",
-    [pytest.param(node, marks=needs_node), pytest.param(php, marks=needs_php)],
-    indirect=True,
-    ids=["node", "php"],
-)
+def python(_: int) -> list[str]:
+    return [sys.executable, str(SAMPLES / "receive.py")]
+
+
+RECEIVERS = [
+    pytest.param(node, marks=needs_node, id="node"),
+    pytest.param(php, marks=needs_php, id="php"),
+    pytest.param(python, id="python"),
+]
+each_receiver = pytest.mark.parametrize("receiver", RECEIVERS, indirect=True)
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,7 @@ async def sending(
         yield replace(grading, elsewhere=elsewhere)
 
 
-@either_receiver
+@each_receiver
 async def test_a_sample_receiver_keeps_the_newest_score(
     grading: Grading, receiver: Receiver
 ) -> None:
@@ -138,7 +145,7 @@ async def test_a_sample_receiver_keeps_the_newest_score(
     assert len(receiver.book["answered"]) == 2
 
 
-@either_receiver
+@each_receiver
 async def test_a_sample_receiver_takes_a_receipt(grading: Grading, receiver: Receiver) -> None:
     student, missing = await grading.student(), f"assignment_{uuid4().hex}"
     other = await create_assignment(grading.sessions)
@@ -154,8 +161,26 @@ async def test_a_sample_receiver_takes_a_receipt(grading: Grading, receiver: Rec
     assert (receipt["spark_user_id"], receipt["state"]) == (student.spark_user_id, "recorded")
 
 
-@either_receiver
+@each_receiver
 async def test_a_sample_receiver_knows_who_calls(grading: Grading, receiver: Receiver) -> None:
+    await _check_who_calls(grading, receiver)
+
+
+@needs_php
+async def test_what_the_page_verifies_with_knows_who_calls(
+    grading: Grading, tmp_path: Path
+) -> None:
+    [block] = re.findall(r"^```php\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    program = tmp_path / "verify.php"
+    program.write_text(block)
+    words = ["php", "-S", "127.0.0.1:{}", str(program)]
+    async with _run(
+        lambda port: [word.format(port) for word in words], tmp_path / "no_book"
+    ) as receiver:
+        await _check_who_calls(grading, receiver)
+
+
+async def _check_who_calls(grading: Grading, receiver: Receiver) -> None:
     """Also while the secret is changed: the new one first, then the one it knows."""
     new = SecretStr(secrets.token_hex(32))
     rotation = {"spark_outbound_secret_previous": SecretStr(SECRET)}
@@ -170,7 +195,16 @@ async def test_a_sample_receiver_knows_who_calls(grading: Grading, receiver: Rec
     assert not receiver.file.exists()
 
 
-@either_receiver
+@pytest.mark.parametrize("command", [RECEIVERS[0], RECEIVERS[2]])
+async def test_a_sample_receiver_says_what_it_needs(command: Command) -> None:
+    """What PHP's own server runs says so to its log, at each call."""
+    program, *words = command(0)
+    ended = await run_program(program, *words, env={"PORT": "70000"})
+    assert (ended.code, ended.output) == (2, "")
+    assert ended.errors == "Set PORT, GRADEBOOK, OPTIO_API_KEY and OPTIO_OUTBOUND_SECRET.\n"
+
+
+@each_receiver
 async def test_a_sample_receiver_refuses_what_is_old(grading: Grading, receiver: Receiver) -> None:
     """A call that was recorded, and a score that was overtaken on its way."""
     settings = grading.elsewhere.running.settings.model_copy(
