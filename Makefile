@@ -24,8 +24,8 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: run
-run: $(SYNCED) ## start the service, with its own Postgres and S3 unless .env names others
-	@exec $(BIN)/python -m app serve
+run: $(SYNCED) ## start the service, with its own Postgres and S3 unless .env names others; PORT=8001
+	@exec $(BIN)/python -m app serve $(if $(PORT),--port $(PORT))
 
 .PHONY: demo
 demo: $(SYNCED) ## send homework through a running copy, and a grade to a Spark of the tests

@@ -45,6 +45,7 @@ def configure_logs(level: int = logging.INFO) -> None:
     # A record looks none of these up, as no line of ours has them (Python's Logging HOWTO).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # noqa: SLF001
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # `migrate` tells of its steps itself
     for name in SILENT:
         logging.getLogger(name).setLevel(logging.ERROR)
 

@@ -20,6 +20,7 @@ from app.adoption.require_sight import require_sight
 from app.adoption.shape import LiveShape
 from app.adoption.watch_schema import SchemaWatch
 from app.alerts.send_alert import AlertHook
+from app.api.callback_page import router as callback_page
 from app.api.cors import TokenCors
 from app.api.dependencies import Resources
 from app.api.docs import create_docs_router
@@ -102,6 +103,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
     shown = ROUTERS if not settings.in_production else (*SPARK, health)
     app.include_router(create_problem_router([each for router in shown for each in router.routes]))
+    if settings.plays_front_end:
+        app.include_router(callback_page)
     app.webhooks.include_router(spark_received)
     if settings.publish_contract:
         app.include_router(create_docs_router(app, with_internal=not settings.in_production))

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from app.learning.sample_course import ASSIGNMENT_ID, COURSE_ID
 from app.settings import Settings
-from app.signing import sign, sign_token, token_key
+from app.signing import frame, sign, sign_token, sign_v1, token_key
 
 STUDENT = "demo_student"
 PICTURE_SIDE = 1100  # pixels of noise: about 3.5 MB of PNG
@@ -129,31 +129,38 @@ def _pdf(title: str) -> bytes:
     return (body + trailer).encode()
 
 
-def try_it(settings: Settings, base_url: str, *, now: datetime) -> str:
-    """What to open and paste first; empty when there are no secrets to sign with."""
+def try_it(settings: Settings, base_url: str, *, now: datetime, exports: Sequence[str] = ()) -> str:
+    """What to open and paste first; empty when there are no secrets to sign with. `exports` are
+    lines for a shell.
+    """
     if settings.spark_sso_secret is None or settings.spark_webhook_secret is None:
         return ""
     token = launch_token(settings.spark_sso_secret, STUDENT, now=now)
-    text, text_signature = signed_submission(
+    text, _ = signed_submission(
         settings.spark_webhook_secret, STUDENT, "Rain fell on four of seven days.", now=now
     )
+    webhook_id, time = f"msg_{secrets.token_hex(12)}", str(int(now.timestamp()))
+    signature = sign_v1(settings.spark_webhook_secret, frame(webhook_id, time) + text)
     form, form_signature = signed_submission(
         settings.spark_webhook_secret, STUDENT, "My report is attached.", now=now
     )
     webhook = f"{base_url}/spark/webhook/submission"
+    heading = ["", "  For the guide's examples, in a shell:"]
+    shell = "\n".join([*heading, *exports, ""]) if exports else ""
     return f"""
 Try it   (signed now: the link works for 10 minutes, the submissions for 5;
           fresh ones: python -m app try-it)
 
   Docs     {base_url}/docs
   Sign in  {base_url}/spark/sso?token={token}
-
-  Then hand in, as JSON:
+{shell}
+  Then hand in, as JSON (Standard Webhooks):
 curl -sS {webhook} -H 'Content-Type: application/json' \\
-  -H 'X-Spark-Signature: {text_signature}' \\
+  -H 'webhook-id: {webhook_id}' -H 'webhook-timestamp: {time}' \\
+  -H 'webhook-signature: {signature}' \\
   --data-binary '{text.decode()}'
 
-  or with a file:
+  or with a file (X-Spark-Signature):
 echo 'Rain fell on four of seven days.' | curl -sS {webhook} \\
   -H 'X-Spark-Signature: {form_signature}' \\
   --form-string 'metadata={form.decode()}' \\

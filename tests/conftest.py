@@ -81,6 +81,7 @@ def settings() -> Iterator[Settings]:
             os.environ.update(servers)
         made = Settings(
             _env_file=None,
+            frontend_url="http://localhost:5173",
             spark_sso_secret=_secret(),
             spark_webhook_secret=_secret(),
             jwt_secret_key=_secret(),

@@ -1,17 +1,20 @@
 """The command line as a user runs it: real processes, their words, exit codes and remains."""
 
+import json
 import re
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import psutil
 import pytest
+from pydantic import SecretStr
 
 from app.cli.terminal import say
 from app.settings import Settings
@@ -98,6 +101,50 @@ def _sh(command: str) -> str:
         command, shell=True, check=True, capture_output=True, text=True, timeout=patient(30)
     )
     return done.stdout
+
+
+def _exported(output: str) -> dict[str, str]:
+    return dict(re.findall(r"^export (\w+)=(\S+)$", output, re.MULTILINE))
+
+
+def test_a_first_start_says_nothing_but_what_helps(serving: Serving) -> None:
+    """INTEGRATOR 12: neither an error nor a step of a migration."""
+    said = [json.loads(line) for line in serving.output.splitlines() if line.startswith("{")]
+    assert {line["level"] for line in said} == {"info"}
+    assert not [line for line in said if "pgrade" in line["event"]]
+    assert re.fullmatch(r"((PostgreSQL|S3 \(SeaweedFS\)) on \S+, .*\n){2}", serving.errors)
+
+
+def test_what_it_exports_signs_for_the_guides_own_student(serving: Serving) -> None:
+    """INTEGRATOR 12: who never signed in; and it is no error to be there before."""
+    given = _exported(serving.output)
+    assert given.keys() == {"OPTIO_URL", "OPTIO_SHARED_SECRET", "OPTIO_WEBHOOK_SECRET"}
+    message = {
+        "spark_user_id": "42",
+        "spark_course_id": "test_course_001",
+        "spark_assignment_id": "test_assignment_001",
+        "submission_text": "Rain fell on four of seven days.",
+        "submitted_at": datetime.now(tz=UTC).isoformat(),
+    }
+    raw = json.dumps(message).encode()
+    answer = httpx.post(
+        f"{given['OPTIO_URL']}{SUBMISSION}",
+        content=raw,
+        headers={
+            "Content-Type": "application/json",
+            "X-Spark-Signature": sign(SecretStr(given["OPTIO_WEBHOOK_SECRET"]), raw),
+        },
+    )
+    assert answer.status_code == 200, answer.text
+    assert serving.checkout.secrets["SPARK_SSO_SECRET"] == given["OPTIO_SHARED_SECRET"]
+
+
+def test_secrets_that_were_given_are_not_exported(serving: Serving) -> None:
+    given = "given-by-an-operator-to-nobody-else"
+    done = serving.checkout.run("try-it", SPARK_WEBHOOK_SECRET=given)
+    assert "Sign in" in done.stdout
+    assert _exported(done.stdout) == {}
+    assert given not in done.stdout
 
 
 def test_the_docs_are_where_try_it_says(serving: Serving) -> None:
@@ -332,6 +379,18 @@ def test_a_port_that_is_taken_is_refused_before_anything_starts(
     assert (done.returncode, done.stdout) == (1, "")
     assert is_one_sentence(done.stderr)
     assert "Address already in use" in done.stderr
+    assert re.search(r"make run PORT=\d+", done.stderr)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(
+    ("words", "asked"), [([], "app serve$"), (["PORT=8123"], "app serve --port 8123$")]
+)
+def test_make_run_takes_a_port(words: list[str], asked: str) -> None:
+    """INTEGRATOR 12"""
+    make = ["make", "--dry-run", "run", *words]
+    done = subprocess.run(make, cwd=PROJECT, check=True, capture_output=True, text=True)  # noqa: S603
+    assert re.search(asked, " ".join(done.stdout.split()))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,10 @@ STYLE = (PAGES / "style.css").read_bytes()
 ICON = (PAGES / "icon.svg").read_bytes()
 DIGEST = hashlib.sha256(STYLE + ICON).hexdigest()[:16]
 STYLE_URL, ICON_URL = f"/style/{DIGEST}.css", f"/style/{DIGEST}.svg"
+POLICY = (  # of a page that neither runs nor sends anything
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'"
+)
 FOR_GOOD = "public, max-age=31536000, immutable"
 
 router = APIRouter(include_in_schema=False)

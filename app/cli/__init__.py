@@ -5,6 +5,7 @@ bring those up to date first. Servers that the settings name are left as they ar
 """
 
 import asyncio
+import errno
 import logging
 import signal
 import socket
@@ -28,6 +29,7 @@ from app.cli import (
     students,
     xp,
 )
+from app.cli.newcomer import export_lines
 from app.cli.servers import LOCAL, PROJECT, read_settings, refuse, servers, use_local_secrets
 from app.cli.terminal import say
 from app.cli.wait_for_schema import wait_for_schema
@@ -112,7 +114,7 @@ def print_try_it(
 ) -> None:
     """Print a fresh sign-in link and signed curl commands."""
     use_local_secrets(LOCAL)
-    say(*try_it(read_settings(), base_url, now=utc_now()).splitlines())
+    _say_try_it(read_settings(), base_url)
 
 
 @commands.command()
@@ -130,6 +132,11 @@ def openapi(
         refuse("Run `make openapi` and commit what it writes.")
 
 
+def _say_try_it(settings: Settings, base_url: str) -> None:
+    exports = export_lines(settings, base_url, LOCAL)
+    say(*try_it(settings, base_url, now=utc_now(), exports=exports).splitlines())
+
+
 class _AnnouncingServer(Server):
     """Says where it is, and how to try it."""
 
@@ -138,7 +145,7 @@ class _AnnouncingServer(Server):
         say(f"Serving on {self.base_url}")
         say("Fingerprints: " + ", ".join(secrets.fingerprints(self._settings)))
         if not self._settings.in_production:
-            say(*try_it(self._settings, self.base_url, now=utc_now()).splitlines())
+            _say_try_it(self._settings, self.base_url)
 
 
 class _DemoServer(Server):
@@ -190,5 +197,7 @@ def _bind(host: str, port: int) -> socket.socket:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind((host, port))
     except (OSError, OverflowError) as error:
-        refuse(f"The service cannot listen on {host}, port {port}: {error}.")
+        is_taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        other = f"; another one: make run PORT={port + 1}, or --port {port + 1}" if is_taken else ""
+        refuse(f"The service cannot listen on {host}, port {port}: {error}{other}.")
     return bound

@@ -10,6 +10,7 @@ from typing import NoReturn, TypeVar
 import typer
 
 from app.api.dependencies import Resources
+from app.cli.newcomer import enrol_guide_student
 from app.cli.terminal import say
 from app.database import OUTAGES, Sessions, create_engine
 from app.embedded.secrets import local_secrets
@@ -49,6 +50,8 @@ def servers(folder: Path, *, s3: bool = True) -> Iterator[Settings]:
             if postgres:
                 migrate_database(settings)
                 on_database(settings, seed_sample_course)
+            if postgres and settings.s3_endpoint_url:
+                on_resources(settings, enrol_guide_student)
             yield settings
     except (EmbeddedError, SettingsError, UnfitDatabaseError) as error:
         refuse(*str(error).splitlines())

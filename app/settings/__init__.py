@@ -70,7 +70,9 @@ class Settings(BaseSettings):
         "development", description="`production` refuses to start without its secrets."
     )
     frontend_url: WebAddress = Field(
-        "http://localhost:5173", description="The front end; sign-in leads to its /auth/callback."
+        "http://localhost:5173",
+        description="The front end; sign-in leads to its /auth/callback. Unset, in development: to"
+        " a page of ours.",
     )
     allowed_origins: Annotated[tuple[WebAddress, ...], NoDecode] = Field(
         (), description="More origins for /spark/token."
@@ -408,6 +410,11 @@ class Settings(BaseSettings):
         hook = self.alert_webhook_url
         if hook and not hook.get_secret_value().startswith("https://"):
             yield "ALERT_WEBHOOK_URL must be https in production"
+
+    @property
+    def plays_front_end(self) -> bool:
+        """Whether a sign-in ends on a page of ours: in development, where nobody named another."""
+        return not self.in_production and "frontend_url" not in self.model_fields_set
 
     @property
     def origins(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from app.api.callback_page import CALLBACK
 from app.api.dependencies import (
     FORM,
     Now,
@@ -167,7 +168,8 @@ async def _redirect(opened: Resources, token: str | None, now: datetime) -> Resp
         now=now,
         new_id=new_id,
     )
-    return RedirectResponse(f"{settings.frontend_url}/auth/callback?code={code}", status_code=302)
+    front_end = "" if settings.plays_front_end else settings.frontend_url
+    return RedirectResponse(f"{front_end}{CALLBACK}?code={code}", status_code=302)
 
 
 async def _rehearse(

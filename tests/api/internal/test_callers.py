@@ -45,7 +45,7 @@ OPEN = {
     *("/spark/sso", "/spark/token", "/spark/deep-link"),
     *("/spark/webhook/submission", "/spark/webhook/course", "/spark/webhook/roster"),
     *("/spark/webhook/deliveries", "/spark/webhook/deliveries/replay", "/spark/webhook/ping"),
-    *("/healthz", "/readyz"),
+    *("/healthz", "/readyz", "/auth/callback"),
     *("/console/sign-in", "/console/sign-out", "/style/{digest}.css", "/style/{digest}.svg"),
     *(
         "/docs",
