@@ -86,6 +86,13 @@ format: $(SYNCED) ## format the code and mend what ruff can mend
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+.PHONY: release
+release: VERSION = $(shell $(BIN)/python -c 'import app; print(app.__version__)')
+release: $(SYNCED) ## keep this version's contracts in openapi/released, for good
+	@cd openapi && mkdir released/$(VERSION) && cp openapi.yaml internal.yaml released/$(VERSION)
+	@cd openapi/released && sha256sum $(VERSION)/*.yaml >> SHA256SUMS
+	@echo 'openapi/released/$(VERSION)'
+
 .PHONY: openapi
 openapi: $(SYNCED) ## write the contract to openapi/
 	$(BIN)/python -m app openapi

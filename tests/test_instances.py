@@ -1,15 +1,12 @@
 """Several instances are one service, also while their signing key changes (OPERATOR 10, 18)."""
 
 import secrets
-import tomllib
-from pathlib import Path
 
 import httpx
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from app import __version__
 from app.database import create_engine, name_instance
 from app.settings import Settings
 from tests.support.elsewhere import Elsewhere, run_elsewhere
@@ -69,8 +66,3 @@ async def test_the_server_shows_which_version_and_process_is_connected(
         named = await connection.scalar(text("show application_name"))
     await engine.dispose()
     assert named == shown
-
-
-def test_the_version_is_that_of_the_project() -> None:
-    project = Path(__file__).parents[1] / "pyproject.toml"
-    assert tomllib.loads(project.read_text())["project"]["version"] == __version__

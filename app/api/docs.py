@@ -17,6 +17,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from app import __version__
 from app.api.described import (
     REFERENCE,
     SIGNATURE_HEADERS,
@@ -29,7 +30,6 @@ from app.sso.deep_link_token import DeepLinkAnswer, DeepLinkRequest
 
 STATIC = Path(__file__).parent / "static"
 MENTION = re.compile('"' + REFERENCE.format(model=r"(\w+)") + '"')
-CONTRACT_VERSION = "1.0.0"
 TAGS = {
     "sign-in": "A student's click in Spark becomes a session at Optio.",
     "deep-link": "A teacher chooses the work that an assignment means.",
@@ -99,7 +99,7 @@ def internal_contract(app: FastAPI) -> dict[str, Any]:
 def _contract(app: FastAPI, title: str, description: str, *, internal: bool) -> dict[str, Any]:
     document = get_openapi(
         title=title,
-        version=CONTRACT_VERSION,
+        version=__version__,
         description=description,
         routes=app.routes,
         webhooks=None if internal else app.webhooks.routes,

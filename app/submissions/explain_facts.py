@@ -39,7 +39,11 @@ class ExplainQuery(fields.ContractModel):
         description="Where several courses use the assignment id.",
         examples=["test_course_001"],
     )
-    request_id: fields.OfRequest = None
+    request_id: fields.OfRequest = Field(
+        None,
+        description="Of the request whose answer had this `request_id`; or the reference of eight"
+        " characters on the page of a failed sign-in.",
+    )
 
 
 class LinkAnswer(fields.ContractModel):

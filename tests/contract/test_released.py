@@ -1,0 +1,114 @@
+"""What was released stays as it was, and what comes after it breaks nothing without saying so.
+
+`redocly diff` judges by semantic versions: with `--check-version` a change that may break a client
+asks for a new major one, and one that adds for a new minor one.
+"""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app import __version__
+from tests.support.programs import GENERATED_CLIENTS, Ended, needs_npm, run_program
+
+PROJECT = Path(__file__).parents[2]
+OPENAPI = PROJECT / "openapi"
+RELEASED = OPENAPI / "released"
+CONTRACTS = ("openapi.yaml", "internal.yaml")
+QUIET = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
+
+
+VERSIONS = sorted((each.name for each in RELEASED.iterdir() if each.is_dir()), key=_number)
+
+
+def test_package_and_contracts_have_one_version() -> None:
+    """INTEGRATOR 20"""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    locked = tomllib.loads((PROJECT / "uv.lock").read_text())["package"]
+    versions = {project["version"]}
+    versions |= {each["version"] for each in locked if each["name"] == project["name"]}
+    versions |= {
+        yaml.safe_load((OPENAPI / name).read_text())["info"]["version"] for name in CONTRACTS
+    }
+    assert versions == {__version__}
+
+
+def test_nothing_that_was_released_has_changed() -> None:
+    """As `sha256sum -c` does."""
+    lines = (RELEASED / "SHA256SUMS").read_text().splitlines()
+    noted = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    assert noted.keys() == {f"{version}/{name}" for version in VERSIONS for name in CONTRACTS}
+    for name, digest in noted.items():
+        assert hashlib.sha256((RELEASED / name).read_bytes()).hexdigest() == digest, name
+
+
+def test_what_was_released_bears_its_number() -> None:
+    for version in VERSIONS:
+        for name in CONTRACTS:
+            info = yaml.safe_load((RELEASED / version / name).read_text())["info"]
+            assert info["version"] == version
+
+
+def test_every_release_has_its_date_in_the_changelog() -> None:
+    headings = re.findall(r"^## (.*)$", (PROJECT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    dated = [re.fullmatch(r"(\S+) \(20\d\d-\d\d-\d\d\)", heading) for heading in headings]
+    assert [found[1] for found in dated if found] == VERSIONS[::-1]
+    to_come = [] if __version__ in VERSIONS else [f"{__version__}, not released yet"]
+    assert [each for each, found in zip(headings, dated, strict=True) if not found] == to_come
+
+
+async def _diff(revision: Path, name: str) -> Ended:
+    program = str(GENERATED_CLIENTS / "node_modules" / ".bin" / "redocly")
+    last = RELEASED / VERSIONS[-1] / name
+    return await run_program(
+        program, "diff", last, revision, "--check-version", "--fail-on=none", env=QUIET
+    )
+
+
+@needs_npm
+@pytest.mark.parametrize("name", CONTRACTS)
+async def test_what_would_break_a_client_has_a_new_major_version(name: str) -> None:
+    ended = await _diff(OPENAPI / name, name)
+    assert ended.code == 0, ended.output + ended.errors
+
+
+def _requires(contract: Any) -> None:
+    contract["components"]["schemas"]["Course"]["required"].append("spark_org_id")
+
+
+def _forgets(contract: Any) -> None:
+    del contract["paths"]["/spark/webhook/ping"]
+
+
+def _narrows(contract: Any) -> None:
+    contract["components"]["schemas"]["RosterEntry"]["properties"]["action"]["enum"] = ["enroll"]
+
+
+@needs_npm
+@pytest.mark.parametrize(
+    ("change", "raised"),
+    [(_requires, False), (_forgets, False), (_narrows, False), (_narrows, True)],
+    ids=["requires", "forgets", "narrows", "narrows in a major one"],
+)
+async def test_a_change_that_breaks_is_refused_but_in_a_major_version(
+    tmp_path: Path, change: Callable[[Any], None], *, raised: bool
+) -> None:
+    contract = yaml.safe_load((OPENAPI / CONTRACTS[0]).read_text())
+    change(contract)
+    if raised:
+        contract["info"]["version"] = f"{_number(__version__)[0] + 1}.0.0"
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(yaml.safe_dump(contract, sort_keys=False, allow_unicode=True))
+    ended = await _diff(changed, CONTRACTS[0])
+    assert (ended.code == 0) is raised, ended.output + ended.errors
+    assert "major" in ended.output + ended.errors
