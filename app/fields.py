@@ -24,6 +24,7 @@ MOMENT_EXAMPLE = "2026-11-23T14:30:00Z"
 LINK_EXAMPLE = "https://files.example.org/evidence-files/0193b5a2/7f3c.png?X-Amz-Signature=…"
 FIRST_YEAR, LAST_YEAR = 1970, 9998  # moments near the ends of the calendar overflow
 REQUEST_ID_PATTERN = "^[A-Za-z0-9_-]{8,64}$"
+REFERENCE_CHARACTERS = 8  # of its end: what a student reads out whose sign-in failed
 
 
 def _title(name: str, _: object) -> str:

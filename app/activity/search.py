@@ -19,8 +19,10 @@ from app.activity.hours import COUNTED_UNTIL, HOUR
 from app.activity.kinds import RATE_LIMITED, SUCCEEDED, UNWRITTEN
 from app.activity.log_page import ActivityData, ActivityLogEvent, ActivitySummary, AppliedFilters
 from app.database import Session, Sessions
+from app.fields import REFERENCE_CHARACTERS
 from app.models import LMS_EVENTS, REQUEST_ID
 
+REFERENCE_DAYS = 30
 SMALLEST = timedelta(microseconds=1)  # between two moments of the database
 
 
@@ -94,6 +96,17 @@ def _page_of(events: str, *, after: str = "") -> TextualSelect:
 
 NEWEST = _page_of(_newest_of_types("*", f"{_INDEXED}, id desc", _FIRST_ON_PAGE))
 _FAILURES = _page_of("of_request as event", after=_OF_REQUEST)
+# A student names the end of an id alone. Failures to sign in are few, and soon forgotten.
+_REFERRED = _page_of(
+    "of_request as event",
+    after=f"""
+    with of_request as materialized (
+      select * from user_activity_events where {LMS_EVENTS}
+        and event_type in ('spark_sso_failed', 'spark_sso_token_expired',
+          'spark_sso_invalid_token', 'spark_deep_link_failed')
+        and created_at > now() - interval '{REFERENCE_DAYS} days'
+        and right({REQUEST_ID}, {REFERENCE_CHARACTERS}) = :request_id)""",  # noqa: S608
+)
 NEWEST_OF_REQUEST = _page_of(
     """(select * from of_request where created_at between :start_date and :end_date
       and event_type = any (cast(:event_types as text[]))) as event""",
@@ -179,10 +192,13 @@ async def _newest(
 
 
 async def find_failure(session: Session, request_id: str) -> ActivityLogEvent | None:
-    """The last one of a request that failed."""
-    found = await session.execute(_FAILURES, {"request_id": request_id, "at_most": 1})
-    row = found.mappings().one_or_none()
-    return _event(row) if row else None
+    """The last one of a request that failed; also by what the page of a failed sign-in says."""
+    is_reference = len(request_id) == REFERENCE_CHARACTERS
+    for statement in (_FAILURES, *[_REFERRED] * is_reference):
+        found = await session.execute(statement, {"request_id": request_id, "at_most": 1})
+        if row := found.mappings().one_or_none():
+            return _event(row)
+    return None
 
 
 def _event(row: RowMapping) -> ActivityLogEvent:

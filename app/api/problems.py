@@ -217,10 +217,7 @@ async def on_service_error(request: Request, error: ServiceError) -> Response:
     answered = note_failure(request, error)
     if wants_page(request):
         request.state.problem = answered.code
-        portal_url = request.app.state.resources.settings.spark_portal_url
-        return render_page(
-            answered, request_id_of(request), request.url.path, portal_url=portal_url
-        )
+        return render_page(answered, request)
     return render(answered, request)
 
 

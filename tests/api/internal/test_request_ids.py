@@ -1,6 +1,7 @@
 """Somebody names a `request_id`: what it was, and why it failed, is found (DESIGN R37)."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -172,6 +173,20 @@ async def used_code(spark: Spark, _: SignedIn) -> httpx.Response:
     return await spark.exchange(code)
 
 
+async def test_a_student_need_only_read_out_the_reference(
+    helpdesk: Helpdesk, spark: Spark, student: SignedIn
+) -> None:
+    """INTEGRATOR 22: of the page, the end of the id."""
+    page = await launch_of_a_browser(spark, student)
+    [reference] = re.findall(r"<dt>Reference</dt><dd>(\w{8})</dd>", page.text)
+    await helpdesk.failure(page.headers["x-request-id"])
+    found = await helpdesk.explain(reference)
+    assert found["event"]["event_data"]["request_id"] == page.headers["x-request-id"]
+    assert "launch token invalid" in found["summary"][0]
+    unknown = await helpdesk.explain(reference[::-1])
+    assert unknown["event"] is None
+
+
 @pytest.mark.parametrize(
     ("refuse", "code", "reason"),
     [
@@ -192,7 +207,8 @@ async def test_a_sign_in_that_failed_is_found_by_its_request_id(
     answer = await refuse(spark, student)
     assert answer.status_code == 401, answer.text
     request_id = answer.headers["x-request-id"]
-    assert request_id in answer.text
+    is_page = answer.headers["content-type"].startswith("text/html")
+    assert (request_id[-8:] if is_page else request_id) in answer.text
     event = await helpdesk.failure(request_id)
     explained = await helpdesk.explain(request_id)
     assert explained["event"] == event | {"user_name": None}

@@ -209,7 +209,7 @@ async def test_a_browser_gets_a_page_with_the_same_status(lms: Spark) -> None:
     assert answer.headers["cache-control"] == "no-store"
     assert "unsafe" not in answer.headers["content-security-policy"]
     assert "click the link again" in answer.text
-    assert answer.headers["x-request-id"] in answer.text
+    assert answer.headers["x-request-id"][-8:] in answer.text
     assert token.rpartition(".")[2] not in answer.text
 
 
