@@ -12,8 +12,22 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from app.api.docs import internal_contract, public_contract
-from app.main import create_app
+from app.api.problem_pages import FAMILIES, describe_problems
+from app.main import ROUTERS, create_app
 from app.settings import Settings
+
+AGAIN = "Send the same again, after `Retry-After` where the answer has it."
+READ = "Read `hint` and `errors` of the answer: they name what is wrong."
+PROBLEMS_HEAD = """\
+# Troubleshooting
+
+Generated from `app/errors.py` by `make openapi`.
+
+A failure has a `code`: find it here, or open the address in `type`, which also lists the routes.
+What an answer says in `hint` is about that very request, and goes before what stands here. Where
+the same code has several, the first is shown. If it does not help, name the `request_id`: `explain`
+and the log know it ([operations.md](operations.md#somebody-names-a-request_id)).
+"""
 
 
 def stale_files(project: Path) -> dict[Path, str]:
@@ -28,7 +42,11 @@ def stale_files(project: Path) -> dict[Path, str]:
 def _generate() -> dict[str, str]:
     app = create_app(Settings(_env_file=None))
     documents = {"openapi": public_contract(app), "internal": internal_contract(app)}
-    files = {".env.example": example_environment(), "docs/settings.md": describe_settings()}
+    files = {
+        ".env.example": example_environment(),
+        "docs/settings.md": describe_settings(),
+        "docs/troubleshooting.md": list_problems(),
+    }
     for name, document in documents.items():
         files[f"openapi/{name}.json"] = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         files[f"openapi/{name}.yaml"] = _yaml(document)
@@ -59,6 +77,28 @@ def describe_settings() -> str:
     ]
     head = ["# Settings", "", "Generated from `app/settings/__init__.py` by `make openapi`.", ""]
     return "\n".join([*head, "| variable | default | |", "|---|---|---|", *rows, ""])
+
+
+def list_problems() -> str:
+    """docs/troubleshooting.md: every code, by what is to be done about it."""
+    routes = [each for router in ROUTERS for each in router.routes]
+    kinds = describe_problems(routes).values()
+    table = "| code | status | who meets it | it says | what to do |\n|---|---|---|---|---|\n"
+    families = (
+        f"\n## {family}\n\n{table}" + "".join(_row(it) for it in kinds if it["meaning"] == family)
+        for family in FAMILIES.values()
+    )
+    return PROBLEMS_HEAD + "".join(families)
+
+
+def _row(kind: dict[str, Any]) -> str:
+    statuses = ", ".join(dict.fromkeys(str(answer["status"]) for answer in kind["answers"]))
+    first = kind["answers"][0]
+    todo = first["hint"] or (AGAIN if kind["retry"] else READ)
+    places = {"Spark": " /spark/", "the main app": " /internal/"}
+    met = [who for who, path in places.items() if any(path in route for route in kind["routes"])]
+    cells = (f"`{kind['code']}`", statuses, ", ".join(met) or "any", first["error"], todo)
+    return f"| {' | '.join(cells)} |\n".replace("<", "&lt;")
 
 
 def _default(field: FieldInfo) -> str:

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from app.api.dependencies import Opened, Resources
 from app.api.described import PROBLEMS, occurrence, type_of
 from app.api.problems import MEDIA_TYPE
-from app.api.style import open_templates
+from app.api.style import POLICY, open_templates
 from app.errors import (
     BadRequestError,
     ForbiddenError,
@@ -35,13 +35,7 @@ FAMILIES: dict[type[ServiceError], str] = {
     UnavailableError: "It works later",
     ServiceError: "The fault is ours",
 }
-HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none';"
-        " form-action 'none'; frame-ancestors 'none'"
-    ),
-    "vary": "Accept",
-}
+HEADERS = {"content-security-policy": POLICY, "vary": "Accept"}
 QUALITY = re.compile(r"q=[01](\.\d*)?")
 
 _TEMPLATES = open_templates()
@@ -53,7 +47,7 @@ def create_problem_router(routes: Iterable[Any]) -> APIRouter:
 
     @cache
     def described() -> dict[str, dict[str, Any]]:
-        return {code: _describe(code, *found) for code, found in sorted(_find(routes).items())}
+        return describe_problems(routes)
 
     @router.get(PROBLEMS)
     async def list_problems(request: Request, opened: Opened) -> Response:
@@ -72,6 +66,11 @@ def create_problem_router(routes: Iterable[Any]) -> APIRouter:
         return _page("problem.html", kind=kind, home=PROBLEMS)
 
     return router
+
+
+def describe_problems(routes: Iterable[Any]) -> dict[str, dict[str, Any]]:
+    """By code: what it means, and which of these routes answer it."""
+    return {code: _describe(code, *found) for code, found in sorted(_find(routes).items())}
 
 
 def _located(kind: dict[str, Any], opened: Resources) -> dict[str, Any]:
