@@ -14,9 +14,9 @@ from app.clock import new_id
 from app.console.deliveries import PATH
 from app.console.render import console_router, go_on, render
 from app.console.visit import Reader, Writer
-from app.deliveries.inbox import get_delivery
+from app.deliveries.inbox import Entry
 from app.deliveries.payload import beside_if_large, read_subject
-from app.deliveries.read_inbox import DeliveryAnswer, read_delivery
+from app.deliveries.read_inbox import DeliveryAnswer, open_kept
 from app.deliveries.read_text import read_text
 from app.errors import NotFoundError, ServiceError, UnavailableError
 from app.evidence.link_file import HandedInFile
@@ -35,10 +35,12 @@ router = console_router()
 async def show_delivery(
     delivery_id: UUID, request: Request, opened: Opened, now: Now, caller: Reader
 ) -> Response:
-    delivery = await read_delivery(opened.sessions, delivery_id, caller=caller.name)
-    values = await _look_into(opened, delivery, caller, now)
+    delivery, entry = await open_kept(opened.sessions, delivery_id, caller=caller.name)
+    values = await _look_into(opened, delivery, entry, caller, now)
     if request.query_params.get("text") == "shown":
-        written, text = await read_text(opened.sessions, delivery_id, caller=caller.name)
+        written, text = await read_text(
+            opened.sessions, entry, user_id=delivery.user_id, caller=caller.name
+        )
         if text is None and values["submission"]:
             written = text = values["submission"].text
         values |= {"written": written, "text": text or ""}
@@ -46,9 +48,8 @@ async def show_delivery(
 
 
 async def _look_into(
-    opened: Resources, delivery: DeliveryAnswer, caller: Caller, now: datetime
+    opened: Resources, delivery: DeliveryAnswer, entry: Entry, caller: Caller, now: datetime
 ) -> dict[str, Any]:
-    entry = await get_delivery(opened.sessions, delivery.id)
     subject = await beside_if_large(read_subject, entry.text)
     submission = await _find_submission(opened, delivery, caller, now)
     files: list[HandedInFile] = []
@@ -115,6 +116,6 @@ async def rehearse(
 ) -> Response:
     """Nothing has changed that another page could show."""
     rehearsal = await rehearse_replay(opened.intake, delivery_id, caller=caller.name, now=now)
-    delivery = await read_delivery(opened.sessions, delivery_id, caller=caller.name)
-    values = await _look_into(opened, delivery, caller, now)
+    delivery, entry = await open_kept(opened.sessions, delivery_id, caller=caller.name)
+    values = await _look_into(opened, delivery, entry, caller, now)
     return render(request, "delivery.html", rehearsal=rehearsal, **values)

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, func, select
 
-from app.database import Session, Sessions, Statement
+from app.database import Session, Statement
 from app.deliveries.authenticate import Attempt
 from app.deliveries.payload import Subject
 from app.errors import NotFoundError
@@ -174,11 +174,10 @@ async def was_taken(session: Session, entry: Entry) -> bool:
     return bool(taken.scalar_one())
 
 
-async def get_delivery(sessions: Sessions, delivery_id: UUID) -> Entry:
+async def get_delivery(session: Session, delivery_id: UUID) -> Entry:
     """As it arrived; `text` is empty once it is not kept any more. Raises NotFoundError."""
-    async with sessions() as session, session.begin():
-        found = await session.execute(_GET, {"delivery_id": delivery_id})
-        row = found.mappings().one_or_none()
+    found = await session.execute(_GET, {"delivery_id": delivery_id})
+    row = found.mappings().one_or_none()
     if row is None:
         raise NotFoundError
     kept = dict(row)

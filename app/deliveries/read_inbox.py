@@ -23,10 +23,10 @@ from sqlalchemy import (
 from typing_extensions import override
 
 from app import fields
-from app.activity.audit import record_audit, record_audit_of_many
+from app.activity.audit import Action, record_audit, record_audit_of_many
 from app.clock import first_id
 from app.database import Session, Sessions, matching
-from app.deliveries.inbox import JSON, KEPT_TEXTS, SUBMISSION_ROUTE
+from app.deliveries.inbox import JSON, KEPT_TEXTS, SUBMISSION_ROUTE, Entry, get_delivery
 from app.errors import NotFoundError
 from app.jobs.try_early import MISSING, outdated_sql, waits_sql
 from app.models import IdempotencyKey, InboxDelivery
@@ -221,6 +221,18 @@ async def read_delivery(sessions: Sessions, delivery_id: UUID, *, caller: str) -
         user_id, about = delivery.user_id, str(delivery_id)
         await record_audit(session, caller, "sensitive_read", user_id=user_id, delivery_id=about)
         return delivery
+
+
+async def open_kept(
+    sessions: Sessions, delivery_id: UUID, *, caller: str, action: Action = "sensitive_read"
+) -> tuple[DeliveryAnswer, Entry]:
+    """With what arrived. Audited. Raises NotFoundError."""
+    async with sessions() as session, session.begin():
+        delivery = await find_delivery(session, delivery_id)
+        entry = await get_delivery(session, delivery_id)
+        user_id, about = delivery.user_id, str(delivery_id)
+        await record_audit(session, caller, action, user_id=user_id, delivery_id=about)
+        return delivery, entry
 
 
 async def find_delivery(session: Session, delivery_id: UUID) -> DeliveryAnswer:

@@ -7,9 +7,8 @@ from pydantic import BaseModel
 
 from app.activity.audit import record_audit
 from app.database import Sessions
-from app.deliveries.inbox import get_delivery
+from app.deliveries.inbox import Entry
 from app.deliveries.payload import FreeText, beside_if_large, read_payload
-from app.deliveries.read_inbox import find_delivery
 from app.errors import JsonInvalidError
 from app.fields import IfValid
 
@@ -19,16 +18,14 @@ class _Written(BaseModel):
 
 
 async def read_text(
-    sessions: Sessions, delivery_id: UUID, *, caller: str
+    sessions: Sessions, entry: Entry, *, user_id: UUID | None, caller: str
 ) -> tuple[str | None, str | None]:
     """What the student wrote, as far as it can be read, and the whole message as it arrived; None
-    once it is not kept any more. Audited. Raises NotFoundError.
+    once it is not kept any more. Audited.
     """
     async with sessions() as session, session.begin():
-        whose = (await find_delivery(session, delivery_id)).user_id
-        about = {"delivery_id": str(delivery_id), "what": "text"}
-        await record_audit(session, caller, "sensitive_read", user_id=whose, **about)
-    entry = await get_delivery(sessions, delivery_id)
+        about = {"delivery_id": str(entry.id), "what": "text"}
+        await record_audit(session, caller, "sensitive_read", user_id=user_id, **about)
     written = await beside_if_large(_read_written, entry.text)
     return written, entry.text.decode("utf-8", "replace") or None
 

@@ -21,7 +21,7 @@ from app.submissions.file_intake import DeclaredFiles, take_files
 from app.submissions.idempotency import Answer, find_answer
 from app.submissions.intake import claim_of, declared_files, open_form
 from app.submissions.message import Message, examine_message
-from app.submissions.replay import open_kept
+from app.submissions.replay import open_homework
 from app.submissions.revisions import Revision, find_current
 from app.submissions.work import Intake
 
@@ -44,7 +44,7 @@ async def rehearse_replay(
     """What `replay_delivery` would do. Audited. Raises NotFoundError, or NotReplayableError also
     for a form: its files are not kept.
     """
-    _, entry = await open_kept(intake.sessions, delivery_id, caller, "sensitive_read")
+    _, entry = await open_homework(intake.sessions, delivery_id, caller, "sensitive_read")
     if not entry.is_json:
         raise NotReplayableError(hint="A form is only answered again: its files are not kept.")
     return await _rehearse(intake, entry, _no_files(), now=now, takes_any_age=True)

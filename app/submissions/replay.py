@@ -5,13 +5,13 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from app.activity.audit import Action, record_audit
+from app.activity.audit import Action
 from app.clock import stopwatch
 from app.database import Sessions
-from app.deliveries.inbox import SUBMISSION_ROUTE, Entry, get_delivery
+from app.deliveries.inbox import SUBMISSION_ROUTE, Entry
 from app.deliveries.keep_refusal import remember_refusal
 from app.deliveries.payload import beside_if_large, read_subject
-from app.deliveries.read_inbox import DeliveryAnswer, find_delivery
+from app.deliveries.read_inbox import DeliveryAnswer, open_kept
 from app.errors import NotReplayableError
 from app.submissions.idempotency import Claim, find_answer
 from app.submissions.intake import claim_of, read_entry
@@ -35,7 +35,7 @@ async def replay_delivery(
     answer is not kept; or what handing in raises.
     """
     elapsed = stopwatch()
-    kept, entry = await open_kept(intake.sessions, delivery_id, caller, "sensitive_update")
+    kept, entry = await open_homework(intake.sessions, delivery_id, caller, "sensitive_update")
     claim = claim_of(intake, entry, new_id(), idempotency_key=None)
     if not entry.is_json:
         return await _answer_again(intake, entry, claim, was_recorded=bool(kept.submission_id))
@@ -45,21 +45,16 @@ async def replay_delivery(
         return await record_text(intake, replace(work, was_refused=kept.code is not None))
 
 
-async def open_kept(
+async def open_homework(
     sessions: Sessions, delivery_id: UUID, caller: str, action: Action
 ) -> tuple[DeliveryAnswer, Entry]:
     """One of homework, as it arrived. Audited. Raises NotFoundError or NotReplayableError."""
-    async with sessions() as session, session.begin():
-        kept = await find_delivery(session, delivery_id)
+    kept, entry = await open_kept(sessions, delivery_id, caller=caller, action=action)
     if kept.route != SUBMISSION_ROUTE:
         # Courses are whole states: an old one would undo what came since.
         raise NotReplayableError(hint="Only submissions are. Let Spark send the course again.")
-    entry = await get_delivery(sessions, delivery_id)
     if not entry.text:
         raise NotReplayableError
-    async with sessions() as session, session.begin():
-        about = str(delivery_id)
-        await record_audit(session, caller, action, user_id=kept.user_id, delivery_id=about)
     return kept, entry
 
 
