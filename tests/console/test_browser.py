@@ -20,7 +20,11 @@ from tests.support.console import PAGES
 from tests.support.patience import patient
 from tests.support.programs import needs_front_end
 
-pytestmark = [needs_front_end, pytest.mark.timeout(patient(180))]
+pytestmark = [
+    needs_front_end,
+    pytest.mark.timeout(patient(180)),
+    pytest.mark.own_database("a browser draws the same of both"),
+]
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SIZES = {"phone": (320, 800), "desktop": (1280, 900)}
