@@ -3,7 +3,8 @@
 Time passes from `age` ago until now; what happened at step `i` of `n` has an id of that moment.
 A student hands in task after task, all students at the same pace, so that the rows of one lie apart
 as they do in life. Every tenth handing-in is replaced by a second one, every eighth was refused
-before it was accepted, and at the end comes a long run of refusals.
+before it was accepted, and at the end comes a long run of refusals, half of
+which wait to be processed again.
 """
 
 TASKS = 50  # of each student, in quests of ten
@@ -166,6 +167,11 @@ SELECT pg_temp.id('refusal', i, now()), {submission}, now(), now(), 400, 'user_n
   decode(md5('r' || i), 'hex'), 'refusal-' || i, 'stray_' || i, convert_to('message ' || i, 'UTF8'),
   214, 'stranger_' || i % 100, 'unknown_' || i % 100
 FROM generate_series(1, {refused}) AS i
+""",
+    "replays": """
+INSERT INTO spark.jobs (kind, key, payload, created_at)
+SELECT 'replay', pg_temp.id('refusal', i, now())::text, '{{}}', now()
+FROM generate_series(1, {refused}, 2) AS i
 """,
     "answers": """
 INSERT INTO spark.idempotency_keys

@@ -18,7 +18,7 @@ from app.models import InboxDelivery, Job, ServiceKey
 from app.worker import job_kinds
 from tests.conftest import create_assignment
 from tests.support.bodies import Part
-from tests.support.console import at_console
+from tests.support.console import at_console, words
 from tests.support.running import Running
 from tests.support.samples import png
 from tests.support.spark import Assignment, SignedIn, Spark, encoded, submission
@@ -50,11 +50,6 @@ async def page(browser: httpx.AsyncClient, path: str = PATH, **query: str) -> st
     answer = await browser.get(path, params=query or None)
     assert answer.status_code == 200, answer.text
     return answer.text
-
-
-def words(text: str) -> str:
-    """What is read, without the marks."""
-    return " ".join(re.sub(r"<[^>]*>", " ", text).split())
 
 
 async def delivered(sessions: Sessions, payload: dict[str, Any]) -> UUID:

@@ -14,7 +14,7 @@ from app.models import AuditEntry, Job, JobTarget
 from app.settings import Settings
 from tests.conftest import create_assignment
 from tests.grades.conftest import Grading, forget_jobs
-from tests.support.console import at_console
+from tests.support.console import at_console, words
 from tests.support.elsewhere import run_elsewhere
 from tests.support.outward import run_outward
 from tests.support.spark import submission
@@ -62,7 +62,7 @@ async def read(browser: httpx.AsyncClient, path: str = PATH, **query: str) -> st
     """What is read of a page, without the marks."""
     answer = await browser.get(path, params=query or None)
     assert answer.status_code == 200, answer.text
-    return " ".join(re.sub(r"<[^>]*>", " ", answer.text).split())
+    return words(answer.text)
 
 
 async def give_two(grading: Grading) -> list[str]:

@@ -14,16 +14,15 @@ from app.errors import AssignmentNotFoundError, ServiceError
 from app.models import ActivityEvent, AuditEntry, Milestone
 from app.submissions.going_live import RESTORE
 from tests.console.conftest import Console
-from tests.support.console import PAGES, at_console
+from tests.support.console import PAGES, at_console, words
 from tests.support.hostile import HOSTILE
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 
 def _text(page: httpx.Response) -> str:
-    """What is read of it, in one line."""
     assert page.status_code == 200, page.text
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page.text)).split())
+    return words(page.text)
 
 
 async def test_success_is_told_with_its_denominator(lived_in: Console) -> None:

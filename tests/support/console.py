@@ -1,5 +1,7 @@
 """An operator at the console: signs in with a key of its own, as a browser does."""
 
+import html
+import re
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
@@ -39,3 +41,8 @@ async def at_console(
 
 async def sign_in(browser: httpx.AsyncClient, key: str, **fields: str) -> httpx.Response:
     return await browser.post("/console/sign-in", data={"key": key, **fields})
+
+
+def words(page: str) -> str:
+    """What is read of it, in one line without the marks."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
