@@ -108,8 +108,8 @@ class RouteNotFoundError(MissingError):
 
 
 class MethodNotAllowedError(BadRequestError):
-    status, code = 405, "method_not_allowed"
-    title, error = "Method not allowed", "Method not allowed"
+    status, code, title = 405, "method_not_allowed", "Method not allowed"
+    error, hint = "Method not allowed", "The header Allow names the methods of this path."
 
 
 class CredentialsInvalidError(UnauthorizedError):
