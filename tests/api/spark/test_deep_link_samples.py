@@ -1,4 +1,4 @@
-"""docs/samples/deep_link.* ask for a choice and read the answer, as copied."""
+"""The samples of deep_link in docs/samples ask for a choice and read the answer, as copied."""
 
 import json
 import re
