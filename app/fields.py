@@ -58,6 +58,7 @@ Experience = Annotated[int, Field(ge=0, title="XP awarded", examples=[100])]
 Success = Annotated[bool, Field(description="Always true.", examples=[True])]
 Location = Literal["none", "removed", "unknown"]  # what became of what tells where a picture is of
 Scanned = Literal["clean", "unscanned"]  # what the scanner said, or that it was away
+Picture = Literal["waiting", "jpeg", "too_large", "unreadable"]  # what became of HEIC
 HandedIn = Literal["success", "dry_run"]  # one enumeration in both answers to a submission
 RequestId = Annotated[str, Field(description="Name it when you ask us.", examples=[UUID_EXAMPLE])]
 # Of a refusal, a kind of job, or why one is not done, asked for.

@@ -18,6 +18,7 @@ UNKEPT = Counter("spark_unkept_deliveries", "Signed, refused, and not in the inb
 SPARK_CALLS = Counter("spark_api_calls", "Calls to Spark's API by outcome.", ("path", "code"))
 DOWNLOADS = Counter("spark_downloads", "Attempts to fetch files by outcome.", ("code",))
 SCANS = Counter("spark_file_scans", "Files shown to the scanner by outcome.", ("outcome",))
+PICTURES = Counter("spark_pictures", "HEIC pictures by what became of them.", ("outcome",))
 UNCOUNTED = Counter("spark_uncounted_requests", "Let through: the store of rates was down.")
 OVERLOADED = Counter("spark_overloaded", "Answered 503 overloaded.", ("limit",))
 POOL_SIZE = Gauge("spark_database_connections_max", "Connections the pool may have.")

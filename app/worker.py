@@ -5,7 +5,7 @@ Any number of workers may run.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import NoReturn
 
@@ -20,6 +20,8 @@ from app.api.dependencies import Resources
 from app.clock import new_id, utc_now
 from app.deliveries.end_waiting import end_waiting
 from app.deliveries.send_receipt import RECEIPT, send_receipt
+from app.files.make_jpeg import makes_jpeg
+from app.files.order_pictures import PICTURE
 from app.files.uploads import sweep_uploads
 from app.grades.send_grade import send_grade
 from app.grades.write_grade import GRADE
@@ -27,6 +29,7 @@ from app.jobs.lease import Lease
 from app.jobs.run_jobs import JobKind, run_jobs
 from app.jobs.sweep_jobs import sweep_jobs
 from app.jobs.try_early import REPLAY
+from app.portfolio.convert_picture import convert_picture
 from app.privacy.erase import resume_erasures
 from app.privacy.retention import apply_rule, rules
 from app.submissions.do_replay import do_replay
@@ -38,11 +41,16 @@ SWEEP_EVERY_SECONDS = 60
 log = structlog.get_logger()
 
 
-async def run_worker(resources: Resources) -> None:
-    """Until cancelled: the next process goes on where this one was."""
+async def run_worker(resources: Resources, only: Collection[str] = ()) -> None:
+    """Until cancelled: the next process goes on where this one was. With `only` it does jobs of
+    these kinds, which it can, and nothing else.
+    """
+    kinds = job_kinds(resources)
+    ours = {name: kind for name, kind in kinds.items() if name in only} if only else kinds
     async with asyncio.TaskGroup() as group:
-        group.create_task(_sweep_often(resources))
-        group.create_task(run_jobs(resources.sessions, job_kinds(resources), owner=new_id()))
+        if not only:
+            group.create_task(_sweep_often(resources))
+        group.create_task(run_jobs(resources.sessions, ours, owner=new_id()))
 
 
 def job_kinds(resources: Resources) -> dict[str, JobKind]:
@@ -54,6 +62,15 @@ def job_kinds(resources: Resources) -> dict[str, JobKind]:
 
     download = partial(download_file, resources.intake, resources.remote_files, new_id)
     kinds = {REPLAY: JobKind(replay, places=4), DOWNLOAD: JobKind(download, places=2)}
+    if makes_jpeg(resources.settings):
+        convert = partial(
+            convert_picture,
+            resources.intake.destination,
+            resources.sessions,
+            resources.settings.picture_max_pixels,
+            new_id,
+        )
+        kinds[PICTURE] = JobKind(convert, places=1)
     if resources.spark_api:
         send = partial(send_grade, resources.sessions, resources.spark_api)
         kinds[GRADE] = JobKind(send, places=4)

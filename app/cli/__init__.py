@@ -9,6 +9,7 @@ import errno
 import logging
 import signal
 import socket
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -42,7 +43,7 @@ from app.main import open_resources
 from app.play_spark import try_it
 from app.serve import Server, listen_often
 from app.settings import Settings
-from app.worker import run_worker
+from app.worker import job_kinds, run_worker
 
 commands = typer.Typer(
     add_completion=False,
@@ -81,13 +82,18 @@ def serve(
 
 
 @commands.command()
-def worker() -> None:
+def worker(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Do jobs of this kind, as `picture`, and nothing else; repeatable."),
+    ] = None,
+) -> None:
     """Run only the worker loop, until a signal ends it."""
     configure_logs()
     with servers(LOCAL) as settings:
         if wait_for_schema(settings):
             require_sight(settings)
-            asyncio.run(_work(settings))
+            asyncio.run(_work(settings, only or []))
 
 
 @commands.command()
@@ -175,13 +181,19 @@ class _DemoServer(Server):
             self.failure = type(failure).__name__
 
 
-async def _work(settings: Settings) -> None:
+async def _work(settings: Settings, only: Sequence[str]) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with open_resources(settings) as resources:
+        if unable := set(only) - job_kinds(resources).keys():
+            refuse(
+                f"This process cannot do {', '.join(sorted(unable))}, but"
+                f" {', '.join(job_kinds(resources))}.",
+                "`picture` needs the extra `pictures` and PICTURE_MAX_PIXELS.",
+            )
         await resources.readiness.begin()
-        worker = asyncio.create_task(run_worker(resources))
+        worker = asyncio.create_task(run_worker(resources, only))
         await stopping.wait()
         worker.cancel()
         await asyncio.wait([worker])

@@ -13,6 +13,7 @@ from app.adoption.inspect_database import inspect_database
 from app.adoption.try_bucket import try_bucket
 from app.cli.servers import LOCAL, on_database, servers
 from app.cli.terminal import say, say_moment
+from app.files.make_jpeg import makes_jpeg
 from app.files.try_scanner import try_scanner
 from app.migrate import STATEMENT_SECONDS
 from app.settings import Settings
@@ -44,6 +45,7 @@ def doctor(
         if settings.s3_endpoint_url:  # the main app's CI has none
             findings += asyncio.run(_try_bucket(settings))
         findings += asyncio.run(try_scanner(settings))
+        findings.append(_look_at_pictures(settings))
     say_findings(findings, as_json=as_json)
     if any(finding.mark == "refuse" for finding in findings):
         raise typer.Exit(1)
@@ -60,6 +62,18 @@ def _say_steps(steps: Iterable[Step], *, as_json: bool) -> None:
     say_findings(findings, as_json=as_json)
     if any(finding.mark == "open" for finding in findings):
         raise typer.Exit(1)
+
+
+def _look_at_pictures(settings: Settings) -> Finding:
+    """Of the environment that doctor runs in, which is that of the service in its image."""
+    if makes_jpeg(settings):
+        return Finding("ok", "pictures", "HEIC becomes JPEG")
+    return Finding(
+        "adapt",
+        "pictures",
+        "HEIC stays as it is here, and few browsers show it",
+        "install the extra `pictures`, or run `python -m app worker --only picture` where it is",
+    )
 
 
 async def _try_bucket(settings: Settings) -> list[Finding]:

@@ -16,6 +16,7 @@ from app.console.render import HOME, console_router, go_on, render
 from app.console.visit import Admin, Reader, Writer, read_form
 from app.errors import NotFoundError
 from app.fields import Code
+from app.files.make_jpeg import makes_jpeg
 from app.grades.list_grades import count_dead_quests, read_grade, send_grade_again
 from app.grades.write_grade import GRADE
 from app.jobs.call_spark import test_spark
@@ -39,6 +40,7 @@ SHOWN = 50
 NAMES = {  # of one job and of several
     "grade": ("grade", "grades"),
     "download": ("file by URL", "files by URL"),
+    "picture": ("picture to become JPEG", "pictures to become JPEG"),
     "replay": ("replay", "replays"),
     "receipt": ("receipt", "receipts"),
     "alert": ("alert", "alerts"),
@@ -72,6 +74,7 @@ async def _show(
         jobs=await list_jobs(opened.sessions, filters, SHOWN, caller=caller.name),
         targets=await list_targets(opened.sessions),
         calls_spark=opened.spark_api is not None,
+        makes_jpeg=makes_jpeg(opened.settings),
         tested=tested,
         names=NAMES,
         shown=SHOWN,

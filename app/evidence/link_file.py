@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from app.fields import LINK_EXAMPLE, Id, Location, Moment, Scanned
+from app.fields import LINK_EXAMPLE, Id, Location, Moment, Picture, Scanned
 from app.storage.bucket import Bucket
 from app.storage.kept_file import KeptFile
 
@@ -38,6 +38,14 @@ class HandedInFile(BaseModel):
         ),
         examples=["clean"],
     )
+    picture: Picture | None = Field(
+        description=(
+            "What became of a HEIC picture, which few browsers show: it is `waiting`, `jpeg`, as"
+            " which evidence shows it, or stays HEIC, being `too_large` or `unreadable`. Null of"
+            " others."
+        ),
+        examples=["jpeg"],
+    )
     url: str = Field(description="A signed link that downloads the file.", examples=[LINK_EXAMPLE])
     url_expires_at: Moment = Field(description="Until then the link works.")
 
@@ -57,6 +65,7 @@ def link_file(bucket: Bucket, file: KeptFile, now: datetime) -> HandedInFile:
         stored_sha256=file.stored_sha256.hex(),
         location=file.location,
         scan=file.scan,
+        picture=file.picture,
         url=url,
         url_expires_at=expires_at,
     )

@@ -3,7 +3,7 @@ it restores.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
@@ -24,8 +24,13 @@ _FILES = (
     .where(
         Upload.submission_id == any_(bindparam("revisions", type_=ARRAY(Uuid))),
         Upload.state == "committed",
+        Upload.derived_from.is_(None),
     )
     .order_by(Upload.position)
+)
+_JPEGS = select(Upload.derived_from, *FILE_COLUMNS).where(
+    Upload.derived_from == any_(bindparam("originals", type_=ARRAY(Uuid))),
+    Upload.state == "committed",
 )
 
 
@@ -39,3 +44,11 @@ async def list_files(
         facts = dict(file)
         files[facts.pop("submission_id")].append(KeptFile(**facts))
     return files
+
+
+async def list_shown(session: Session, files: Sequence[KeptFile]) -> list[KeptFile]:
+    """Of these files what evidence shows: of a HEIC picture its JPEG, if it has one."""
+    found = await session.execute(_JPEGS, {"originals": [file.id for file in files]})
+    facts = [dict(jpeg) for jpeg in found.mappings()]
+    jpegs = {of.pop("derived_from"): KeptFile(**of) for of in facts}
+    return [jpegs.get(file.id, file) for file in files]

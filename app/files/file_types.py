@@ -26,6 +26,8 @@ _OPEN_XML = "application/vnd.openxmlformats-officedocument."
 _OPEN_DOCUMENT = "application/vnd.oasis.opendocument."
 
 JPEG = FileType("image/jpeg", "jpg", ("jpeg", "jpe", "jfif"))
+HEIC = FileType("image/heic", "heic", ("heif", "hif", "heics"))
+HEIF = FileType("image/heif", "heif", ("heic", "hif", "heifs"))
 PDF = FileType("application/pdf", "pdf")
 WORD = FileType("application/msword", "doc", ("dot",))
 DOCX = FileType(f"{_OPEN_XML}wordprocessingml.document", "docx")
@@ -44,8 +46,8 @@ FAMILIES: dict[FileFamily, tuple[FileType, ...]] = {
         FileType("image/png", "png"),
         FileType("image/gif", "gif"),
         FileType("image/webp", "webp"),
-        FileType("image/heic", "heic", ("heif", "hif", "heics")),
-        FileType("image/heif", "heif", ("heic", "hif", "heifs")),
+        HEIC,
+        HEIF,
     ),
     "videos": (
         FileType("video/mp4", "mp4", ("m4v",)),

@@ -18,6 +18,7 @@ from app.errors import FileTypeNotAllowedError
 from app.fields import Location
 from app.files.content_type import HEAD_BYTES, begin_check, detect_type
 from app.files.file_name import display_name
+from app.files.file_types import HEIC, HEIF
 from app.files.scan_file import Scan, Scanner, scanning
 from app.files.scrub import Scrub, begin_scrub
 from app.files.uploads import register_upload
@@ -34,6 +35,17 @@ class NamedPart(Protocol):
     def filename(self) -> str | None: ...
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+@dataclass(frozen=True)
+class StreamedPart:
+    """One that is no part of a form."""
+
+    filename: str
+    chunks: AsyncIterator[bytes]
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self.chunks
 
 
 MAX_BEHIND_BYTES = 64 * 1024
@@ -184,6 +196,7 @@ async def store_file(
         stored_sha256=passage.stored_sha256,
         location=passage.location,
         scan=scan.result if scan else None,
+        picture="waiting" if passage.file_type in (HEIC, HEIF) else None,
     )
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     delete,
+    exists,
     func,
     select,
     update,
@@ -30,6 +31,7 @@ from app import metrics
 from app.adoption.people import DELETION_SQL, IS_STAYING
 from app.database import FAILURES, Session, Sessions, Statement
 from app.errors import AccountInactiveError, StorageUnavailableError
+from app.files.order_pictures import order_pictures
 from app.models import IS_OWNERLESS, EvidenceBlock, EvidenceDocument, Upload, User
 from app.storage.bucket import Bucket
 from app.storage.kept_file import FILE_COLUMNS, KeptFile
@@ -80,18 +82,19 @@ async def renew_uploads(
 
 _COMMIT = """
 UPDATE spark.uploads SET state = 'committed', submission_id = $1, document_id = $2,
-  position = $12 + file.place - 1, filename = file.filename, content_type = file.content_type,
+  position = $13 + file.place - 1, filename = file.filename, content_type = file.content_type,
   size_bytes = file.size_bytes, sha256 = file.sha256, stored_bytes = file.stored_bytes,
-  stored_sha256 = file.stored_sha256, location = file.location, scan = file.scan
+  stored_sha256 = file.stored_sha256, location = file.location, scan = file.scan,
+  picture = file.picture
 FROM unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bytea[], $8::bigint[],
-  $9::bytea[], $10::text[], $11::text[]) WITH ORDINALITY
+  $9::bytea[], $10::text[], $11::text[], $12::text[]) WITH ORDINALITY
   AS file (id, filename, content_type, size_bytes, sha256, stored_bytes, stored_sha256, location,
-    scan, place)
+    scan, picture, place)
 WHERE uploads.id = file.id AND uploads.state = 'pending'
 """
 _FACTS = (
     *("id", "filename", "content_type", "size_bytes", "sha256"),
-    *("stored_bytes", "stored_sha256", "location", "scan"),
+    *("stored_bytes", "stored_sha256", "location", "scan", "picture"),
 )
 
 
@@ -116,6 +119,7 @@ async def commit_uploads(
     )
     if committed.rowcount < len(files):
         raise StorageUnavailableError(hint="The upload took too long. Send it again.")
+    await order_pictures(session, files)
 
 
 async def discard_uploads(
@@ -134,14 +138,18 @@ async def discard_uploads(
         await _try_to_remove(sessions, bucket, upload_ids, state="pending")
 
 
-_FIND = select(
-    *FILE_COLUMNS,
-).where(
-    Upload.object_key == any_(bindparam("keys", type_=ARRAY(Text))),
-    Upload.user_id == bindparam("user_id"),
-    Upload.state == "committed",
-    Upload.submission_id.is_not(None)
-    | (Upload.document_id == bindparam("document_id", type_=Uuid)),
+_ASKED = Upload.__table__.alias("asked")
+_FIND = (
+    select(_ASKED.c.object_key.label("asked_key"), *FILE_COLUMNS)
+    .join(_ASKED, (_ASKED.c.id == Upload.id) | (_ASKED.c.id == Upload.derived_from))
+    .where(
+        _ASKED.c.object_key == any_(bindparam("keys", type_=ARRAY(Text))),
+        Upload.user_id == bindparam("user_id"),
+        Upload.state == "committed",
+        Upload.submission_id.is_not(None)
+        | (Upload.document_id == bindparam("document_id", type_=Uuid)),
+    )
+    .order_by(Upload.derived_from.nulls_first())
 )
 
 
@@ -149,10 +157,14 @@ def _released(condition: ColumnElement[bool]) -> Update:
     return update(Upload).where(condition).values(state="deleting", lease_until=func.now())
 
 
+# A picture whose JPEG is named stays with it.
+_NAMED = bindparam("named", type_=ARRAY(Text))
+_JPEG = Upload.__table__.alias("jpeg")
 _RELEASE = _released(
     (Upload.document_id == bindparam("of_document"))
     & (Upload.state == "committed")
-    & (Upload.object_key != all_(bindparam("named", type_=ARRAY(Text))))
+    & (Upload.object_key != all_(_NAMED))
+    & ~exists().where(_JPEG.c.derived_from == Upload.id, _JPEG.c.object_key == any_(_NAMED))
 ).returning(Upload.id)
 
 
@@ -160,12 +172,13 @@ async def find_files(
     session: Session, object_keys: Collection[str], *, user_id: UUID, document_id: UUID | None
 ) -> dict[str, KeptFile]:
     """Those files by their keys that this document may name: Spark's of this student, and what was
-    added to the document itself.
+    added to the document itself. For a picture that became JPEG that is given.
     """
     found = await session.execute(
         _FIND, {"keys": list(object_keys), "user_id": user_id, "document_id": document_id}
     )
-    return {file.object_key: KeptFile(**file) for file in found.mappings()}
+    facts = [dict(file) for file in found.mappings()]
+    return {file.pop("asked_key"): KeptFile(**file) for file in facts}
 
 
 async def release_files(

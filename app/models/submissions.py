@@ -159,9 +159,11 @@ class Upload(Table):
     """A file on its way into the store: pending, then committed, or deleting.
 
     It belongs to a submission, or to the document in whose editor it was added. `size_bytes` and
-    `sha256` are of what was sent; `location` is null of what is no picture or film, `scan` where
-    there is no scanner. The row exists before the object, so that every orphan can be found;
-    `user_id` has no foreign key, so that erasing a student hides no object from the sweeper.
+    `sha256` are of what was sent; `location` is null of what is no picture or film, `picture` of
+    what is no HEIC, `scan` where there is no scanner. A JPEG that was made of a HEIC is
+    `derived_from` it, and belongs where that does. The row exists before the object, so that every
+    orphan can be found; `user_id` has no foreign key, so that erasing a student hides no object
+    from the sweeper.
     """
 
     __tablename__ = "uploads"
@@ -169,10 +171,17 @@ class Upload(Table):
         one_of("state", "'pending', 'committed', 'deleting'"),
         one_of("location", "'none', 'removed', 'unknown'"),
         one_of("scan", "'clean', 'unscanned'"),
+        one_of("picture", "'waiting', 'jpeg', 'too_large', 'unreadable'"),
         Index(None, "lease_until", postgresql_where=text("state <> 'committed'")),
         Index("ix_uploads_ownerless", "id", postgresql_where=IS_OWNERLESS),
         Index("ix_uploads_unread", "created_at", postgresql_where=text("location = 'unknown'")),
         Index("ix_uploads_unscanned", "created_at", postgresql_where=text("scan = 'unscanned'")),
+        Index(
+            "uq_uploads_derived_from",
+            "derived_from",
+            unique=True,
+            postgresql_where=text("derived_from is not null"),
+        ),
         {"schema": SPARK},
     )
 
@@ -196,6 +205,10 @@ class Upload(Table):
     stored_sha256: Mapped[bytes | None]
     location: Mapped[str | None]
     scan: Mapped[str | None]
+    picture: Mapped[str | None]
+    derived_from: Mapped[UUID | None] = mapped_column(
+        ForeignKey("spark.uploads.id", ondelete="SET NULL")
+    )
     created_at: Mapped[Moment]
 
 

@@ -173,7 +173,8 @@ _STAND_LAST = Statement(
         'pillar', t.pillar, 'xp_awarded', 0, 'revision', revision, 'is_first', false,
         'file_count', (
           select count(*) from spark.uploads
-          where submission_id = restored_from and state = 'committed')) as said
+          where submission_id = restored_from and state = 'committed'
+            and derived_from is null)) as said
       from made join user_quest_tasks t on t.id = :twin),
     {EVENT_SQL}
     select id from made

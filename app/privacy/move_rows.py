@@ -156,14 +156,17 @@ _SHOW_COPY = Statement(
 _USE_COPY = Statement(
     """
     with old as (
-      select * from spark.uploads where id = :old_id and state = 'committed' for update),
+      select * from spark.uploads where id = :old_id::uuid and state = 'committed' for update),
     used as (
       update spark.uploads copy set state = 'committed', submission_id = old.submission_id,
         document_id = old.document_id, position = old.position, filename = old.filename,
         content_type = old.content_type, size_bytes = old.size_bytes, sha256 = old.sha256,
         stored_bytes = old.stored_bytes, stored_sha256 = old.stored_sha256, location = old.location,
-        scan = old.scan
-      from old where copy.id = :new_id and copy.state = 'pending' returning copy.id)
+        scan = old.scan, picture = old.picture, derived_from = :new_original::uuid
+      from old where copy.id = :new_id and copy.state = 'pending' returning copy.id),
+    job as (
+      update spark.jobs set key = :new_id::uuid::text from used
+      where kind = 'picture' and key = :old_id::uuid::text)
     update spark.uploads set state = 'deleting', lease_until = now(), submission_id = null,
       document_id = null
     where id = :old_id and exists (select from used) returning id
@@ -177,10 +180,17 @@ _LINK = Statement(
 )
 
 
+def copy_id(upload_id: UUID, to_user: UUID) -> UUID:
+    """The same whenever it is asked for."""
+    return uuid5(upload_id, str(to_user))
+
+
 async def use_copy(session: Session, move: Move, file: Columns, new_key: str) -> None:
     """The copy takes the place of the file, in rows and in what evidence shows."""
-    new_id = uuid5(file["id"], str(move.to_user))
-    if not await _USE_COPY.send(session, {"old_id": file["id"], "new_id": new_id}):
+    new_id = copy_id(file["id"], move.to_user)
+    of_copy = file["derived_from"] and copy_id(file["derived_from"], move.to_user)
+    ids = {"old_id": file["id"], "new_id": new_id, "new_original": of_copy}
+    if not await _USE_COPY.send(session, ids):
         raise StorageUnavailableError(hint="It took too long. Ask again.")
     keys = {"old_key": file["object_key"], "new_key": new_key}
     await _SHOW_COPY.send(session, {"a": move.from_user} | keys)

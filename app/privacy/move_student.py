@@ -10,7 +10,7 @@ stands, nothing is moved.
 
 from collections.abc import Sequence
 from datetime import timedelta
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from pydantic import Field
 
@@ -27,7 +27,7 @@ from app.fields import ContractModel, Id
 from app.files.copy_files import copy_file
 from app.learning.task_copies import THE_ENROLMENT, copy_missing_tasks
 from app.models import PLATFORM
-from app.privacy.move_rows import Move, move_rows, use_copy
+from app.privacy.move_rows import Move, copy_id, move_rows, use_copy
 from app.storage.bucket import Bucket
 
 LINKED = "The other account is linked to Spark already: unlink it first."
@@ -99,7 +99,7 @@ _PLAN = Statement(
 )
 _FILES = Statement(
     """
-    select u.id, u.object_key from spark.uploads u
+    select u.id, u.object_key, u.derived_from from spark.uploads u
     left join spark.submission_revisions r on r.id = u.submission_id
     left join quest_task_completions k on k.id = r.completion_id
     left join user_task_evidence_documents d on d.id = u.document_id
@@ -127,7 +127,7 @@ async def move_student(
                 sessions,
                 bucket,
                 file["object_key"],
-                copy_id=uuid5(file["id"], str(move.to_user)),
+                copy_id=copy_id(file["id"], move.to_user),
                 user_id=move.to_user,
                 lease=LEASE,
             )

@@ -250,6 +250,13 @@ class Settings(BaseSettings):
         default=True,
         description="Store pictures and films without place, camera and serial number.",
     )
+    picture_max_pixels: int = Field(
+        26_000_000,
+        ge=0,
+        le=50_000_000,
+        description="HEIC of so many pixels becomes JPEG here, by 7 bytes of memory for each; 0:"
+        " this process leaves it to others. Needs the extra `pictures`.",
+    )
     max_files: int = Field(20, ge=1, description="Most files of one submission.")
     max_parts: int = Field(100, ge=1, description="Most parts of one multipart body.")
     max_concurrent_uploads: int = Field(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.fields import Location, Scanned
+from app.fields import Location, Picture, Scanned
 from app.models import Upload
 
 
@@ -24,6 +24,7 @@ class KeptFile:
     stored_sha256: bytes
     location: Location | None
     scan: Scanned | None
+    picture: Picture | None
 
     @property
     def facts(self) -> dict[str, object]:
@@ -48,4 +49,5 @@ FILE_COLUMNS = (
     Upload.stored_sha256,
     Upload.location,
     Upload.scan,
+    Upload.picture,
 )

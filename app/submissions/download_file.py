@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from app.deliveries.send_receipt import order_receipt_of_file
 from app.errors import BadRequestError, FileDigestMismatchError
 from app.evidence.documents import file_block
 from app.fetch import FetchFailedError, FetchRefusedError, RemoteFiles
-from app.files.store_file import pass_by, store_file
+from app.files.store_file import StreamedPart, pass_by, store_file
 from app.files.uploads import commit_uploads, discard_uploads
 from app.jobs.lease import Lease, LeaseLostError, finish
 from app.jobs.settle import Outcome, settle
@@ -90,17 +89,6 @@ _FAIL = Statement(
 )
 
 
-@dataclass(frozen=True)
-class RemotePart:
-    """A file on its way from its address, as a part of a form is from its sender."""
-
-    filename: str
-    chunks: AsyncIterator[bytes]
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self.chunks
-
-
 async def download_file(
     intake: Intake, remote: RemoteFiles, new_id: Callable[[], UUID], lease: Lease
 ) -> None:
@@ -133,7 +121,7 @@ async def _fetch(
     """Raises what fetching and storing raise, or FileDigestMismatchError."""
     destination = intake.destination(download["user_id"])
     async with remote.fetch(download["url"], intake.settings.max_file_bytes) as (_, chunks):
-        part = RemotePart(download["filename"], chunks)
+        part = StreamedPart(download["filename"], chunks)
         file = await store_file(part, destination, upload_id=upload_id, watch=pass_by)
     declared = (download["declared_sha256"] or file.sha256, download["declared_bytes"])
     if declared[0] != file.sha256 or declared[1] not in (None, file.size_bytes):

@@ -98,7 +98,8 @@ _SEEN = Statement(
       count(*) filter (where evidence_document_blocks.is_private) as blocks_private,
       coalesce(bool_or(c.is_confidential or d.is_confidential), false) as confidential,
       {_FILES} and u.location = 'unknown') as location_unknown,
-      {_FILES} and u.scan = 'unscanned') as unscanned
+      {_FILES} and u.scan = 'unscanned') as unscanned,
+      {_FILES} and u.picture <> 'jpeg') as heic_left
     from spark.submission_revisions
     join quest_task_completions c on c.id = submission_revisions.completion_id
     left join user_task_evidence_documents d on d.user_id = c.user_id and d.task_id = c.task_id

@@ -129,6 +129,12 @@ class ShownAnswer(SubmissionFacts):
     unscanned: int = Field(
         ge=0, description="Its files that came while the malware scanner was away.", examples=[0]
     )
+    heic_left: int = Field(
+        ge=0,
+        title="HEIC left",
+        description="Its HEIC pictures that are not shown as JPEG, yet or for good.",
+        examples=[0],
+    )
 
 
 class HomeworkFacts(fields.ContractModel):

@@ -43,7 +43,8 @@ def _delivery(condition: str) -> str:
 def _file(family: str) -> str:
     types = ", ".join(f"'{known.media_type}'" for known in FAMILIES[family])  # type: ignore[index]
     return f"""select max(created_at) from (
-          select content_type, created_at from spark.uploads where state = 'committed'
+          select content_type, created_at from spark.uploads
+          where state = 'committed' and derived_from is null
           order by id desc limit {NEWEST_FILES}) newest
         where content_type in ({types})"""  # noqa: S608
 

@@ -12,7 +12,7 @@ from app.activity.record_event import event_values
 from app.adoption.people import DELETION_STATUS
 from app.database import Session, read_as, retried
 from app.errors import AccountInactiveError, NotFoundError
-from app.evidence.revision_files import FILES_OF, list_files
+from app.evidence.revision_files import FILES_OF, list_files, list_shown
 from app.learning.enrolment import take_turns
 from app.models import QuestTaskCompletion, SubmissionRevision, User
 from app.storage.kept_file import KeptFile
@@ -80,7 +80,8 @@ async def restore_revision(
         files = (await list_files(session, [earlier.restored_from]))[earlier.restored_from]
         submitted_at = max(now, (current or earlier).submitted_at)
         content = read_as(Content, earlier._mapping)._replace(submitted_at=submitted_at)  # noqa: SLF001
-        draft = _draft(intake, earlier, standing, content, files, new_id)
+        shown = await list_shown(session, files)
+        draft = _draft(intake, earlier, standing, content, shown, new_id)
         told = NOBODY_WAITS | event_values(
             "spark_submission_restored",
             user_id=standing.user_id,

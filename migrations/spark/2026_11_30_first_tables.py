@@ -876,13 +876,25 @@ def _uploads() -> None:
         sa.Column("stored_sha256", sa.LargeBinary(), nullable=True),
         sa.Column("location", sa.Text(), nullable=True),
         sa.Column("scan", sa.Text(), nullable=True),
+        sa.Column("picture", sa.Text(), nullable=True),
+        sa.Column("derived_from", sa.Uuid(), nullable=True),
         sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
         sa.CheckConstraint(
             "location in ('none', 'removed', 'unknown')", name=op.f("ck_uploads_location")
         ),
         sa.CheckConstraint("scan in ('clean', 'unscanned')", name=op.f("ck_uploads_scan")),
         sa.CheckConstraint(
+            "picture in ('waiting', 'jpeg', 'too_large', 'unreadable')",
+            name=op.f("ck_uploads_picture"),
+        ),
+        sa.CheckConstraint(
             "state in ('pending', 'committed', 'deleting')", name=op.f("ck_uploads_state")
+        ),
+        sa.ForeignKeyConstraint(
+            ["derived_from"],
+            ["spark.uploads.id"],
+            name="fk_uploads_derived_from",
+            ondelete="SET NULL",
         ),
         sa.ForeignKeyConstraint(
             ["document_id"],
@@ -933,6 +945,14 @@ def _uploads() -> None:
         postgresql_where=sa.text("scan = 'unscanned'"),
     )
     op.create_index("ix_uploads_user_id", "uploads", ["user_id"], schema=SPARK)
+    op.create_index(
+        "uq_uploads_derived_from",
+        "uploads",
+        ["derived_from"],
+        unique=True,
+        schema=SPARK,
+        postgresql_where=sa.text("derived_from is not null"),
+    )
 
 
 def _job_targets() -> None:

@@ -8,15 +8,20 @@ from collections.abc import AsyncIterator
 from itertools import product
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 
+from app.files import order_pictures
+from app.jobs.run_jobs import work_off
 from app.settings import Settings
+from app.worker import job_kinds
 from tests.support import samples
 from tests.support.beside import Beside, serve_beside
 from tests.support.bodies import Part
 from tests.support.commands import run_on
 from tests.support.evidence import Desk, as_read, body_of
+from tests.support.heic import heic
 from tests.support.people import (
     ANN,
     ANNS_DOCUMENT,
@@ -214,3 +219,29 @@ async def test_beside_no_main_app_only_url_names_a_file(settings: Settings, besi
         content = (await own.desk(ANNS_TASK, ANN).read())["blocks"][-1]["content"]
         assert content["src"] == pointer
         assert signed(content["file"]["url"], pointer)
+
+
+async def test_a_heic_picture_becomes_jpeg_by_the_main_apps_addresses(
+    beside: Beside, desk: Desk
+) -> None:
+    """In a block of ours, and in one where the main app shows the same picture."""
+    blocks = (await desk.read())["blocks"]
+    saved = await desk.saved(*map(as_read, blocks), {"type": "image", "content": {"alt": "mine"}})
+    block_id = saved["blocks"][-1]["id"]
+    body_of(await desk.upload(block_id, Part("file", heic(), filename="gauge.heic")))
+    url = (await contents(beside))[-1]["url"]
+    item = {"url": f"{url.replace('/public/', '/sign/')}?token=a.b.c", "caption": "Rain"}
+    await write_natively(beside, {"items": [item], "thumbnail_url": url})
+    kind = order_pictures.PICTURE
+    kinds = {kind: job_kinds(beside.resources)[kind]}
+    await work_off(beside.resources.sessions, kinds, owner=uuid4())
+    ours, theirs = (await contents(beside))[-2:]
+    assert ours["url"].startswith(f"{PUBLIC}/{beside.main_app.s3_bucket}/{ANN}/")
+    assert ours["url"].endswith(".jpg")
+    assert (ours["filename"], ours["alt"]) == ("gauge.jpg", "mine")
+    assert theirs["thumbnail_url"] == ours["url"]
+    assert theirs["items"][0]["caption"] == "Rain"
+    assert {name: theirs["items"][0][name] for name in ("url", "content_type")} == {
+        "url": ours["url"],
+        "content_type": "image/jpeg",
+    }

@@ -17,6 +17,7 @@ from tests.conftest import create_assignment
 from tests.support.bodies import Part
 from tests.support.canaries import CANARIES
 from tests.support.elsewhere import change_intake
+from tests.support.heic import heic
 from tests.support.samples import mp4, png
 from tests.support.spark import encoded, submission
 
@@ -78,6 +79,14 @@ async def dead_jobs(telling: Telling) -> None:
 
 async def jobs_late(telling: Telling) -> None:
     await telling.give()
+
+
+async def a_heic_picture(telling: Telling) -> None:
+    spark = telling.elsewhere.spark
+    payload = submission(await spark.sign_in(), await create_assignment(telling.sessions))
+    photo = Part("f", heic(), filename="rain.heic")
+    assert (await spark.submit_form(payload, photo)).status_code == 200
+    await telling.work_off("grade")
 
 
 async def unread(telling: Telling) -> None:
@@ -152,6 +161,7 @@ JUST_NOT: dict[str, tuple[Cause, float]] = {
     "target_down": (target_down, 9),
     "jobs_late": (jobs_late, 14),
     "jobs_late, of a target that is not called": (target_down, 9),
+    "jobs_late, of a picture that nobody converts": (a_heic_picture, 60),
     "location_unknown, an hour ago": (unread, 61),
     "files_unscanned, an hour ago": (unscanned, 61),
     "files_unscanned, without a scanner": (unread, 0),

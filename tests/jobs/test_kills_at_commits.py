@@ -9,15 +9,21 @@ from uuid import uuid4
 import pytest
 
 from app.api.dependencies import Resources
+from app.files.order_pictures import PICTURE
 from app.jobs.run_jobs import work_off
 from app.main import open_resources
 from app.worker import job_kinds
+from tests.conftest import create_assignment
 from tests.jobs.conftest import Outward
+from tests.support.bodies import Part
+from tests.support.heic import heic
 from tests.support.invariants import NO_FAULTS, find_faults
 from tests.support.killed import run_apart
+from tests.support.spark import submission
 
 pytestmark = pytest.mark.soak
 KINDS = ("grade", "download", "receipt")  # in the order in which one follows another
+PHOTO = Part("photo", heic(), filename="gauge.heic")
 
 
 async def work(resources: Resources, kinds: Collection[str]) -> None:
@@ -29,6 +35,12 @@ async def prepare(outward: Outward, kind: str) -> None:
     """One job of the kind is due, and nothing else."""
     if kind == "grade":
         await outward.give()
+    elif kind == PICTURE:
+        student = await outward.elsewhere.spark.sign_in()
+        payload = submission(student, await create_assignment(outward.sessions))
+        answer = await outward.elsewhere.spark.submit_form(payload, PHOTO)
+        assert answer.status_code == 200, answer.text
+        await outward.stores.execute("DELETE FROM spark.jobs WHERE kind <> 'picture'")
     else:
         name = f"{secrets.token_hex(4)}.txt"
         await outward.hand_in(await outward.fake.serve_file(name, f"Rain in {name}".encode()))
@@ -56,7 +68,7 @@ def choose(moments: Sequence[str]) -> list[int]:
     return [commits[0], commits[0] + 1, commits[-2], commits[-2] + 1]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, PICTURE])
 async def test_a_job_is_once_in_effect_wherever_its_worker_was_killed(
     outward: Outward, kind: str
 ) -> None:
@@ -77,6 +89,9 @@ async def test_a_job_is_once_in_effect_wherever_its_worker_was_killed(
     number = len(chosen) + 1
     if kind == "grade":
         assert len(await outward.fake.gradebook()) == len(await outward.fake.effects()) == number
+    elif kind == PICTURE:
+        made = "SELECT id FROM spark.uploads WHERE derived_from IS NOT NULL"
+        assert len(await outward.stores.execute(made)) == number
     else:
         told = Counter(each["submission_id"] for each in await outward.fake.receipts())
         assert list(told.values()) == [1] * number

@@ -23,6 +23,7 @@ from app.worker import job_kinds
 from tests.conftest import create_assignment
 from tests.support.elsewhere import Elsewhere, run_elsewhere
 from tests.support.fake_spark import FakeSpark, run_fake_spark
+from tests.support.heic import heic
 from tests.support.homework import note
 from tests.support.metrics import scrape
 from tests.support.pictures import CLEAN_JPEG, PHONE_JPEG
@@ -157,6 +158,12 @@ async def test_a_picture_is_stored_without_its_place_and_compared_as_it_was_sent
     [upload] = await uploads_of(fetching.sessions, fetching.student.user_id)
     assert (upload.sha256.hex(), upload.location) == (digest, "removed")
     assert await read_object(settings, upload.object_key) == CLEAN_JPEG
+
+
+async def test_heic_that_was_fetched_becomes_jpeg(fetching: Fetching) -> None:
+    await fetching.hand_in(await fetching.serve(heic()) | {"filename": "gauge.heic"})
+    assert await fetching.work_off() == 2
+    assert (await fetching.shown())[1] == ("image", "gauge.jpg")
 
 
 async def test_files_stand_in_the_messages_order_whichever_comes_first(fetching: Fetching) -> None:

@@ -93,7 +93,7 @@ SELECT id FROM current WHERE cardinality(block_ids) <> (
     SELECT count(*) FROM evidence_document_blocks b WHERE b.id = ANY(current.block_ids)
 ) OR cardinality(block_ids) <> (submission_text IS NOT NULL)::int + (
     SELECT count(*) FROM spark.uploads u
-    WHERE u.submission_id = coalesce(current.restored_from, current.id)
+    WHERE u.submission_id = coalesce(current.restored_from, current.id) AND u.derived_from IS NULL
 )
 """
 )
@@ -109,7 +109,7 @@ def _lost(
     kept = {str(key): row for key, row in revisions.items()}
     files: dict[str, list[str | None]] = defaultdict(list)
     for upload in uploads:
-        if upload["state"] == "committed":
+        if upload["state"] == "committed" and not upload["derived_from"]:
             of_store = objects.get(upload["object_key"])
             is_same = of_store == upload["sha256"].hex()
             files[str(upload["submission_id"])].append(of_store if is_same else None)

@@ -42,9 +42,12 @@ async def run_outward(settings: Settings) -> AsyncIterator[tuple[Settings, FakeS
 
 
 @asynccontextmanager
-async def worker_elsewhere(settings: Settings, *before: str) -> AsyncIterator[Process]:
+async def worker_elsewhere(
+    settings: Settings, *before: str, only: str | None = None
+) -> AsyncIterator[Process]:
     """A `python -m app worker`, killed at the end; `before` is what runs it, as strace."""
     command: Sequence[str] = (*before, sys.executable, "-m", "app", "worker")
+    command = (*command, "--only", only) if only else command
     variables = os.environ | environment(settings)
     process = await asyncio.create_subprocess_exec(
         *command, env=variables, stdout=DEVNULL, start_new_session=True

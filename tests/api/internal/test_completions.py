@@ -109,7 +109,7 @@ async def test_a_file_has_exactly_the_promised_members(
 ) -> None:
     completion = await read(browser, main_app, handed_in)
     members = {"id", "filename", "content_type", "size_bytes", "sha256", "url", "url_expires_at"}
-    members |= {"stored_bytes", "stored_sha256", "location", "scan"}
+    members |= {"stored_bytes", "stored_sha256", "location", "scan", "picture"}
     assert [file.keys() for file in completion["files"]] == [members] * 2
     assert [file["scan"] for file in completion["files"]] == [None] * 2
     facts = [
