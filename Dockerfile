@@ -36,6 +36,9 @@ COPY --from=builder /app/.venv .venv
 COPY alembic.ini ./
 COPY migrations migrations
 COPY app app
+# What /docs shows.
+COPY docs docs
+COPY CHANGELOG.md ./
 
 # By number, so that an orchestrator can see that it is not root. Files stay root's: read-only.
 USER 10001:10001

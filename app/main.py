@@ -23,7 +23,7 @@ from app.alerts.send_alert import AlertHook
 from app.api.callback_page import router as callback_page
 from app.api.cors import TokenCors
 from app.api.dependencies import Resources
-from app.api.docs import create_docs_router
+from app.api.doc_pages import create_docs_router, list_places
 from app.api.edge import Edge, HeadAsGet, LastResort
 from app.api.health import ReadinessChecks
 from app.api.health import router as health
@@ -102,7 +102,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in (*ROUTERS, *(CONSOLE if settings.console else ())):
         app.include_router(router)
     shown = ROUTERS if not settings.in_production else (*SPARK, health)
-    app.include_router(create_problem_router([each for router in shown for each in router.routes]))
+    routes = [each for router in shown for each in router.routes]
+    places = list_places(with_internal=not settings.in_production)
+    app.include_router(create_problem_router(routes, places if settings.publish_contract else []))
     if settings.plays_front_end:
         app.include_router(callback_page)
     app.webhooks.include_router(spark_received)

@@ -20,6 +20,7 @@ from app.errors import (
     StudentNotFoundError,
     TotalTooLargeError,
     UnauthorizedError,
+    UnavailableError,
 )
 from app.fields import UUID_EXAMPLE
 
@@ -91,6 +92,11 @@ def occurrence(kind: type[ServiceError]) -> ServiceError:
     """A narrower kind names what the wider one does."""
     named: dict[type[Any], dict[str, Any]] = {type(error): error.values for error in OCCURRED}
     return kind(**next((named[base] for base in kind.__mro__ if base in named), {}))
+
+
+def helps_later(kinds: Iterable[type[ServiceError]]) -> bool:
+    """Whether the same request may get another answer by waiting alone."""
+    return any(issubclass(kind, UnavailableError) or kind.status == 500 for kind in kinds)  # noqa: PLR2004
 
 
 def type_of(code: str, site: str | None) -> str:

@@ -1,21 +1,15 @@
-"""The contract: OpenAPI 3.1 documents made from the routes, and the page that shows them.
+"""The contract: OpenAPI 3.1 documents made from the routes.
 
 The public document holds what Spark sees, the internal one what the main app sees. Both are
-written to openapi/ and compared in `make check`; the page needs nothing from outside. Production
-serves the public one alone.
+written to openapi/ and compared in `make check`.
 """
 
 import json
 import re
-from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse, JSONResponse, Response
-from starlette.staticfiles import StaticFiles
 
 from app import __version__
 from app.api.described import (
@@ -28,7 +22,6 @@ from app.api.described import (
 from app.api.problems import Problem
 from app.sso.deep_link_token import DeepLinkAnswer, DeepLinkRequest
 
-STATIC = Path(__file__).parent / "static"
 MENTION = re.compile('"' + REFERENCE.format(model=r"(\w+)") + '"')
 TAGS = {
     "sign-in": "A student's click in Spark becomes a session at Optio.",
@@ -51,10 +44,6 @@ TAGS = {
     "alerts": "What operators are told.",
     "health": "What hosts and load balancers ask.",
 }
-PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';"
-    " img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
-)
 PUBLIC_DESCRIPTION = """\
 Students enter Optio from Spark with one click, and homework handed in at Spark becomes evidence,
 a completed task and XP at Optio.
@@ -200,33 +189,3 @@ def _leave_out_invalid(operation: dict[str, Any]) -> None:
     """The 422 that we answer as 400."""
     if "HTTPValidationError" in str(operation["responses"].get("422")):
         del operation["responses"]["422"]
-
-
-def create_docs_router(app: FastAPI, *, with_internal: bool) -> APIRouter:
-    """`/docs` and the documents that it offers."""
-    router = APIRouter(include_in_schema=False)
-    documents = {"/openapi.json": ("For Spark", public_contract)}
-    if with_internal:
-        documents["/openapi-internal.json"] = ("For the main app", internal_contract)
-    options = [f'<option value="{url}">{title}</option>' for url, (title, _) in documents.items()]
-    page = (STATIC / "docs.html").read_text().replace("<!-- documents -->", "".join(options))
-
-    for url, (_, make) in documents.items():
-        router.add_api_route(url, _serve(make, app))
-
-    @router.get("/docs")
-    async def docs() -> HTMLResponse:
-        return HTMLResponse(page, headers={"content-security-policy": PAGE_POLICY})
-
-    router.mount("/static", StaticFiles(directory=STATIC))
-    return router
-
-
-def _serve(make: Callable[[FastAPI], dict[str, Any]], app: FastAPI) -> Callable[[], Any]:
-    """Made when it is first asked for, and once: it takes half a second of the event loop."""
-    written = cache(lambda: JSONResponse(make(app)).body)
-
-    async def serve() -> Response:
-        return Response(written(), media_type="application/json")
-
-    return serve

@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from app.api.dependencies import Opened, Resources
-from app.api.described import PROBLEMS, occurrence, type_of
+from app.api.described import PROBLEMS, helps_later, occurrence, type_of
 from app.api.problems import MEDIA_TYPE
 from app.api.style import POLICY, open_templates
 from app.errors import (
@@ -41,8 +41,8 @@ QUALITY = re.compile(r"q=[01](\.\d*)?")
 _TEMPLATES = open_templates()
 
 
-def create_problem_router(routes: Iterable[Any]) -> APIRouter:
-    """With what these routes say that they answer."""
+def create_problem_router(routes: Iterable[Any], places: list[tuple[str, str]]) -> APIRouter:
+    """With what these routes say that they answer, among these pages."""
     router = APIRouter(include_in_schema=False)
 
     @cache
@@ -54,7 +54,7 @@ def create_problem_router(routes: Iterable[Any]) -> APIRouter:
         items = [_located(kind, opened) for kind in described().values()]
         if not _wants_page(request):
             return JSONResponse({"items": items}, headers=HEADERS)
-        return _page("problems.html", items=items, families=FAMILIES.values(), home=PROBLEMS)
+        return _page("problems.html", places, items=items, families=FAMILIES.values())
 
     @router.get(f"{PROBLEMS}/{{code}}")
     async def read_problem(request: Request, code: str, opened: Opened) -> Response:
@@ -63,7 +63,7 @@ def create_problem_router(routes: Iterable[Any]) -> APIRouter:
         kind = _located(described()[code], opened)
         if not _wants_page(request):
             return JSONResponse(kind, headers=HEADERS)
-        return _page("problem.html", kind=kind, home=PROBLEMS)
+        return _page("problem.html", places, kind=kind)
 
     return router
 
@@ -77,8 +77,9 @@ def _located(kind: dict[str, Any], opened: Resources) -> dict[str, Any]:
     return {"type": type_of(kind["code"], opened.settings.public_url)} | kind
 
 
-def _page(template: str, **values: Any) -> HTMLResponse:
-    return HTMLResponse(_TEMPLATES.get_template(template).render(**values), headers=HEADERS)
+def _page(template: str, places: list[tuple[str, str]], **values: Any) -> HTMLResponse:
+    page = _TEMPLATES.get_template(template).render(here=PROBLEMS, places=places, **values)
+    return HTMLResponse(page, headers=HEADERS)
 
 
 def _wants_page(request: Request) -> bool:
@@ -123,7 +124,7 @@ def _describe(code: str, kinds: list[type[ServiceError]], routes: list[str]) -> 
         "code": code,
         "title": first.title,
         "meaning": next(text for base, text in FAMILIES.items() if issubclass(first, base)),
-        "retry": any(issubclass(kind, UnavailableError) for kind in kinds) or first.status == 500,  # noqa: PLR2004
+        "retry": helps_later(kinds),
         "answers": [
             {"status": status, "error": error, "hint": hint}
             for status, error, hint in dict.fromkeys(shown)

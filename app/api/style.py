@@ -1,5 +1,5 @@
-"""The look of all pages for people: one stylesheet, under an address that changes with it, and the
-templates that use it.
+"""The look of all pages for people: one stylesheet, and the script of the developer's pages, under
+addresses that change with them, and the templates that use them.
 """
 
 import hashlib
@@ -12,10 +12,10 @@ from markupsafe import Markup, escape
 from starlette.responses import Response
 
 PAGES = Path(__file__).parent / "pages"
-STYLE = (PAGES / "style.css").read_bytes()
+STYLE = (PAGES / "style.css").read_bytes() + (PAGES / "docs.css").read_bytes()
 ICON = (PAGES / "icon.svg").read_bytes()
-DIGEST = hashlib.sha256(STYLE + ICON).hexdigest()[:16]
-STYLE_URL, ICON_URL = f"/style/{DIGEST}.css", f"/style/{DIGEST}.svg"
+SCRIPT = (PAGES / "docs.js").read_bytes()
+DIGEST = hashlib.sha256(STYLE + ICON + SCRIPT).hexdigest()[:16]
 POLICY = (  # of a page that neither runs nor sends anything
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'"
@@ -35,6 +35,11 @@ async def read_icon(digest: str) -> Response:
     return _answer(ICON, "image/svg+xml", digest)
 
 
+@router.get("/style/{digest}.js")
+async def read_script(digest: str) -> Response:
+    return _answer(SCRIPT, "text/javascript", digest)
+
+
 def open_templates(*folders: Path) -> Environment:
     """They escape what they are given, and may extend `page.html`."""
     templates = Environment(
@@ -45,7 +50,10 @@ def open_templates(*folders: Path) -> Environment:
         lstrip_blocks=True,
     )
     templates.filters["ticks"] = _ticks
-    templates.globals |= {"style": STYLE_URL, "icon": ICON_URL}
+    templates.globals |= {
+        name: f"/style/{DIGEST}.{kind}"
+        for name, kind in (("style", "css"), ("icon", "svg"), ("script", "js"))
+    }
     return templates
 
 

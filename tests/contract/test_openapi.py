@@ -135,9 +135,7 @@ def test_every_operation_states_its_caller(app: FastAPI) -> None:
 
 async def test_the_page_needs_nothing_from_outside(browser: httpx.AsyncClient) -> None:
     page = (await browser.get("/docs")).text
-    assert "://" not in page.replace("http://www.w3.org", "")
-    for asset in ("docs.js", "swagger-ui.css", "swagger-ui-bundle.js"):
-        assert (await browser.get(f"/static/{asset}")).status_code == 200
+    assert "://" not in page
     assert (await browser.get("/openapi.json")).json() == json.loads(
         (PROJECT / "openapi/openapi.json").read_text()
     )
