@@ -20,6 +20,7 @@ from app.cli import (
     adoption,
     alerts,
     doctor,
+    holds,
     incidents,
     jobs,
     keys,
@@ -57,6 +58,7 @@ commands.add_typer(secrets.commands, name="secrets")
 commands.add_typer(xp.commands, name="xp")
 commands.add_typer(jobs.commands, name="jobs")
 commands.add_typer(alerts.commands, name="alerts")
+commands.add_typer(holds.commands, name="hold")
 commands.add_typer(spark_api.grades, name="grades")
 commands.add_typer(spark_api.receipts, name="receipts")
 commands.add_typer(students.commands)

@@ -41,7 +41,17 @@ from app.models.people import (
     SsoReplay,
     User,
 )
-from app.models.records import PRIVILEGED, Adoption, AuditEntry, Erasure, Milestone, TombstoneKey
+from app.models.records import (
+    PRIVILEGED,
+    Adoption,
+    AuditEntry,
+    Erasure,
+    ExpiryCount,
+    ExpiryNotice,
+    Hold,
+    Milestone,
+    TombstoneKey,
+)
 from app.models.rosters import RosterImport, RosterRow
 from app.models.submissions import (
     IS_OWNERLESS,
@@ -74,9 +84,12 @@ __all__ = [
     "Erasure",
     "EvidenceBlock",
     "EvidenceDocument",
+    "ExpiryCount",
+    "ExpiryNotice",
     "FeedEntry",
     "Grade",
     "GradeAttempt",
+    "Hold",
     "IdempotencyKey",
     "InboxDelivery",
     "Job",

@@ -1,14 +1,14 @@
 """What is kept about the handling of children's data: who did what, and who was erased."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, Uuid, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, String, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.columns import SPARK, Id, Moment, OwnId, Table
+from app.models.columns import SPARK, Id, Moment, OwnId, Table, UserId
 
 # Of a service key, and no look; a student's own acts are `user:…`.
 PRIVILEGED = text("action <> 'sensitive_read' and caller not like 'user:%'")
@@ -63,6 +63,56 @@ class Erasure(Table):
     requested_at: Mapped[datetime]
     completed_at: Mapped[datetime | None]
     counts: Mapped[dict[str, Any]]
+
+
+class Hold(Table):
+    """What retention leaves alone: of one student, or of all students of an organisation."""
+
+    __tablename__ = "holds"
+    __table_args__ = (
+        CheckConstraint("num_nonnulls(user_id, spark_org_id) = 1", name="of_one"),
+        CheckConstraint("spark_org_id <> ''", name="spark_org_id"),
+        Index(None, "spark_org_id"),
+        {"schema": SPARK},
+    )
+
+    id: Mapped[OwnId]
+    user_id: Mapped[UserId | None] = mapped_column(index=True)
+    spark_org_id: Mapped[str | None] = mapped_column(String(255))
+    reason: Mapped[str]
+    placed_by: Mapped[str] = mapped_column(comment="as callers are named in the audit log")
+    placed_at: Mapped[Moment]
+
+
+class ExpiryNotice(Table):
+    """Of a week: which submissions go, so many days after they were announced. Then `after` is how
+    far they have gone.
+    """
+
+    __tablename__ = "expiry_notices"
+    __table_args__ = ({"schema": SPARK},)
+
+    week: Mapped[date] = mapped_column(primary_key=True, comment="its Monday")
+    announced_at: Mapped[datetime]
+    goes_before: Mapped[datetime] = mapped_column(comment="what was recorded before it goes")
+    submissions: Mapped[int] = mapped_column(BigInteger, comment="not announced before")
+    after: Mapped[UUID | None] = mapped_column(comment="the last revision that was looked at")
+    finished_at: Mapped[datetime | None]
+
+
+class ExpiryCount(Table):
+    """How much of an organisation went in a year because it was old; it is empty where Spark names
+    none.
+    """
+
+    __tablename__ = "expiry_counts"
+    __table_args__ = ({"schema": SPARK},)
+
+    year: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    spark_org_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    submissions: Mapped[int] = mapped_column(BigInteger)
+    files: Mapped[int] = mapped_column(BigInteger)
+    blocks: Mapped[int] = mapped_column(BigInteger)
 
 
 class Adoption(Table):

@@ -180,6 +180,9 @@ _LINK = Statement(
 )
 
 
+_HOLDS = Statement("update spark.holds set user_id = :b where user_id = :a")
+
+
 def copy_id(upload_id: UUID, to_user: UUID) -> UUID:
     """The same whenever it is asked for."""
     return uuid5(upload_id, str(to_user))
@@ -218,6 +221,7 @@ async def move_rows(
     counts["submissions"] += merged
     defers_credit = (await shape.read(session)).defers_credit
     await _pay(session, move, awards, defers_credit=defers_credit)
+    await _HOLDS.send(session, ids)
     await _LINK.send(session, ids | {"spark_user_id": move.spark_user_id})
     await end_sign_ins(session, move.from_user)
     merges: dict[str, Any] = {}

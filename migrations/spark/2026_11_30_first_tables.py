@@ -24,6 +24,8 @@ TABLES = (
     "alerts",
     "audit_log",
     "erasures",
+    "expiry_counts",
+    "expiry_notices",
     "job_targets",
     "links",
     "milestones",
@@ -32,6 +34,7 @@ TABLES = (
     "sso_replays",
     "tombstone_key",
     "console_sessions",
+    "holds",
     "idempotency_keys",
     "lms_sessions",
     "roster_rows",
@@ -154,6 +157,8 @@ def upgrade() -> None:
     _alerts()
     _audit_log()
     _erasures()
+    _expiry_counts()
+    _expiry_notices()
     _job_targets()
     _links()
     _milestones()
@@ -162,6 +167,7 @@ def upgrade() -> None:
     _sso_replays()
     _tombstone_key()
     _console_sessions()
+    _holds()
     _idempotency_keys()
     _lms_sessions()
     _roster_rows()
@@ -286,6 +292,65 @@ def _erasures() -> None:
         schema=SPARK,
     )
     op.create_index("ix_erasures_subject_hash", "erasures", ["subject_hash"], schema=SPARK)
+
+
+def _expiry_counts() -> None:
+    op.create_table(
+        "expiry_counts",
+        sa.Column("year", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("spark_org_id", sa.String(length=255), nullable=False),
+        sa.Column("submissions", sa.BigInteger(), nullable=False),
+        sa.Column("files", sa.BigInteger(), nullable=False),
+        sa.Column("blocks", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("year", "spark_org_id", name="pk_expiry_counts"),
+        schema=SPARK,
+    )
+
+
+def _expiry_notices() -> None:
+    op.create_table(
+        "expiry_notices",
+        sa.Column("week", sa.Date(), nullable=False, comment="its Monday"),
+        sa.Column("announced_at", MOMENT, nullable=False),
+        sa.Column(
+            "goes_before", MOMENT, nullable=False, comment="what was recorded before it goes"
+        ),
+        sa.Column("submissions", sa.BigInteger(), nullable=False, comment="not announced before"),
+        sa.Column(
+            "after", sa.Uuid(), nullable=True, comment="the last revision that was looked at"
+        ),
+        sa.Column("finished_at", MOMENT, nullable=True),
+        sa.PrimaryKeyConstraint("week", name="pk_expiry_notices"),
+        schema=SPARK,
+    )
+
+
+def _holds() -> None:
+    op.create_table(
+        "holds",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=True),
+        sa.Column("spark_org_id", sa.String(length=255), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column(
+            "placed_by",
+            sa.Text(),
+            nullable=False,
+            comment="as callers are named in the audit log",
+        ),
+        sa.Column("placed_at", MOMENT, server_default=NOW, nullable=False),
+        sa.CheckConstraint(
+            "num_nonnulls(user_id, spark_org_id) = 1", name=op.f("ck_holds_of_one")
+        ),
+        sa.CheckConstraint("spark_org_id <> ''", name=op.f("ck_holds_spark_org_id")),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name="fk_holds_user_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_holds"),
+        schema=SPARK,
+    )
+    op.create_index("ix_holds_spark_org_id", "holds", ["spark_org_id"], schema=SPARK)
+    op.create_index("ix_holds_user_id", "holds", ["user_id"], schema=SPARK)
 
 
 def _links() -> None:

@@ -30,7 +30,12 @@ from tests.support.spark import FORM, RETURN_URL, SignedIn
 Call = tuple[str, str, dict[str, Any]]  # method, path, operation
 
 BOUND = {"cursor", "after"}  # to one list of one service: no example of it is anybody's
-MAKES = {"importRoster": "import_id", "giveGrade": "grade_id", "putLink": "link_id"}
+MAKES = {
+    "importRoster": "import_id",
+    "giveGrade": "grade_id",
+    "putLink": "link_id",
+    "placeHold": "hold_id",
+}
 ALONE = {"explainHomework.request_id"}  # not beside the other parameters
 FILE_HOST = "files.spark.example"
 INTROSPECT = "/internal/v1/sessions/introspect"
@@ -222,6 +227,7 @@ async def _known(at: Elsewhere, student: SignedIn, key: dict[str, str]) -> dict[
     return {
         **{name: submission[name] for name in ("completion_id", "user_id", "task_id")},
         "submission_id": submission["id"],
+        "placeHold.user_id": submission["user_id"],
         **{f"giveGrade.{name}": submission[name] for name in ("user_id", "task_id")},
         **await _leave_work(at, submission),
         "delivery_id": next(each["id"] for each in deliveries if each["submission_id"]),

@@ -12,6 +12,7 @@ from app.api.internal import (
     evidence_files,
     explain,
     grades,
+    holds,
     jobs,
     links,
     platforms,
@@ -44,4 +45,5 @@ ROUTERS = (
     alerts.router,
     students.router,
     student_links.router,
+    holds.router,
 )

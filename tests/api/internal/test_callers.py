@@ -159,10 +159,13 @@ async def known(
     )
     grade = {"user_id": owner.user_id, "task_id": handed_in["task_id"], "score": 90}
     given = await browser.post("/internal/v1/grades", json=grade, headers=main_app)
+    hold = {"user_id": owner.user_id, "reason": "A lawsuit"}
+    held = await browser.post("/internal/v1/holds", json=hold, headers=main_app)
     return {
         **await leave_work(sessions, handed_in["submission_id"], owner.user_id),
         "after": before["next_cursor"],  # events of others may be of nobody
         "grade_id": given.json()["id"],
+        "hold_id": held.json()["id"],
         "completion_id": handed_in["completion_id"],
         "submission_id": handed_in["submission_id"],
         "quest_id": handed_in["quest_id"],
@@ -461,6 +464,7 @@ SHOWS_NOBODY = {
 CHANGES_NOTHING = {
     ("POST", "/internal/v1/grades"),
     ("POST", "/internal/v1/grades/send"),
+    ("POST", "/internal/v1/holds"),
     ("POST", "/internal/v1/grades/{grade_id}/send"),
     ("POST", "/internal/v1/downloads/{download_id}/retry"),
     ("POST", "/internal/v1/targets/spark/test"),
