@@ -254,6 +254,11 @@ def _warn_of_unsafe(settings: Settings) -> None:
             "rates_count_per_process",
             hint="With several instances set RATE_LIMIT_STORAGE_URI to a Redis of theirs.",
         )
+    if settings.submission_retention_days is None:
+        log.warning(
+            "submissions_stay",
+            hint="Until the contract with the school ends: SUBMISSION_RETENTION_DAYS is not set.",
+        )
     if settings.spark_storage_networks:
         log.warning(
             "networks_count_as_public",

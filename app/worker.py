@@ -31,6 +31,7 @@ from app.jobs.sweep_jobs import sweep_jobs
 from app.jobs.try_early import REPLAY
 from app.portfolio.convert_picture import convert_picture
 from app.privacy.erase import resume_erasures
+from app.privacy.expire_submissions import expire_submissions
 from app.privacy.retention import apply_rule, rules
 from app.submissions.do_replay import do_replay
 from app.submissions.download_file import download_file
@@ -123,8 +124,12 @@ def _steps(resources: Resources) -> dict[str, Callable[[], Awaitable[int]]]:
     async def alert() -> int:
         return await evaluate_alerts(sessions, resources.settings, now=utc_now())
 
+    async def expire() -> int:
+        return await expire_submissions(sessions, resources.settings, now=utc_now())
+
     return {
         "erasures": partial(resume_erasures, sessions, bucket),
+        "submissions": expire,  # before the uploads: their files go with the same pass
         "uploads": partial(sweep_uploads, sessions, bucket),
         "jobs_freed": partial(sweep_jobs, sessions),
         "waiting_ended": partial(end_waiting, sessions, resources.settings),

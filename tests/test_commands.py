@@ -218,9 +218,9 @@ def test_migrate_seed_and_sweep_may_be_repeated(checkout: Checkout, stores: Stor
         "migrate": "The schema is up to date.\n",
         "seed": "The sample course is there.\n",
         "sweep": (
-            "erasures: 0, uploads: 0, jobs_freed: 0, waiting_ended: 0, launches: 0, codes: 0,"
-            " sessions: 0, console_sessions: 0, deliveries: 0, deliveries_untold: 0,"
-            " grade_attempts: 0, jobs_dead: 0,"
+            "erasures: 0, submissions: 0, uploads: 0, jobs_freed: 0, waiting_ended: 0,"
+            " launches: 0, codes: 0, sessions: 0, console_sessions: 0, deliveries: 0,"
+            " deliveries_untold: 0, grade_attempts: 0, jobs_dead: 0,"
             " idempotency_keys: 0, roster_rows: 0, roster_imports: 0, roster_imports_cut_off: 0,"
             " activity: 0, activity_personal: 0, activity_hours: 0, audit_log: 0,"
             " hours_counted: 0, alerts_ordered: 0, jobs: 0\n"

@@ -33,6 +33,7 @@ from app.jobs.lease import _FREE_LAPSED as FREE_LAPSED
 from app.jobs.lease import LEASE
 from app.jobs.try_early import OF_ASSIGNMENTS, OF_STUDENTS
 from app.learning.read_experience import newest_awards
+from app.privacy.expire_submissions import _FIND as FIND_OLD
 from app.privacy.retention import BATCH_ROWS, rules
 from app.settings import Settings
 from app.sso.authorization_codes import CLAIM, SIGN_IN
@@ -278,6 +279,10 @@ WHOLE = {
     "claim jobs": (CLAIM_JOBS, {"ix_jobs_kind_run_at", "ix_jobs_target_run_at", "pk_jobs"}),
     "quests of dead grades": (DEAD_QUESTS, {"ix_jobs_died_at_kind", "pk_grades"}),
     "free lapsed jobs": (FREE_LAPSED, {"ix_jobs_lease_until", "pk_jobs"}),
+    "old submissions": (
+        FIND_OLD,
+        {"pk_submission_revisions", "uq_submission_revisions_completion_id_revision"},
+    ),
     "end waiting": (END_WAITING, {"ix_deliveries_received_at", "pk_deliveries"}),
 }
 

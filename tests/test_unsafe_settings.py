@@ -19,11 +19,13 @@ PRODUCTION = {
     "allowed_hosts": ("optio.example",),
     "trusted_proxy_hops": 2,
     "rate_limit_storage_uri": SecretStr("redis://127.0.0.1:1"),
+    "submission_retention_days": 400,
 }
 UNSAFE: dict[str, dict[str, Any]] = {
     "any_host_is_answered": {"allowed_hosts": ()},
     "no_proxy_is_trusted": {"trusted_proxy_hops": 0},
     "rates_count_per_process": {"rate_limit_storage_uri": SecretStr("memory://")},
+    "submissions_stay": {"submission_retention_days": None},
     "networks_count_as_public": {"spark_storage_networks": (ip_network("10.1.0.0/16"),)},
     "no_service_key": {"internal_api_keys": ()},
 }

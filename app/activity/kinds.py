@@ -67,6 +67,9 @@ KINDS = {
         ("spark_course_id", "enrolled", "dropped", "users_created", "unchanged", "errors"),
     ),
     "spark_roster_import_success": Kind("Roster imported", ("counts",)),
+    "spark_expiry_announced": Kind(
+        "Submissions announced that go because they are old", ("submissions", "goes_at")
+    ),
     "student_erased": Kind("Student erased", ("erasure_id",)),
     RATE_LIMITED: Kind("Requests over a limit"),
     UNWRITTEN: Kind("More failures than could be kept"),
@@ -81,5 +84,6 @@ SUCCEEDED = (
     "spark_deep_link",
     "spark_submission_restored",
     "spark_evidence_updated",
+    "spark_expiry_announced",
     "student_erased",
 )

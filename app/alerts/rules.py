@@ -228,6 +228,23 @@ RULES = (
         "Start `serve` or `worker` with all settings that the others have, or one more of them.",
     ),
     Rule(
+        "submissions_expire",
+        1,
+        ge,
+        "any announced in a day",
+        """
+        select 'submissions' as code, submissions as n from spark.expiry_notices
+        where submissions > 0 and announced_at > :now::timestamptz - interval '1 day'
+        """,
+        "sum(n)",
+        "Submissions that go in 30 days: {:.0f}.",
+        "They will be older than SUBMISSION_RETENTION_DAYS. Completions, XP and what students wrote"
+        " stay.",
+        "`python -m app retention report`: what comes due, by organisation.",
+        "Nothing, if the school agreed to it. Else `python -m app hold add`, or a longer"
+        " SUBMISSION_RETENTION_DAYS.",
+    ),
+    Rule(
         "location_unknown",
         1,
         ge,

@@ -24,6 +24,7 @@ from app.cli import (
     incidents,
     jobs,
     keys,
+    retention,
     rosters,
     secrets,
     spark_api,
@@ -59,6 +60,7 @@ commands.add_typer(xp.commands, name="xp")
 commands.add_typer(jobs.commands, name="jobs")
 commands.add_typer(alerts.commands, name="alerts")
 commands.add_typer(holds.commands, name="hold")
+commands.add_typer(retention.commands, name="retention")
 commands.add_typer(spark_api.grades, name="grades")
 commands.add_typer(spark_api.receipts, name="receipts")
 commands.add_typer(students.commands)

@@ -1,4 +1,4 @@
-"""Commands for a family's rights, and for the yearly report on what is kept."""
+"""Commands for a family's rights."""
 
 import json
 from contextlib import aclosing
@@ -15,7 +15,6 @@ from app.clock import new_id, utc_now
 from app.privacy.erase import ErasureOrder, erase_student
 from app.privacy.erase_again import erase_again as erase_restored
 from app.privacy.export import begin_export
-from app.privacy.retention import report_retention
 from app.text import trimmed_id
 
 commands = typer.Typer()
@@ -84,14 +83,3 @@ def erase_again() -> None:
     say(f"erased again: {erased}")
     if failed:
         refuse(f"{failed} could not be erased: do what is said above, and repeat.")
-
-
-@commands.command()
-def retention() -> None:
-    """Print what is kept for how long, how much of it there is, and how old the oldest is."""
-    counts = ask_service(lambda found: report_retention(found.sessions, found.settings))
-    say(f"{'what':<20}{'kept':>14}{'rows':>12}  oldest")
-    for each in counts:
-        kept = "until erased" if each.kept is None else f"{each.kept.days} days"
-        oldest = f"{each.oldest:%Y-%m-%d}" if each.oldest else "-"
-        say(f"{each.name:<20}{kept:>14}{each.rows:>12}  {oldest}")

@@ -46,7 +46,8 @@ class CompletionFacts(BaseModel):
     completed_at: Moment = Field(description="When it was first handed in.")
     xp_awarded: int = Field(description="Paid for the task, once.", examples=[100])
     revision: int | None = Field(
-        description="The current revision; null if it did not come from Spark.", examples=[1]
+        description="The current revision; null if none came from Spark, or is kept.",
+        examples=[1],
     )
     document: CompletionDocument | None = Field(
         description="Null when there is no evidence document."

@@ -51,11 +51,11 @@ from app.models import (
     SubmissionRevision,
     Table,
 )
-from app.settings import Settings
+from app.settings import INBOX_LEFTOVER_DAYS, Settings
 
 BATCH_ROWS = 1000
 CODES_KEPT = timedelta(hours=24)
-A_WEEK = timedelta(days=7)
+LEFTOVER = timedelta(days=INBOX_LEFTOVER_DAYS)
 A_MONTH = timedelta(days=30)
 A_QUARTER = timedelta(days=90)
 AN_HOUR = timedelta(hours=1)
@@ -75,7 +75,8 @@ class Rule:
     """Rows of `table` go once any of the moments is older than `kept`.
 
     A rule is about rows that it `concerns`; without moments all of them go. With `values` rows stay
-    and get these values instead.
+    and get these values instead. For people: `what` of the table it is, if not all of it, and the
+    `setting` that says so.
     """
 
     name: str
@@ -84,6 +85,8 @@ class Rule:
     kept: timedelta
     concerns: ColumnElement[bool] = true()  # noqa: RUF009 - it holds no state
     values: Mapping[str, Any] | None = None
+    what: str = ""
+    setting: str = ""
 
     @property
     def is_due(self) -> ColumnElement[bool]:
@@ -94,50 +97,63 @@ class Rule:
 
 
 def rules(settings: Settings) -> Sequence[Rule]:
-    personal = timedelta(days=settings.activity_personal_days)
-    audit = timedelta(days=settings.audit_retention_days)
     inbox = timedelta(days=settings.inbox_retention_days)
     untold = IS_UNTOLD if sends_receipts(settings) else false()
-    are_lms: Any = LMS_EVENTS
-    are_personal: Any = PERSONAL_EVENTS
-    imports = Rule("roster_imports", RosterImport, [RosterImport.created_at], A_MONTH)
-    cut_off = Rule(
-        "roster_imports_cut_off",
-        RosterImport,
-        [RosterImport.created_at],
-        AN_HOUR,
-        RosterImport.state == "reading",
-    )
-    due_imports = select(RosterImport.id).where(imports.is_due | cut_off.is_due)
     ends = [LmsSession.expires_at, LmsSession.revoked_at]
     received_at = [InboxDelivery.received_at]
-    event_at = [ActivityEvent.created_at]
     return (
         Rule("launches", SsoReplay, [SsoReplay.expires_at], CODES_KEPT),
         Rule("codes", SparkAuthCode, [SparkAuthCode.expires_at], CODES_KEPT),
         Rule("sessions", LmsSession, ends, A_MONTH, LmsSession.lms_platform == PLATFORM),
         Rule("console_sessions", ConsoleSession, [ConsoleSession.created_at], CODES_KEPT),
-        Rule("deliveries", InboxDelivery, received_at, inbox, ~untold),
-        # Without their texts (`end_waiting`), while Spark does not take what it is told of them.
-        Rule("deliveries_untold", InboxDelivery, received_at, inbox + A_WEEK, untold),
-        Rule("grade_attempts", GradeAttempt, [GradeAttempt.ended_at], A_QUARTER),
-        Rule("jobs_dead", Job, [Job.died_at], A_QUARTER),
-        Rule("idempotency_keys", IdempotencyKey, [IdempotencyKey.created_at], max(A_MONTH, inbox)),
-        # First, in batches of their own: an import would take all of its rows at once.
-        Rule("roster_rows", RosterRow, [], imports.kept, RosterRow.import_id.in_(due_imports)),
-        imports,
-        cut_off,
-        Rule("activity", ActivityEvent, event_at, audit, concerns=are_lms),
         Rule(
-            "activity_personal",
-            ActivityEvent,
-            event_at,
-            personal,
+            *("deliveries", InboxDelivery, received_at, inbox, ~untold),
+            setting="INBOX_RETENTION_DAYS",
+        ),
+        # Without their texts (`end_waiting`), while Spark does not take what it is told of them.
+        Rule(
+            *("deliveries_untold", InboxDelivery, received_at, inbox + LEFTOVER, untold),
+            what="without its text, while Spark cannot be told what became of it",
+        ),
+        Rule("grade_attempts", GradeAttempt, [GradeAttempt.ended_at], A_QUARTER),
+        Rule("jobs_dead", Job, [Job.died_at], A_QUARTER, what="what was given up"),
+        Rule("idempotency_keys", IdempotencyKey, [IdempotencyKey.created_at], max(A_MONTH, inbox)),
+        *_of_rosters(),
+        *_of_events(settings),
+    )
+
+
+def _of_rosters() -> Sequence[Rule]:
+    """The rows first, in batches of their own: an import would take all of its rows at once."""
+    imports = Rule("roster_imports", RosterImport, [RosterImport.created_at], A_MONTH)
+    cut_off = Rule(
+        *("roster_imports_cut_off", RosterImport, [RosterImport.created_at], AN_HOUR),
+        concerns=RosterImport.state == "reading",
+        what="of a file that was not read to its end",
+    )
+    due_imports = select(RosterImport.id).where(imports.is_due | cut_off.is_due)
+    rows = Rule("roster_rows", RosterRow, [], imports.kept, RosterRow.import_id.in_(due_imports))
+    return rows, imports, cut_off
+
+
+def _of_events(settings: Settings) -> Sequence[Rule]:
+    personal = timedelta(days=settings.activity_personal_days)
+    audit = timedelta(days=settings.audit_retention_days)
+    event_at = [ActivityEvent.created_at]
+    are_lms: Any = LMS_EVENTS
+    are_personal: Any = PERSONAL_EVENTS
+    by_audit = "AUDIT_RETENTION_DAYS"
+    return (
+        Rule("activity", ActivityEvent, event_at, audit, concerns=are_lms, setting=by_audit),
+        Rule(
+            *("activity_personal", ActivityEvent, event_at, personal),
             concerns=are_lms & are_personal,
             values=NOBODYS,
+            what="whom it is about",
+            setting="ACTIVITY_PERSONAL_DAYS",
         ),
-        Rule("activity_hours", ActivityHour, [ActivityHour.hour], audit),
-        Rule("audit_log", AuditEntry, [AuditEntry.occurred_at], audit),
+        Rule("activity_hours", ActivityHour, [ActivityHour.hour], audit, setting=by_audit),
+        Rule("audit_log", AuditEntry, [AuditEntry.occurred_at], audit, setting=by_audit),
     )
 
 
@@ -182,10 +198,12 @@ async def report_retention(sessions: Sessions, settings: Settings) -> list[Reten
         counts.append(RetentionCount(rule.name, rule.kept, rows, oldest))
     at = SubmissionRevision.submitted_at
     year: Any = extract("year", at)
+    days = settings.submission_retention_days
+    kept = None if days is None else timedelta(days=days)
     async with sessions() as session, session.begin():
         found = await session.execute(
             select(year, func.count(), func.min(at)).group_by(year).order_by(year)
         )
         return counts + [
-            RetentionCount(f"submissions {each[0]}", None, *each[1:]) for each in found
+            RetentionCount(f"submissions {each[0]}", kept, *each[1:]) for each in found
         ]

@@ -35,6 +35,7 @@ from app.settings.addresses import (
 from app.settings.secrets import repeated_secrets, weak_secrets
 
 MEBIBYTE = 1024 * 1024
+INBOX_LEFTOVER_DAYS = 7  # what Spark has still to be told of a delivery stays so much longer
 QUOTES = "\"'"
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
@@ -290,6 +291,12 @@ class Settings(BaseSettings):
         default=False, description="Refuse files that the signed metadata does not list."
     )
     inbox_retention_days: int = Field(30, ge=1, description="How long deliveries and texts stay.")
+    submission_retention_days: int | None = Field(
+        None,
+        ge=30,
+        description="How long submissions stay after they came, at least 7 days more than"
+        " INBOX_RETENTION_DAYS; unset: until the contract with the school ends.",
+    )
     activity_personal_days: int = Field(90, ge=1, description="How long events say about whom.")
     audit_retention_days: int = Field(400, ge=1, description="How long events and audit log stay.")
     evidence_text_mode: Literal["placeholder", "raw"] = Field(
@@ -387,6 +394,10 @@ class Settings(BaseSettings):
         faults = [*weak_secrets(self._secrets()), *repeated_secrets(self._secrets())]
         if self.body_budget_bytes < self.max_json_bytes:
             faults.append("BODY_BUDGET_BYTES must be at least MAX_JSON_BYTES")
+        # What has gone must not come back by a repetition that was in time once (SECURITY D8).
+        least = self.inbox_retention_days + INBOX_LEFTOVER_DAYS
+        if (self.submission_retention_days or least) < least:
+            faults.append(f"SUBMISSION_RETENTION_DAYS must be at least {least}")
         if self.in_production:
             faults += self._missing_in_production()
         if faults:

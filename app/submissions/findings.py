@@ -83,6 +83,11 @@ FINDINGS = {
         "Look for signature_* in spark_outcomes_total, and at Spark's own log; then {again}.",
     ),
     "forgotten": Finding("Its deliveries are not kept any more."),
+    "not_kept": Finding(
+        "Of this task nothing from Spark is kept. It was completed at {completed_at}: in Optio, or"
+        " what was handed in has gone because it was old.",
+        "If more was handed in since, look at Spark's own log; then {again}.",
+    ),
     "recorded": Finding("The newest delivery, of {received_at}, was recorded."),
     "repeated": Finding(
         "The newest delivery, of {received_at}, repeated what was there, so nothing changed.",
@@ -180,7 +185,9 @@ def _enrolment(facts: HomeworkFacts) -> Finding:
 
 def _arrived(facts: HomeworkFacts) -> Finding:
     if not facts.deliveries:
-        return FINDINGS["forgotten" if facts.submission else "nothing_arrived"]
+        if facts.submission:
+            return FINDINGS["forgotten"]
+        return FINDINGS["not_kept" if facts.task.completed_at else "nothing_arrived"]
     newest = facts.deliveries[0]
     if newest.code is not None:
         return _refusal(newest)
@@ -242,6 +249,8 @@ def _words(facts: HomeworkFacts) -> dict[str, object]:
     for name in ("mapped_at", "linked_at"):
         if moment := getattr(facts.assignment, name):
             words[name] = said_moment(moment)
+    if facts.task.completed_at:
+        words["completed_at"] = said_moment(facts.task.completed_at)
     if facts.deliveries:
         newest = facts.deliveries[0]
         words["received_at"] = said_moment(newest.received_at)

@@ -15,7 +15,7 @@ from app.alerts.evaluate import evaluate_alerts
 from app.alerts.rules import ALERT, RULES
 from app.database import Sessions
 from app.jobs.run_jobs import work_off
-from app.models import ActivityEvent, Alert, Job, JobTarget, Upload
+from app.models import ActivityEvent, Alert, ExpiryNotice, Job, JobTarget, Upload
 from app.settings import Settings
 from app.worker import job_kinds
 from tests.conftest import create_assignment
@@ -104,7 +104,7 @@ class Telling:
 
     async def forget(self) -> None:
         async with self.sessions() as session, session.begin():
-            for table in (ActivityEvent, Alert, Job, JobTarget):
+            for table in (ActivityEvent, Alert, ExpiryNotice, Job, JobTarget):
                 await session.execute(delete(table))
             await session.execute(update(Upload).values(location=None, scan=None))
         await self.fake.forget()

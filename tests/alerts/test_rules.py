@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import delete, insert
 
 from app.alerts.rules import RULES
 from app.files.scan_file import Scanner
-from app.models import ActivityEvent
+from app.models import ActivityEvent, SubmissionRevision
+from app.privacy.expire_submissions import expire_submissions
 from tests.alerts.conftest import Telling
 from tests.conftest import create_assignment
 from tests.support.bodies import Part
@@ -56,7 +58,8 @@ async def submissions(telling: Telling, taken: int = 1, failed: int = 20) -> Non
     rows = [{**row, "session_id": uuid4(), "event_data": {"error_type": "unavailable"}}] * failed
     rows = [{**each, "id": uuid4()} for each in rows]
     async with telling.sessions() as session, session.begin():
-        await session.execute(insert(ActivityEvent).values(rows))
+        if rows:
+            await session.execute(insert(ActivityEvent).values(rows))
 
 
 async def target_down(telling: Telling) -> None:
@@ -89,6 +92,15 @@ async def a_heic_picture(telling: Telling) -> None:
     await telling.work_off("grade")
 
 
+async def expiring(telling: Telling) -> None:
+    """Of this moment, by what may be the shortest time."""
+    async with telling.sessions() as session, session.begin():
+        await session.execute(delete(SubmissionRevision))
+    await submissions(telling, taken=1, failed=0)
+    settings = telling.settings.model_copy(update={"submission_retention_days": 30})
+    await expire_submissions(telling.sessions, settings, now=datetime.now(tz=UTC))
+
+
 async def unread(telling: Telling) -> None:
     spark = telling.elsewhere.spark
     payload = submission(await spark.sign_in(), await create_assignment(telling.sessions))
@@ -113,6 +125,7 @@ CAUSES: dict[str, tuple[Cause, float, float, dict[str, int]]] = {
     "target_refused": (target_refused, 0, 1, {"spark_401": 1}),
     "dead_jobs": (dead_jobs, 0, 1, {"grade": 1}),
     "jobs_late": (jobs_late, 16, 16, {"grade": 1}),
+    "submissions_expire": (expiring, 0, 1, {"submissions": 1}),
     "location_unknown": (unread, 0, 1, {"video/mp4": 1}),
     "files_unscanned": (unscanned, 0, 2, {"unscanned": 2}),
 }

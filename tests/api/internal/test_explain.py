@@ -18,6 +18,7 @@ from app.models import (
     LmsIntegration,
     QuestTaskCompletion,
     SparkLink,
+    SubmissionRevision,
     User,
     UserQuest,
 )
@@ -294,6 +295,12 @@ async def forgotten(scene: Scene) -> None:
     await scene.run(delete(InboxDelivery).where(scene.deliveries))
 
 
+async def not_kept(scene: Scene) -> None:
+    await forgotten(scene)
+    theirs = SubmissionRevision.user_id == UUID(scene.student.user_id)
+    await scene.run(delete(SubmissionRevision).where(theirs))
+
+
 async def paused_afterwards(scene: Scene) -> None:
     await recorded(scene)
     await scene.run(scene.link.values(sync_status="paused"))
@@ -432,6 +439,7 @@ STATES: dict[str, tuple[Callable[[Scene], Awaitable[None]], list[str], str]] = {
     "confidential": (confidential, [*ENROLLED, "recorded", "private"], "Ask the student"),
     "removed": (removed, [*ENROLLED, "recorded", "removed"], "Ask the student"),
     "forgotten": (forgotten, [*ENROLLED, "forgotten", "shown"], LOOK),
+    "not kept": (not_kept, [*ENROLLED, "not_kept"], "If more was handed in since"),
     "gone": (gone, [*ENROLLED, "gone"], "Ask who removed the completion"),
 }
 
