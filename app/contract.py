@@ -1,4 +1,4 @@
-"""The files that are generated and committed: the contract and the settings, as text.
+"""The files that are generated and committed: the contract, the settings, and what is kept.
 
 `make check` compares them with what stands in the checkout, byte for byte.
 """
@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from app.api.docs import internal_contract, public_contract
 from app.api.problem_pages import FAMILIES, describe_problems
 from app.main import ROUTERS, create_app
+from app.privacy.describe_protection import describe_protection
 from app.settings import Settings
 
 AGAIN = "Send the same again, after `Retry-After` where the answer has it."
@@ -46,6 +47,7 @@ def _generate() -> dict[str, str]:
         ".env.example": example_environment(),
         "docs/settings.md": describe_settings(),
         "docs/troubleshooting.md": list_problems(),
+        "docs/data-protection.md": describe_protection(),
     }
     for name, document in documents.items():
         files[f"openapi/{name}.json"] = json.dumps(document, indent=2, ensure_ascii=False) + "\n"

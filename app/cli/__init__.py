@@ -132,7 +132,7 @@ def openapi(
     *,
     check: Annotated[bool, typer.Option("--check", help="Compare; write nothing.")] = False,
 ) -> None:
-    """Write what is generated: openapi/, .env.example and docs/settings.md."""
+    """Write what is generated: openapi/, .env.example, and two pages of docs/."""
     stale = stale_files(PROJECT)
     for path, content in stale.items():
         say(f"{path.relative_to(PROJECT)} {'is out of date' if check else 'written'}")

@@ -74,6 +74,16 @@ from app.models import (
     XpAward,
 )
 from app.models.people import LINK_OF_USER
+from app.privacy.purposes import (
+    ACCOUNT,
+    ACCOUNTABILITY,
+    GRADES,
+    HOMEWORK,
+    OPERATION,
+    PROGRESS,
+    SIGN_IN,
+    Purpose,
+)
 
 PAGE_ROWS = 200
 PAGE_LARGE_ROWS = 8  # where a row may have a mebibyte and more
@@ -89,18 +99,26 @@ LINKED_USER = (
 )
 
 
+AS_THE_ACCOUNT = "as long as the account"
+
+
 @dataclass(frozen=True)
 class Holding:
     """Rows of `table` that are `of` a student. `secrets` are columns that are never shown.
 
     `is_deleted` is false for rows that an erasure removes or changes in a way of its own;
-    `by_spark` says that Spark may have named there a student who has no account.
+    `by_spark` says that Spark may have named there a student who has no account; `expires` that
+    what Spark handed in goes by SUBMISSION_RETENTION_DAYS; `lasts` how long the others stay, if no
+    rule of `retention` says.
     """
 
     table: type[Table]
     what: str
+    purpose: Purpose
     of: ColumnElement[bool]
     secrets: Collection[str] = ()
+    expires: bool = False
+    lasts: str = AS_THE_ACCOUNT
     page_rows: int = PAGE_ROWS
     is_deleted: bool = True
     by_spark: bool = False
@@ -111,8 +129,8 @@ class Holding:
         return f"{found.schema or 'public'}.{found.name}"
 
 
-def _owned(table: Any, what: str, **more: Any) -> Holding:
-    return Holding(table, what, table.user_id == OF_USER, **more)
+def _owned(table: Any, what: str, purpose: Purpose, **more: Any) -> Holding:
+    return Holding(table, what, purpose, table.user_id == OF_USER, **more)
 
 
 _DOCUMENTS = select(EvidenceDocument.id).where(EvidenceDocument.user_id == OF_USER)
@@ -122,17 +140,27 @@ _EVENTS = select(ActivityEvent.id).where(ActivityEvent.user_id == OF_USER)
 HOLDINGS = (
     Holding(
         AuditEntry,
-        "who read or changed the data, and when",
+        "who read or changed the student's data, and when",
+        ACCOUNTABILITY,
         or_(AuditEntry.user_id == OF_USER, AuditEntry.user_ids.contains(array([OF_USER]))),
         secrets=("user_ids",),  # others
         is_deleted=False,  # made nobody's
     ),
-    _owned(Upload, "files, which lie under files/", is_deleted=False),  # with their objects
-    Holding(FeedEntry, "which events the main app may follow", FeedEntry.event_id.in_(_EVENTS)),
-    _owned(ActivityEvent, "what happened: sign-ins, homework"),
+    _owned(
+        *(Upload, "files: name, type, size and digest; the files lie in the file store", HOMEWORK),
+        is_deleted=False,  # with their objects
+        expires=True,
+    ),
+    Holding(
+        *(FeedEntry, "which events the main app may follow", OPERATION),
+        FeedEntry.event_id.in_(_EVENTS),
+        lasts="as the event",
+    ),
+    _owned(ActivityEvent, "what happened: sign-ins, homework, edits; by ids", OPERATION),
     Holding(
         RosterRow,
-        "rows of roster files",
+        "rows of roster files: Spark id, name, e-mail address, course",
+        ACCOUNT,
         # Each import by itself: the index begins with it.
         RosterRow.import_id.in_(select(RosterImport.id))
         & (RosterRow.spark_user_id == any_(OF_SPARK_USERS)),
@@ -140,36 +168,50 @@ HOLDINGS = (
     ),
     Holding(
         InboxDelivery,
-        "messages from Spark as they came, and what they were answered",
+        "messages from Spark as they came, with the text of homework, and what they were answered",
+        OPERATION,
         or_(InboxDelivery.user_id == OF_USER, InboxDelivery.spark_user_id == any_(OF_SPARK_USERS)),
         page_rows=PAGE_LARGE_ROWS,
         by_spark=True,
     ),
-    _owned(IdempotencyKey, "what repeated messages are answered"),
-    Holding(GradeAttempt, "how grades were sent", GradeAttempt.grade_id.in_(_GRADES)),
-    _owned(Grade, "grades for Spark, as they were sent"),
-    _owned(LmsGradeSync, "grades for Spark and others, as the main app shows them"),
-    _owned(Download, "files that homework named by an address", secrets=("url",)),
-    _owned(Job, "what is still to be done"),
-    _owned(Hold, "why homework is kept beyond its time"),
+    _owned(IdempotencyKey, "what a repeated message is answered; by ids", OPERATION),
     Holding(
-        EvidenceBlock,
-        "blocks of the evidence documents",
+        *(GradeAttempt, "how a grade was sent, and Spark's answer", GRADES),
+        GradeAttempt.grade_id.in_(_GRADES),
+    ),
+    _owned(Grade, "grades for Spark, with the teacher's comment", GRADES),
+    _owned(LmsGradeSync, "grades for Spark and others, as the main app shows them", GRADES),
+    _owned(
+        *(Download, "files that homework named by an address, until they are fetched", HOMEWORK),
+        secrets=("url",),
+        expires=True,
+    ),
+    _owned(Job, "what is still to be done; by ids", OPERATION, lasts="until it is done"),
+    _owned(
+        *(Hold, "why homework is kept beyond its time", ACCOUNTABILITY), lasts="until it is lifted"
+    ),
+    Holding(
+        *(EvidenceBlock, "texts, pictures and links of the evidence documents", HOMEWORK),
         EvidenceBlock.document_id.in_(_DOCUMENTS),
         page_rows=PAGE_LARGE_ROWS,
+        expires=True,
     ),
-    _owned(EvidenceDocument, "evidence documents"),
-    _owned(SubmissionRevision, "what was handed in, every revision", page_rows=PAGE_LARGE_ROWS),
-    _owned(XpAward, "XP, task by task"),
-    _owned(UserSkillXp, "XP in all, by pillar"),
-    _owned(UserSubjectXp, "XP in all, by school subject"),
-    _owned(QuestTaskCompletion, "completed tasks", page_rows=PAGE_LARGE_ROWS),
-    _owned(UserQuestTask, "the student's tasks"),
-    _owned(UserQuest, "enrolments"),
-    _owned(SparkAuthCode, "one-time codes of sign-ins", secrets=("code",)),
-    _owned(LmsSession, "sign-ins", secrets=("session_token",)),
-    _owned(LmsIntegration, "the link to Spark"),
-    Holding(User, "the account", User.id == OF_USER),
+    _owned(EvidenceDocument, "evidence documents: of which task, and when", HOMEWORK),
+    _owned(
+        *(SubmissionRevision, "what was handed in, every revision: text, grade, times", HOMEWORK),
+        page_rows=PAGE_LARGE_ROWS,
+        expires=True,
+    ),
+    _owned(XpAward, "XP, task by task", PROGRESS),
+    _owned(UserSkillXp, "XP in all, by pillar", PROGRESS),
+    _owned(UserSubjectXp, "XP in all, by school subject", PROGRESS),
+    _owned(QuestTaskCompletion, "completed tasks", PROGRESS, page_rows=PAGE_LARGE_ROWS),
+    _owned(UserQuestTask, "the student's tasks", PROGRESS),
+    _owned(UserQuest, "enrolments", PROGRESS),
+    _owned(SparkAuthCode, "one-time codes of sign-ins, as digests", SIGN_IN, secrets=("code",)),
+    _owned(LmsSession, "sign-ins, without addresses", SIGN_IN, secrets=("session_token",)),
+    _owned(LmsIntegration, "the link to Spark: the student's id there", ACCOUNT),
+    Holding(User, "the account: name, e-mail address, role", ACCOUNT, User.id == OF_USER),
 )
 
 # Of the main app alone, by `user_id`, where they are there: a trigger of its own writes the first.
