@@ -339,9 +339,7 @@ def _holds() -> None:
             comment="as callers are named in the audit log",
         ),
         sa.Column("placed_at", MOMENT, server_default=NOW, nullable=False),
-        sa.CheckConstraint(
-            "num_nonnulls(user_id, spark_org_id) = 1", name=op.f("ck_holds_of_one")
-        ),
+        sa.CheckConstraint("num_nonnulls(user_id, spark_org_id) = 1", name=op.f("ck_holds_of_one")),
         sa.CheckConstraint("spark_org_id <> ''", name=op.f("ck_holds_spark_org_id")),
         sa.ForeignKeyConstraint(
             ["user_id"], ["users.id"], name="fk_holds_user_id", ondelete="CASCADE"
