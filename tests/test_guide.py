@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.settings import MEBIBYTE, Settings
 from tests.support.canaries import CANARIES
 from tests.support.checkout import PROJECT, make_checkout
 from tests.support.programs import needs_node, needs_php, run_program
@@ -26,6 +27,21 @@ PROGRAMS = {"php": ("php", "php"), "js": ("node", "mjs"), "python": ("python3", 
 SHOWN = {"json", "http", "text"}
 BETWEEN = "\x1e\n"
 STORES = ("DATABASE_", "S3_", "AWS_")
+# By their settings, as the page says them.
+LIMITS = {
+    "rate_limit_webhook": "| {:,} signed messages a minute",
+    "rate_limit_webhook_failures": "; {} refused ones from one address",
+    "rate_limit_course_failures": "of courses and of rosters {};",
+    "rate_limit_sso": "; {} sign-ins of one student",
+    "max_text_bytes": "`submission_text` {} MiB",
+    "max_json_bytes": "JSON {} MiB",
+    "max_body_bytes": "a form {} MiB",
+    "max_parts": "in {} parts",
+    "max_files": "At most {} files",
+    "max_file_bytes": "of at most {} MiB",
+    "body_idle_seconds": "no pause of {} s",
+    "inbox_retention_days": "in\nthe last {} days",
+}
 # What runs beside the shell ends with it.
 PRELUDE = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n"
 
@@ -44,6 +60,14 @@ def test_a_block_says_what_it_is(name: str) -> None:
     assert {kind for kind, _ in blocks(name)} <= {"sh", *PROGRAMS, *SHOWN}
     for kind, text in blocks(name):
         assert kind != "json" or json.loads(text)
+
+
+def test_the_guide_knows_the_limits() -> None:
+    guide = (PROJECT / "docs/guide.md").read_text()
+    for name, words in LIMITS.items():
+        default = Settings.model_fields[name].default
+        shown = default // MEBIBYTE if name.endswith("_bytes") else default
+        assert words.format(shown) in guide
 
 
 @pytest.fixture
