@@ -31,6 +31,7 @@ from app.jobs.sweep_jobs import sweep_jobs
 from app.jobs.try_early import REPLAY
 from app.portfolio.convert_picture import convert_picture
 from app.privacy.erase import resume_erasures
+from app.privacy.erase_organisation import ORGANISATION, Eraser, do_erasure
 from app.privacy.expire_submissions import expire_submissions
 from app.privacy.retention import apply_rule, rules
 from app.submissions.do_replay import do_replay
@@ -61,8 +62,13 @@ def job_kinds(resources: Resources) -> dict[str, JobKind]:
         intake = resources.intake
         await do_replay(intake, lease, now=utc_now(), new_id=new_id)
 
+    erase = partial(do_erasure, eraser_of(resources))
     download = partial(download_file, resources.intake, resources.remote_files, new_id)
-    kinds = {REPLAY: JobKind(replay, places=4), DOWNLOAD: JobKind(download, places=2)}
+    kinds = {
+        REPLAY: JobKind(replay, places=4),
+        DOWNLOAD: JobKind(download, places=2),
+        ORGANISATION: JobKind(erase, places=1),
+    }
     if makes_jpeg(resources.settings):
         convert = partial(
             convert_picture,
@@ -82,6 +88,11 @@ def job_kinds(resources: Resources) -> dict[str, JobKind]:
         alert = partial(send_alert, resources.sessions, resources.alert_hook)
         kinds[ALERT] = JobKind(alert, places=1)
     return kinds
+
+
+def eraser_of(resources: Resources) -> Eraser:
+    tombstones = resources.account_rules.tombstones
+    return Eraser(resources.sessions, resources.bucket, tombstones, utc_now)
 
 
 async def _sweep_often(resources: Resources) -> NoReturn:

@@ -32,6 +32,9 @@ class Tombstones:
     async def of_user(self, session: Session, user_id: UUID) -> bytes:
         return await self._hash(session, f"user:{user_id}")
 
+    async def of_organisation(self, session: Session, spark_org_id: str) -> bytes:
+        return await self._hash(session, f"organisation:{spark_org_id}")
+
     async def _hash(self, session: Session, subject: str) -> bytes:
         if self._key is None:
             key: bytes = (await session.execute(_KEY)).scalar_one()

@@ -6,13 +6,14 @@ events and counts of the same age; an erasure, which deletes events earlier, tak
 counts first (`forget_hours`).
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
-from uuid import UUID
+from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, func, select, text, update
 
 from app.database import Session, Sessions
-from app.models import LMS_EVENTS, ActivityHour
+from app.models import LMS_EVENTS, ActivityEvent, ActivityHour
 
 HOUR = timedelta(hours=1)
 SETTLED = HOUR  # after its end
@@ -53,21 +54,21 @@ async def _count_day(sessions: Sessions) -> int:
         return len((await session.execute(COUNT)).all())
 
 
-# An hour that is over was counted with the user's events in it.
-_FORGET = text(
-    f"""
-    update spark.activity_hours h set events = greatest(h.events - theirs.events, 0)
-    from (
-      select {_HOUR} as hour, event_type, count(*) as events from user_activity_events
-      where user_id = :of_user and {LMS_EVENTS} group by {_HOUR}, event_type) theirs
-    where h.hour = theirs.hour and h.event_type = theirs.event_type
-    """  # noqa: S608 - our own words
-)
-
-
-async def forget_hours(session: Session, user_id: UUID) -> None:
-    """Take this user's events out of the counts, before they are deleted in the same transaction.
+async def forget_hours(
+    session: Session, events: ColumnElement[bool], values: Mapping[str, Any]
+) -> None:
+    """Take these events out of the counts, before they are deleted in the same transaction.
 
     Waits for a count that runs.
     """
-    await session.execute(_FORGET, {"of_user": user_id})
+    hour = func.date_trunc("hour", ActivityEvent.created_at, "UTC").label("hour")
+    kind = ActivityEvent.event_type
+    # An hour that is over was counted with them in it.
+    counted = select(hour, kind, func.count().label("events")).where(events, LMS_EVENTS)
+    theirs = counted.group_by(hour, kind).subquery()
+    left = func.greatest(ActivityHour.events - theirs.c.events, 0)
+    fewer = update(ActivityHour).values(events=left)
+    of_them = (ActivityHour.hour == theirs.c.hour) & (
+        ActivityHour.event_type == theirs.c.event_type
+    )
+    await session.execute(fewer.where(of_them), values)

@@ -34,6 +34,7 @@ TAGS = {
     "deliveries": "What Spark sent, and what became of it.",
     "events": "What happens, to follow along.",
     "activity": "What happened, in counts.",
+    "organisations": "A school that leaves: everything of it, and its end.",
     "students": "XP, and a family's rights: everything of a student, and its end.",
     "rosters": "Files of students and their courses.",
     "sessions": "Whether a session is alive, and ending it.",

@@ -24,6 +24,7 @@ from app.cli import (
     incidents,
     jobs,
     keys,
+    organisations,
     retention,
     rosters,
     secrets,
@@ -64,6 +65,7 @@ commands.add_typer(retention.commands, name="retention")
 commands.add_typer(spark_api.grades, name="grades")
 commands.add_typer(spark_api.receipts, name="receipts")
 commands.add_typer(students.commands)
+commands.add_typer(organisations.commands, name="organisation")
 commands.add_typer(incidents.commands)
 commands.add_typer(doctor.commands)
 commands.add_typer(adoption.commands)

@@ -238,13 +238,18 @@ async def release_all_files(session: Session, user_id: UUID) -> int:
     return (await session.execute(_released(whose & (Upload.state == "committed")))).rowcount
 
 
-async def remove_files(sessions: Sessions, bucket: Bucket, user_id: UUID) -> None:
-    """Every file of a user but those that are just arriving, whose handlers hold a lease.
+async def remove_files(
+    sessions: Sessions, bucket: Bucket, user_id: UUID, *, released: bool = False
+) -> None:
+    """Every file of a user but those that are just arriving, whose handlers hold a lease; or only
+    those that were released.
 
     What another sweeper may be removing is removed again, which does no harm: its lease would keep
     an erasure waiting for one that was killed. Raises StorageUnavailableError.
     """
-    is_over = (Upload.state != "pending") | (Upload.lease_until < func.now())
+    is_over: ColumnElement[bool] = Upload.state == "deleting"
+    if not released:
+        is_over = (Upload.state != "pending") | (Upload.lease_until < func.now())
     while await _remove(sessions, bucket, (Upload.user_id == user_id) & is_over):
         pass
 

@@ -50,6 +50,7 @@ from app.models.records import (
     ExpiryNotice,
     Hold,
     Milestone,
+    OrganisationErasure,
     TombstoneKey,
 )
 from app.models.rosters import RosterImport, RosterRow
@@ -98,6 +99,7 @@ __all__ = [
     "LmsIntegration",
     "LmsSession",
     "Milestone",
+    "OrganisationErasure",
     "Quest",
     "QuestTaskCompletion",
     "RosterImport",

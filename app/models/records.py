@@ -4,11 +4,11 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, String, Uuid, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.columns import SPARK, Id, Moment, OwnId, Table, UserId
+from app.models.columns import SPARK, Id, Moment, No, OwnId, Table, UserId
 
 # Of a service key, and no look; a student's own acts are `user:…`.
 PRIVILEGED = text("action <> 'sensitive_read' and caller not like 'user:%'")
@@ -49,7 +49,7 @@ class Erasure(Table):
     The keyed hashes recognise who was erased: `user_hash` the order when it is repeated,
     `subject_hash` the Spark user (null for who was none) when an old message comes again; of a
     Spark user without an account both are the same. A student who came back and is erased again
-    has several.
+    has several. With `keeps_account` only what came through Spark goes.
     """
 
     __tablename__ = "erasures"
@@ -63,6 +63,38 @@ class Erasure(Table):
     requested_at: Mapped[datetime]
     completed_at: Mapped[datetime | None]
     counts: Mapped[dict[str, Any]]
+    keeps_account: Mapped[No]
+    organisation_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("spark.organisation_erasures.id"),
+        index=True,
+        comment="the erasure it is part of",
+    )
+
+
+class OrganisationErasure(Table):
+    """The certificate that a school's data is erased; until `completed_at` the order to erase it,
+    of which there is one for an organisation. It holds nothing personal.
+    """
+
+    __tablename__ = "organisation_erasures"
+    __table_args__ = (
+        Index(
+            "uq_organisation_erasures_open",
+            "spark_org_id",
+            unique=True,
+            postgresql_where=text("completed_at is null"),
+        ),
+        {"schema": SPARK},
+    )
+
+    id: Mapped[OwnId]
+    spark_org_id: Mapped[str] = mapped_column(String(255))
+    requested_at: Mapped[datetime]
+    requested_by: Mapped[str] = mapped_column(comment="the name of a service key, or a caller")
+    completed_at: Mapped[datetime | None]
+    counts: Mapped[dict[str, Any]] = mapped_column(
+        server_default=text("'{}'"), comment="beside those of its students' erasures"
+    )
 
 
 class Hold(Table):

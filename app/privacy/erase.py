@@ -15,7 +15,7 @@ from uuid import UUID, uuid5
 
 import structlog
 from pydantic import BaseModel, Field
-from sqlalchemy import bindparam, exists, or_, select, update
+from sqlalchemy import bindparam, delete, exists, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app import metrics
@@ -31,6 +31,8 @@ from app.privacy.find_references import refuse_if_referenced
 from app.privacy.finish_erasure import go_on, stop_writers
 from app.privacy.forget_texts import forget_texts
 from app.privacy.holdings import HOLDINGS, LINKED_USER, OF_USER
+from app.privacy.organisation_members import find_fate
+from app.privacy.spark_work import plan_work, release_work
 from app.storage.bucket import Bucket
 
 FINISH_SECONDS = 30  # a caller waits so long; then the sweep goes on
@@ -42,13 +44,17 @@ log = structlog.get_logger()
 @dataclass(frozen=True)
 class ErasureOrder:
     """An order to erase a student, named by the user id or (text) by the Spark id, which needs no
-    account.
+    account. With `keeps_account` only what came through Spark goes. In the erasure
+    `organisation_id` it is decided under the student's lock what goes of one of `spark_org_id`.
     """
 
     id: UUID
     who: UUID | str
     caller: str
     now: datetime
+    keeps_account: bool = False
+    organisation_id: UUID | None = None
+    spark_org_id: str | None = None
 
 
 class ErasureAnswer(BaseModel):
@@ -81,7 +87,7 @@ async def erase_student(
     """
     if isinstance(order.who, str):  # who is in no column may still be in a text
         await forget_texts(sessions, order.who)
-    tombstone, *others = await _begin(sessions, tombstones, order)
+    tombstone, *others = await begin_erasure(sessions, tombstones, order)
     try:
         async with asyncio.timeout(FINISH_SECONDS) as deadline:
             for each in (tombstone, *others):
@@ -120,6 +126,15 @@ _BY_SPARK_USER = LINKED_USER.where(
     )
 )
 _CLOSE = update(User).where(User.id == OF_USER).values(deletion_status="pending")
+_UNLINK = delete(LmsIntegration).where(
+    LmsIntegration.user_id == OF_USER, LmsIntegration.lms_platform == PLATFORM
+)
+# Who was only leaving Spark, and is to be erased now.
+_GOES_TOO = (
+    update(Erasure)
+    .where(Erasure.user_id == OF_USER, Erasure.keeps_account)
+    .values(keeps_account=False, user_hash=bindparam("hash"))
+)
 _IS_NAMED = select(or_(*(exists().where(holding.of) for holding in HOLDINGS if holding.by_spark)))
 _BEGUN = select(*_ANSWER).where(Erasure.user_id == OF_USER)
 _NEW = insert(Erasure)
@@ -128,18 +143,23 @@ _WRITE = _NEW.on_conflict_do_update(
     index_elements=[Erasure.user_hash],
     set_={
         name: _NEW.excluded[name]
-        for name in ("id", "subject_hash", "user_id", "spark_user_id", "requested_at", "counts")
+        for name in (
+            *("id", "subject_hash", "user_id", "spark_user_id", "requested_at", "counts"),
+            *("keeps_account", "organisation_id"),
+        )
     }
     | {"completed_at": None},
 ).returning(*_ANSWER)
 
 
 @retried
-async def _begin(
+async def begin_erasure(
     sessions: Sessions, tombstones: Tombstones, order: ErasureOrder
 ) -> list[ErasureAnswer]:
     """The order is written and the account closed, or both are so already. Of a student with
-    further Spark ids further orders follow it.
+    further Spark ids further orders follow it; none is of who need not leave the organisation.
+
+    Raises what `erase_student` raises.
     """
     async with sessions() as session, session.begin():
         if isinstance(order.who, UUID):
@@ -166,21 +186,30 @@ async def _begin_with_account(
     is_student = await stop_writers(session, user_id, hashes or [None])
     if is_student is None:  # a twin has just finished
         return [await _get_tombstone(session, tombstones, user_id)]
-    if not is_student:
+    if order.spark_org_id:
+        fate = await find_fate(session, user_id, order.spark_org_id)
+        if fate not in {"erased", "unlinked"}:
+            return []
+        order = replace(order, keeps_account=fate == "unlinked")
+    if not is_student and not order.keeps_account:
         raise NotAStudentError
+    user_hash = await tombstones.of_user(session, user_id)
+    if not order.keeps_account:
+        await session.execute(_GOES_TOO, {"of_user": user_id, "hash": user_hash})
     written = await session.execute(_BEGUN, {"of_user": user_id})
     begun = written.mappings().one_or_none()
-    if begun is None:
+    if begun is None and not order.keeps_account:
         await refuse_if_referenced(session, user_id)
-    files = await _close(session, user_id)
+    counts = await _close(session, user_id, keeps_account=order.keeps_account)
     if begun is not None:
         return [ErasureAnswer(**begun)]
+    subject_hash = next(iter(hashes), None)
     row: dict[str, object] = {
-        "user_hash": await tombstones.of_user(session, user_id),
-        "subject_hash": next(iter(hashes), None),
+        "user_hash": subject_hash if subject_hash and order.keeps_account else user_hash,
+        "subject_hash": subject_hash,
         "user_id": user_id,
         "spark_user_id": next(iter(students), None),
-        "counts": {"files": files},
+        "counts": counts,
     }
     orders = [await _write(session, order, row)]
     for other, subject_hash in zip(students[1:], hashes[1:], strict=True):
@@ -214,18 +243,24 @@ async def _write_without_account(
     return await _write(session, order, row)
 
 
-async def _close(session: Session, user_id: UUID) -> int:
-    """Close the account and give up its files; the count of the files."""
+async def _close(session: Session, user_id: UUID, *, keeps_account: bool) -> dict[str, int]:
+    """Close the account, or take its link to Spark away, and give up the files; the counts."""
     await end_sign_ins(session, user_id)
+    if keeps_account:
+        links = (await session.execute(_UNLINK, {"of_user": user_id})).rowcount
+        plan = await plan_work(session, user_id, None)
+        return {"files": await release_work(session, plan), "public.lms_integrations": links}
     await session.execute(_CLOSE, {"of_user": user_id})
-    return await release_all_files(session, user_id)
+    return {"files": await release_all_files(session, user_id)}
 
 
 async def _write(session: Session, order: ErasureOrder, row: dict[str, object]) -> ErasureAnswer:
     await record_audit(
         session, order.caller, "sensitive_delete", user_id=None, erasure_id=str(order.id)
     )
-    written = await session.execute(_WRITE, row | {"id": order.id, "requested_at": order.now})
+    part_of = {"keeps_account": order.keeps_account, "organisation_id": order.organisation_id}
+    moment = {"id": order.id, "requested_at": order.now}
+    written = await session.execute(_WRITE, row | moment | part_of)
     return ErasureAnswer(**written.mappings().one())
 
 

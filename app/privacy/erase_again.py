@@ -14,9 +14,19 @@ from sqlalchemy.dialects.postgresql import insert
 from app.accounts.tombstones import Tombstones
 from app.database import Sessions
 from app.errors import NotFoundError, ServiceError
-from app.models import PLATFORM, Erasure, InboxDelivery, LmsIntegration, RosterRow, User
+from app.models import (
+    PLATFORM,
+    Erasure,
+    InboxDelivery,
+    LmsIntegration,
+    OrganisationErasure,
+    RosterRow,
+    User,
+)
 from app.privacy.erase import ErasureOrder, erase_student
+from app.privacy.erase_organisation import OrganisationOrder, order_erasure
 from app.privacy.erasure_notes import ErasureNote, read_notes
+from app.privacy.organisation_members import list_organisations
 from app.storage.bucket import Bucket
 
 Tell = Callable[[str], None]
@@ -42,22 +52,28 @@ _KEEP = (
 async def erase_again(
     sessions: Sessions, bucket: Bucket, tombstones: Tombstones, *, caller: str, tell: Tell
 ) -> tuple[int, int]:
-    """How many were erased, and how many could not be; `tell` hears of each. Repeatable.
+    """How many were erased, and how many could not be; `tell` hears of each. Repeatable. What is
+    left of organisations is ordered, for the worker.
 
     Raises StorageUnavailableError.
     """
     notes = await read_notes(bucket)
     if not notes:
         return 0, 0
+    notes = await _order_organisations(sessions, tombstones, notes, caller)
     users, students, known = await _look(sessions, tombstones)
     erased = failed = 0
     for note in notes:
-        who = users.get(note.user_hash)
-        if who is None and note.user_hash not in known:
+        # An account that stays is there in any case.
+        is_known = note.user_hash in known
+        who = None if is_known and note.keeps_account else users.get(note.user_hash)
+        if who is None and not is_known:
             who = students.get(note.subject_hash or "")
         try:
             if who is not None:
-                order = ErasureOrder(note.id, who, caller, note.requested_at)
+                order = ErasureOrder(
+                    note.id, who, caller, note.requested_at, keeps_account=note.keeps_account
+                )
                 await erase_student(sessions, bucket, tombstones, order)
                 erased += 1
                 tell(f"{note.id} erased")
@@ -70,6 +86,26 @@ async def erase_again(
         if note.user_hash not in known:
             await _keep(sessions, note)
     return erased, failed
+
+
+async def _order_organisations(
+    sessions: Sessions, tombstones: Tombstones, notes: list[ErasureNote], caller: str
+) -> list[ErasureNote]:
+    """Those that are a student's. An organisation whose erasure the database does not know of is
+    ordered again, if it is here.
+    """
+    organisations = [each["spark_org_id"] for each in await list_organisations(sessions)]
+    async with sessions() as session, session.begin():
+        hashes = {
+            (await tombstones.of_organisation(session, each)).hex(): each for each in organisations
+        }
+        done = set((await session.execute(select(OrganisationErasure.id))).scalars())
+    for note in notes:
+        org = hashes.get(note.user_hash) if note.is_organisation else None
+        if org and note.id not in done:
+            order = OrganisationOrder(note.id, org, caller, note.requested_at)
+            await order_erasure(sessions, order)
+    return [note for note in notes if not note.is_organisation]
 
 
 async def _look(sessions: Sessions, tombstones: Tombstones) -> tuple[Hashes, Hashes, set[str]]:

@@ -16,12 +16,16 @@ NOTE_BYTES = 4096
 
 
 class ErasureNote(BaseModel):
-    """The tombstone with this id; its hashes in hexadecimal."""
+    """The tombstone with this id; its hashes in hexadecimal. Of an organisation it is the erasure
+    with this id, and one hash.
+    """
 
     id: UUID
     user_hash: str
     subject_hash: str | None
     requested_at: datetime
+    keeps_account: bool = False
+    is_organisation: bool = False
 
 
 async def write_note(bucket: Bucket, note: ErasureNote) -> None:

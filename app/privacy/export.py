@@ -1,15 +1,14 @@
 """Everything that is kept of a student, as a zip that is made while it is sent.
 
 Memory is that of one page of rows or one chunk of a file, whatever the size, and no transaction is
-open while bytes leave. What fails on the way ends the stream in the middle: the directory of a zip
-comes last, so what arrived does not open.
+open while bytes leave.
 """
 
 import json
 import re
 import zipfile
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -29,9 +28,10 @@ from app.privacy.holdings import (
     Holding,
     find_optional,
 )
+from app.privacy.spark_work import Rows
+from app.privacy.zip_stream import CHUNK_BYTES, Entry, stream_zip
 from app.storage.bucket import Bucket
 
-CHUNK_BYTES = 256 * 1024
 NAME_CHARACTERS = 100
 UNSAFE = re.compile(r"[^\w.\- ]")
 
@@ -76,67 +76,57 @@ async def begin_export(
         await record_audit(session, caller, "sensitive_read", user_id=user_id, what="export")
         optional = await find_optional(session)
     whose = {"of_user": user_id, "of_spark_users": [link.lms_user_id for link in links]}
-    return _Export(sessions, bucket, whose, optional, now).stream()
-
-
-class _Sink:
-    """Bytes that a zip wrote and nobody took yet. Without `seek`, as the zip has to know."""
-
-    def __init__(self) -> None:
-        self._waiting = bytearray()
-
-    def write(self, content: bytes) -> int:
-        self._waiting += content
-        return len(content)
-
-    def flush(self) -> None:
-        pass
-
-    def take(self) -> bytes:
-        taken = bytes(self._waiting)
-        self._waiting.clear()
-        return taken
-
-
-ZipEntry = tuple[zipfile.ZipInfo, AsyncIterable[bytes]]
+    return stream_zip(Folder(sessions, bucket, whose, now, optional).entries())
 
 
 @dataclass(frozen=True)
-class _Export:
-    """`whose` are the parameters of the holdings."""
+class Folder:
+    """The entries of one student, below `path`. `whose` are the parameters of the holdings, and of
+    `rows`, if not everything is asked for; then tables without any are left out.
+    """
 
     sessions: Sessions
     bucket: Bucket
-    whose: dict[str, object]
-    optional: list[tuple[str, TableClause]]
+    whose: dict[str, Any]
     now: datetime
+    optional: Sequence[tuple[str, TableClause]] = ()
+    path: str = ""
+    rows: Rows | None = None
 
-    async def stream(self) -> AsyncGenerator[bytes, None]:
-        sink: Any = _Sink()
-        archive = zipfile.ZipFile(sink, "w")  # not closed on a failure: that would make it whole
-        async for info, content in self._entries():
-            with archive.open(info, "w") as file:
-                async for chunk in content:
-                    file.write(chunk)
-                    yield sink.take()
-        archive.close()
-        yield sink.take()
-
-    async def _entries(self) -> AsyncIterator[ZipEntry]:
-        yield self._text("README.txt", self._readme())
+    async def entries(self) -> AsyncIterator[Entry]:
+        if self.rows is None:
+            yield self.text("README.txt", self._readme())
         for holding in HOLDINGS:
-            yield self._text(f"{holding.name}.jsonl", self._lines(holding))
+            if self.rows is None:
+                yield self.text(f"{holding.name}.jsonl", self.lines(holding))
+            elif holding.table in self.rows:
+                of = holding.of & self.rows[holding.table]
+                async for entry in self.filled(replace(holding, of=of)):
+                    yield entry
         for name, rows_of in self.optional:
-            yield self._text(f"{name}.jsonl", self._rows_of(rows_of))
-        yield self._text("SHA256SUMS", self._sums())
+            yield self.text(f"{name}.jsonl", self._rows_of(rows_of))
+        yield self.text("SHA256SUMS", self._sums())
         async for page in self._files():
             for file in page:
-                info = zipfile.ZipInfo(_path(file), file.created_at.timetuple()[:6])
+                path = self.path + _path(file)
+                info = zipfile.ZipInfo(path, file.created_at.timetuple()[:6])
                 info.file_size = file.stored_bytes
                 yield info, self.bucket.read(file.object_key, chunk_bytes=CHUNK_BYTES)
 
-    def _text(self, name: str, content: AsyncIterable[bytes]) -> ZipEntry:
-        info = zipfile.ZipInfo(name, self.now.timetuple()[:6])
+    async def filled(self, holding: Holding) -> AsyncIterator[Entry]:
+        """The entry of a table, if there is any row."""
+        lines = self.lines(holding)
+        if first := await anext(lines, None):
+
+            async def content() -> AsyncIterator[bytes]:
+                yield first
+                async for more in lines:
+                    yield more
+
+            yield self.text(f"{holding.name}.jsonl", content())
+
+    def text(self, name: str, content: AsyncIterable[bytes]) -> Entry:
+        info = zipfile.ZipInfo(self.path + name, self.now.timetuple()[:6])
         info.compress_type = zipfile.ZIP_DEFLATED
         return info, content
 
@@ -146,7 +136,7 @@ class _Export:
         tables = "\n".join(f"{name}.jsonl: {what}" for name, what in kept)
         yield README.format(at=self.now, tables=tables).encode()
 
-    async def _lines(self, holding: Holding) -> AsyncIterator[bytes]:
+    async def lines(self, holding: Holding) -> AsyncIterator[bytes]:
         """Page by page, in the order of the primary key."""
         table: Any = holding.table.__table__
         key = list(table.primary_key.columns)
@@ -169,7 +159,8 @@ class _Export:
 
     async def _files(self) -> AsyncIterator[list[Row[Any]]]:
         after = UUID(int=0)
-        while page := await self._rows(_FILES, self.whose | {"after": after}):
+        files = _FILES if self.rows is None else _FILES.where(self.rows[Upload])
+        while page := await self._rows(files, self.whose | {"after": after}):
             yield page
             after = page[-1].id
 

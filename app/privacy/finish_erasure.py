@@ -15,10 +15,11 @@ from app.database import Session, Sessions, Statement, retried, sqlstate_of
 from app.deliveries.keep_refusal import turn_of
 from app.errors import ReferencedElsewhereError
 from app.files.uploads import remove_files
-from app.models import Erasure, Upload, User
+from app.models import ActivityEvent, Erasure, Upload, User
 from app.privacy.erasure_notes import ErasureNote, write_note
 from app.privacy.forget_texts import forget_texts
 from app.privacy.holdings import HOLDINGS, OF_USER, find_optional
+from app.privacy.spark_work import OF_SPARK, delete_work, plan_work, release_work
 from app.storage.bucket import Bucket
 
 REFERENCED = "23503"  # foreign key violation
@@ -77,9 +78,9 @@ async def go_on(sessions: Sessions, bucket: Bucket, erasure_id: UUID) -> bool:
         return True
     await write_note(bucket, _note_of(order))
     if order.user_id is not None:
-        await remove_files(sessions, bucket, order.user_id)
+        await remove_files(sessions, bucket, order.user_id, released=order.keeps_account)
     async with sessions() as session, session.begin():
-        if await _has_files(session, order.user_id):
+        if await _has_files(session, order):
             return False
     if order.spark_user_id:
         await forget_texts(sessions, order.spark_user_id)
@@ -92,6 +93,7 @@ def _note_of(order: Row[Any]) -> ErasureNote:
         user_hash=order.user_hash.hex(),
         subject_hash=order.subject_hash and order.subject_hash.hex(),
         requested_at=order.requested_at,
+        keeps_account=order.keeps_account,
     )
 
 
@@ -103,32 +105,33 @@ async def _finish(sessions: Sessions, erasure_id: UUID) -> bool:
         order = found.one_or_none()
         if order is None:
             return False
-        whose = {"of_user": order.user_id}
         await stop_writers(session, order.user_id, [order.subject_hash])
-        if await _has_files(session, order.user_id):
+        if await _has_files(session, order):
             return False
-        if order.user_id is not None:
-            await forget_hours(session, order.user_id)
-        await _TO_NOBODY.send(session, whose)
-        await _OUT_OF_LISTS.send(session, whose)
         try:
-            removed = await _delete_rows(session, order.user_id, order.spark_user_id)
+            if order.keeps_account and order.user_id is not None:
+                removed = await _delete_spark_rows(session, order)
+            else:
+                removed = await _delete_rows(session, order.user_id, order.spark_user_id)
         except IntegrityError as failure:
-            raise _explain(failure) from failure
+            raise explain_reference(failure) from failure
+        if removed is None:
+            return False
         done = {"erasure_id": erasure_id, "removed": json.dumps(removed)}
         await _COMPLETE.send(session, done)
-        await record_event(
-            session,
-            "student_erased",
-            user_id=None,
-            session_id=erasure_id,
-            data={"erasure_id": str(erasure_id)},
-            page_url="/internal/v1/students",
-        )
+        if not order.keeps_account:
+            await record_event(
+                session,
+                "student_erased",
+                user_id=None,
+                session_id=erasure_id,
+                data={"erasure_id": str(erasure_id)},
+                page_url="/internal/v1/students",
+            )
         return True
 
 
-def _explain(failure: IntegrityError) -> Exception:
+def explain_reference(failure: IntegrityError) -> Exception:
     """Of a row further away than those that were looked for before, or that came since."""
     cause = getattr(failure.orig, "__cause__", None)
     if sqlstate_of(failure) != REFERENCED:
@@ -139,9 +142,19 @@ def _explain(failure: IntegrityError) -> Exception:
     )
 
 
-async def _has_files(session: Session, user_id: UUID | None) -> bool:
-    """Whether a file is left; one may still be arriving."""
-    return bool((await session.execute(_HAS_FILES, {"of_user": user_id})).scalar_one())
+async def _has_files(session: Session, order: Row[Any]) -> bool:
+    """Whether a file is left; one may still be arriving. Files of an account that stays are."""
+    if order.keeps_account:
+        return False
+    return bool((await session.execute(_HAS_FILES, {"of_user": order.user_id})).scalar_one())
+
+
+async def _delete_spark_rows(session: Session, order: Row[Any]) -> dict[str, int] | None:
+    """None if another file came meanwhile, which has to go before."""
+    plan = await plan_work(session, order.user_id, None)
+    if await release_work(session, plan):
+        return None
+    return await delete_work(session, plan | {"of_spark_users": [order.spark_user_id]}, OF_SPARK)
 
 
 async def _delete_rows(
@@ -151,6 +164,9 @@ async def _delete_rows(
     whose = {"of_user": user_id, "of_spark_users": [spark_user_id]}
     removed: dict[str, int] = {}
     if user_id is not None:
+        await forget_hours(session, ActivityEvent.user_id == OF_USER, whose)
+        await _TO_NOBODY.send(session, whose)
+        await _OUT_OF_LISTS.send(session, whose)
         for name, table in await find_optional(session):
             deleted = await session.execute(delete(table).where(table.c.user_id == OF_USER), whose)
             removed[name] = deleted.rowcount

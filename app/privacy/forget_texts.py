@@ -9,7 +9,7 @@ message that nobody could read only the text is lost, which a replay could not r
 import asyncio
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote_plus
 from uuid import UUID
@@ -44,14 +44,18 @@ _READ = select(InboxDelivery.id, InboxDelivery.message, InboxDelivery.webhook_id
 _FORGET = update(InboxDelivery).where(_THESE).values(message=None, webhook_id=None)
 
 
-async def forget_texts(sessions: Sessions, spark_user_id: str) -> None:
-    """May be repeated. Memory is that of READ_BYTES, or of one text."""
+async def forget_texts(
+    sessions: Sessions, name: str, *, is_theirs: Callable[[bytes, str], bool] | None = None
+) -> None:
+    """Those that name it, or that `is_theirs` knows. May be repeated. Memory is that of READ_BYTES,
+    or of one text.
+    """
     after = UUID(int=0)
     while True:
         async with sessions() as session, session.begin():
             listed = (await session.execute(_LIST, {"after": after})).all()
         for delivery_ids in _parts(listed):
-            await _forget(sessions, delivery_ids, spark_user_id)
+            await _forget(sessions, delivery_ids, name, is_theirs or names)
         if len(listed) < LISTED_ROWS:
             return
         after = listed[-1].id
@@ -70,21 +74,28 @@ def _parts(listed: Iterable[Row[Any]]) -> Iterator[list[UUID]]:
         yield part
 
 
-async def _forget(sessions: Sessions, delivery_ids: list[UUID], spark_user_id: str) -> None:
+async def _forget(
+    sessions: Sessions,
+    delivery_ids: list[UUID],
+    name: str,
+    is_theirs: Callable[[bytes, str], bool],
+) -> None:
     async with sessions() as session, session.begin():
         read = (await session.execute(_READ, {"delivery_ids": delivery_ids})).all()
-    theirs = await asyncio.to_thread(_those_that_name, spark_user_id, read)
+    theirs = await asyncio.to_thread(_those_that_name, name, read, is_theirs)
     if theirs:
         async with sessions() as session, session.begin():
             await session.execute(_FORGET, {"delivery_ids": theirs})
 
 
-def _those_that_name(spark_user_id: str, read: Iterable[Any]) -> list[UUID]:
+def _those_that_name(
+    name: str, read: Iterable[Any], is_theirs: Callable[[bytes, str], bool]
+) -> list[UUID]:
     return [
         row.id
         for row in read
-        if names(row.message, spark_user_id)
-        or names((row.webhook_id or "").encode(), spark_user_id)
+        if is_theirs(row.message, name)
+        or (is_theirs is names and names((row.webhook_id or "").encode(), name))
     ]
 
 

@@ -220,7 +220,7 @@ async def move_rows(
         counts[name] = moved["rows"]
     counts["submissions"] += merged
     defers_credit = (await shape.read(session)).defers_credit
-    await _pay(session, move, awards, defers_credit=defers_credit)
+    await pay(session, ids, awards, defers_credit=defers_credit)
     await _HOLDS.send(session, ids)
     await _LINK.send(session, ids | {"spark_user_id": move.spark_user_id})
     await end_sign_ins(session, move.from_user)
@@ -267,10 +267,10 @@ async def _exchange(session: Session, move: Move, plan: Sequence[Columns]) -> No
     await _GIVE_TWINS.send(session, {"a": move.from_user} | columns)
 
 
-async def _pay(
-    session: Session, move: Move, awards: Sequence[Columns], *, defers_credit: bool
+async def pay(
+    session: Session, ids: dict[str, Any], awards: Sequence[Columns], *, defers_credit: bool
 ) -> None:
-    """Totals follow the ledger, from the one to the other."""
+    """Totals follow the ledger, from the one to the other; what is not kept goes to nobody."""
     for award in awards:
         xp = {"kind": award["pillar"], "xp": award["xp_amount"]}
         credit = {} if defers_credit else subject_xp(award["subject_xp_distribution"])
@@ -280,7 +280,7 @@ async def _pay(
             (_TAKE_CREDIT, _GIVE_CREDIT, subjects if award["xp_amount"] else []),
         ):
             for amount in amounts:
-                await take.send(session, amount | {"who": move.from_user})
+                await take.send(session, amount | {"who": ids["a"]})
                 if award["is_kept"]:
-                    await give.send(session, amount | {"who": move.to_user})
-    await _IN_ALL.send(session, move.ids)
+                    await give.send(session, amount | {"who": ids["b"]})
+    await _IN_ALL.send(session, ids)

@@ -23,12 +23,13 @@ TABLES = (
     "adoption",
     "alerts",
     "audit_log",
-    "erasures",
     "expiry_counts",
     "expiry_notices",
     "job_targets",
     "links",
     "milestones",
+    "organisation_erasures",
+    "erasures",
     "roster_imports",
     "service_keys",
     "sso_replays",
@@ -156,12 +157,13 @@ def upgrade() -> None:
     _adoption()
     _alerts()
     _audit_log()
-    _erasures()
     _expiry_counts()
     _expiry_notices()
     _job_targets()
     _links()
     _milestones()
+    _organisation_erasures()
+    _erasures()
     _roster_imports()
     _service_keys()
     _sso_replays()
@@ -286,11 +288,19 @@ def _erasures() -> None:
         sa.Column("requested_at", MOMENT, nullable=False),
         sa.Column("completed_at", MOMENT, nullable=True),
         sa.Column("counts", JSONB, nullable=False),
+        sa.Column("keeps_account", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("organisation_id", sa.Uuid(), nullable=True, comment="the erasure it is part of"),
+        sa.ForeignKeyConstraint(
+            ["organisation_id"],
+            ["spark.organisation_erasures.id"],
+            name="fk_erasures_organisation_id",
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_erasures"),
         sa.UniqueConstraint("user_hash", name="uq_erasures_user_hash"),
         sa.UniqueConstraint("user_id", name="uq_erasures_user_id"),
         schema=SPARK,
     )
+    op.create_index("ix_erasures_organisation_id", "erasures", ["organisation_id"], schema=SPARK)
     op.create_index("ix_erasures_subject_hash", "erasures", ["subject_hash"], schema=SPARK)
 
 
@@ -349,6 +359,39 @@ def _holds() -> None:
     )
     op.create_index("ix_holds_spark_org_id", "holds", ["spark_org_id"], schema=SPARK)
     op.create_index("ix_holds_user_id", "holds", ["user_id"], schema=SPARK)
+
+
+def _organisation_erasures() -> None:
+    op.create_table(
+        "organisation_erasures",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("spark_org_id", sa.String(length=255), nullable=False),
+        sa.Column("requested_at", MOMENT, nullable=False),
+        sa.Column(
+            "requested_by",
+            sa.Text(),
+            nullable=False,
+            comment="the name of a service key, or a caller",
+        ),
+        sa.Column("completed_at", MOMENT, nullable=True),
+        sa.Column(
+            "counts",
+            JSONB,
+            server_default=sa.text("'{}'"),
+            nullable=False,
+            comment="beside those of its students' erasures",
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_organisation_erasures"),
+        schema=SPARK,
+    )
+    op.create_index(
+        "uq_organisation_erasures_open",
+        "organisation_erasures",
+        ["spark_org_id"],
+        unique=True,
+        schema=SPARK,
+        postgresql_where=sa.text("completed_at is null"),
+    )
 
 
 def _links() -> None:

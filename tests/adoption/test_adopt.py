@@ -42,7 +42,7 @@ async def test_it_shows_what_it_would_do_and_changes_nothing(found: Settings) ->
         "data     lms_integrations: users with several Spark ids: 1;",
         "data     users.email: addresses with capitals: 1; they are compared in lower case",
         "data     auth.users: registrations that ended half-way, without a row in users: 1;",
-        "would    schema spark: create it (31 tables), with short locks on course_quest_tasks,",
+        "would    schema spark: create it (32 tables), with short locks on course_quest_tasks,",
         "would    quests: map courses of the predecessor: 1, assignments: 2",
         "would    quests: CREATE INDEX CONCURRENTLY ix_quests_lms_platform_lms_course_id ON quests",
     ):

@@ -18,7 +18,7 @@ from sqlalchemy import insert, update
 from app.api.docs import internal_contract, public_contract
 from app.fields import UUID_EXAMPLE
 from app.learning.sample_course import seed_sample_course
-from app.models import CourseQuestTask, Download, Job, SparkAuthCode
+from app.models import CourseQuestTask, Download, Job, OrganisationErasure, SparkAuthCode
 from app.settings import Settings
 from app.sso.authorization_codes import hash_code
 from tests.support.bodies import Part, form
@@ -191,9 +191,12 @@ async def _add_task(at: Elsewhere, quest_id: str) -> None:
 
 
 async def _leave_work(at: Elsewhere, submission: dict[str, Any]) -> dict[str, Any]:
-    """A dead job, one that waits, and a file that did not come: the parameters that name them."""
+    """A dead job, one that waits, a file that did not come, and the certificate of a school that
+    left: the parameters that name them.
+    """
     sessions = at.running.app.state.resources.sessions
-    ids = {name: uuid4() for name in ("retryJob.job_id", "discardJob.job_id", "download_id")}
+    names = ("retryJob.job_id", "discardJob.job_id", "download_id", "erasure_id")
+    ids = {name: uuid4() for name in names}
     of = {"user_id": submission["user_id"], "submission_id": submission["id"]}
     file = {"position": 0, "place": 9, "host": FILE_HOST, "filename": "rain-gauge.jpg"}
     async with sessions() as session, session.begin():
@@ -201,6 +204,10 @@ async def _leave_work(at: Elsewhere, submission: dict[str, Any]) -> dict[str, An
             await session.execute(insert(Job).values(id=ids[name], kind=state, key="", state=state))
         lost = {"id": ids["download_id"], "state": "dead"}
         await session.execute(insert(Download).values(**lost, **of, **file))
+        moment = datetime.now(tz=UTC)
+        left = {"spark_org_id": "7", "requested_at": moment, "completed_at": moment}
+        certificate = insert(OrganisationErasure).values(requested_by="operator", **left)
+        await session.execute(certificate.values(id=ids["erasure_id"]))
     return {name: str(each) for name, each in ids.items()}
 
 

@@ -15,6 +15,7 @@ from app.api.internal import (
     holds,
     jobs,
     links,
+    organisations,
     platforms,
     roster_imports,
     sessions,
@@ -46,4 +47,5 @@ ROUTERS = (
     students.router,
     student_links.router,
     holds.router,
+    organisations.router,
 )

@@ -455,6 +455,8 @@ SHOWS_NOBODY = {
     ("GET", "/internal/v1/lms/platforms"),
     ("GET", "/internal/v1/deliveries/counts"),
     ("GET", "/internal/v1/grade-sync/status"),
+    ("GET", "/internal/v1/organisations"),
+    ("GET", "/internal/v1/organisations/erasures/{erasure_id}"),
     ("GET", "/internal/v1/targets"),
     ("POST", "/internal/v1/sessions/introspect"),
 }
@@ -483,7 +485,7 @@ ENDS_THE_OWNER = {
     ("DELETE", "/internal/v1/students/{user_id}"),
     ("DELETE", "/internal/v1/students/{user_id}/link"),
 }
-OF_EVERYBODY = {"/internal/v1/activity", "/internal/v1/events"}
+OF_EVERYBODY = {f"/internal/v1/{name}" for name in ("activity", "events", "organisations/export")}
 
 
 @pytest.mark.parametrize("finding", ["M8"])
