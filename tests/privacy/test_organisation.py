@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import httpx
@@ -13,17 +14,19 @@ import pytest
 
 from tests.support.commands import run_on
 from tests.support.families import Child, Family
+from tests.support.killed import run_apart
 from tests.support.problems import assert_problem
 from tests.support.roster import entry, roster, send
-from tests.support.school import ORGANISATIONS, School, do_jobs, lines_with, open_school
+from tests.support.school import (
+    ORGANISATIONS,
+    School,
+    do_jobs,
+    erase_once,
+    lines_with,
+    open_school,
+    traces_of,
+)
 from tests.support.spark import SignedIn, encoded, submission
-
-
-async def traces_of(school: School) -> list[str]:
-    """Of the school's own words; the certificate names it."""
-    nobody = Child(SignedIn("", "", "", ""), {}, school.words)
-    found = await school.family.traces([nobody])
-    return [trace for trace in found if trace != f"spark.organisation_erasures: {school.org}"]
 
 
 async def ask(family: Family, path: str = "", **query: str) -> httpx.Response:
@@ -202,6 +205,30 @@ async def test_a_student_who_moves_to_another_school_meanwhile_is_kept(family: F
     assert certificate["counts"]["students_kept"] == 1
     assert "students_erased" not in certificate["counts"]
     assert await family.traces([Child(child.student, {}, {text})]) != []
+    assert await traces_of(school) == []
+
+
+async def test_an_erasure_that_is_killed_anywhere_is_finished_by_another(family: Family) -> None:
+    """And a family's wish goes before the school's: who only leaves Spark is erased whole."""
+    school, other = await open_school(family), await open_school(family)
+    children = [await school.raise_child() for _ in range(3)]
+    wished, older, shared = children
+    await school.make_older(wished)
+    await school.make_older(older)
+    await other.hand_in(shared)
+    begun = f"SELECT id FROM spark.erasures WHERE user_id = '{wished.user_id}'"  # noqa: S608
+    place = 0
+    while not await family.stores.execute(begun):
+        assert place < 40
+        act = partial(erase_once, family.settings, school.org)
+        assert await run_apart(act, "commit", kill_at=place) is None
+        place += 1
+    erased = await family.erased(wished)
+    assert erased["counts"]["public.users"] == 1
+    assert await family.traces([wished]) == []
+    assert await family.erased(wished) == erased
+    counts = (await school.erased())["counts"]
+    assert counts["students_unlinked"] == counts["students_kept"] == 1
     assert await traces_of(school) == []
 
 

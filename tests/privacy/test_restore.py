@@ -20,6 +20,7 @@ from tests.support.elsewhere import run_elsewhere
 from tests.support.families import Child, Family, run_family
 from tests.support.problems import assert_problem
 from tests.support.programs import run_program
+from tests.support.school import do_jobs, open_school, traces_of
 from tests.support.spark import SignedIn, submission
 from tests.support.stored import eventually
 from tests.support.stores import Stores, own_stores
@@ -151,3 +152,29 @@ async def test_a_student_who_came_back_after_the_erasure_is_left_alone(
         assert (done.exit_code, done.stdout) == (0, "erased again: 0\n"), done.output
         work = submission(back, family.course.assignment)
         assert (await again.spark.submit(work)).status_code == 200
+
+
+@pytest.mark.own_database("an adopted one's backup is the main app's")
+async def test_a_school_that_left_after_the_backup_leaves_again(
+    family: Family, tmp_path: Path
+) -> None:
+    """Accounts that stayed stay."""
+    school, other = await open_school(family), await open_school(family)
+    made, older, shared = [await school.raise_child() for _ in range(3)]
+    await school.make_older(older)
+    await other.hand_in(shared)
+    backup = tmp_path / "backup"
+    await run_tool("pg_dump", "-Fc", "--file", backup, "--dbname", libpq(family.settings))
+    certificate = await school.erased()
+    async with restored(family, backup) as again:
+        back = replace(school, family=replace(again, course=school.course))
+        assert await traces_of(back) != []
+        done = await run_on(again.settings)("erase-again")
+        assert done.exit_code == 0, done.output
+        await do_jobs(back.family)
+        assert await traces_of(back) == []
+        assert await again.traces([made]) == []
+        ids = f"('{older.user_id}', '{shared.user_id}')"
+        assert len(await again.stores.execute(f"SELECT id FROM users WHERE id IN {ids}")) == 2  # noqa: S608
+        assert (await back.certificate(certificate["id"]))["completed_at"]
+        assert (await run_on(again.settings)("erase-again")).stdout == "erased again: 0\n"

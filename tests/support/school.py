@@ -8,12 +8,16 @@ from uuid import UUID, uuid4
 
 import httpx
 
+from app.clock import new_id, utc_now
 from app.jobs.run_jobs import work_off
-from app.worker import job_kinds
+from app.main import open_resources
+from app.privacy.erase_organisation import OrganisationOrder, erase_some, order_erasure
+from app.settings import Settings
+from app.worker import eraser_of, job_kinds
 from tests.support.courses import course, synced
 from tests.support.families import Child, Family, dump
 from tests.support.roster import Course
-from tests.support.spark import Assignment, submission
+from tests.support.spark import Assignment, SignedIn, submission
 
 ORGANISATIONS = "/internal/v1/organisations"
 
@@ -100,6 +104,15 @@ async def do_jobs(family: Family) -> None:
     await work_off(family.resources.sessions, job_kinds(family.resources), owner=uuid4())
 
 
+async def erase_once(settings: Settings, org: str) -> None:
+    """Order it, and do what there is of it."""
+    async with open_resources(settings) as opened:
+        order = OrganisationOrder(new_id(), org, "test", utc_now())
+        erasure_id = await order_erasure(opened.sessions, order)
+        while await erase_some(eraser_of(opened), erasure_id, []):
+            pass
+
+
 async def lines_with(family: Family, words: Iterable[str], without: Iterable[str]) -> set[str]:
     """Rows, as text, that have one of these words and none of those."""
     found = set()
@@ -108,3 +121,10 @@ async def lines_with(family: Family, words: Iterable[str], without: Iterable[str
             if any(word in line for word in words) and not any(word in line for word in without):
                 found.add(f"{place}: {line}")
     return found
+
+
+async def traces_of(school: School) -> list[str]:
+    """Where one of the school's own words is still; the certificate names it."""
+    nobody = Child(SignedIn("", "", "", ""), {}, school.words)
+    found = await school.family.traces([nobody])
+    return [trace for trace in found if trace != f"spark.organisation_erasures: {school.org}"]

@@ -122,14 +122,17 @@ class Stores:
 
     def put(self, *object_keys: str, content: bytes) -> None:
         """Objects of the same content."""
-        asyncio.run(self._put(object_keys, content))
+        asyncio.run(self.put_all(object_keys, content=content))
 
-    async def _put(self, object_keys: Sequence[str], content: bytes) -> None:
+    async def put_all(self, object_keys: Sequence[str], *, content: bytes) -> None:
+        """As `put`, for tests that have an event loop."""
         bucket, turns = self.variables["S3_BUCKET"], asyncio.Semaphore(10)
 
         async def put(object_key: str) -> None:
             async with turns:
-                await s3.put_object(Bucket=bucket, Key=object_key, Body=content)
+                await s3.put_object(
+                    Bucket=bucket, Key=object_key, Body=content, ContentType="text/plain"
+                )
 
         async with self._s3() as s3:
             await asyncio.gather(*(put(object_key) for object_key in object_keys))
