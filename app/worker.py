@@ -31,8 +31,9 @@ from app.jobs.sweep_jobs import sweep_jobs
 from app.jobs.try_early import REPLAY
 from app.portfolio.convert_picture import convert_picture
 from app.privacy.erase import resume_erasures
-from app.privacy.erase_organisation import ORGANISATION, Eraser, do_erasure
+from app.privacy.erase_organisation import Eraser, do_erasure
 from app.privacy.expire_submissions import expire_submissions
+from app.privacy.order_organisation import ORGANISATION
 from app.privacy.retention import apply_rule, rules
 from app.submissions.do_replay import do_replay
 from app.submissions.download_file import download_file

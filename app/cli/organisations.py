@@ -12,8 +12,9 @@ from app.cli.servers import CALLER, ask_database, ask_service, refuse
 from app.cli.terminal import say, say_moment
 from app.clock import new_id, utc_now
 from app.database import Sessions
-from app.privacy.erase_organisation import OrganisationOrder, Refused, erase_some
+from app.privacy.erase_organisation import Refused, erase_some
 from app.privacy.export_organisation import begin_organisation_export
+from app.privacy.order_organisation import OrganisationOrder
 from app.privacy.organisation_certificate import (
     OrganisationErasureAnswer,
     OrganisationPlan,

@@ -24,8 +24,8 @@ from app.models import (
     User,
 )
 from app.privacy.erase import ErasureOrder, erase_student
-from app.privacy.erase_organisation import OrganisationOrder, order_erasure
 from app.privacy.erasure_notes import ErasureNote, read_notes
+from app.privacy.order_organisation import OrganisationOrder, order_erasure
 from app.privacy.organisation_members import list_organisations
 from app.storage.bucket import Bucket
 

@@ -18,7 +18,6 @@ from uuid import UUID, uuid5
 from sqlalchemy.exc import IntegrityError
 
 from app.accounts.tombstones import Tombstones
-from app.activity.audit import record_audit
 from app.database import Session, Sessions, Statement, retried
 from app.errors import NotFoundError, ServiceError, StorageUnavailableError
 from app.files.uploads import remove_files
@@ -29,6 +28,7 @@ from app.models import PLATFORM
 from app.privacy.erase import ErasureOrder, begin_erasure
 from app.privacy.erasure_notes import ErasureNote, write_note
 from app.privacy.finish_erasure import explain_reference, go_on, stop_writers
+from app.privacy.order_organisation import ORGANISATION
 from app.privacy.organisation_members import find_fate, list_members
 from app.privacy.organisation_rows import (
     IS_DELIVERY_SQL,
@@ -40,25 +40,10 @@ from app.privacy.organisation_rows import (
 from app.privacy.spark_work import OF_COURSE_WORK, delete_work, plan_work, release_work
 from app.storage.bucket import Bucket
 
-ORGANISATION = "organisation"  # the kind of job; its key is the erasure
 SLICE_SECONDS = 15
 STRANGERS_AT_ONCE = 100
 CLOCKS = timedelta(seconds=1)  # a course is dated by the arrival of its message
 
-_ORDER = Statement(
-    """
-    insert into spark.organisation_erasures (id, spark_org_id, requested_at, requested_by)
-    values (:id, :spark_org_id, :now, coalesce(
-      (select name from spark.service_keys where id = :caller::text), :caller))
-    on conflict (spark_org_id) where completed_at is null do nothing
-    """
-)
-_OPEN_OF = Statement(
-    """
-    select id from spark.organisation_erasures
-    where spark_org_id = :spark_org_id and completed_at is null
-    """
-)
 _OPEN = Statement(
     """
     select id, spark_org_id, requested_at, exists (
@@ -120,30 +105,7 @@ class Eraser:
     now: Callable[[], datetime]
 
 
-@dataclass(frozen=True)
-class OrganisationOrder:
-    """An order to erase an organisation, under this id unless one is open."""
-
-    id: UUID
-    spark_org_id: str
-    caller: str
-    now: datetime
-
-
 Refused = list[tuple[UUID | str, ServiceError]]  # who could not be erased, and why
-
-
-@retried
-async def order_erasure(sessions: Sessions, order: OrganisationOrder) -> UUID:
-    """The one that is open, or a new one. A job that died begins anew. Audited."""
-    async with sessions() as session, session.begin():
-        await _ORDER.send(session, vars(order))
-        [found] = await _OPEN_OF.send(session, vars(order))
-        order_id: UUID = found["id"]
-        about = {"organisation_erasure_id": str(order_id)}
-        await record_audit(session, order.caller, "sensitive_delete", user_id=None, **about)
-        await enqueue(session, ORGANISATION, str(order_id))
-    return order_id
 
 
 async def do_erasure(eraser: Eraser, lease: Lease) -> None:

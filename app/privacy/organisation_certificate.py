@@ -10,12 +10,8 @@ from app import fields
 from app.activity.audit import record_audit_of_many
 from app.database import Sessions, Statement
 from app.errors import NotFoundError
-from app.privacy.erase_organisation import (
-    COUNTS_SQL,
-    OrganisationOrder,
-    count_strangers,
-    order_erasure,
-)
+from app.privacy.erase_organisation import COUNTS_SQL, count_strangers
+from app.privacy.order_organisation import OrganisationOrder, order_erasure
 from app.privacy.organisation_members import Fate, list_members, list_organisations
 from app.privacy.organisation_rows import find_own
 

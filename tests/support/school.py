@@ -11,7 +11,8 @@ import httpx
 from app.clock import new_id, utc_now
 from app.jobs.run_jobs import work_off
 from app.main import open_resources
-from app.privacy.erase_organisation import OrganisationOrder, erase_some, order_erasure
+from app.privacy.erase_organisation import erase_some
+from app.privacy.order_organisation import OrganisationOrder, order_erasure
 from app.settings import Settings
 from app.worker import eraser_of, job_kinds
 from tests.support.courses import course, synced

@@ -16,8 +16,8 @@ from app.api.problems import problems
 from app.clock import new_id
 from app.errors import NotFoundError
 from app.fields import ContractModel, SparkId
-from app.privacy.erase_organisation import OrganisationOrder
 from app.privacy.export_organisation import begin_organisation_export
+from app.privacy.order_organisation import OrganisationOrder
 from app.privacy.organisation_certificate import (
     OrganisationCount,
     OrganisationErasureAnswer,
