@@ -20,6 +20,7 @@ from app.worker import sweep
 from tests.support.evidence import as_read, body_of, text, texts
 from tests.support.families import Child, Family, dump
 from tests.support.killed import run_apart
+from tests.support.locks import hold
 from tests.support.roster import entry, roster, send, sync_course
 from tests.support.samples import png
 from tests.support.spark import submission
@@ -148,20 +149,55 @@ async def test_a_text_beside_the_document_goes_too(family: Family, later: Later)
     assert said["submission_text"] not in "\n".join(kept.values())
 
 
+# One more of the same task, recorded far ahead in time.
+YOUNGER = """
+    INSERT INTO spark.submission_revisions (id, completion_id, user_id, quest_id, revision,
+      spark_assignment_id, fingerprint, submitted_at, replaced_at)
+    SELECT '01f00000-7a5c-7000-8000-000000000000', completion_id, user_id, quest_id, 9,
+      spark_assignment_id, '', submitted_at, now()
+    FROM spark.submission_revisions WHERE id = '{of}'
+"""
+TURN = "SELECT pg_advisory_xact_lock(hashtextextended('enrolment:{of}', 0))"
+
+
 async def test_all_revisions_go_so_long_after_the_last(family: Family, later: Later) -> None:
     child = await family.raise_child()
-    await family.stores.execute(
-        f"""
-        INSERT INTO spark.submission_revisions (id, completion_id, user_id, quest_id, revision,
-          spark_assignment_id, fingerprint, submitted_at, replaced_at)
-        SELECT 'ffffffff-7a5c-7000-8000-000000000000', completion_id, user_id, quest_id, 9,
-          spark_assignment_id, '', submitted_at, now()
-        FROM spark.submission_revisions WHERE id = '{child.submission_id}'
-        """  # noqa: S608 - an id
-    )
+    await family.stores.execute(YOUNGER.format(of=child.submission_id))
     assert await later.old() == 0
     rows = await family.stores.execute("SELECT id FROM spark.submission_revisions")
     assert len(rows) == 3
+
+
+async def test_what_is_handed_in_while_a_batch_goes_keeps_all_of_its_task(
+    family: Family, later: Later
+) -> None:
+    """It comes first by the student's turn, for which the batch waits."""
+    child = await family.raise_child()
+    await later.at(ANNOUNCED)
+    async with hold(family.stores, "spark.milestones") as holder:
+        await holder.execute(TURN.format(of=child.user_id))
+        going = asyncio.create_task(later.at(GOES))
+        await holder.wait_for()
+        await holder.execute(YOUNGER.format(of=child.submission_id))
+        await holder.commit()
+        assert await going == [0]
+    assert (await later.ask(f"submissions/{child.submission_id}")).status_code == 200
+
+
+async def test_a_hold_waits_for_the_batch_that_is_going(family: Family, later: Later) -> None:
+    """So that nothing goes any more once it is answered."""
+    child = await family.raise_child()
+    await later.at(ANNOUNCED)
+    async with hold(family.stores, "spark.milestones") as holder:
+        await holder.execute(TURN.format(of=child.user_id))
+        going = asyncio.create_task(later.at(GOES))
+        await holder.wait_for()
+        said = {"user_id": child.user_id, "reason": "Too late"}
+        placing = asyncio.create_task(later.ask("holds", "POST", json=said))
+        await holder.wait_for(2)
+        await holder.release()
+        assert await going == [2]
+        assert (await placing).status_code == 200
 
 
 async def test_nothing_goes_that_was_not_announced_for_30_days(
@@ -208,9 +244,9 @@ async def test_homework_of_a_held_student_or_school_stays(family: Family, later:
         holds.append(placed["id"])
     assert await later.old() == 2  # of the one whom nobody holds
     assert (await later.ask(f"submissions/{other.submission_id}")).status_code == 404
-    for hold, held in zip(holds, (child, third), strict=True):
+    for hold_id, held in zip(holds, (child, third), strict=True):
         assert (await later.ask(f"submissions/{held.submission_id}")).status_code == 200
-        assert (await later.ask(f"holds/{hold}", "DELETE")).status_code == 204
+        assert (await later.ask(f"holds/{hold_id}", "DELETE")).status_code == 204
     assert await later.at(GOES + 1) == [0]  # what was looked at is looked at again in a week
     assert sum(await later.at(*range(GOES + 7, GOES + 50, 7))) == 4
 
