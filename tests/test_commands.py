@@ -163,10 +163,9 @@ def test_a_second_process_on_the_same_data_is_refused(serving: Serving, command:
     assert str(serving.checkout.local) in done.stderr
 
 
+@pytest.mark.soak
 @pytest.mark.alone
-@pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.soak), signal.SIGTERM]
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_serve_and_everything_it_started(
     checkout: Checkout, number: signal.Signals
 ) -> None:

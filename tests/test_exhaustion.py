@@ -26,6 +26,9 @@ pytestmark = pytest.mark.alone
 SOAK = "SOAK" in os.environ
 STRANGER = "127.0.0.2"
 STALL_SECONDS = 0.25
+COURSE, ROSTER = (
+    pytest.param(f"/spark/webhook/{name}", marks=pytest.mark.soak) for name in ("course", "roster")
+)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +82,13 @@ DEAR = {
 WIDE_MEBIBYTES = 272
 
 
-@pytest.mark.parametrize(("item", "tail"), DEAR.values(), ids=DEAR)
+@pytest.mark.parametrize(
+    ("item", "tail"),
+    [
+        pytest.param(*each, id=name, marks=[] if name == "H1 objects" else [pytest.mark.soak])
+        for name, each in DEAR.items()
+    ],
+)
 def test_six_saves_of_a_pupil_at_once(
     serving: Serving, sender: Sender, item: bytes, tail: bytes
 ) -> None:
@@ -105,7 +114,7 @@ MESSAGES = {
 }
 
 
-@pytest.mark.parametrize("route", [SUBMISSION, "/spark/webhook/course", "/spark/webhook/roster"])
+@pytest.mark.parametrize("route", [SUBMISSION, COURSE, ROSTER])
 @pytest.mark.parametrize("body", MESSAGES.values(), ids=MESSAGES)
 def test_a_signed_message_of_the_largest_size(
     serving: Serving, sender: Sender, body: bytes, route: str

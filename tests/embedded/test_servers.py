@@ -26,7 +26,14 @@ async def test_rows_objects_and_addresses_are_kept_over_a_restart(
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, None])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, marks=pytest.mark.soak),
+        signal.SIGTERM,
+        pytest.param(None, marks=pytest.mark.soak),
+    ],
+)
 def test_every_end_is_quick_and_leaves_nothing(held: Holder, number: signal.Signals | None) -> None:
     started = time.monotonic()
     held.end(number)

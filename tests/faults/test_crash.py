@@ -16,6 +16,8 @@ from tests.support.patience import patient
 from tests.support.sender import MEBIBYTE, Sender, Upload, large_files
 from tests.support.stores import Stores, own_stores
 
+pytestmark = pytest.mark.soak  # each starts the service with its servers
+
 LEASES = {"DELIVERY_LEASE_SECONDS": "1", "UPLOAD_LEASE_SECONDS": "2"}
 FILES = large_files(1, 12 * MEBIBYTE)
 RECORDED = (
@@ -53,7 +55,6 @@ def until_it_is_recorded(upload: Upload, stores: Stores) -> None:
     wait_until(stores.somebody_waits)
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize("row", ["P190"])
 def test_a_kill_of_everything_loses_only_what_was_not_answered(
     checkout: Checkout, row: str
@@ -76,9 +77,7 @@ def test_a_kill_of_everything_loses_only_what_was_not_answered(
 
 
 @pytest.mark.parametrize("row", ["P190"])
-@pytest.mark.parametrize(
-    "moment", [half_way, pytest.param(until_it_is_recorded, marks=pytest.mark.soak)]
-)
+@pytest.mark.parametrize("moment", [half_way, until_it_is_recorded])
 def test_a_kill_of_the_service_leaves_nothing_half_recorded(
     checkout: Checkout, outside: Stores, moment: Callable[[Upload, Stores], None], row: str
 ) -> None:

@@ -113,7 +113,8 @@ def choose(moments: Sequence[str]) -> list[int]:
     return [ends[-2] + 1, commits[-1], ends[-1]]
 
 
-@pytest.mark.parametrize("prefer", ["target", pytest.param("moved", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("prefer", ["target", "moved"])
 async def test_a_move_that_is_killed_is_ended_by_asking_again(
     family: Family, prefer: Prefer
 ) -> None:

@@ -131,6 +131,7 @@ async def too_late(faulty: Faulty) -> Homework:
     return write_homework(faulty.spark.webhook_secret, student.spark_user_id, at=at)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(patient(180 + OUTAGE_MINUTES * 120))
 @pytest.mark.parametrize("point", ["21.2"])
 async def test_an_outage_of_the_store_from_alert_to_recovery(

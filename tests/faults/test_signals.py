@@ -51,6 +51,7 @@ async def test_a_second_signal_does_not_cut_off_running_work(
     await assert_invariants(stores, leased, [homework.answered(body)])
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("row", ["P192"])
 async def test_a_hangup_loses_nothing_that_was_answered(
     forks: Forks, writer: Writer, stores: Stores, leased: Settings, row: str

@@ -37,6 +37,7 @@ async def holds_a_temporary_file(serving: Forked) -> bool:
     return any("/temporary/" in target for target in open_files(serving.pid))
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("row", ["P266"])
 async def test_a_full_disk_is_an_overload_and_passes(
     forks: Forks, writer: Writer, stores: Stores, leased: Settings, row: str
