@@ -83,13 +83,18 @@ def erase(
     apply: Annotated[
         bool, typer.Option("--apply/--dry-run", help="Do it; without, only say what would go.")
     ] = False,
+    despite_hold: Annotated[
+        bool, typer.Option("--despite-hold", help="Also what a hold is on.")
+    ] = False,
 ) -> None:
     """Erase a school for good, and print the certificate. May be repeated."""
     refused: Refused = []
 
     async def act(resources: Resources) -> str | None:
         order = OrganisationOrder(new_id(), organisation, CALLER, utc_now())
-        reply = await ask_erasure(resources.sessions, order, is_dry=not apply)
+        reply = await ask_erasure(
+            resources.sessions, order, is_dry=not apply, despite_hold=despite_hold
+        )
         _print_plan(reply.plan)
         if reply.erasure is None:
             return None
@@ -126,6 +131,7 @@ def _print_plan(plan: OrganisationPlan) -> None:
     say(f"students whose accounts Spark made, to be erased: {plan.erased}")
     say(f"students whose accounts were there before, to be unlinked: {plan.unlinked}")
     say(f"named by rosters or homework, without an account: {plan.without_account}")
+    say(f"holds on it or its students: {plan.holds}")
     say(f"students who also belong to another organisation, to be kept: {len(plan.kept)}")
     for student in plan.kept:
         say(f"  {student.user_id} {' '.join(student.spark_user_ids)}")

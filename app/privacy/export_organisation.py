@@ -30,6 +30,7 @@ from app.privacy.export import UNSAFE, Folder
 from app.privacy.holdings import PAGE_LARGE_ROWS, Holding, find_optional
 from app.privacy.organisation_members import list_members
 from app.privacy.organisation_rows import find_own
+from app.privacy.purposes import HOMEWORK
 from app.privacy.spark_work import (
     OF_COURSE_WORK,
     OF_COURSES,
@@ -58,15 +59,16 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would calculate
 _COURSES = select(SparkCourse.id).where(SparkCourse.spark_org_id == OF_ORGANISATION)
 _QUESTS = select(SparkCourse.quest_id).where(SparkCourse.spark_org_id == OF_ORGANISATION)
 OWN = (
-    Holding(SparkCourse, "courses", SparkCourse.spark_org_id == OF_ORGANISATION),
-    Holding(SparkAssignment, "assignments", SparkAssignment.course_id.in_(_COURSES)),
-    Holding(SparkLink, "links", SparkLink.spark_org_id == OF_ORGANISATION),
-    Holding(Quest, "quests", Quest.id.in_(_QUESTS)),
-    Holding(CourseQuestTask, "tasks", CourseQuestTask.quest_id.in_(_QUESTS)),
-    Holding(RosterRow, "rosters", RosterRow.spark_org_id == OF_ORGANISATION),
+    Holding(SparkCourse, "courses", HOMEWORK, SparkCourse.spark_org_id == OF_ORGANISATION),
+    Holding(SparkAssignment, "assignments", HOMEWORK, SparkAssignment.course_id.in_(_COURSES)),
+    Holding(SparkLink, "links", HOMEWORK, SparkLink.spark_org_id == OF_ORGANISATION),
+    Holding(Quest, "quests", HOMEWORK, Quest.id.in_(_QUESTS)),
+    Holding(CourseQuestTask, "tasks", HOMEWORK, CourseQuestTask.quest_id.in_(_QUESTS)),
+    Holding(RosterRow, "rosters", HOMEWORK, RosterRow.spark_org_id == OF_ORGANISATION),
     Holding(
         InboxDelivery,
         "messages",
+        HOMEWORK,
         InboxDelivery.user_id.is_(None) & (InboxDelivery.spark_course_id == any_(OF_COURSES)),
         page_rows=PAGE_LARGE_ROWS,
     ),

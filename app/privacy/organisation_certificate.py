@@ -9,11 +9,16 @@ from pydantic import Field
 from app import fields
 from app.activity.audit import record_audit_of_many
 from app.database import Sessions, Statement
-from app.errors import NotFoundError
+from app.errors import NotFoundError, ReferencedElsewhereError
 from app.privacy.erase_organisation import COUNTS_SQL, count_strangers
 from app.privacy.order_organisation import OrganisationOrder, order_erasure
 from app.privacy.organisation_members import Fate, list_members, list_organisations
 from app.privacy.organisation_rows import find_own
+
+HELD = (
+    "Nothing was changed. Holds on it or its students: {}. Lift them, or order it with"
+    " `despite_hold` (`--despite-hold`)."
+)
 
 
 class OrganisationCount(fields.ContractModel):
@@ -50,6 +55,9 @@ class OrganisationPlan(fields.ContractModel):
     )
     without_account: int = Field(
         ge=0, description="Others whom its rosters or refused homework name.", examples=[2]
+    )
+    holds: int = Field(
+        ge=0, description="On it or its students: they need `despite_hold`.", examples=[0]
     )
     courses: int = Field(ge=0, description="Its courses.", examples=[12])
     files: int = Field(ge=0, description="Files of its students and courses.", examples=[4200])
@@ -90,6 +98,8 @@ _SIZES = Statement(
       where u.state = 'committed' and (u.user_id = any (:erased::uuid[]) or r.quest_id in (
         select quest_id from spark.courses where spark_org_id = :org)))
     select (select count(*) from spark.courses where spark_org_id = :org) as courses,
+      (select count(*) from spark.holds
+        where spark_org_id = :org or user_id = any (:members::uuid[])) as holds,
       count(*) as files, coalesce(sum(stored_bytes), 0)::bigint as bytes
     from file
     """
@@ -108,12 +118,12 @@ async def count_organisations(sessions: Sessions) -> list[OrganisationCount]:
 
 
 async def ask_erasure(
-    sessions: Sessions, order: OrganisationOrder, *, is_dry: bool
+    sessions: Sessions, order: OrganisationOrder, *, is_dry: bool, despite_hold: bool = False
 ) -> OrganisationReply:
     """What would go, and unless `is_dry` the order for it: the one that is open, if there is one.
     Of an organisation that is gone, its last certificate.
 
-    Raises NotFoundError for one that nothing names. Audited.
+    Raises NotFoundError for one that nothing names, and ReferencedElsewhereError. Audited.
     """
     plan = await _plan(sessions, order.spark_org_id, caller=order.caller)
     if not (plan.erased or plan.unlinked or plan.kept or plan.courses or plan.without_account):
@@ -122,15 +132,19 @@ async def ask_erasure(
         )
     if is_dry:
         return OrganisationReply(plan=plan, erasure=None)
+    if plan.holds and not despite_hold:
+        held = [{"table": "spark.holds", "rows": plan.holds}]
+        raise ReferencedElsewhereError(hint=HELD.format(plan.holds), references=held)
     order_id = await order_erasure(sessions, order)
     return OrganisationReply(plan=plan, erasure=await read_certificate(sessions, order_id))
 
 
 async def _plan(sessions: Sessions, spark_org_id: str, *, caller: str) -> OrganisationPlan:
     fates = Counter[Fate]()
-    erased, kept = list[UUID](), list[KeptStudent]()
+    members, erased, kept = list[UUID](), list[UUID](), list[KeptStudent]()
     async for member in list_members(sessions, spark_org_id):
         fates[member["fate"]] += 1
+        members.append(member["user_id"])
         if member["fate"] == "erased":
             erased.append(member["user_id"])
         elif member["fate"] == "kept":
@@ -138,7 +152,8 @@ async def _plan(sessions: Sessions, spark_org_id: str, *, caller: str) -> Organi
             kept.append(KeptStudent(**named))
     async with sessions() as session, session.begin():
         own = await find_own(session, spark_org_id)
-        [sizes] = await _SIZES.send(session, {"org": spark_org_id, "erased": erased})
+        whose = {"org": spark_org_id, "erased": erased, "members": members}
+        [sizes] = await _SIZES.send(session, whose)
         strangers = await count_strangers(session, own)
         await record_audit_of_many(
             *(session, caller, "sensitive_read"),

@@ -103,11 +103,13 @@ _COURSES = Statement(
     link as (delete from spark.links
       where spark_org_id = :org or spark_org_id = '' and spark_course_id = any (:courses::text[])
       returning 1),
+    hold as (delete from spark.holds where spark_org_id = :org returning 1),
     quest as (delete from quests using course where quests.id = course.quest_id returning 1),
     assignment as (delete from spark.assignments using course
       where assignments.course_id = course.id returning 1),
     gone as (delete from spark.courses using course where courses.id = course.id returning 1)
     select (select count(*) from link) as "spark.links",
+      (select count(*) from hold) as "spark.holds",
       (select count(*) from quest) as "public.quests",
       (select count(*) from assignment) as "spark.assignments",
       (select count(*) from gone) as "spark.courses"

@@ -169,6 +169,24 @@ async def test_who_is_named_elsewhere_is_in_the_way_until_that_is_gone(family: F
     assert await family.traces([stuck]) == []
 
 
+@pytest.mark.parametrize("whose", ["school", "student"])
+async def test_what_is_held_goes_only_despite_that(family: Family, whose: str) -> None:
+    school = await open_school(family)
+    child = await school.raise_child()
+    held = {"spark_org_id": school.org} if whose == "school" else {"user_id": child.user_id}
+    placed = await family.client.post(
+        "/internal/v1/holds", json={"reason": "court", **held}, headers=family.main_app
+    )
+    assert placed.status_code < 300, placed.text
+    assert (await school.erase()).json()["plan"]["holds"] == 1
+    problem = assert_problem(await school.erase(apply=True), 409, "referenced_elsewhere")
+    assert problem["references"] == [{"table": "spark.holds", "rows": 1}]
+    asked = await school.erase(apply=True, despite_hold=True)
+    await do_jobs(family)
+    assert (await school.certificate(asked.json()["erasure"]["id"]))["completed_at"]
+    assert await family.traces([child]) == await traces_of(school) == []
+
+
 async def test_what_arrives_before_the_certificate_goes_and_what_comes_later_is_new(
     family: Family,
 ) -> None:

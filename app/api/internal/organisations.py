@@ -14,7 +14,7 @@ from app.api.internal.students import A_ZIP, ZIP
 from app.api.problem_groups import INTERNAL_PROBLEMS, JSON_PROBLEMS
 from app.api.problems import problems
 from app.clock import new_id
-from app.errors import NotFoundError
+from app.errors import NotFoundError, ReferencedElsewhereError
 from app.fields import ContractModel, SparkId
 from app.privacy.export_organisation import begin_organisation_export
 from app.privacy.order_organisation import OrganisationOrder
@@ -48,6 +48,9 @@ class OrganisationToErase(OrganisationQuery):
     """Whose data is to go. Unknown members are refused."""
 
     apply: bool = Field(default=False, description="Do it; else it is only said.", examples=[False])
+    despite_hold: bool = Field(
+        default=False, description="Also what a hold is on.", examples=[False]
+    )
 
 
 @router.get(
@@ -94,13 +97,15 @@ async def export(
         " courses of this one. Then its courses, rosters and messages. Asked again it is the same"
         " order, and once it is complete its certificate."
     ),
-    responses=problems(NotFoundError, *INTERNAL_PROBLEMS, *JSON_PROBLEMS),
+    responses=problems(NotFoundError, ReferencedElsewhereError, *INTERNAL_PROBLEMS, *JSON_PROBLEMS),
     openapi_extra=json_body(OrganisationToErase),
 )
 async def erase(request: Request, opened: Opened, now: Now, caller: Admin) -> OrganisationReply:
     asked = await read_small(request, OrganisationToErase)
     order = OrganisationOrder(new_id(), asked.spark_org_id, caller.name, now)
-    return await ask_erasure(opened.sessions, order, is_dry=not asked.apply)
+    return await ask_erasure(
+        opened.sessions, order, is_dry=not asked.apply, despite_hold=asked.despite_hold
+    )
 
 
 @router.get(
