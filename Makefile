@@ -10,8 +10,9 @@ PYTEST := $(BIN)/python -m pytest -q
 
 # What touches tables of the main app. Files, parsers and commands find the same in any database.
 BOTH_KINDS := $(addprefix tests/, accounts activity api console courses grades jobs learning \
-  privacy sso submissions deliveries/test_inbox.py files/test_reconcile.py test_database.py test_incidents.py \
-  test_journey.py test_old_clients.py test_plans.py)
+  privacy sso submissions deliveries/test_inbox.py files/test_heic_as_jpeg.py \
+  files/test_reconcile.py test_database.py test_incidents.py test_journey.py test_old_clients.py \
+  test_plans.py)
 
 # Runs a command and says how long it took: $(call step,NAME,COMMAND)
 define step

@@ -2,7 +2,7 @@
 that submissions take, so that editors and Spark come one after the other entirely.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from app.portfolio.merge import (
 from app.portfolio.open_evidence import Editor, OpenEvidence, open_task
 from app.portfolio.write import touch_document, write_change
 from app.storage.bucket import Bucket
+from app.storage.kept_file import KeptFile
 
 
 @retried
@@ -37,6 +38,7 @@ async def save_evidence(
     async with sessions() as session, session.begin():
         opened = await open_task(session, task_id, editor)
         draft = _settle(bucket, opened, draft)
+        await _name_jpegs(session, bucket, opened, draft)
         check_version(opened, draft, bucket)
         if not (is_refused := undoes_unseen(opened, draft, bucket)):
             saved, released = await _save(session, bucket, opened, draft)
@@ -109,6 +111,34 @@ def _settle(bucket: Bucket, opened: OpenEvidence, draft: EvidenceDraft) -> Evide
     return draft.model_copy(update={"blocks": blocks})
 
 
+async def _name_jpegs(
+    session: Session, bucket: Bucket, opened: OpenEvidence, draft: EvidenceDraft
+) -> None:
+    """Who opened it before a picture became JPEG still names that, and is to lose no file by it."""
+    stored = (block.content for block in opened.before.blocks)
+    named = object_keys(bucket, (block.content for block in draft.blocks))
+    if not (unseen := named - object_keys(bucket, stored)):
+        return
+    known = await _find_files(session, opened, unseen)
+    for block in draft.blocks:
+        for part in json_objects(block.content):
+            object_key = bucket.pointers.object_key(part.get("url"))
+            if object_key in known and known[object_key].object_key != object_key:
+                part.update(file_members(bucket, known[object_key]))
+
+
+async def _find_files(
+    session: Session, opened: OpenEvidence, object_keys: Collection[str]
+) -> dict[str, KeptFile]:
+    document = opened.before.document
+    return await find_files(
+        session,
+        object_keys,
+        user_id=opened.editor.user_id,
+        document_id=document.id if document else None,
+    )
+
+
 async def _settle_files(
     session: Session, bucket: Bucket, opened: OpenEvidence, draft: EvidenceDraft
 ) -> None:
@@ -122,12 +152,7 @@ async def _settle_files(
     if not named_files(bucket, contents):
         return
     before = opened.before
-    known = await find_files(
-        session,
-        object_keys(bucket, contents),
-        user_id=opened.editor.user_id,
-        document_id=before.document.id if before.document else None,
-    )
+    known = await _find_files(session, opened, object_keys(bucket, contents))
     stored = {block.id: block for block in before.blocks}
     allowed = named_files(bucket, (block.content for block in before.blocks))
     allowed |= {pointers.place(object_key) for object_key in known}

@@ -274,6 +274,16 @@ async def test_a_block_with_a_link_to_the_picture_gets_its_jpeg(homework: Homewo
     assert (added["url"], added["filename"]) == (shown["url"], "gauge.jpg")
 
 
+async def test_an_editor_that_was_open_saves_and_the_jpeg_stays(homework: Homework) -> None:
+    """Old ones name no version."""
+    desk, _ = await homework.add_own()
+    *others, own = map(as_read, (await desk.read())["blocks"])
+    await homework.convert()
+    shown = await homework.pictures()
+    await desk.saved(*others, own | {"content": own["content"] | {"caption": "Mine"}})
+    assert await homework.pictures() == [shown[0] | {"caption": "Mine"}]
+
+
 async def test_a_picture_of_the_students_own_lives_with_its_jpeg(homework: Homework) -> None:
     desk, block_id = await homework.add_own()
     await homework.convert()
