@@ -62,7 +62,9 @@ async def test_the_page_is_never_kept_and_runs_nothing(newcomer: Spark) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["", "x", f"{CODE}a", f"{CODE[:-1]}'", f"{CODE[:-1]}é", f"{CODE}\n"], ids=str.__len__
+    "code",
+    ["", "x", f"{CODE}a", f"{CODE[:-1]}'", f"{CODE[:-1]}é", f"{CODE}\n"],
+    ids=["none", "short", "long", "quote", "letter", "line"],
 )
 async def test_of_what_is_no_code_no_command_is_made(newcomer: Spark, code: str) -> None:
     """Whoever copies it runs it."""
