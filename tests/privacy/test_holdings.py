@@ -1,7 +1,9 @@
 """One page says which table holds what of a student; none is forgotten, none is open to others."""
 
 from app.models import SPARK, Table
+from app.privacy.describe_protection import describe_protection
 from app.privacy.holdings import HOLDINGS, NOTHING, OF_SPARK_USERS, OF_USER
+from app.privacy.keeping import name_of
 from tests.support.stores import Stores
 
 
@@ -9,6 +11,12 @@ def test_every_table_is_on_the_page_once() -> None:
     listed = [holding.table for holding in HOLDINGS] + list(NOTHING)
     assert len(listed) == len(set(listed))
     assert {table.__table__ for table in listed} == set(Table.metadata.sorted_tables)
+
+
+def test_the_officers_page_has_every_table_once() -> None:
+    page = describe_protection()
+    for table in (*(holding.table for holding in HOLDINGS), *NOTHING):
+        assert page.count(f"| `{name_of(table)}` |") == 1, table
 
 
 def test_what_names_a_user_is_not_among_those_that_hold_nothing() -> None:
