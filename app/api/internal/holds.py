@@ -42,8 +42,8 @@ async def read_holds(opened: Opened, caller: Admin) -> HoldList:
     summary="Keep what is old",
     description=(
         "From now on no submission of this student, or of the students of this organisation, goes"
-        " because it is old. There may be several holds, and all have to be lifted. An erasure that"
-        " somebody orders is not refused."
+        " because it is old, and the organisation is not erased unless the order says so. There may"
+        " be several holds, and all have to be lifted. An order to erase one student is taken."
     ),
     responses=problems(NotFoundError, *INTERNAL_PROBLEMS, *JSON_PROBLEMS),
     openapi_extra=json_body(NewHold),
