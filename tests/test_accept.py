@@ -103,13 +103,13 @@ async def test_a_launch_token_with_an_offer_is_used_and_in_no_log(
     assert token not in caplog.text
 
 
-STARTED = {
-    "as documented": ("--http", "app.accept:Connection", "--ws", "none"),
-    "as it comes": (),
-}
+STARTED = [
+    pytest.param(("--http", "app.accept:Connection", "--ws", "none"), id="as documented"),
+    pytest.param((), id="as it comes", marks=pytest.mark.soak),
+]
 
 
-@pytest.mark.parametrize("options", STARTED.values(), ids=STARTED)
+@pytest.mark.parametrize("options", STARTED)
 async def test_f02_nor_when_uvicorn_itself_starts_the_service(
     settings: Settings, spark: Spark, options: tuple[str, ...]
 ) -> None:

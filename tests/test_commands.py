@@ -61,6 +61,7 @@ def test_the_demo_says_what_happened(checkout: Checkout) -> None:
     assert done.stdout.endswith("  Everything came back as it was handed in.\n")
 
 
+@pytest.mark.soak
 def test_beside_a_spark_the_demo_fetches_a_file_and_a_grade_arrives(checkout: Checkout) -> None:
     done = checkout.run(module="tests.support.demo", PYTHONPATH=str(PROJECT))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -154,7 +155,8 @@ def test_the_docs_are_where_try_it_says(serving: Serving) -> None:
     assert httpx.get(f"{serving.url}/readyz").json()["status"] == "ok"
 
 
-@pytest.mark.parametrize("command", ["serve", pytest.param("sweep", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("command", ["serve", "sweep"])
 def test_a_second_process_on_the_same_data_is_refused(serving: Serving, command: str) -> None:
     words = (command, "--port", "0") if command == "serve" else (command,)
     done = serving.checkout.run(*words)
@@ -211,6 +213,7 @@ def _is_connected(pid: int, stores: Stores) -> bool:
     return any(item.raddr[1:] == (port,) for item in connections)
 
 
+@pytest.mark.soak
 def test_migrate_seed_and_sweep_may_be_repeated(checkout: Checkout, stores: Stores) -> None:
     """The schema and the sample course are there already."""
     said = {
@@ -308,6 +311,7 @@ def test_production_without_secrets_is_refused_by_name(checkout: Checkout) -> No
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
@@ -316,13 +320,11 @@ def test_production_without_secrets_is_refused_by_name(checkout: Checkout) -> No
             {"DATABASE_URL": "postgres://db:canary"},
             "DATABASE_URL: must be postgresql://",
             id="F04 database",
-            marks=pytest.mark.soak,
         ),
         pytest.param(
             {"S3_ENDPOINT_URL": "canary:9000"},
             "S3_ENDPOINT_URL: must be http(s)://host",
             id="F04 storage",
-            marks=pytest.mark.soak,
         ),
     ],
 )
@@ -337,6 +339,7 @@ def test_a_host_that_starts_uvicorn_itself_gets_a_sentence_too(
     assert "canary" not in done.stderr
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("module", "words"),
     [
@@ -344,7 +347,6 @@ def test_a_host_that_starts_uvicorn_itself_gets_a_sentence_too(
         pytest.param(
             *("uvicorn", ("--factory", "app.main:create_app", "--port", "0")),
             id="OPERATOR 16 uvicorn",
-            marks=pytest.mark.soak,
         ),
     ],
 )
@@ -358,9 +360,8 @@ def test_without_a_folder_for_temporary_files_nothing_is_served(
     assert done.stderr.startswith("TMPDIR: no file can be made in /proc")
 
 
-@pytest.mark.parametrize(
-    "host", [pytest.param("127.0.0.1:1", marks=pytest.mark.soak), "database.invalid"]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "database.invalid"])
 def test_a_database_that_is_not_there_is_named_in_a_sentence(
     checkout: Checkout, stores: Stores, host: str
 ) -> None:

@@ -49,6 +49,7 @@ def _counting_in(settings: Settings, storage_uri: str) -> Settings:
     )
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(REDIS is None, reason="redis-server is not installed")
 async def test_a_limit_per_spark_user_holds_over_two_processes(
     settings: Settings, spark: Spark, redis: str

@@ -210,7 +210,8 @@ def waits(checkout: Checkout) -> bool:
 
 
 @pytest.mark.own_database("an adopted one is never empty")
-@pytest.mark.parametrize("command", ["serve", pytest.param("worker", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("command", ["serve", "worker"])
 async def test_with_an_older_schema_nothing_listens_and_a_signal_ends_the_waiting(
     checkout: Checkout, settings: Settings, command: str
 ) -> None:
