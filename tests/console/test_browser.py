@@ -28,6 +28,7 @@ pytestmark = [
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SIZES = {"phone": (320, 800), "desktop": (1280, 900)}
+WIDTHS = pytest.mark.parametrize("size", ["phone", pytest.param("desktop", marks=pytest.mark.soak)])
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 # Cells whose text has no room, because another column's has taken it.
 SQUEEZED = """[...document.querySelectorAll('main td')]
@@ -99,7 +100,7 @@ async def _visit(
 
 
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.soak)])
-@pytest.mark.parametrize("size", SIZES)
+@WIDTHS
 async def test_every_page_can_be_read_by_everybody(
     chromium: Browser, lived_in: Console, size: str, scheme: Scheme
 ) -> None:
@@ -118,7 +119,7 @@ async def test_every_page_can_be_read_by_everybody(
         assert visit.hosts == {urlsplit(lived_in.url).netloc}
 
 
-@pytest.mark.parametrize("size", SIZES)
+@WIDTHS
 async def test_the_form_to_sign_in_can_be_read_by_everybody(
     chromium: Browser, lived_in: Console, size: str
 ) -> None:
@@ -172,7 +173,7 @@ async def _focused(page: Page) -> str:
     return str(await page.evaluate("document.activeElement.textContent.trim()"))
 
 
-@pytest.mark.parametrize("size", SIZES)
+@WIDTHS
 async def test_no_text_runs_or_breaks_the_page(
     chromium: Browser, hostile: Console, size: str
 ) -> None:
