@@ -15,7 +15,7 @@ from app.files.file_types import FAMILIES
 from app.settings import Settings
 
 RESTORE = "restore"  # which a person alone can know of
-NEWEST_FILES = 10_000  # among which a family is looked for
+NEWEST = 5_000  # of files, deliveries or events, among which is looked for what no index finds
 _FILE = "file_"
 
 
@@ -30,13 +30,15 @@ class Step(NamedTuple):
 
 # What S608 warns of below is put together of our own words.
 def _event(kind: str, message: str | None = None) -> str:
-    condition = f"and event_data ->> 'error_message' = '{message}'" if message else ""
-    return f"""select max(created_at) from user_activity_events
-        where event_category = 'lms' and event_type = '{kind}' {condition}"""  # noqa: S608
+    condition = f"where event_data ->> 'error_message' = '{message}'" if message else ""
+    return f"""select max(created_at) from (
+          select created_at, event_data from user_activity_events
+          where event_category = 'lms' and event_type = '{kind}'
+          order by created_at desc limit {NEWEST}) newest {condition}"""  # noqa: S608
 
 
-def _delivery(condition: str) -> str:
-    return f"""select received_at from spark.deliveries d where code is null and {condition}
+def _delivery(condition: str, table: str = "newest") -> str:
+    return f"""select received_at from {table} d where code is null and {condition}
         and route = '{SUBMISSION_ROUTE}' order by id desc limit 1"""  # noqa: S608
 
 
@@ -45,7 +47,7 @@ def _file(family: str) -> str:
     return f"""select max(created_at) from (
           select content_type, created_at from spark.uploads
           where state = 'committed' and derived_from is null
-          order by id desc limit {NEWEST_FILES}) newest
+          order by id desc limit {NEWEST}) newest
         where content_type in ({types})"""  # noqa: S608
 
 
@@ -99,28 +101,31 @@ _STEPS: Mapping[str, tuple[str, str, str]] = {
         "The same message came twice",
         "Let Spark send one message a second time.",
         _delivery(
-            "message is null and exists (select from spark.deliveries o"
-            " where o.digest = d.digest and o.id < d.id and o.code is null)"
+            "is_again and (select o.id from spark.deliveries o where o.digest = d.digest"
+            " and o.id < d.id and o.code is null limit 1) is not null"
         ),
     ),
     "retry": (
         "Homework that was refused was taken later",
         "Hand in as a student who never entered, enter, and let Spark send it again.",
-        """select max(d.received_at) from spark.deliveries r
-        join spark.deliveries d using (spark_user_id, spark_assignment_id)
-        where r.code is not null and d.code is null and d.id > r.id""",
+        _delivery(
+            "(select r.id from spark.deliveries r where r.spark_user_id = d.spark_user_id"
+            " and r.id < d.id and r.spark_assignment_id = d.spark_assignment_id"
+            " and r.code is not null limit 1) is not null"
+        ),
     ),
     "secret_old": (
         "Spark signed with the old webhook secret",
         "Rotate it: first the new one here, the old one as SPARK_WEBHOOK_SECRET_PREVIOUS.",
-        _delivery("by_previous"),
+        _delivery("by_previous", "spark.deliveries"),
     ),
     "secret_new": (
         "Spark signed with the new webhook secret",
         "Give Spark the new secret, then take the old one out here.",
         _delivery(
             "not by_previous and id > (select max(id::text)::uuid from spark.deliveries"
-            " where by_previous)"
+            " where by_previous)",
+            "spark.deliveries",
         ),
     ),
     "v0": (
@@ -146,7 +151,11 @@ _STEPS: Mapping[str, tuple[str, str, str]] = {
 }
 _LOOK = Statement(
     f"""
-    with seen as (
+    with newest as materialized (
+      select id, code, route, media_type, received_at, digest, webhook_id, spark_user_id,
+        spark_assignment_id, message is null as is_again
+      from spark.deliveries where code is null order by id desc limit {NEWEST}),
+    seen as (
       select name, case name {" ".join(f"when '{n}' then ({s[2]})" for n, s in _STEPS.items())} end
         as seen_at
       from unnest(:names::text[]) as step (name)
