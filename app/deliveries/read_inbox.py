@@ -181,7 +181,7 @@ _IS_ANSWERED = (
 )
 REPLAYABLE = (
     (InboxDelivery.route == SUBMISSION_ROUTE)
-    & _IS_KEPT
+    & (InboxDelivery.message.is_not(None) | _IS_KEPT)
     & ((InboxDelivery.media_type == JSON) | _IS_ANSWERED)
 )
 _IS_SUCCESS = InboxDelivery.code.is_(None)

@@ -47,6 +47,7 @@ class InboxDelivery(Table):
         Index("ix_deliveries_accepted", "id", postgresql_where=text("code is null")),
         Index("ix_deliveries_by_previous", "id", postgresql_where=text("by_previous")),
         Index(None, "code", "id", postgresql_where=text("code is not null")),
+        Index("ix_deliveries_replayed", "id", postgresql_where=text("replayed_at is not null")),
         {"schema": SPARK},
     )
 

@@ -942,6 +942,13 @@ def _deliveries() -> None:
         schema=SPARK,
         postgresql_where=sa.text("code is not null"),
     )
+    op.create_index(
+        "ix_deliveries_replayed",
+        "deliveries",
+        ["id"],
+        schema=SPARK,
+        postgresql_where=sa.text("replayed_at is not null"),
+    )
     op.create_index("ix_deliveries_request_id_id", "deliveries", ["request_id", "id"], schema=SPARK)
     op.create_index(
         "ix_deliveries_spark_assignment_id_id",
