@@ -11,6 +11,7 @@ from sqlalchemy import Insert, Select, Update, literal, select
 from sqlalchemy.sql import ClauseElement
 
 from app.accounts.owners import OWNERS
+from app.activity.find_causes import _FIND as FIND_CAUSES
 from app.activity.follow import AFTER, OF_TYPES, PLACE
 from app.activity.hours import COUNT, COUNTED_UNTIL
 from app.activity.log_page import AppliedFilters, Status
@@ -39,7 +40,9 @@ from app.settings import Settings
 from app.sso.authorization_codes import CLAIM, SIGN_IN
 from app.sso.sign_in import ENTER
 from app.submissions.admit import ADMIT
+from app.submissions.going_live import _LOOK as LOOK_AT_STEPS
 from app.submissions.list_submissions import SubmissionFilter, newest_submissions
+from app.submissions.replay_many import REPLAYED
 from app.submissions.revisions import STAND
 from app.submissions.write import WRITE
 from tests.support.databases import ready_database
@@ -284,6 +287,7 @@ WHOLE = {
         {"pk_submission_revisions", "uq_submission_revisions_completion_id_revision"},
     ),
     "end waiting": (END_WAITING, {"ix_deliveries_received_at", "pk_deliveries"}),
+    "causes": (FIND_CAUSES, {BY_TYPE}),
 }
 
 
@@ -334,6 +338,20 @@ async def test_whole_statements_find_their_rows_by_keys(
     samples = await _samples(sessions, statement)
     planned, indexes = await _indexes(sessions, statement.sql, samples, is_whole=True)
     assert keys <= set(indexes), planned
+
+
+async def test_what_was_never_seen_is_looked_for_among_the_newest(sessions: Sessions) -> None:
+    """Not through all that was ever taken, whenever somebody opens the console."""
+    samples = await _samples(sessions, LOOK_AT_STEPS)
+    async with sessions() as session, session.begin():
+        planned = await plan(session, LOOK_AT_STEPS.sql, samples)
+    assert re.search(r"CTE newest\n +->  Limit ", planned), planned
+    assert planned.count("CTE Scan on newest") == 6, planned  # json, form, again, retry, v0, v1
+
+
+async def test_what_was_replayed_is_counted_without_the_rest(sessions: Sessions) -> None:
+    planned, indexes = await _indexes(sessions, REPLAYED)
+    assert indexes == ["ix_deliveries_replayed"], planned
 
 
 def _filters(**filters: Any) -> AppliedFilters:
