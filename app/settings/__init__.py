@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import (
-    AfterValidator,
     Field,
     IPvAnyNetwork,
     SecretStr,
@@ -23,27 +22,22 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.settings.addresses import (
-    certificate_file,
+    Certificates,
+    FileHost,
+    ScannerAddress,
+    StorageAddress,
+    WebAddress,
     database_address,
-    file_host,
     hook_address,
+    insecure_addresses,
     rates_address,
-    scanner_address,
-    storage_address,
-    web_address,
 )
 from app.settings.secrets import repeated_secrets, weak_secrets
 
 MEBIBYTE = 1024 * 1024
 INBOX_LEFTOVER_DAYS = 7  # what Spark has still to be told of a delivery stays so much longer
 QUOTES = "\"'"
-
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
-WebAddress = Annotated[str, AfterValidator(lambda value: value and web_address(value))]
-StorageAddress = Annotated[str, AfterValidator(lambda value: value and storage_address(value))]
-FileHost = Annotated[str, AfterValidator(file_host)]
-ScannerAddress = Annotated[str, AfterValidator(lambda value: value and scanner_address(value))]
-Certificates = Annotated[str, AfterValidator(lambda value: value and certificate_file(value))]
 
 FileFamily = Literal[
     "images", "videos", "documents", "presentations", "spreadsheets", "opendocument", "audio"
@@ -405,29 +399,23 @@ class Settings(BaseSettings):
         return self
 
     def _secrets(self) -> dict[str, str]:
-        single = {
-            name.upper(): value.get_secret_value()
-            for name in _SECRETS
-            if (value := getattr(self, name)) is not None
+        found: dict[str, SecretStr | None] = {
+            name.upper(): getattr(self, name) for name in _SECRETS
         }
-        keys = {
-            f"INTERNAL_API_KEYS[{position}]": key.get_secret_value()
-            for position, key in enumerate(self.internal_api_keys)
-        }
-        return single | keys
+        found |= {f"INTERNAL_API_KEYS[{at}]": key for at, key in enumerate(self.internal_api_keys)}
+        return {name: key.get_secret_value() for name, key in found.items() if key is not None}
 
     def _missing_in_production(self) -> Iterable[str]:
         for name in _NEEDED_IN_PRODUCTION:
             if not getattr(self, name):
                 yield f"{name.upper()} must be set in production"
-        for name in ("frontend_url", "spark_api_url"):
-            if not (getattr(self, name) or "https://").startswith("https://"):
-                yield f"{name.upper()} must be https in production"
-        if not all(address.startswith("https://") for address in self.spark_return_urls):
-            yield "SPARK_RETURN_URLS must be https in production"
         hook = self.alert_webhook_url
-        if hook and not hook.get_secret_value().startswith("https://"):
-            yield "ALERT_WEBHOOK_URL must be https in production"
+        yield from insecure_addresses(
+            FRONTEND_URL=[self.frontend_url],
+            SPARK_API_URL=[self.spark_api_url],
+            SPARK_RETURN_URLS=self.spark_return_urls,
+            ALERT_WEBHOOK_URL=[hook.get_secret_value() if hook else None],
+        )
 
     @property
     def plays_front_end(self) -> bool:
@@ -489,13 +477,8 @@ _SECRETS = [
     name for name in Settings.model_fields if name.endswith(("_secret", "_secret_key", "_previous"))
 ]
 _NEEDED_IN_PRODUCTION = (
-    "database_url",
-    "s3_endpoint_url",
-    "aws_access_key_id",
-    "aws_secret_access_key",
-    "spark_sso_secret",
-    "spark_webhook_secret",
-    "jwt_secret_key",
+    *("database_url", "s3_endpoint_url", "aws_access_key_id", "aws_secret_access_key"),
+    *("spark_sso_secret", "spark_webhook_secret", "jwt_secret_key"),
 )
 
 

@@ -4,9 +4,10 @@ A refusal is a ValueError: it names the part that is wrong, and no value.
 """
 
 import re
+from collections.abc import Iterable
 from inspect import signature
 from ssl import create_default_context
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from asyncpg import (  # type: ignore[import-untyped]
@@ -14,6 +15,7 @@ from asyncpg import (  # type: ignore[import-untyped]
     connect_utils,
 )
 from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
+from pydantic import AfterValidator
 from redis.asyncio.connection import Connection, parse_url
 
 DATABASE_SCHEMES = ("postgresql", "postgres", "postgresql+asyncpg")
@@ -188,3 +190,17 @@ def _has_port(parts: SplitResult) -> bool:
         return parts.port != 0
     except ValueError:
         return False
+
+
+def insecure_addresses(**named: Iterable[str | None]) -> Iterable[str]:
+    """A sentence for each name of which one may be listened to on its way."""
+    for name, addresses in named.items():
+        if not all((address or "https://").startswith("https://") for address in addresses):
+            yield f"{name} must be https in production"
+
+
+WebAddress = Annotated[str, AfterValidator(lambda value: value and web_address(value))]
+StorageAddress = Annotated[str, AfterValidator(lambda value: value and storage_address(value))]
+FileHost = Annotated[str, AfterValidator(file_host)]
+ScannerAddress = Annotated[str, AfterValidator(lambda value: value and scanner_address(value))]
+Certificates = Annotated[str, AfterValidator(lambda value: value and certificate_file(value))]
