@@ -5,10 +5,12 @@ repair are refused by their owners, because a repaired identifier may be somebod
 surrounds an identifier and cannot be seen is no part of it (DESIGN R35, R46).
 """
 
+import csv
+import io
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import NoReturn
 
@@ -55,6 +57,17 @@ def identifier_text(value: object) -> object:
     if _NO_IDENTIFIER.search(text):
         raise ValueError("it holds characters that an identifier cannot have")
     return text
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would calculate
+
+
+def csv_line(cells: Iterable[object]) -> str:
+    """With its line end; a cell of which a spreadsheet would make a formula has a `'` before it."""
+    texts = ["" if cell is None else str(cell) for cell in cells]
+    line = io.StringIO()
+    csv.writer(line).writerow([f"'{text}" if text.startswith(_FORMULA) else text for text in texts])
+    return line.getvalue()
 
 
 class StrictJsonError(ValueError):

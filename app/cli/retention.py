@@ -1,7 +1,5 @@
 """Commands about how long everything is kept."""
 
-import csv
-import io
 import json
 from typing import Annotated
 
@@ -12,6 +10,7 @@ from app.cli.terminal import say
 from app.clock import utc_now
 from app.privacy.report_expiry import COLUMNS, report_expiry
 from app.privacy.retention import report_retention
+from app.text import csv_line
 
 commands = typer.Typer(invoke_without_command=True)
 
@@ -47,8 +46,5 @@ def report(
     if as_json:
         say(*map(json.dumps, rows))
         return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([row[name] for name in COLUMNS] for row in rows)
-    say(*text.getvalue().splitlines())
+    for cells in (COLUMNS, *([row[name] for name in COLUMNS] for row in rows)):
+        say(csv_line(cells).rstrip())

@@ -5,8 +5,6 @@ before, what came through Spark; of who also belongs to another organisation, wh
 courses of this one.
 """
 
-import csv
-import io
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -40,6 +38,7 @@ from app.privacy.spark_work import (
 )
 from app.privacy.zip_stream import Entry, stream_zip
 from app.storage.bucket import Bucket
+from app.text import csv_line
 
 README = """\
 Everything that the Spark integration service keeps for one organisation, on {at:%Y-%m-%d}.
@@ -54,7 +53,6 @@ they did in the courses of this one is here. *.jsonl has one JSON object a line 
 table; times are UTC.
 """
 HEAD = ("folder", "given_name", "family_name", "email", "spark_user_ids", "user_id", "what")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would calculate
 
 _COURSES = select(SparkCourse.id).where(SparkCourse.spark_org_id == OF_ORGANISATION)
 _QUESTS = select(SparkCourse.quest_id).where(SparkCourse.spark_org_id == OF_ORGANISATION)
@@ -116,11 +114,13 @@ class _Organisation:
         yield README.format(at=self.folder.now).encode()
 
     async def _index(self) -> AsyncIterator[bytes]:
-        yield b"\xef\xbb\xbf" + _csv(HEAD)  # by the mark spreadsheets know that it is UTF-8
+        # By the mark spreadsheets know that it is UTF-8.
+        yield b"\xef\xbb\xbf" + csv_line(HEAD).encode()
         async for member in list_members(self.folder.sessions, self.spark_org_id):
             ids = " ".join(member["spark_user_ids"])
             names = (member["first_name"], member["last_name"], member["email"])
-            yield _csv((_path(member), *names, ids, member["user_id"], member["fate"]))
+            cells = (_path(member), *names, ids, member["user_id"], member["fate"])
+            yield csv_line(cells).encode()
 
     async def _folder_of(self, member: Columns) -> Folder:
         user_id, fate = member["user_id"], member["fate"]
@@ -141,10 +141,3 @@ def _path(member: Columns) -> str:
     """Unique by the id, with a name that leads to no other folder."""
     name = UNSAFE.sub("_", "".join(member["spark_user_ids"][:1]))[:60].strip(" .")
     return f"students/{name}_{member['user_id']}"
-
-
-def _csv(cells: tuple[object, ...]) -> bytes:
-    texts = ["" if cell is None else str(cell) for cell in cells]
-    line = io.StringIO()
-    csv.writer(line).writerow([f"'{text}" if text.startswith(FORMULA) else text for text in texts])
-    return line.getvalue().encode()

@@ -72,6 +72,8 @@ async def test_what_went_is_counted_in_its_year(family: Family) -> None:
 
 async def test_the_command_writes_csv_or_json(family: Family) -> None:
     await hand_in(family, family.course, 1)
+    formula = f"=1+{uuid4().hex}"
+    await hand_in(family, await sync_course(family.spark, org_id=formula), 1)
     run = run_on(family.settings)
     said = await run("retention", "report")
     assert said.exit_code == 0, said.stderr
@@ -79,5 +81,6 @@ async def test_the_command_writes_csv_or_json(family: Family) -> None:
     [row] = [row for row in rows if row["spark_org_id"] == family.course.spark_org_id]
     assert int(row["submissions"]) > 0
     assert row["due"] == ""  # nothing, where SUBMISSION_RETENTION_DAYS is not set
+    assert f"'{formula}" in {row["spark_org_id"] for row in rows}
     lines = (await run("retention", "report", "--year", "2025", "--json")).stdout.splitlines()
     assert {json.loads(line)["year"] for line in lines} == {2025}
