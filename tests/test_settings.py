@@ -11,6 +11,7 @@ from standardwebhooks import Webhook
 
 from app.contract import describe_settings, example_environment
 from app.deliveries.authenticate import authenticate
+from app.privacy.describe_protection import describe_protection
 from app.settings import (
     Settings,
     SettingsError,
@@ -319,6 +320,14 @@ P268 = {
         {"TRUSTED_PROXY_HOPS": "11"},
         "TRUSTED_PROXY_HOPS: Input should be less than or equal to 10",
     ),
+    "submissions end before they could be announced": (
+        {"SUBMISSION_RETENTION_DAYS": "29", "INBOX_RETENTION_DAYS": "1"},
+        "SUBMISSION_RETENTION_DAYS: Input should be greater than or equal to 30",
+    ),
+    "submissions end while their messages are kept": (
+        {"SUBMISSION_RETENTION_DAYS": "36"},
+        "SUBMISSION_RETENTION_DAYS must be at least 37",
+    ),
     "any proxy trusted": (
         {"TRUSTED_PROXY_HOPS": "*"},
         "TRUSTED_PROXY_HOPS: Input should be a valid integer, unable to parse string as an integer",
@@ -410,7 +419,12 @@ def test_no_secret_is_shown_when_settings_are_printed(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("file", "content"),
-    [(".env.example", example_environment()), ("docs/settings.md", describe_settings())],
+    [
+        (".env.example", example_environment()),
+        ("docs/settings.md", describe_settings()),
+        ("docs/data-protection.md", describe_protection()),
+    ],
+    ids=(".env.example", "settings", "data-protection"),
 )
 def test_what_is_generated_is_what_is_committed(file: str, content: str) -> None:
     assert (PROJECT / file).read_text() == content
