@@ -169,7 +169,7 @@ HOLDINGS = (
     ),
     Holding(
         InboxDelivery,
-        "messages from Spark as they came, with the text of homework, and what they were answered",
+        "messages from Spark with the text of homework, and what they were answered",
         OPERATION,
         or_(InboxDelivery.user_id == OF_USER, InboxDelivery.spark_user_id == any_(OF_SPARK_USERS)),
         page_rows=PAGE_LARGE_ROWS,
