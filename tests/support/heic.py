@@ -2,6 +2,7 @@
 
 import io
 import struct
+from functools import cache
 
 import pillow_heif
 from PIL import Image, ImageCms
@@ -44,10 +45,7 @@ def full(kind: bytes, *content: bytes, version: int = 0) -> bytes:
 
 def tiled(width: int, height: int) -> bytes:
     """Some kilobytes, whatever its size: each tile is where the first one is."""
-    written = io.BytesIO()
-    noise = Image.effect_noise((TILE, TILE), 60).convert("RGB")
-    pillow_heif.from_pillow(noise).save(written, quality=50, save_nclx_profile=False)
-    configuration, pixels = _read_tile(written.getvalue())
+    configuration, pixels = _tile()
     columns, rows = -(-width // TILE), -(-height // TILE)
     numbers = range(1, columns * rows + 1)
     grid = len(numbers) + 1
@@ -82,8 +80,13 @@ def tiled(width: int, height: int) -> bytes:
     return begin + meta(len(begin) + len(meta(0)) + 8) + box(b"mdat", pixels)
 
 
-def _read_tile(content: bytes) -> tuple[bytes, bytes]:
+@cache
+def _tile() -> tuple[bytes, bytes]:
     """How it is to be decoded, as a box, and what."""
+    written = io.BytesIO()
+    noise = Image.effect_noise((TILE, TILE), 60).convert("RGB")
+    pillow_heif.from_pillow(noise).save(written, quality=50, save_nclx_profile=False)
+    content = written.getvalue()
     top = {kind: (start, stop) for kind, start, stop in children(content, 0, len(content))}
     pixels = content[slice(*top[b"mdat"])]
     start, stop = top[b"meta"]
