@@ -152,6 +152,7 @@ async def test_a_generated_client_reads_and_saves_evidence(
     }
 
 
+@soak
 @pytest.mark.parametrize("program", CONTRACTS)
 async def test_every_operation_has_a_function_of_its_name(program: str, tmp_path: Path) -> None:
     folder = await _make("python", program, tmp_path / "made")

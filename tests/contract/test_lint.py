@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.support.programs import GENERATED_CLIENTS, needs_npm, run_program
@@ -12,7 +13,7 @@ OPENAPI = Path(__file__).parents[2] / "openapi"
 EXPLAINED = yaml.safe_load((Path(__file__).parent / "lint.yaml").read_text())
 QUIET = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
 
-pytestmark = needs_npm
+pytestmark = [needs_npm, pytest.mark.soak]
 
 
 async def test_redocly_warns_only_of_what_is_explained() -> None:

@@ -181,7 +181,13 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("made", "told"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        pytest.param(*each, id=name, marks=[pytest.mark.soak] if number else [])
+        for number, (name, each) in enumerate(REFUSED.items())
+    ],
+)
 async def test_a_database_that_is_not_ours_is_refused_and_left_alone(
     empty: Settings, made: list[str], told: tuple[str, ...]
 ) -> None:

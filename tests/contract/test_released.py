@@ -97,8 +97,12 @@ def _narrows(contract: Any) -> None:
 @needs_npm
 @pytest.mark.parametrize(
     ("change", "raised"),
-    [(_requires, False), (_forgets, False), (_narrows, False), (_narrows, True)],
-    ids=["requires", "forgets", "narrows", "narrows in a major one"],
+    [
+        pytest.param(_requires, False, id="requires"),
+        pytest.param(_forgets, False, id="forgets", marks=pytest.mark.soak),
+        pytest.param(_narrows, False, id="narrows", marks=pytest.mark.soak),
+        pytest.param(_narrows, True, id="narrows in a major one", marks=pytest.mark.soak),
+    ],
 )
 async def test_a_change_that_breaks_is_refused_but_in_a_major_version(
     tmp_path: Path, change: Callable[[Any], None], *, raised: bool

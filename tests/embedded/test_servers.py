@@ -52,6 +52,7 @@ def test_a_connected_client_does_not_delay_the_end(holders: Holders, folder: Pat
     assert time.monotonic() - started < patient(3)
 
 
+@pytest.mark.soak
 def test_more_signals_do_not_cut_the_stop_short(holders: Holders, folder: Path) -> None:
     held = holders.start(folder, "--only", "s3")
     for _ in range(20):
@@ -67,6 +68,7 @@ def test_servers_end_when_their_parent_is_killed(held: Holder) -> None:
     held.wait_until_gone()
 
 
+@pytest.mark.soak
 async def test_data_is_whole_after_the_parent_was_killed(
     holders: Holders, held: Holder, folder: Path
 ) -> None:
@@ -78,6 +80,7 @@ async def test_data_is_whole_after_the_parent_was_killed(
     assert again.variables == held.variables
 
 
+@pytest.mark.soak
 async def test_a_start_stops_servers_that_outlived_their_parent(
     holders: Holders, folder: Path
 ) -> None:
@@ -107,6 +110,7 @@ def test_a_second_start_on_the_same_folder_is_refused(holders: Holders, folder: 
     assert len(held.running()) == len(held.servers)
 
 
+@pytest.mark.soak
 def test_a_kept_port_that_is_taken_is_replaced(holders: Holders, folder: Path) -> None:
     first = holders.start(folder, "--only", "postgres")
     first.end()
@@ -124,6 +128,7 @@ def test_servers_listen_on_the_loopback_address_only(held: Holder) -> None:
     }
 
 
+@pytest.mark.soak
 async def test_another_password_than_before_opens_the_same_data(
     holders: Holders, folder: Path
 ) -> None:
