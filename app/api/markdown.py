@@ -5,6 +5,7 @@ from collections import Counter
 from itertools import pairwise
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markupsafe import Markup
 from pygments import highlight
@@ -22,7 +23,17 @@ def colour(code: str, language: str, _: str = "") -> str:
     return highlight(code, lexer, _COLOURS) if lexer else ""
 
 
+def _drop_empty_heads(state: StateCore) -> None:
+    """A column without a name has no head, which screen readers would announce."""
+    for opening, inline, closing in zip(
+        state.tokens, state.tokens[1:], state.tokens[2:], strict=False
+    ):
+        if opening.type == "th_open" and not inline.content:
+            opening.tag = closing.tag = "td"
+
+
 _MARKDOWN = MarkdownIt("commonmark", {"html": False, "highlight": colour}).enable("table")
+_MARKDOWN.core.ruler.push("empty_heads", _drop_empty_heads)
 
 
 def render_block(text: str) -> Markup:

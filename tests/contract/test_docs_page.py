@@ -133,6 +133,7 @@ def _refusals_of(operation: dict[str, Any]) -> list[tuple[str, str, bool]]:
         pytest.param("[a](operations.md#secrets)", "<span>a</span>", id="a-file-without-a-page"),
         pytest.param("[a](docs/guide.md#files)", 'href="/docs/guide#files"', id="a-file-with-one"),
         pytest.param("[a](samples/submit.php)", 'href="/docs/samples/submit.php"', id="a-sample"),
+        pytest.param("| a | |\n|---|---|\n| b | c |", "<td></td>", id="a-column-without-a-name"),
         pytest.param("## A `b`\n\n## A `b`", '<h2 id="a-b-1">', id="the-same-heading-twice"),
     ],
 )

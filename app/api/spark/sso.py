@@ -47,7 +47,7 @@ DESCRIPTION = """\
 The launch token is a JWT, HS256 only, signed with the SSO secret as literal text; make a new one
 for each click.
 
-| claim | needed | meaning |
+| claim | | |
 |---|---|---|
 | `sub` | required | Spark's user id, text or integer |
 | `email` | required | may be empty; then the account gets an address that reaches nobody |
