@@ -9,6 +9,8 @@ from playwright.async_api import Browser, Page, async_playwright
 from tests.support.programs import CHROMIUM, FRONT_END
 
 AXE = FRONT_END / "node_modules" / "axe-core" / "axe.min.js"
+# By how many pixels the page is wider than its window.
+WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 @asynccontextmanager
@@ -26,5 +28,4 @@ async def assert_readable(page: Page) -> None:
     await page.evaluate(AXE.read_text())
     found: Any = await page.evaluate("axe.run({resultTypes: ['violations']})")
     assert [each["id"] for each in found["violations"]] == [], found["violations"]
-    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert await page.evaluate(wide) <= 0
+    assert await page.evaluate(WIDER) <= 0
