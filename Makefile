@@ -108,9 +108,10 @@ sbom: $(SYNCED) ## write what the service is made of to sbom.json (CycloneDX)
 	@echo 'sbom.json'
 
 .PHONY: screenshots
-screenshots: $(SYNCED) ## draw the console's pages into screenshots/, light and dark, phone and desktop
+screenshots: $(SYNCED) ## draw the pages of console and docs into screenshots/, light and dark, phone and desktop
 	@mkdir -p screenshots
-	SCREENSHOTS=screenshots $(PYTEST) tests/console/test_browser.py tests/console/test_browser_details.py
+	SCREENSHOTS=screenshots $(PYTEST) tests/console/test_browser.py tests/console/test_browser_details.py \
+	  tests/contract/test_docs_signer.py
 
 .PHONY: clean
 clean: ## remove the environment and all caches, not the data
