@@ -23,6 +23,13 @@ from app.api.style import open_templates
 
 PROJECT = Path(__file__).parents[2]
 SAMPLES = PROJECT / "docs" / "samples"
+SAMPLES_OF = {
+    "signIn": "launch",
+    "submit": "submit",
+    "chooseWork": "deep_link",
+    "receiveGrade": "receive",
+    "receiveReceipt": "receive",
+}
 HOME = "/docs"
 TEXTS = {
     "guide": "docs/guide.md",
@@ -92,8 +99,11 @@ def _write(contract: Callable[[], dict[str, Any]]) -> str:
 
 
 def _show_overview(places: list[tuple[str, str]]) -> str:
-    samples = sorted(each.name for each in SAMPLES.iterdir() if each.is_file())
-    return _page("overview.html", HOME, places, version=__version__, samples=samples)
+    return _page("overview.html", HOME, places, version=__version__, samples=_samples("*.*"))
+
+
+def _samples(names: str) -> list[str]:
+    return sorted(each.name for each in SAMPLES.glob(names))
 
 
 def _show_text(name: str, places: list[tuple[str, str]]) -> str:
@@ -112,8 +122,17 @@ def _show_reference(
     sections = [
         (each["operationId"], each["summary"]) for group in groups for each in group["operations"]
     ]
+    samples = {name: _samples(f"{stem}.*") for name, stem in SAMPLES_OF.items()}
     values = {"groups": groups, "document": document, "info": contract()["info"]}
-    return _page("reference.html", path, places, sections=sections, problems=PROBLEMS, **values)
+    return _page(
+        "reference.html",
+        path,
+        places,
+        sections=sections,
+        samples=samples,
+        problems=PROBLEMS,
+        **values,
+    )
 
 
 def _page(template: str, here: str, places: list[tuple[str, str]], **values: Any) -> str:

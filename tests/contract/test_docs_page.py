@@ -106,6 +106,13 @@ async def test_the_reference_says_all_of_each_operation(
         assert _refusals_in(shown[name]) == _refusals_of(operation), name
 
 
+async def test_who_signs_is_shown_a_sample_in_each_language(browser: httpx.AsyncClient) -> None:
+    page = (await browser.get("/docs/reference")).text
+    for stem in ("launch", "submit", "deep_link", "receive"):
+        for language in ("php", "mjs", "py"):
+            assert f'href="/docs/samples/{stem}.{language}"' in page
+
+
 def _refusals_in(shown: str) -> list[tuple[str, str, bool]]:
     row = r'label="Status">(\d+)</td>.*?/problems/(\w+)">.*?again"><span class="badge \w+">(\w+)<'
     return [(status, code, again == "later") for status, code, again in re.findall(row, shown)]
