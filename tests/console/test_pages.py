@@ -118,7 +118,7 @@ async def test_the_system_page_shows_keys_and_acts_but_no_secret(lived_in: Conso
     assert "reason spark_503" in said
     assert "spark_0001" in said
     assert re.search(r"DATABASE_POOL_SIZE \d+ of \d+", said)
-    assert re.search(r"spark\.deliveries messages from Spark .{0,60}30 days", said)
+    assert re.search(r"spark\.deliveries messages from Spark .{0,80}30 days", said)
     assert not re.search(r"optio_[0-9a-f]{16}\.", page.text)
 
 
