@@ -5,7 +5,7 @@ disk. What fails on the way ends the stream in the middle, so what arrived does 
 """
 
 import asyncio
-import pickle
+import pickle  # nosec
 import zipfile
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
 from contextlib import closing
@@ -79,7 +79,7 @@ class _Directory:
     def __iter__(self) -> Iterator[zipfile.ZipInfo]:
         self._file.seek(0)
         for _ in range(self._length):
-            yield pickle.load(self._file)  # noqa: S301 - our own
+            yield pickle.load(self._file)  # noqa: S301 - only we write that file  # nosec
 
     def append(self, info: zipfile.ZipInfo) -> None:
         pickle.dump(info, self._file, pickle.HIGHEST_PROTOCOL)
