@@ -86,6 +86,7 @@ async def test_a_cancelled_stream_leaves_nothing(
     assert await object_keys(settings, owner) == []
 
 
+@pytest.mark.soak
 async def test_no_more_than_10_mb_that_arrived_have_not_left_for_a_slow_store(
     settings: Settings, key: str
 ) -> None:

@@ -28,6 +28,9 @@ from tests.support.stored import eventually, total_xp
 
 AT_ONCE = 10
 ROUNDS = 5
+TURNS = pytest.mark.parametrize(
+    "turn", [0, *(pytest.param(turn, marks=pytest.mark.soak) for turn in range(1, ROUNDS))]
+)
 
 
 async def pid_of(session: Session) -> int:
@@ -95,7 +98,7 @@ def states(payload: Course) -> list[Course]:
 
 
 @pytest.mark.parametrize("is_new", [True, False], ids=["P168-new", "P168-known"])
-@pytest.mark.parametrize("turn", range(ROUNDS))
+@TURNS
 async def test_different_states_at_once_end_as_one_of_them_entirely(
     lms: Spark, sessions: Sessions, turn: int, *, is_new: bool
 ) -> None:
@@ -120,7 +123,7 @@ async def test_different_states_at_once_end_as_one_of_them_entirely(
         assert must == {task.id: task.title for task in current}
 
 
-@pytest.mark.parametrize("turn", range(ROUNDS))
+@TURNS
 async def test_submissions_and_syncs_at_once_are_all_accepted(
     lms: Spark, sessions: Sessions, turn: int
 ) -> None:
