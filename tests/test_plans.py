@@ -11,7 +11,6 @@ from sqlalchemy import Insert, Select, Update, literal, select
 from sqlalchemy.sql import ClauseElement
 
 from app.accounts.owners import OWNERS
-from app.activity.find_causes import _FIND as FIND_CAUSES
 from app.activity.follow import AFTER, OF_TYPES, PLACE
 from app.activity.hours import COUNT, COUNTED_UNTIL
 from app.activity.log_page import AppliedFilters, Status
@@ -287,7 +286,6 @@ WHOLE = {
         {"pk_submission_revisions", "uq_submission_revisions_completion_id_revision"},
     ),
     "end waiting": (END_WAITING, {"ix_deliveries_received_at", "pk_deliveries"}),
-    "causes": (FIND_CAUSES, {BY_TYPE}),
 }
 
 

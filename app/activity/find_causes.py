@@ -45,11 +45,9 @@ _FIND = Statement(
             event_data ->> 'error_type', event_type), 100) as name,
           sum(coalesce((event_data ->> 'times')::bigint, 1)) as times,
           max(created_at) as last_seen, max(event_data ->> 'request_id') as request_id
-        from unnest(:failed::text[]) as kind (name) cross join lateral (
-          select event_type, event_data, created_at from user_activity_events
-          where event_category = 'lms'
-            and (event_type, created_at) >= (kind.name, :start::timestamptz)
-            and (event_type, created_at) < (kind.name, 'infinity') offset 0) failure
+        from user_activity_events
+        where event_category = 'lms' and event_type = any(:failed::text[])
+          and created_at >= :start::timestamptz
         group by 1, 2) said
       left join names on names.title = said.name
       group by 1),
