@@ -5,9 +5,10 @@ clamd judges it when it has all. It ends the connection where it says `INSTREAM 
 """
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from app.storage.circuit import Circuit
 
 SCAN_SECONDS = 10  # of waiting for clamd, in all of one file; a delivery's lease is longer
 LAST_WORD_SECONDS = 1  # from the end of a connection until what was said before it is read
+ANSWER_BYTES = 1024
 CLEAN = b"stream: OK\0"
 _FOUND = re.compile(rb"stream: ([!-~]{1,200}?)(?:\([^ ]*\))? FOUND\0")  # digest and size left out
 
@@ -79,6 +81,7 @@ class Scan:
         async with self._told():
             self._scanner.circuit.enter()
             reader, self._writer = await self._within(self._scanner.connect())
+            self._line = os.dup(self._writer.get_extra_info("socket").fileno())
             self._answer = asyncio.create_task(reader.readuntil(b"\0"))
             self._answer.add_done_callback(lambda said: said.cancelled() or said.exception())
             self._writer.write(b"zINSTREAM\0")
@@ -110,7 +113,9 @@ class Scan:
     def close(self) -> None:
         if self._answer:
             self._answer.cancel()
+            self._answer = None
             self._writer.transport.abort()
+            os.close(self._line)
 
     async def _within(self, waiting: Awaitable[T], *, proves: bool = False) -> T:
         clock = asyncio.get_running_loop().time
@@ -139,9 +144,17 @@ class Scan:
             return "hangs"
         if isinstance(failure, TimeoutError):
             return "timeout"
-        if self._answer:
-            await asyncio.wait([self._answer], timeout=LAST_WORD_SECONDS)
-            if self._answer.done() and not self._answer.exception():
-                is_too_large = self._answer.result().startswith(b"INSTREAM size limit")
-                return "too_large" if is_too_large else "error"
+        if self._answer and (said := await self._last_word(self._answer)):
+            return "too_large" if said.startswith(b"INSTREAM size limit") else "error"
         return "unreachable"
+
+    async def _last_word(self, answer: asyncio.Task[bytes]) -> bytes:
+        """What it said before it left. A write that failed ends our connection unread; what came
+        before is in the socket still.
+        """
+        await asyncio.wait([answer], timeout=LAST_WORD_SECONDS)
+        if answer.done() and not answer.exception():
+            return answer.result()
+        with suppress(OSError):
+            return os.read(self._line, ANSWER_BYTES)
+        return b""
