@@ -130,7 +130,7 @@ async def test_nothing_else_may_be_what_it_might_not_have_been(
     content = {"url": "javascript:alert(1)"}
     native = await write_natively(desk, sessions, content)
     other = desk_of(browser, student, await _other_task(sessions, student, desk))
-    [elsewhere] = (await other.saved(text("elsewhere")))["blocks"]
+    [elsewhere] = (await other.saved(text("A pond that is not mine")))["blocks"]
     read = await desk.read()
     kept = [as_read(block) for block in read["blocks"]]
     first, last = kept[0], kept[-1]
