@@ -4,7 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictBool
 from starlette.responses import Response, StreamingResponse
 
 from app.api.callers import Admin
@@ -47,8 +47,10 @@ class OrganisationQuery(ContractModel):
 class OrganisationToErase(OrganisationQuery):
     """Whose data is to go. Unknown members are refused."""
 
-    apply: bool = Field(default=False, description="Do it; else it is only said.", examples=[False])
-    despite_hold: bool = Field(
+    apply: StrictBool = Field(
+        default=False, description="Do it; else it is only said.", examples=[False]
+    )
+    despite_hold: StrictBool = Field(
         default=False, description="Also what a hold is on.", examples=[False]
     )
 
