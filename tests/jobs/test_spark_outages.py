@@ -67,6 +67,7 @@ def places(outward: Outward) -> int:
 
 
 @pytest.mark.soak
+@pytest.mark.alone
 async def test_an_hours_outage_ends_without_a_flood(outward: Outward) -> None:
     """At the pace that is set by default."""
     await give(outward, 12)
