@@ -13,11 +13,11 @@ from app.jobs.call_spark import SPARK
 from app.jobs.run_jobs import work_off
 from app.models import Job, JobTarget, UserQuestTask
 from app.settings import Settings
-from app.worker import job_kinds
 from tests.support.elsewhere import Elsewhere, run_elsewhere
 from tests.support.fake_spark import FakeSpark
 from tests.support.outward import run_outward
 from tests.support.spark import Assignment, SignedIn, submission
+from tests.support.work import counted_kinds
 
 
 @pytest.fixture(scope="package")
@@ -48,7 +48,7 @@ class Grading:
 
     async def work_off(self) -> int:
         resources = self.elsewhere.running.app.state.resources
-        return await work_off(self.sessions, job_kinds(resources), owner=uuid4())
+        return await work_off(self.sessions, counted_kinds(resources), owner=uuid4())
 
     async def ask(self, method: str, path: str, **more: Any) -> Any:
         client = self.elsewhere.spark.browser

@@ -18,7 +18,6 @@ from app.jobs.run_jobs import work_off
 from app.models import Erasure, Job, LmsIntegration, SparkAssignment, SubmissionRevision
 from app.submissions.do_replay import CALLER
 from app.submissions.replay import replay_delivery
-from app.worker import job_kinds
 from tests.conftest import create_assignment
 from tests.support.bodies import Part, form
 from tests.support.courses import course, hand_in, synced
@@ -29,6 +28,7 @@ from tests.support.running import Running
 from tests.support.samples import png
 from tests.support.spark import Assignment, SignedIn, Spark, encoded, minutes_ago, submission
 from tests.support.stored import NOTHING, ONCE, deliveries_of, eventually, kept, total_xp
+from tests.support.work import counted_kinds
 
 Work = Callable[[], Coroutine[Any, Any, int]]
 Listed = Callable[[bytes], Awaitable[list[str | None]]]
@@ -41,7 +41,7 @@ def work(server: Running) -> Work:
     resources = server.app.state.resources
 
     async def do() -> int:
-        return await work_off(resources.sessions, job_kinds(resources), owner=new_id())
+        return await work_off(resources.sessions, counted_kinds(resources), owner=new_id())
 
     return do
 

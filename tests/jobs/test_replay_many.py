@@ -14,7 +14,6 @@ from app.database import Sessions
 from app.jobs.run_jobs import work_off
 from app.models import AuditEntry, Job
 from app.settings import Settings
-from app.worker import job_kinds
 from tests.conftest import create_assignment
 from tests.support.bodies import Part
 from tests.support.commands import run_on
@@ -23,6 +22,7 @@ from tests.support.running import Running
 from tests.support.samples import png
 from tests.support.spark import Assignment, SignedIn, Spark, submission
 from tests.support.stored import audited
+from tests.support.work import counted_kinds
 
 REPLAY = "/internal/v1/deliveries/replay"
 NOT_FOUND = "assignment_not_found"
@@ -55,7 +55,7 @@ def work(server: Running) -> Callable[[], Awaitable[int]]:
     resources = server.app.state.resources
 
     async def do() -> int:
-        return await work_off(resources.sessions, job_kinds(resources), owner=new_id())
+        return await work_off(resources.sessions, counted_kinds(resources), owner=new_id())
 
     return do
 
