@@ -1,6 +1,5 @@
 """Commands for a school that leaves: everything as a zip, and its end."""
 
-from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -10,6 +9,7 @@ import typer
 from app.api.dependencies import Resources
 from app.cli.servers import CALLER, ask_database, ask_service, refuse
 from app.cli.terminal import say, say_moment
+from app.cli.write_zip import write_zip
 from app.clock import new_id, utc_now
 from app.database import Sessions
 from app.privacy.erase_organisation import Refused, erase_some
@@ -57,23 +57,12 @@ def export(
     output: Annotated[Path, typer.Option(help="The zip to write.", dir_okay=False)],
 ) -> None:
     """Write everything that is kept for a school into a zip."""
-    unfinished = output.with_name(f"{output.name}.part")
-
-    async def write(resources: Resources) -> None:
-        stream = await begin_organisation_export(
-            resources.sessions, resources.bucket, organisation, caller=CALLER, now=utc_now()
-        )
-        async with aclosing(stream):
-            with unfinished.open("wb") as target:
-                async for chunk in stream:
-                    target.write(chunk)
-
-    try:
-        ask_service(write)
-        unfinished.replace(output)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    say(f"{output} is written.")
+    write_zip(
+        output,
+        lambda found: begin_organisation_export(
+            found.sessions, found.bucket, organisation, caller=CALLER, now=utc_now()
+        ),
+    )
 
 
 @commands.command()

@@ -1,16 +1,15 @@
 """Commands for a family's rights."""
 
 import json
-from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
-from app.api.dependencies import Resources
 from app.cli.servers import CALLER, ask_service, refuse
 from app.cli.terminal import say
+from app.cli.write_zip import write_zip
 from app.clock import new_id, utc_now
 from app.privacy.erase import ErasureOrder, erase_student
 from app.privacy.erase_again import erase_again as erase_restored
@@ -26,23 +25,12 @@ def export_student(
     file: Annotated[Path, typer.Argument(help="The zip to write.", dir_okay=False)],
 ) -> None:
     """Write everything that is kept of a student into a zip."""
-    unfinished = file.with_name(f"{file.name}.part")
-
-    async def export(resources: Resources) -> None:
-        stream = await begin_export(
-            resources.sessions, resources.bucket, user_id, caller=CALLER, now=utc_now()
-        )
-        async with aclosing(stream):
-            with unfinished.open("wb") as target:
-                async for chunk in stream:
-                    target.write(chunk)
-
-    try:
-        ask_service(export)
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    say(f"{file} is written.")
+    write_zip(
+        file,
+        lambda found: begin_export(
+            found.sessions, found.bucket, user_id, caller=CALLER, now=utc_now()
+        ),
+    )
 
 
 @commands.command("erase-student")
