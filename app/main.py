@@ -99,17 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         exception_handlers=HANDLERS,
         generate_unique_id_function=lambda route: route.name,
     )
-    for router in (*ROUTERS, *(CONSOLE if settings.console else ())):
-        app.include_router(router)
-    shown = ROUTERS if not settings.in_production else (*SPARK, health)
-    routes = [each for router in shown for each in router.routes]
-    places = list_places(with_internal=not settings.in_production)
-    app.include_router(create_problem_router(routes, places if settings.publish_contract else []))
-    if settings.plays_front_end:
-        app.include_router(callback_page)
-    app.webhooks.include_router(spark_received)
-    if settings.publish_contract:
-        app.include_router(create_docs_router(app, with_internal=not settings.in_production))
+    _include_routers(app, settings)
     # The last one added is the outermost.
     app.add_middleware(LastResort)
     app.add_middleware(HeadAsGet)
@@ -122,6 +112,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(Linger)
     return app
+
+
+def _include_routers(app: FastAPI, settings: Settings) -> None:
+    for router in (*ROUTERS, *(CONSOLE if settings.console else ())):
+        app.include_router(router)
+    shown = ROUTERS if not settings.in_production else (*SPARK, health)
+    routes = [each for router in shown for each in router.routes]
+    places = list_places(with_internal=not settings.in_production)
+    app.include_router(create_problem_router(routes, places if settings.publish_contract else []))
+    if settings.plays_front_end:
+        app.include_router(callback_page)
+    app.webhooks.include_router(spark_received)
+    if settings.publish_contract:
+        app.include_router(create_docs_router(app, with_internal=not settings.in_production))
 
 
 @asynccontextmanager
