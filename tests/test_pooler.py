@@ -2,22 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select, update
 
 from app.database import Sessions
-from app.jobs.run_jobs import work_off
 from app.models import Grade, Job
 from app.settings import Settings
-from app.worker import job_kinds
 from tests.conftest import create_assignment
 from tests.support.courses import course, synced
 from tests.support.elsewhere import run_elsewhere
 from tests.support.outward import run_outward
 from tests.support.pooler import needs_pgbouncer, run_pooler
 from tests.support.spark import Assignment, encoded, submission
+from tests.support.work import do_jobs
 
 STUDENTS = 20
 
@@ -83,10 +81,7 @@ async def test_jobs_of_two_workers_are_done_once_behind_it(
         await fake.script("/grades", *[{}, {}, {"status": 503}] * (STUDENTS // 3))
         opened = elsewhere.running.app.state.resources
         while await unsent(sessions, graded):
-            kinds = job_kinds(opened)
-            await asyncio.gather(
-                *(work_off(opened.sessions, kinds, owner=uuid4()) for _ in range(2))
-            )
+            await asyncio.gather(*(do_jobs(opened) for _ in range(2)))
             async with sessions() as session, session.begin():
                 await session.execute(update(Job).values(run_at=func.now()))
         assert len(await fake.effects()) == len(await fake.gradebook()) == STUDENTS

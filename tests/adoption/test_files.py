@@ -8,14 +8,11 @@ from collections.abc import AsyncIterator
 from itertools import product
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import pytest
 
 from app.files import order_pictures
-from app.jobs.run_jobs import work_off
 from app.settings import Settings
-from app.worker import job_kinds
 from tests.support import samples
 from tests.support.beside import Beside, serve_beside
 from tests.support.bodies import Part
@@ -32,6 +29,7 @@ from tests.support.people import (
 )
 from tests.support.problems import assert_problem
 from tests.support.stored import open_s3
+from tests.support.work import do_jobs
 
 MAIN_APP = "https://db.example.test"  # as tests/adoption/20_rows.sql has it
 PUBLIC = f"{MAIN_APP}/storage/v1/object/public"
@@ -232,9 +230,7 @@ async def test_a_heic_picture_becomes_jpeg_by_the_main_apps_addresses(
     url = (await contents(beside))[-1]["url"]
     item = {"url": f"{url.replace('/public/', '/sign/')}?token=a.b.c", "caption": "Rain"}
     await write_natively(beside, {"items": [item], "thumbnail_url": url})
-    kind = order_pictures.PICTURE
-    kinds = {kind: job_kinds(beside.resources)[kind]}
-    await work_off(beside.resources.sessions, kinds, owner=uuid4())
+    await do_jobs(beside.resources, order_pictures.PICTURE)
     ours, theirs = (await contents(beside))[-2:]
     assert ours["url"].startswith(f"{PUBLIC}/{beside.main_app.s3_bucket}/{ANN}/")
     assert ours["url"].endswith(".jpg")

@@ -14,10 +14,8 @@ from sqlalchemy import delete, func, insert, select, update
 from app.alerts.evaluate import evaluate_alerts
 from app.alerts.rules import ALERT, RULES
 from app.database import Sessions
-from app.jobs.run_jobs import work_off
 from app.models import ActivityEvent, Alert, ExpiryNotice, Job, JobTarget, Upload
 from app.settings import Settings
-from app.worker import job_kinds
 from tests.conftest import create_assignment
 from tests.support.canaries import CANARIES
 from tests.support.elsewhere import Elsewhere, run_elsewhere
@@ -26,6 +24,7 @@ from tests.support.outward import run_outward
 from tests.support.running import everything_is_written
 from tests.support.spark import submission
 from tests.support.stores import own_stores
+from tests.support.work import do_jobs
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,7 @@ class Telling:
         return await evaluate_alerts(self.sessions, self.settings, now=now)
 
     async def work_off(self, *kinds: str) -> int:
-        every = job_kinds(self.elsewhere.running.app.state.resources)
-        return await work_off(self.sessions, {kind: every[kind] for kind in kinds}, owner=uuid4())
+        return await do_jobs(self.elsewhere.running.app.state.resources, *kinds)
 
     async def told(self) -> list[dict[str, Any]]:
         """All that was received, after what is due was sent."""

@@ -9,13 +9,11 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 
 from app.clock import new_id
 from app.database import Sessions
-from app.jobs.run_jobs import work_off
-from app.models import InboxDelivery, Job, ServiceKey
-from app.worker import job_kinds
+from app.models import InboxDelivery, ServiceKey
 from tests.conftest import create_assignment
 from tests.support.bodies import Part
 from tests.support.console import at_console, words
@@ -23,6 +21,7 @@ from tests.support.running import Running
 from tests.support.samples import png
 from tests.support.spark import Assignment, SignedIn, Spark, encoded, submission
 from tests.support.stored import NOTHING, ONCE, audited, deliveries_of, kept
+from tests.support.work import do_jobs, forget_jobs
 
 PATH = "/console/deliveries"
 PICTURE = Part("f", png(), filename="gauge.png")
@@ -239,7 +238,7 @@ def work(server: Running) -> Callable[[], Awaitable[int]]:
     resources = server.app.state.resources
 
     async def do() -> int:
-        return await work_off(resources.sessions, job_kinds(resources), owner=new_id())
+        return await do_jobs(resources)
 
     return do
 
@@ -252,8 +251,7 @@ async def test_homework_that_an_outage_refused_is_replayed_by_a_button_and_is_th
     work: Callable[[], Awaitable[int]],
 ) -> None:
     """Counted, ordered once, followed, and told what came of it."""
-    async with sessions() as session, session.begin():
-        await session.execute(delete(Job).where(Job.kind == "replay"))
+    await forget_jobs(sessions)
     students = [await spark.sign_in() for _ in range(3)]
     for student in students[:2]:
         await spark.submit(submission(student, unknown))

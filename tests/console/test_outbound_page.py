@@ -7,17 +7,18 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 
 from app.database import Sessions
 from app.models import AuditEntry, Job, JobTarget
 from app.settings import Settings
 from tests.conftest import create_assignment
-from tests.grades.conftest import Grading, forget_jobs
+from tests.grades.conftest import Grading
 from tests.support.console import at_console, words
 from tests.support.elsewhere import run_elsewhere
 from tests.support.outward import run_outward
 from tests.support.spark import submission
+from tests.support.work import forget_jobs
 
 PATH = "/console/outbound"
 SPARK = {"name": "spark"}
@@ -38,9 +39,6 @@ async def opened(
 @pytest.fixture
 async def grading(opened: Grading, sessions: Sessions) -> Grading:
     await forget_jobs(sessions)
-    async with sessions() as session, session.begin():
-        await session.execute(delete(Job))
-        await session.execute(delete(JobTarget))
     await opened.fake.forget()
     return opened
 

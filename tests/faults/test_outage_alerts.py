@@ -8,7 +8,6 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -17,10 +16,8 @@ from pydantic import SecretStr
 from app.alerts.evaluate import evaluate_alerts
 from app.alerts.rules import ALERT
 from app.deliveries.send_receipt import RECEIPT
-from app.jobs.run_jobs import work_off
 from app.jobs.try_early import REPLAY
 from app.settings import Settings
-from app.worker import job_kinds
 from tests.faults.conftest import Faulty, run_faulty
 from tests.support.console import at_console, words
 from tests.support.fake_spark import FakeSpark
@@ -29,6 +26,7 @@ from tests.support.outward import run_outward
 from tests.support.patience import patient
 from tests.support.running import everything_is_written
 from tests.support.stores import Stores, own_stores
+from tests.support.work import do_jobs
 
 ONES = 6  # of text, and of files, before and each time in the outage
 LATE = 3
@@ -74,8 +72,7 @@ class Operator:
         return await self._fake.alerts()
 
     async def work_off(self, kind: str) -> int:
-        kinds = {kind: job_kinds(self._resources)[kind]}
-        return await work_off(self._resources.sessions, kinds, owner=uuid4())
+        return await do_jobs(self._resources, kind)
 
     async def ask(self, method: str, path: str, **more: Any) -> Any:
         url = f"/internal/v1/{path}"

@@ -24,7 +24,6 @@ from app.api.dependencies import Resources
 from app.database import Sessions
 from app.files.order_pictures import PICTURE
 from app.jobs.enqueue import enqueue
-from app.jobs.run_jobs import work_off
 from app.jobs.try_early import REPLAY
 from app.models import Job
 from app.settings import Settings
@@ -48,6 +47,7 @@ from tests.support.stored import (
     read_object,
     uploads_of,
 )
+from tests.support.work import do_jobs
 
 PHOTO = Part("photo", heic(), filename="gauge.HEIC")
 EXIFTOOL = shutil.which("exiftool")
@@ -55,8 +55,7 @@ EXIFTOOL = shutil.which("exiftool")
 
 async def make_jpegs(resources: Resources) -> int:
     """By a worker that does nothing else."""
-    kinds = {PICTURE: job_kinds(resources)[PICTURE]}
-    return await work_off(resources.sessions, kinds, owner=uuid4())
+    return await do_jobs(resources, PICTURE)
 
 
 @dataclass(frozen=True)
@@ -395,10 +394,9 @@ async def test_a_process_that_makes_no_jpeg_leaves_pictures_to_one_that_does(
     without = {"picture_max_pixels": 0}
     async with homework_elsewhere(settings, assignment, main_app, **without) as homework:
         sessions = homework.sessions
-        kinds = job_kinds(homework.resources)
-        assert PICTURE not in kinds
+        assert PICTURE not in job_kinds(homework.resources)
         await homework.hand_in(PHOTO)
-        await work_off(sessions, kinds, owner=uuid4())
+        await do_jobs(homework.resources)
         assert await homework.jobs() == 1
         async with sessions() as session, session.begin():
             other = await enqueue(session, REPLAY, str(uuid4()))

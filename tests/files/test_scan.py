@@ -7,22 +7,19 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from pydantic import TypeAdapter
 from pydantic.networks import IPvAnyNetwork
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 
 from app.database import Sessions
 from app.errors import FileRejectedError
 from app.files.scan_file import Scanner
 from app.files.try_scanner import try_scanner
-from app.jobs.run_jobs import work_off
 from app.models import ActivityEvent, Download, Job
 from app.settings import Settings
 from app.submissions.order_downloads import DOWNLOAD
-from app.worker import job_kinds
 from tests.support import samples
 from tests.support.bodies import Part, form
 from tests.support.canaries import CANARIES
@@ -55,6 +52,7 @@ from tests.support.stored import (
     unfinished_keys,
     uploads_of,
 )
+from tests.support.work import do_jobs, forget_jobs
 
 MEBIBYTE = 1024 * 1024
 LOOPBACK = TypeAdapter(IPvAnyNetwork).validate_python("127.0.0.0/8")
@@ -250,15 +248,13 @@ async def test_a_file_by_url_is_scanned_and_waits_for_the_scanner(
         """What became of each file."""
         async with sessions() as session, session.begin():
             await session.execute(update(Job).where(Job.kind == DOWNLOAD).values(run_at=func.now()))
-        resources = service.running.app.state.resources
-        await work_off(sessions, job_kinds(resources), owner=uuid4())
+        await do_jobs(service.running.app.state.resources)
         asked = select(Download).where(Download.submission_id == body["submission_id"])
         async with sessions() as session, session.begin():
             found = (await session.execute(asked)).all()
         return {download.filename: (download.state, download.code) for download in found}
 
-    async with sessions() as session, session.begin():
-        await session.execute(delete(Job).where(Job.kind == DOWNLOAD))
+    await forget_jobs(sessions)
     files = {"bad.txt": EICAR, "calm.txt": NOTES.content}
     urls = [{"url": await fake_spark.serve_file(name, files[name])} for name in files]
     payload = submission(student, assignment, submission_files=urls)

@@ -3,21 +3,19 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 
 from app.database import Sessions
 from app.jobs.call_spark import SPARK
-from app.jobs.run_jobs import work_off
 from app.models import Job, JobTarget, UserQuestTask
 from app.settings import Settings
 from tests.support.elsewhere import Elsewhere, run_elsewhere
 from tests.support.fake_spark import FakeSpark
 from tests.support.outward import run_outward
 from tests.support.spark import Assignment, SignedIn, submission
-from tests.support.work import counted_kinds
+from tests.support.work import do_jobs, forget_jobs
 
 
 @pytest.fixture(scope="package")
@@ -47,8 +45,7 @@ class Grading:
         return secret.get_secret_value()
 
     async def work_off(self) -> int:
-        resources = self.elsewhere.running.app.state.resources
-        return await work_off(self.sessions, counted_kinds(resources), owner=uuid4())
+        return await do_jobs(self.elsewhere.running.app.state.resources)
 
     async def ask(self, method: str, path: str, **more: Any) -> Any:
         client = self.elsewhere.spark.browser
@@ -105,13 +102,6 @@ async def grading(
     right = {"api_key": grading.key, "outbound_secret": grading.secret}
     await grading.fake.change(**right, unknown_students=[])
     return grading
-
-
-async def forget_jobs(sessions: Sessions) -> None:
-    """What another test left for the one target that all have."""
-    async with sessions() as session, session.begin():
-        await session.execute(delete(Job).where(Job.target == SPARK))
-        await session.execute(delete(JobTarget).where(JobTarget.name == SPARK))
 
 
 async def any_task(sessions: Sessions, student: SignedIn) -> str:

@@ -3,21 +3,20 @@
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
 
 from app.database import Sessions
-from app.jobs.run_jobs import work_off
 from app.settings import Settings
-from app.worker import job_kinds, sweep
+from app.worker import sweep
 from tests.conftest import create_assignment
 from tests.support.elsewhere import Elsewhere, run_elsewhere
 from tests.support.fake_spark import FakeSpark
 from tests.support.outward import run_outward
 from tests.support.spark import submission
 from tests.support.stores import Stores, own_stores
+from tests.support.work import do_jobs
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ class Outward:
         await self.stores.execute(f"UPDATE spark.uploads {past} WHERE state <> 'committed'")
         resources = self.elsewhere.running.app.state.resources
         await sweep(resources)
-        await work_off(self.sessions, job_kinds(resources), owner=uuid4())
+        await do_jobs(resources)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from sqlalchemy import Row, func, select, text, update
 from app.clock import new_id, utc_now
 from app.database import Sessions
 from app.jobs.lease import claim, free_lapsed
-from app.jobs.run_jobs import work_off
 from app.models import Erasure, Job, LmsIntegration, SparkAssignment, SubmissionRevision
 from app.submissions.do_replay import CALLER
 from app.submissions.replay import replay_delivery
@@ -28,7 +27,7 @@ from tests.support.running import Running
 from tests.support.samples import png
 from tests.support.spark import Assignment, SignedIn, Spark, encoded, minutes_ago, submission
 from tests.support.stored import NOTHING, ONCE, deliveries_of, eventually, kept, total_xp
-from tests.support.work import counted_kinds
+from tests.support.work import do_jobs, forget_jobs
 
 Work = Callable[[], Coroutine[Any, Any, int]]
 Listed = Callable[[bytes], Awaitable[list[str | None]]]
@@ -36,12 +35,13 @@ DELIVERIES = "/internal/v1/deliveries"
 
 
 @pytest.fixture
-def work(server: Running) -> Work:
+async def work(server: Running, sessions: Sessions) -> Work:
     """Do what is due, as a worker of its own."""
+    await forget_jobs(sessions)
     resources = server.app.state.resources
 
     async def do() -> int:
-        return await work_off(resources.sessions, counted_kinds(resources), owner=new_id())
+        return await do_jobs(resources)
 
     return do
 

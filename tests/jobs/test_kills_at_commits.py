@@ -3,16 +3,12 @@
 import os
 import secrets
 from collections import Counter
-from collections.abc import Collection, Sequence
-from uuid import uuid4
+from collections.abc import Sequence
 
 import pytest
 
-from app.api.dependencies import Resources
 from app.files.order_pictures import PICTURE
-from app.jobs.run_jobs import work_off
 from app.main import open_resources
-from app.worker import job_kinds
 from tests.conftest import create_assignment
 from tests.jobs.conftest import Outward
 from tests.support.bodies import Part
@@ -20,15 +16,11 @@ from tests.support.heic import heic
 from tests.support.invariants import NO_FAULTS, find_faults
 from tests.support.killed import run_apart
 from tests.support.spark import submission
+from tests.support.work import do_jobs
 
 pytestmark = pytest.mark.soak
 KINDS = ("grade", "download", "receipt")  # in the order in which one follows another
 PHOTO = Part("photo", heic(), filename="gauge.heic")
-
-
-async def work(resources: Resources, kinds: Collection[str]) -> None:
-    ours = {name: kind for name, kind in job_kinds(resources).items() if name in kinds}
-    await work_off(resources.sessions, ours, owner=uuid4())
 
 
 async def prepare(outward: Outward, kind: str) -> None:
@@ -44,7 +36,8 @@ async def prepare(outward: Outward, kind: str) -> None:
     else:
         name = f"{secrets.token_hex(4)}.txt"
         await outward.hand_in(await outward.fake.serve_file(name, f"Rain in {name}".encode()))
-        await work(outward.elsewhere.running.app.state.resources, KINDS[: KINDS.index(kind)])
+        before = KINDS[: KINDS.index(kind)]
+        await do_jobs(outward.elsewhere.running.app.state.resources, *before)
     assert [job["kind"] for job in await outward.stores.execute("SELECT * FROM spark.jobs")] == [
         kind
     ]
@@ -55,7 +48,7 @@ async def work_apart(
 ) -> Sequence[str] | None:
     async def act() -> None:
         async with open_resources(outward.settings) as opened:
-            await work(opened, [kind])
+            await do_jobs(opened, kind)
 
     return await run_apart(act, "commit", "end", kill_at=kill_at)
 

@@ -7,11 +7,9 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from sqlalchemy import Row, delete, select
+from sqlalchemy import Row, select
 
-from app.clock import new_id
 from app.database import Sessions
-from app.jobs.run_jobs import work_off
 from app.models import AuditEntry, Job
 from app.settings import Settings
 from tests.conftest import create_assignment
@@ -22,7 +20,7 @@ from tests.support.running import Running
 from tests.support.samples import png
 from tests.support.spark import Assignment, SignedIn, Spark, submission
 from tests.support.stored import audited
-from tests.support.work import counted_kinds
+from tests.support.work import do_jobs, forget_jobs
 
 REPLAY = "/internal/v1/deliveries/replay"
 NOT_FOUND = "assignment_not_found"
@@ -55,7 +53,7 @@ def work(server: Running) -> Callable[[], Awaitable[int]]:
     resources = server.app.state.resources
 
     async def do() -> int:
-        return await work_off(resources.sessions, counted_kinds(resources), owner=new_id())
+        return await do_jobs(resources)
 
     return do
 
@@ -63,8 +61,7 @@ def work(server: Running) -> Callable[[], Awaitable[int]]:
 @pytest.fixture
 async def lost(spark: Spark, sessions: Sessions) -> Assignment:
     """For which three students handed in too early, one of them a form; no other test's work."""
-    async with sessions() as session, session.begin():
-        await session.execute(delete(Job).where(Job.kind == "replay"))
+    await forget_jobs(sessions)
     unknown = Assignment(uuid4(), f"lost_{uuid4().hex}", f"course_{uuid4().hex}")
     for _ in range(2):
         await spark.submit(submission(await spark.sign_in(), unknown))

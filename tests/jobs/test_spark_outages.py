@@ -8,12 +8,12 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
-from app.jobs.run_jobs import work_off
 from app.settings import Settings
 from app.worker import job_kinds
 from tests.jobs.conftest import Outward
 from tests.support.outward import worker_elsewhere
 from tests.support.stored import eventually
+from tests.support.work import do_jobs
 
 GRADES = 1_000 if "SOAK" in os.environ else 12
 FIRST_SECOND = timedelta(seconds=1)
@@ -38,8 +38,7 @@ async def give(outward: Outward, number: int) -> None:
 
 async def work(outward: Outward, *, then_pass: int) -> None:
     """Whatever is due, and then as if what waits had been waiting so many minutes longer."""
-    resources = outward.elsewhere.running.app.state.resources
-    await work_off(outward.sessions, job_kinds(resources), owner=uuid4())
+    await do_jobs(outward.elsewhere.running.app.state.resources)
     for changed in ("jobs SET run_at = run_at", "job_targets SET paused_until = paused_until"):
         passed = f"{changed} - make_interval(mins => {then_pass})"
         await outward.stores.execute(f"UPDATE spark.{passed}")

@@ -4,13 +4,11 @@ import asyncio
 import hashlib
 import io
 import zipfile
-from uuid import uuid4
 
 import pytest
 
 from app.files.order_pictures import PICTURE
-from app.jobs.run_jobs import work_off
-from app.worker import job_kinds, sweep
+from app.worker import sweep
 from tests.support.bodies import Part
 from tests.support.commands import run_on
 from tests.support.evidence import body_of
@@ -18,14 +16,14 @@ from tests.support.families import STUDENTS, Child, Family
 from tests.support.heic import heic
 from tests.support.moves import moved, older_account, shown_files
 from tests.support.spark import submission
+from tests.support.work import do_jobs
 
 PHOTO = Part("photo", heic(), filename="gauge.heic")
 JPEG = b"\xff\xd8\xff"
 
 
 async def convert(family: Family) -> None:
-    kinds = {PICTURE: job_kinds(family.resources)[PICTURE]}
-    await work_off(family.resources.sessions, kinds, owner=uuid4())
+    await do_jobs(family.resources, PICTURE)
 
 
 async def hand_in(family: Family) -> Child:

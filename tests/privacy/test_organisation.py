@@ -20,13 +20,13 @@ from tests.support.roster import entry, roster, send
 from tests.support.school import (
     ORGANISATIONS,
     School,
-    do_jobs,
     erase_once,
     lines_with,
     open_school,
     traces_of,
 )
 from tests.support.spark import SignedIn, encoded, submission
+from tests.support.work import do_jobs
 
 
 async def ask(family: Family, path: str = "", **query: str) -> httpx.Response:
@@ -153,7 +153,7 @@ async def test_who_is_named_elsewhere_is_in_the_way_until_that_is_gone(family: F
     await family.stores.execute(f"INSERT INTO main_app_notes VALUES ('{stuck.user_id}')")  # noqa: S608
     try:
         erasure = (await school.erase(apply=True)).json()["erasure"]
-        await do_jobs(family)
+        await do_jobs(family.resources)
         assert (await school.certificate(erasure["id"]))["completed_at"] is None
         [job] = await family.stores.execute(
             f"SELECT state, reason FROM spark.jobs WHERE key = '{erasure['id']}'"  # noqa: S608
@@ -182,7 +182,7 @@ async def test_what_is_held_goes_only_despite_that(family: Family, whose: str) -
     problem = assert_problem(await school.erase(apply=True), 409, "referenced_elsewhere")
     assert problem["references"] == [{"table": "spark.holds", "rows": 1}]
     asked = await school.erase(apply=True, despite_hold=True)
-    await do_jobs(family)
+    await do_jobs(family.resources)
     assert (await school.certificate(asked.json()["erasure"]["id"]))["completed_at"]
     assert await family.traces([child]) == await traces_of(school) == []
 

@@ -20,10 +20,11 @@ from tests.support.elsewhere import run_elsewhere
 from tests.support.families import Child, Family, run_family
 from tests.support.problems import assert_problem
 from tests.support.programs import run_program
-from tests.support.school import do_jobs, open_school, traces_of
+from tests.support.school import open_school, traces_of
 from tests.support.spark import SignedIn, submission
 from tests.support.stored import eventually
 from tests.support.stores import Stores, own_stores
+from tests.support.work import do_jobs
 
 BY_SPARK_ID = ("erase-student", "--spark-user-id")
 OF_CHILD = (
@@ -171,7 +172,7 @@ async def test_a_school_that_left_after_the_backup_leaves_again(
         assert await traces_of(back) != []
         done = await run_on(again.settings)("erase-again")
         assert done.exit_code == 0, done.output
-        await do_jobs(back.family)
+        await do_jobs(back.family.resources)
         assert await traces_of(back) == []
         assert await again.traces([made]) == []
         ids = f"('{older.user_id}', '{shared.user_id}')"

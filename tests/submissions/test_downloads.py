@@ -14,12 +14,11 @@ from pydantic.networks import IPvAnyNetwork
 from sqlalchemy import delete, func, select, text, update
 
 from app.database import Sessions
+from app.files.order_pictures import PICTURE
 from app.jobs.lease import claim, free_lapsed
-from app.jobs.run_jobs import work_off
 from app.models import Download, InboxDelivery, Job, JobTarget
 from app.settings import Settings
 from app.submissions.order_downloads import DOWNLOAD
-from app.worker import job_kinds
 from tests.conftest import create_assignment
 from tests.support.elsewhere import Elsewhere, run_elsewhere
 from tests.support.fake_spark import FakeSpark, run_fake_spark
@@ -30,7 +29,7 @@ from tests.support.pictures import CLEAN_JPEG, PHONE_JPEG
 from tests.support.problems import assert_problem
 from tests.support.spark import Assignment, SignedIn, submission
 from tests.support.stored import assert_only_committed, blocks_of, read_object, uploads_of
-from tests.support.work import counted_kinds
+from tests.support.work import do_jobs, forget_jobs
 
 LOOPBACK = TypeAdapter(IPvAnyNetwork).validate_python("127.0.0.0/8")
 
@@ -83,13 +82,10 @@ class Fetching:
         return body
 
     async def work_off(self) -> int:
-        resources = self.service.running.app.state.resources
-        return await work_off(self.sessions, counted_kinds(resources), owner=uuid4())
+        return await do_jobs(self.service.running.app.state.resources, DOWNLOAD)
 
     async def make_jpeg(self) -> None:
-        """Of whatever waits for it."""
-        resources = self.service.running.app.state.resources
-        await work_off(self.sessions, job_kinds(resources), owner=uuid4())
+        await do_jobs(self.service.running.app.state.resources, PICTURE)
 
     async def come_due(self) -> None:
         async with self.sessions() as session, session.begin():
@@ -127,9 +123,7 @@ async def fetching(
     service: Elsewhere, fake_spark: FakeSpark, sessions: Sessions, main_app: dict[str, str]
 ) -> Fetching:
     await fake_spark.forget()
-    async with sessions() as session, session.begin():
-        await session.execute(delete(Job).where(Job.kind == DOWNLOAD))
-        await session.execute(delete(JobTarget))
+    await forget_jobs(sessions)
     student = await service.spark.sign_in()
     assignment = await create_assignment(sessions)
     return Fetching(service, fake_spark, sessions, student, assignment, main_app)

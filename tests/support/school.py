@@ -4,21 +4,21 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 
 from app.clock import new_id, utc_now
-from app.jobs.run_jobs import work_off
 from app.main import open_resources
 from app.privacy.erase_organisation import erase_some
 from app.privacy.order_organisation import OrganisationOrder, order_erasure
 from app.settings import Settings
-from app.worker import eraser_of, job_kinds
+from app.worker import eraser_of
 from tests.support.courses import course, synced
 from tests.support.families import Child, Family, dump
 from tests.support.roster import Course
 from tests.support.spark import Assignment, SignedIn, submission
+from tests.support.work import do_jobs
 
 ORGANISATIONS = "/internal/v1/organisations"
 
@@ -85,7 +85,7 @@ class School:
         """The certificate, once the worker has done it."""
         asked = await self.erase(apply=True)
         assert asked.status_code == 200, asked.text
-        await do_jobs(self.family)
+        await do_jobs(self.family.resources)
         certificate = await self.certificate(asked.json()["erasure"]["id"])
         assert certificate["completed_at"], certificate
         return certificate
@@ -99,10 +99,6 @@ async def open_school(family: Family) -> School:
     own = Course(quest_id, course_id, org, Assignment(quest_id, essay, course_id))
     words = {title, essay, org, course_id, str(quest_id)}
     return School(replace(family, course=own), said, words)
-
-
-async def do_jobs(family: Family) -> None:
-    await work_off(family.resources.sessions, job_kinds(family.resources), owner=uuid4())
 
 
 async def erase_once(settings: Settings, org: str) -> None:

@@ -1,11 +1,25 @@
 """What a worker of a test's own does in the database that all tests share."""
 
+from uuid import uuid4
+
+from sqlalchemy import delete
+
 from app.api.dependencies import Resources
-from app.files.order_pictures import PICTURE
-from app.jobs.run_jobs import JobKind
+from app.database import Sessions
+from app.jobs.run_jobs import work_off
+from app.models import Job, JobTarget
 from app.worker import job_kinds
 
 
-def counted_kinds(resources: Resources) -> dict[str, JobKind]:
-    """Not pictures: any test that hands one in leaves it for a worker."""
-    return {name: kind for name, kind in job_kinds(resources).items() if name != PICTURE}
+async def do_jobs(resources: Resources, *kinds: str) -> int:
+    """What is due of these kinds, or of all that a worker does; how many it was."""
+    every = job_kinds(resources)
+    chosen = {kind: every[kind] for kind in kinds or every}
+    return await work_off(resources.sessions, chosen, owner=uuid4())
+
+
+async def forget_jobs(sessions: Sessions) -> None:
+    """What other tests left, and whom they paused: before a test that counts."""
+    async with sessions() as session, session.begin():
+        await session.execute(delete(Job))
+        await session.execute(delete(JobTarget))
