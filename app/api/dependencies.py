@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from app.accounts.students import AccountRules
 from app.activity.failure_events import FailureEvents
 from app.alerts.send_alert import AlertHook
+from app.api.field_hints import hint_of
 from app.api.health import ReadinessChecks
 from app.clock import utc_now
 from app.database import Sessions
@@ -141,8 +142,10 @@ def read_fields(model: type[Body], content: object) -> Body:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        place = error.errors(include_input=False)[0]["loc"]
-        raise FieldInvalidError(name=str(*place[:1]) or next(iter(model.model_fields))) from None
+        fault = error.errors(include_input=False)[0]
+        fields = model.model_json_schema()["properties"]
+        name = str(*fault["loc"][:1]) or next(iter(fields))
+        raise FieldInvalidError(name=name, hint=hint_of(fault, fields)) from None
 
 
 def hold_body(request: Request) -> AbstractContextManager[HeldBody]:

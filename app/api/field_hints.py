@@ -17,8 +17,18 @@ HINTS = {
     "greater_than_equal": "It may be {ge} or more.",
     "less_than_equal": "It may be {le} at most.",
     "int_parsing": "It must be a whole number.",
+    "int_type": "It must be a whole number.",
     "bool_parsing": "It must be true or false.",
+    "bool_type": "It must be true or false.",
+    "decimal_parsing": "It must be a number.",
+    "decimal_type": "It must be a number.",
+    "float_parsing": "It must be a number.",
+    "float_type": "It must be a number.",
+    "list_type": "It must be a list.",
+    "model_type": "The body must be one JSON object.",
+    "string_type": "It must be a string.",
     "uuid_parsing": "It must be a UUID.",
+    "uuid_type": "It must be a UUID.",
     "literal_error": "It must be {expected}.",
     "string_too_short": "It must have at least {min_length} characters.",
     "string_too_long": "It may have {max_length} characters.",
@@ -32,13 +42,17 @@ def refused_fields(request: Request, error: RequestValidationError) -> Iterator[
     """Each of them, in their order."""
     fields = _query_fields(request)
     for fault in error.errors():
-        name = str(fault["loc"][-1])
-        context = fault.get("ctx", {}) | {"known": ", ".join(map("`{}`".format, fields))}
-        hint = HINTS.get(fault["type"])
-        field = fields.get(name, {})
-        if {"ge", "le"} & context.keys() and {"minimum", "maximum"} <= field.keys():
-            hint, context = RANGE, dict(field)
-        yield FieldInvalidError(name=name, hint=hint.format(**context) if hint else None)
+        yield FieldInvalidError(name=str(fault["loc"][-1]), hint=hint_of(fault, fields))
+
+
+def hint_of(fault: Mapping[str, Any], fields: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """What the field may be, by what the contract says of each."""
+    context = fault.get("ctx", {}) | {"known": ", ".join(map("`{}`".format, fields))}
+    hint = HINTS.get(fault["type"])
+    field = fields.get(str(*fault["loc"][-1:]), {})
+    if {"ge", "le"} & context.keys() and {"minimum", "maximum"} <= field.keys():
+        hint, context = RANGE, dict(field)
+    return hint.format(**context) if hint else None
 
 
 def _query_fields(request: Request) -> Mapping[str, Mapping[str, Any]]:

@@ -1,6 +1,7 @@
 """What a refusal says of a field: its name, what it may be, and never what was sent."""
 
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -79,6 +80,48 @@ async def test_every_refused_parameter_is_listed(
     faults: Any = problem["errors"]
     assert {fault["pointer"] for fault in faults} == {"#/limit", "#/status", "#/colour"}
     assert problem["hint"] == faults[0]["detail"]
+
+
+NIL = str(UUID(int=0))
+NOBODY = f"students/{NIL}/link"
+BODIES: dict[str, tuple[str, str, object, str, str]] = {
+    "missing": ("POST", NOBODY, {}, "spark_user_id", "It is required."),
+    "null": ("POST", NOBODY, {"spark_user_id": None}, "spark_user_id", "It must be a string."),
+    "unknown": (
+        *("POST", NOBODY, {"spark_user_id": "x", "to": SENT}),
+        *("to", "Unknown; known are `spark_user_id`, `from`, `prefer`, `dry_run`."),
+    ),
+    "no id": ("POST", NOBODY, {"spark_user_id": "x", "from": SENT}, "from", "It must be a UUID."),
+    "no truth": (
+        *("POST", NOBODY, {"spark_user_id": "x", "dry_run": SENT}),
+        *("dry_run", "It must be true or false."),
+    ),
+    "no member of a choice": (
+        *("PATCH", NOBODY, {"status": SENT}, "status", "It must be 'active' or 'paused'."),
+    ),
+    "no object": ("PATCH", NOBODY, [SENT], "status", "The body must be one JSON object."),
+    "no number": (
+        *("POST", "grades", {"user_id": NIL, "task_id": NIL, "score": SENT}),
+        *("score", "It must be a number."),
+    ),
+}
+
+
+@pytest.mark.parametrize(("method", "route", "body", "name", "hint"), BODIES.values(), ids=BODIES)
+async def test_a_refused_member_of_a_body_is_named_with_what_it_may_be(
+    browser: httpx.AsyncClient,
+    main_app: dict[str, str],
+    *,
+    method: str,
+    route: str,
+    body: object,
+    name: str,
+    hint: str,
+) -> None:
+    answer = await browser.request(method, f"/internal/v1/{route}", json=body, headers=main_app)
+    problem = assert_problem(answer, 400, "field_invalid")
+    assert (problem["error"], problem["hint"]) == (f"Invalid field: {name}", hint)
+    assert SENT not in answer.text
 
 
 async def test_a_field_of_a_body_is_pointed_at_by_its_path(
