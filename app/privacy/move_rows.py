@@ -46,8 +46,7 @@ _ENROLMENTS = _counted(
     f"""
     update user_quests e set user_id = :b
     from quests q
-    where e.user_id = :a and q.id = e.quest_id
-      and (q.lms_platform = '{PLATFORM}' or e.id = any (:enrolments))
+    where e.user_id = :a and q.id = e.quest_id and q.lms_platform = '{PLATFORM}'
       and not exists (select from user_quests o where o.user_id = :b and o.quest_id = e.quest_id)
     """  # noqa: S608 - our own word
 )
@@ -99,6 +98,7 @@ _ROWS = {
         for name, table, more in (
             ("deliveries", "spark.deliveries", ""),
             ("answers", "spark.idempotency_keys", ""),
+            ("downloads", "spark.downloads", ""),
             ("jobs", "spark.jobs", ""),
             ("grades", "spark.grades", GRADE_IS_NEW),
             (
@@ -166,7 +166,10 @@ _USE_COPY = Statement(
       from old where copy.id = :new_id and copy.state = 'pending' returning copy.id),
     job as (
       update spark.jobs set key = :new_id::uuid::text from used
-      where kind = 'picture' and key = :old_id::uuid::text)
+      where kind = 'picture' and key = :old_id::uuid::text),
+    download as (
+      update spark.downloads set upload_id = :new_id::uuid from used
+      where upload_id = :old_id::uuid)
     update spark.uploads set state = 'deleting', lease_until = now(), submission_id = null,
       document_id = null
     where id = :old_id and exists (select from used) returning id
@@ -211,8 +214,7 @@ async def move_rows(
     tasks = {"tasks": [task["id"] for task in plan]}
     merged, awards = await _merge(session, move, conflicts)
     awards += await _AWARDS.send(session, ids | tasks)
-    enrolments = list({task["user_quest_id"] for task in plan if task["into_id"] is None})
-    [moved] = await _ENROLMENTS.send(session, ids | {"enrolments": enrolments})
+    [moved] = await _ENROLMENTS.send(session, ids)
     counts = {"merged": len(conflicts), "enrolments": moved["rows"], "awards": len(awards)}
     await _exchange(session, move, plan)
     for name, statement in _ROWS.items():

@@ -65,11 +65,22 @@ _LOCK_LINKS = Statement(
     """  # noqa: S608 - our own word
 )
 # An enrolment in a course of Spark's goes as a whole where the other account has none there; else
-# every task that was handed in through Spark, in exchange for the other's copy of it.
+# every task that was handed in through Spark, in exchange for the other's copy of it. In a quest of
+# the main app's the student may have done more than that, so the other account gets an enrolment.
 _HANDED_IN = """exists (
         select from quest_task_completions k
         join spark.submission_revisions r on r.completion_id = k.id
         where k.user_id = t.user_id and k.task_id = t.id)"""
+_ENROL = Statement(
+    f"""
+    insert into user_quests
+      (user_id, quest_id, started_at, last_picked_up_at, personalization_completed)
+    select distinct :b::uuid, t.quest_id, :now::timestamptz, :now, true
+    from user_quest_tasks t join quests q on q.id = t.quest_id
+    where t.user_id = :a and q.lms_platform is distinct from '{PLATFORM}' and {_HANDED_IN}
+      and not exists (select from user_quests o where o.user_id = :b and o.quest_id = t.quest_id)
+    """  # noqa: S608 - of our own pieces
+)
 _PLAN = Statement(
     f"""
     select t.id, t.quest_id, t.user_quest_id, t.source_task_id, into_quest.id as into_id,
@@ -162,7 +173,7 @@ async def _lock(session: Session, move: Move) -> bool:
     """Whether the link is still to be moved."""
     users = await _LOCK_USERS.send(session, move.ids)
     if len(users) < len(move.ids):
-        raise NotFoundError
+        raise NotFoundError(hint="One of the two accounts does not exist.")
     if not all(user["is_student"] for user in users):
         raise NotAStudentError(hint="Both accounts must be a student's. Nothing was changed.")
     if any(user["deletion_status"] != "none" for user in users):
@@ -172,7 +183,7 @@ async def _lock(session: Session, move: Move) -> bool:
     if owners.get(move.spark_user_id) == move.to_user:
         return False
     if move.spark_user_id not in owners:
-        raise NotFoundError
+        raise NotFoundError(hint="`from` is not linked to this Spark id.")
     if move.to_user in owners.values():
         raise AccountLinkForbiddenError(hint=LINKED)
     return True
@@ -182,6 +193,7 @@ async def _plan(session: Session, move: Move) -> tuple[list[Columns], list[Colum
     """The tasks that move, and those where both have work. A copy whose template is gone is that of
     the template with its title, as when homework arrives.
     """
+    await _ENROL.send(session, move.ids | {"now": move.now})
     found = await _PLAN.send(session, move.ids)
     if lacking := {task["into_id"] for task in found if task["into_id"] and not task["twin_id"]}:
         for user_quest_id in lacking:

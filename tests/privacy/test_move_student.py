@@ -1,6 +1,7 @@
 """A child has two accounts: what came through Spark moves to the other (ADOPTION 7)."""
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid5
 
 import pytest
@@ -195,3 +196,124 @@ async def test_a_move_to_whom_it_may_not_go_changes_nothing(family: Family, who:
         said = {"from": stranger.user_id}
         assert_problem(await ask(family, child, older, **said), 404, "not_found")
     assert (await state(family, child.user_id))["lms_integrations"]
+
+
+async def test_files_by_url_move_with_the_homework(family: Family) -> None:
+    """One that is stored names the copy of its file; the other is fetched into the new account."""
+    child, older = await family.raise_child(), await older_account(family)
+    await family.stores.execute(
+        "INSERT INTO spark.downloads (id, submission_id, user_id, position, place, is_private, url,"  # noqa: S608
+        " host, filename, state, upload_id)"
+        " SELECT gen_random_uuid(), u.submission_id, u.user_id, 90 + u.position, 90, false,"
+        " 'https://files.example/x', 'files.example', u.filename,"
+        " CASE WHEN u.position = 0 THEN 'pending' ELSE 'stored' END, u.id"
+        f" FROM spark.uploads u WHERE u.submission_id = '{child.submission_id}' RETURNING id"
+    )
+    assert (await moved(family, child, older))["moved"]["downloads"] == len(child.files)
+    named = await family.stores.execute(
+        "SELECT d.state, u.state AS file FROM spark.downloads d"  # noqa: S608
+        " JOIN spark.uploads u ON u.id = d.upload_id AND u.user_id = d.user_id"
+        f" WHERE d.user_id = '{older.user_id}'"
+    )
+    assert {(row["state"], row["file"]) for row in named} == {
+        ("pending", "committed"),
+        ("stored", "committed"),
+    }
+
+
+async def test_of_a_quest_of_the_main_apps_what_was_handed_in_moves_alone(family: Family) -> None:
+    """Whoever else is in that quest stays: the other account gets an enrolment of its own."""
+    quest = await family.stores.execute(
+        "INSERT INTO quests (title, quest_type, is_public) VALUES ('Rain', 'optio', true)"
+        " RETURNING id::text"
+    )
+    quest_id = quest[0]["id"]
+    await family.stores.execute(
+        "INSERT INTO course_quest_tasks (quest_id, title, pillar, xp_value, order_index)"  # noqa: S608
+        f" SELECT '{quest_id}', 'Task ' || n, 'art', 30, n FROM generate_series(1, 3) n"
+        " RETURNING id"
+    )
+    said = {
+        "spark_course_id": family.course.assignment.spark_course_id,
+        "spark_assignment_id": "linked_by_hand",
+        "quest_id": quest_id,
+    }
+    linked = await family.client.put("/internal/v1/links", json=said, headers=family.main_app)
+    assert linked.status_code == 200, linked.text
+    child, older = await family.raise_child(), await older_account(family)
+    work = submission(child.student, family.course.assignment, spark_assignment_id="linked_by_hand")
+    answer = body_of(await family.spark.submit(work))
+    await family.stores.execute(
+        "INSERT INTO quest_task_completions (user_id, quest_id, task_id, completed_at)"  # noqa: S608
+        " SELECT user_id, quest_id, id, now() FROM user_quest_tasks"
+        f" WHERE user_id = '{child.user_id}' AND title = 'Task 3' RETURNING id"
+    )
+    xp = await total(family, child.user_id)
+
+    await moved(family, child, older)
+
+    rows = await family.stores.execute(
+        "SELECT t.id::text, t.title, t.user_id::text, e.user_id::text AS enrolled,"  # noqa: S608
+        " k.user_id::text AS did"
+        " FROM user_quest_tasks t JOIN user_quests e ON e.id = t.user_quest_id"
+        " LEFT JOIN quest_task_completions k ON k.task_id = t.id"
+        f" WHERE t.quest_id = '{quest_id}'"
+    )
+    assert all(row["user_id"] == row["enrolled"] for row in rows), rows
+    assert {(row["title"], row["did"]) for row in rows if row["did"]} == {
+        ("Task 1", older.user_id),
+        ("Task 3", child.user_id),
+    }
+    for user_id in (child.user_id, older.user_id):
+        titles = sorted(row["title"] for row in rows if row["user_id"] == user_id)
+        assert titles == ["Task 1", "Task 2", "Task 3"]
+    assert answer["task_id"] in {row["id"] for row in rows if row["user_id"] == older.user_id}
+    assert (await total(family, child.user_id), await total(family, older.user_id)) == (0, xp)
+
+
+async def test_of_moves_at_once_to_several_accounts_one_is_made(family: Family) -> None:
+    child = await family.raise_child()
+    files, xp = await shown_files(family, child.user_id), await total(family, child.user_id)
+    others = [await older_account(family) for _ in range(3)]
+    asked = [ask(family, child, other) for other in others for _ in range(2)]
+    answers = await asyncio.gather(*asked)
+    assert {answer.status_code for answer in answers} == {200, 404}, [a.text for a in answers]
+    refused = next(answer for answer in answers if answer.status_code == 404)
+    assert "`from` is not linked" in str(assert_problem(refused, 404, "not_found")["hint"])
+    owners = [
+        other
+        for other, first, again in zip(others, answers[::2], answers[1::2], strict=True)
+        if {first.status_code, again.status_code} == {200}
+    ]
+    assert len(owners) == 1
+    assert await shown_files(family, owners[0].user_id) == files
+    for other in others:
+        is_owner = other is owners[0]
+        assert await total(family, other.user_id) == (xp if is_owner else 0)
+        assert bool((await state(family, other.user_id))["lms_integrations"]) == is_owner
+    await sweep(family.resources)
+    assert await shown_files(family, owners[0].user_id) == files
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"from": "itself"}, "from"),
+        ({"from": None, "dry_run": True}, "dry_run"),
+        ({"from": None, "prefer": "moved"}, "prefer"),
+    ],
+    ids=["from-itself", "dry-run-of-a-link", "prefer-of-a-link"],
+)
+async def test_what_no_move_is_asked_is_refused_and_nothing_is_linked(
+    family: Family, more: dict[str, Any], field: str
+) -> None:
+    older = await older_account(family)
+    said = {"spark_user_id": "somebody"} | more
+    if said["from"]:
+        said["from"] = older.user_id
+    path = f"{STUDENTS}/{older.user_id}/link"
+    answer = await family.client.post(path, json=said, headers=family.main_app)
+    problem = assert_problem(answer, 400, "field_invalid")
+    assert problem["error"] == f"Invalid field: {field}"
+    assert problem["hint"]
+    assert not (await state(family, older.user_id))["lms_integrations"]

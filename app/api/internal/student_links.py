@@ -1,9 +1,10 @@
 """A student's link to Spark, by hand."""
 
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request
-from pydantic import ConfigDict, Field, StrictBool
+from pydantic import ConfigDict, Field, StrictBool, ValidationInfo, field_validator
 from starlette.responses import Response
 
 from app.accounts.change_link import Status, link_student, set_link, unlink_student
@@ -16,6 +17,7 @@ from app.errors import (
     AccountErasedError,
     AccountInactiveError,
     AccountLinkForbiddenError,
+    FieldInvalidError,
     NotAStudentError,
     NotFoundError,
     StorageUnavailableError,
@@ -58,6 +60,13 @@ class NewLink(ContractModel):
         examples=[False],
     )
 
+    @field_validator("prefer", "dry_run")
+    @classmethod
+    def _needs_from(cls, value: Any, info: ValidationInfo) -> Any:
+        if value and info.data.get("from_user") is None:
+            raise ValueError("It is about a move: name the other account in `from`.")
+        return value
+
 
 class LinkChange(ContractModel):
     """Whether Spark lets the student in. Unknown members are refused."""
@@ -92,6 +101,8 @@ async def link(
     user_id: UUID, request: Request, opened: Opened, now: Now, caller: Admin
 ) -> MoveAnswer:
     asked = await read_small(request, NewLink)
+    if asked.from_user == user_id:
+        raise FieldInvalidError(name="from", hint="It must be the other account of the child.")
     if asked.from_user:
         move = Move(
             spark_user_id=asked.spark_user_id,
