@@ -1,6 +1,7 @@
 """Anybody may ask whether the service is ready, and it costs next to nothing (finding L9)."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
 
+from app.api.health import BELIEVED_SECONDS
 from app.database import Sessions
 from app.settings import Settings
 from tests.support.elsewhere import run_elsewhere
@@ -34,11 +36,13 @@ def statements() -> Iterator[list[str]]:
 async def test_all_who_ask_at_once_are_told_by_one_look(settings: Settings, finding: str) -> None:
     async with run_elsewhere(settings) as elsewhere:
         browser = elsewhere.spark.browser
+        began = time.monotonic()
         with statements() as sent:
             answers = await asyncio.gather(*(browser.get("/readyz") for _ in range(50)))
+        took = time.monotonic() - began
         assert {answer.status_code for answer in answers} == {200}
         looks = [statement for statement in sent if "alembic_version" in statement]
-        assert 1 <= len(looks) <= 1 + max(answer.elapsed.seconds for answer in answers)
+        assert 1 <= len(looks) <= 1 + took // BELIEVED_SECONDS
 
 
 @pytest.mark.parametrize("finding", ["L9"])

@@ -226,7 +226,9 @@ async def test_a_server_that_takes_no_more_connections_is_missed_until_it_does(
 async def test_a_statement_that_takes_too_long_is_cancelled_in_the_server(
     settings_of_stores: Settings, stores: Stores, files: tuple[Part, ...], row: str
 ) -> None:
-    async with run_faulty(settings_of_stores, stores, statement_timeout_seconds=1) as faulty:
+    async with run_faulty(
+        settings_of_stores, stores, statement_timeout_seconds=patient(1)
+    ) as faulty:
         homework = await faulty.write(files)
         async with hold(stores) as holder:
             await assert_unavailable(faulty.send(homework))

@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 from tests.faults.conftest import Faulty
 from tests.support.homework import note
 from tests.support.logged import logged
+from tests.support.patience import patient
 
 UNKEPT = "spark_unkept_deliveries_total"
 UNAVAILABLE = {"code": "database_unavailable"}
@@ -35,7 +36,7 @@ async def test_what_an_outage_refused_is_told_when_it_is_over(
     assert {answer.status_code for answer in answers} == {503}
     ended = datetime.now(tz=UTC)
     await faulty.database.restore()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(patient(30)):
         await events.settle()
 
     assert unkept() == before + len(homework)

@@ -25,6 +25,7 @@ from tests.support.fake_spark import FakeSpark, run_fake_spark
 from tests.support.heic import heic
 from tests.support.homework import note
 from tests.support.metrics import scrape
+from tests.support.patience import patient
 from tests.support.pictures import CLEAN_JPEG, PHONE_JPEG
 from tests.support.problems import assert_problem
 from tests.support.spark import Assignment, SignedIn, submission
@@ -48,7 +49,7 @@ async def service(settings: Settings, fake_spark: FakeSpark) -> AsyncIterator[El
         spark_storage_domains=(fake_spark.files_url.removeprefix("https://"),),
         spark_storage_networks=(LOOPBACK,),
         spark_storage_ca_file=str(fake_spark.ca_file),
-        download_seconds=3,
+        download_seconds=patient(3),
         max_file_bytes=1_000_000,
     ) as elsewhere:
         yield elsewhere

@@ -21,6 +21,7 @@ from tests.support.courses import (
     tasks_of,
     titles_of,
 )
+from tests.support.patience import patient
 from tests.support.spark import SignedIn, Spark
 
 
@@ -192,7 +193,10 @@ async def test_trouble_with_the_enrolment_is_an_event_and_no_end_of_the_sign_in(
     """Somebody holds the course for longer than a statement may take."""
     payload = course("one")
     quest_id = await synced(spark, payload)
-    async with spark_at(settings, statement_timeout_seconds=0.5) as lms, sessions() as holder:
+    async with (
+        spark_at(settings, statement_timeout_seconds=patient(0.5)) as lms,
+        sessions() as holder,
+    ):
         async with holder.begin():
             held = text("select 1 from quests where id = :id for update")
             await holder.execute(held, {"id": UUID(quest_id)})
