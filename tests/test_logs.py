@@ -36,6 +36,12 @@ def test_the_search_of_this_run_would_find_a_leak(canaries: Canaries) -> None:
     assert canaries.found()
 
 
+def test_a_word_that_may_be_a_part_of_a_code_is_no_canary() -> None:
+    """It would be found by chance: in the code of another test's failure."""
+    with pytest.raises(AssertionError, match="afterthought"):
+        Canaries().release("afterthought")
+
+
 def test_a_librarys_traceback_is_reduced_to_the_class_of_its_exception(
     canaries: Canaries,
 ) -> None:

@@ -20,6 +20,7 @@ from tests.support.bodies import Part
 from tests.support.canaries import CANARIES
 from tests.support.elsewhere import change_intake
 from tests.support.heic import heic
+from tests.support.patience import patient
 from tests.support.samples import mp4, png
 from tests.support.spark import encoded, submission
 
@@ -141,10 +142,10 @@ async def test_a_rule_fires_and_says_counts_and_codes(telling: Telling, name: st
     await cause(telling)
     await telling.evaluate(minutes=minutes)
     fired = (await telling.firing())[name]
-    assert (fired["value"], fired["codes"]) == (pytest.approx(value, abs=0.1), codes)
+    assert (fired["value"], fired["codes"]) == (pytest.approx(value, abs=patient(0.1)), codes)
     [told] = [each for each in await telling.told() if each["alert"]["name"] == name]
     alert = told["alert"]
-    assert alert.pop("value") == pytest.approx(value, abs=0.1)
+    assert alert.pop("value") == pytest.approx(value, abs=patient(0.1))
     assert alert == {
         "name": name,
         "state": "firing",

@@ -2,8 +2,11 @@
 
 import io
 import logging
+import re
 
 from app.logs import configure_logs
+
+CODE = re.compile("[a-z_]+")
 
 
 class Canaries:
@@ -14,8 +17,13 @@ class Canaries:
         self._log = io.StringIO()
 
     def release(self, *values: str) -> None:
-        """Short values would be found by chance."""
-        self._known |= {value for value in values if len(value) >= 8}
+        """Short values would be found by chance, and others must be none that a code or the name of
+        an event may hold, which are logged.
+        """
+        long = {value for value in values if len(value) >= 8}
+        codes = [value for value in long if CODE.fullmatch(value)]
+        assert not codes, codes
+        self._known |= long
 
     def listen(self) -> None:
         """Log as a service does, into memory as well."""

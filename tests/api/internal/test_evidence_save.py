@@ -96,10 +96,10 @@ async def test_temporary_ids_become_new_blocks_beside_the_real_ones(
 ) -> None:
     [first] = (await fresh.saved(text("real")))["blocks"]
     blocks = [text("new", id=f"{prefix}1"), {"id": first["id"], **text("real")}]
-    saved = await fresh.saved(*blocks, text("nameless"), text("odd", id=7))
+    saved = await fresh.saved(*blocks, text("No name."), text("odd", id=7))
     assert [block["order_index"] for block in saved["blocks"]] == [0, 1, 2, 3]
     assert saved["blocks"][1]["id"] == first["id"]
-    assert texts(await fresh.read()) == ["new", "real", "nameless", "odd"]
+    assert texts(await fresh.read()) == ["new", "real", "No name.", "odd"]
 
 
 @pytest.mark.parametrize(
@@ -517,7 +517,7 @@ async def test_the_last_task_completes_the_quest_and_it_stays_editable(
     ]
     assert [answer["quest_completed"] for answer in done] == [False, True]
     evidence = await desk.read()
-    edited = await desk.saved(*map(as_read, evidence["blocks"]), text("afterthought"))
+    edited = await desk.saved(*map(as_read, evidence["blocks"]), text("An afterthought."))
     assert (edited["status"], edited["quest_completed"]) == ("completed", True)
     async with sessions() as session, session.begin():
         enrolment = (
@@ -529,7 +529,7 @@ async def test_the_last_task_completes_the_quest_and_it_stays_editable(
             )
         ).one()
     assert enrolment.completed_at
-    assert texts(await desk.read())[-1] == "afterthought"
+    assert texts(await desk.read())[-1] == "An afterthought."
     await desk.saved(*map(as_read, (await desk.read())["blocks"]), text("and one more"))
 
 
