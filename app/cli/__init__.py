@@ -217,5 +217,6 @@ def _bind(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         is_taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
         other = f"; another one: make run PORT={port + 1}, or --port {port + 1}" if is_taken else ""
-        refuse(f"The service cannot listen on {host}, port {port}: {error}{other}.")
+        why = str(error).removesuffix(".")
+        refuse(f"The service cannot listen on {host}, port {port}: {why}{other}.")
     return bound

@@ -16,8 +16,8 @@ commands = typer.Typer(no_args_is_help=True, help="What operators are told.")
 def print_list() -> None:
     """Print each rule: whether it fires, since when, and what was measured; then what to do."""
     row = "{:20}  {:7}  {:20}  {:>8}  {}"
-    say(row.format("name", "state", "since", "value", "fires"))
     alerts = ask_database(list_alerts)
+    say(row.format("name", "state", "since", "value", "fires"))
     for each in alerts:
         value = "-" if each.value is None else f"{each.value:.3g}"
         say(row.format(each.name, each.state, say_moment(each.since), value, each.condition))

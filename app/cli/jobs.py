@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from app.cli.servers import CALLER, ask_database, refuse
+from app.cli.servers import CALLER, ask_database, read_options, refuse
 from app.cli.terminal import say, say_moment
 from app.jobs.review import (
     JobFilter,
@@ -32,7 +32,7 @@ def print_list(
     limit: Annotated[int, typer.Option(min=0, help="So many; what is alike is counted.")] = 20,
 ) -> None:
     """Print what is not done: how much of each kind, then the jobs, first what is due first."""
-    asked = JobFilter(state=state, kind=kind, reason=reason)
+    asked = read_options(JobFilter, {"state": state, "kind": kind, "reason": reason})
     counts = ask_database(partial(count_jobs, asked=asked))
     jobs = (
         ask_database(partial(list_jobs, asked=asked, limit=limit, caller=CALLER)) if limit else []
@@ -80,8 +80,9 @@ def discard(
 def targets() -> None:
     """Print whom jobs call, whether they can be reached, and how many jobs wait for them."""
     row = "{:24}  {:8}  {:26}  {:7}  {:20}  {}"
+    known = ask_database(list_targets)
     say(row.format("name", "state", "reason", "waiting", "reached last", "the next call is"))
-    for each in ask_database(list_targets):
+    for each in known:
         moments = map(say_moment, (each.last_success_at, each.paused_until))
         say(row.format(each.name, each.state, each.reason or "-", each.waiting, *moments))
 

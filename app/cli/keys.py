@@ -39,8 +39,9 @@ def create(
 def print_list() -> None:
     """Print every key that was ever made, without its secret."""
     row = "{:22}  {:16}  {:20}  {:20}  {}"
+    made = ask_database(list_keys)
     say(row.format("id", "scopes", "created", "revoked", "name"))
-    for key in ask_database(list_keys):
+    for key in made:
         moments = map(say_moment, (key.created_at, key.revoked_at))
         say(row.format(key.id, ",".join(key.scopes), *moments, key.name))
 

@@ -45,8 +45,9 @@ Organisation = Annotated[str, typer.Argument(parser=_id, metavar="ID", help="As 
 def print_list() -> None:
     """Print every organisation that a course or a roster names."""
     row = "{:>8}  {:>9}  {:>7}  {:20}  {}"
+    named = ask_database(count_organisations)
     say(row.format("courses", "students", "shared", "named last", "id"))
-    for each in ask_database(count_organisations):
+    for each in named:
         counts = (each.courses, each.students, each.shared)
         say(row.format(*counts, say_moment(each.synced_at), each.spark_org_id))
 

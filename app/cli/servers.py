@@ -2,12 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from types import MappingProxyType
+from typing import Any, NoReturn, TypeVar
 
 import typer
+from pydantic import BaseModel, ValidationError
 
 from app.api.dependencies import Resources
 from app.cli.newcomer import enrol_guide_student
@@ -27,6 +29,7 @@ LOCAL = PROJECT / ".local"
 CALLER = "command"  # in the audit log
 
 Answer = TypeVar("Answer")
+Filter = TypeVar("Filter", bound=BaseModel)
 
 
 @contextmanager
@@ -81,6 +84,24 @@ def read_settings() -> Settings:
 
 def refuse(*sentences: str) -> NoReturn:
     say(*sentences, err=True)
+    raise typer.Exit(1)
+
+
+def read_options(
+    model: type[Filter], given: Mapping[str, Any], names: Mapping[str, str] = MappingProxyType({})
+) -> Filter:
+    """A filter as requests have it, of a command's options; `names` has those that differ.
+
+    Ends the command with a sentence for each mistake.
+    """
+    try:
+        return model.model_validate({name: it for name, it in given.items() if it is not None})
+    except ValidationError as error:
+        faults = error.errors(include_input=False, include_context=False, include_url=False)
+    for fault in faults:
+        option = "".join(f"--{names.get(str(name), name)}: " for name in fault["loc"][:1])
+        said = f"{option}{fault['msg'].removeprefix('Value error, ')}."
+        say(said[0].upper() + said[1:], err=True)
     raise typer.Exit(1)
 
 

@@ -6,10 +6,17 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
-from pydantic import ValidationError
 
 from app.api.dependencies import Resources
-from app.cli.servers import CALLER, LOCAL, ask_database, ask_service, refuse, servers
+from app.cli.servers import (
+    CALLER,
+    LOCAL,
+    ask_database,
+    ask_service,
+    read_options,
+    refuse,
+    servers,
+)
 from app.cli.terminal import say
 from app.clock import new_id, utc_now
 from app.files.reconcile import Report
@@ -72,10 +79,8 @@ def replay(
         _say_recorded(ask_service(partial(_replay, delivery)))
         return
     asked = {"codes": code or None, "received_from": since, "received_to": until, "apply": apply}
-    try:
-        order = ReplayOrder.model_validate({k: v for k, v in asked.items() if v is not None})
-    except ValidationError as error:
-        refuse(*(f"{found['msg']}." for found in error.errors(include_input=False)))
+    names = {"codes": "code", "received_from": "since", "received_to": "until"}
+    order = read_options(ReplayOrder, asked, names)
     _say_counts(
         ask_database(partial(replay_many, order=order, caller=CALLER, new_id=new_id)), apply=apply
     )

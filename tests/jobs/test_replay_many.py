@@ -193,7 +193,7 @@ async def test_the_command_counts_and_orders(
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        ((), "at least one filter"),
+        ((), "Name at least one filter"),
         (("--since", "yesterday"), "it must be an ISO 8601 date or moment"),
         (("--code", "no code"), "String should match pattern"),
     ],
