@@ -19,7 +19,9 @@ from pydantic import SecretStr
 from app.cli.terminal import say
 from app.settings import Settings
 from app.signing import sign
+from tests.support.canaries import CANARIES
 from tests.support.checkout import PROJECT, Checkout, Serving, make_checkout, wait_until
+from tests.support.console import SAME_SITE
 from tests.support.patience import patient
 from tests.support.sender import Sender
 from tests.support.spark import SUBMISSION
@@ -155,11 +157,23 @@ def test_the_docs_are_where_try_it_says(serving: Serving) -> None:
     assert httpx.get(f"{serving.url}/readyz").json()["status"] == "ok"
 
 
+def test_commands_beside_make_run_use_its_servers(serving: Serving) -> None:
+    """So somebody who is only trying can make a key, and see the console."""
+    done = serving.checkout.run("keys", "create", "Ada", "--scope", "read")
+    assert done.returncode == 0, done.stderr
+    form = {"key": done.stdout.strip()}
+    CANARIES.release(form["key"])
+    answer = httpx.post(f"{serving.url}/console/sign-in", data=form, headers=SAME_SITE)
+    assert answer.status_code == 303
+    CANARIES.release(*answer.cookies.values())
+    swept = serving.checkout.run("sweep")
+    assert (swept.returncode, swept.stderr) == (0, "")
+    assert len(serving.running()) == len(serving.servers)
+
+
 @pytest.mark.soak
-@pytest.mark.parametrize("command", ["serve", "sweep"])
-def test_a_second_process_on_the_same_data_is_refused(serving: Serving, command: str) -> None:
-    words = (command, "--port", "0") if command == "serve" else (command,)
-    done = serving.checkout.run(*words)
+def test_a_second_service_on_the_same_data_is_refused(serving: Serving) -> None:
+    done = serving.checkout.run("serve", "--port", "0")
     assert (done.returncode, done.stdout) == (1, "")
     assert is_one_sentence(done.stderr)
     assert str(serving.checkout.local) in done.stderr

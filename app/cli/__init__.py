@@ -79,7 +79,7 @@ def serve(
     """Serve web and worker in one process."""
     configure_logs()
     read_settings()  # a port is not worth looking for with settings that are wrong
-    with _bind(host, port) as listener, servers(LOCAL) as settings:
+    with _bind(host, port) as listener, servers(LOCAL, own=True) as settings:
         require_folder()
         if not wait_for_schema(settings):
             return
@@ -111,7 +111,7 @@ def demo(
 ) -> None:
     """Play one student's homework through a service of its own, and check what comes back."""
     configure_logs(logging.WARNING)
-    with servers(LOCAL / "demo") as settings:
+    with servers(LOCAL / "demo", own=True) as settings:
         server = _DemoServer(settings, file_url)
         server.run()
     say(*server.demo.table().splitlines())

@@ -16,7 +16,7 @@ from app.cli.newcomer import enrol_guide_student
 from app.cli.terminal import say
 from app.database import OUTAGES, Sessions, create_engine
 from app.embedded.secrets import local_secrets
-from app.embedded.servers import EmbeddedError, run_servers
+from app.embedded.servers import EmbeddedError, run_servers, use_servers
 from app.errors import ServiceError, StorageUnavailableError
 from app.learning.sample_course import seed_sample_course
 from app.main import open_resources
@@ -33,9 +33,10 @@ Filter = TypeVar("Filter", bound=BaseModel)
 
 
 @contextmanager
-def servers(folder: Path, *, s3: bool = True) -> Iterator[Settings]:
+def servers(folder: Path, *, s3: bool = True, own: bool = False) -> Iterator[Settings]:
     """The settings, with embedded servers for those they lack; `s3` says whether files matter.
 
+    Where they run already, as beside `make run`, those are used unless they must be our `own`.
     What an act within refuses ends the command with its code and hint.
     """
     settings = read_settings()
@@ -45,7 +46,8 @@ def servers(folder: Path, *, s3: bool = True) -> Iterator[Settings]:
             yield settings
             return
         use_local_secrets(folder)
-        with run_servers(folder, postgres=postgres, s3=s3) as variables:
+        start = run_servers if own else use_servers
+        with start(folder, postgres=postgres, s3=s3) as variables:
             os.environ.update(variables)
             settings = read_settings()
             if s3:

@@ -61,6 +61,14 @@ def open_lock(file: Path) -> Iterator[int]:
         os.close(lock)
 
 
+def is_held(file: Path) -> bool:
+    """Whether another process has the lock on it."""
+    if not file.exists():
+        return False
+    with open_lock(file) as lock:
+        return not take_lock(lock)
+
+
 def take_lock(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

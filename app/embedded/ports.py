@@ -27,6 +27,11 @@ def keep_ports(file: Path, count: int) -> range:
     return fresh
 
 
+def kept_port(file: Path) -> int:
+    """The first of the block."""
+    return int(file.read_text())
+
+
 def _fresh_block(count: int) -> range:
     for _ in range(TRIES):
         # In steps, so that two checkouts starting at once share either all ports or none.

@@ -13,7 +13,7 @@ from pathlib import Path
 from app.embedded.cluster import ENVIRONMENT, SUPERUSER, Binaries, prepare_data
 from app.embedded.folder import EmbeddedError
 from app.embedded.place import PostgresPlace, find_place
-from app.embedded.ports import keep_ports
+from app.embedded.ports import keep_ports, kept_port
 from app.embedded.supervise import EmbeddedServer, ServerClaim, claim_server, spawn
 from app.embedded.wheels import find_in_wheel
 
@@ -60,7 +60,7 @@ def start_postgres(folder: Path, *, password: str) -> EmbeddedServer:
         claim=claim,
         process=process,
         is_ready=lambda: _is_ready(place.data / "postmaster.pid", process.pid),
-        variables={"DATABASE_URL": _url(port, password)},
+        variables=postgres_variables(folder, password=password),
         start_line=f"PostgreSQL on 127.0.0.1:{port}, data in {place.data}{place.reason}",
     )
 
@@ -82,8 +82,10 @@ def _command(binaries: Binaries, place: PostgresPlace, port: int) -> list[str | 
     return [binaries.folder / "postgres", "-D", place.data, *options]
 
 
-def _url(port: int, password: str) -> str:
-    return f"postgresql+asyncpg://{SUPERUSER}:{password}@127.0.0.1:{port}/postgres"
+def postgres_variables(folder: Path, *, password: str) -> dict[str, str]:
+    """Of the server that was started last."""
+    address = f"127.0.0.1:{kept_port(folder / 'postgres.port')}"
+    return {"DATABASE_URL": f"postgresql+asyncpg://{SUPERUSER}:{password}@{address}/postgres"}
 
 
 def _is_ready(pid_file: Path, pid: int) -> bool:

@@ -10,7 +10,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from app.embedded.folder import PRIVATE
-from app.embedded.ports import keep_ports
+from app.embedded.ports import keep_ports, kept_port
 from app.embedded.supervise import EmbeddedServer, SystemUser, claim_server, spawn
 from app.embedded.wheels import find_in_wheel
 
@@ -69,10 +69,15 @@ def start_seaweedfs(folder: Path, *, access_key: str, secret_key: str) -> Embedd
             claim=claim,
             process=process,
             is_ready=lambda: _is_ready(ports[S3_PORT]),
-            variables={"S3_ENDPOINT_URL": url} | keys,
+            variables=seaweedfs_variables(folder) | keys,
             start_line=f"S3 (SeaweedFS) on {url}, data in {data}",
             leftovers=tuple(_sockets(ports)),
         )
+
+
+def seaweedfs_variables(folder: Path) -> dict[str, str]:
+    """Of the server that was started last, without its keys."""
+    return {"S3_ENDPOINT_URL": f"http://{HOST}:{kept_port(folder / 's3.port')}"}
 
 
 def _command(weed: Path, data: Path, ports: dict[str, int]) -> list[str | Path]:

@@ -13,13 +13,13 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from app.embedded.folder import EmbeddedError, hold_folder
-from app.embedded.postgres import start_postgres
-from app.embedded.seaweedfs import start_seaweedfs
+from app.embedded.folder import EmbeddedError, hold_folder, is_held
+from app.embedded.postgres import postgres_variables, start_postgres
+from app.embedded.seaweedfs import seaweedfs_variables, start_seaweedfs
 from app.embedded.secrets import POSTGRES_PASSWORD, local_secrets
 from app.embedded.supervise import EmbeddedServer, stop, wait_until_ready
 
-__all__ = ["EmbeddedError", "run_servers"]
+__all__ = ["EmbeddedError", "run_servers", "use_servers"]
 
 
 @contextmanager
@@ -45,6 +45,24 @@ def run_servers(
             starts.append(lambda: start_postgres(folder, password=kept[POSTGRES_PASSWORD]))
         with _run(starts) as variables:
             yield variables
+
+
+@contextmanager
+def use_servers(folder: Path, *, postgres: bool, s3: bool) -> Iterator[dict[str, str]]:
+    """Those of another process, where all that is asked for run here already; else `run_servers`.
+
+    They end with that process.
+    """
+    wanted = ["lock", *["postgres.pid"] * postgres, *["s3.pid"] * s3]
+    if not all(is_held(folder / name) for name in wanted):
+        with run_servers(folder, postgres=postgres, s3=s3) as variables:
+            yield variables
+        return
+    variables: dict[str, str] = {}
+    if postgres:
+        password = local_secrets(folder)[POSTGRES_PASSWORD]
+        variables |= postgres_variables(folder, password=password)
+    yield variables | (seaweedfs_variables(folder) if s3 else {})
 
 
 @contextmanager
