@@ -21,6 +21,7 @@ from tests.support.pictures import (
     WORDS,
     exif,
     film,
+    freed,
     items_box,
     jpeg,
     segment,
@@ -134,6 +135,20 @@ def big_box(kind: bytes, content: bytes) -> bytes:
 )
 def test_boxes_have_sizes_of_three_kinds(media_type: str, sent: bytes, stored: bytes) -> None:
     assert scrub(media_type, sent, size=5) == (stored, "removed")
+
+
+def test_a_film_of_two_thousand_fragments_is_read_to_its_end() -> None:
+    fragments = pictures.fragment(box(b"trun", bytes(8))) * 2000
+    stored, location = scrub("video/mp4", film(b"isom", behind=fragments + TELLING[0]))
+    assert (stored == film(b"isom", behind=fragments + freed(TELLING[0])[0]), location) == (
+        True,
+        "removed",
+    )
+
+
+def test_free_space_that_is_empty_tells_nothing() -> None:
+    content = film(b"isom", track(b"vide"), behind=box(b"free", bytes(500)) + box(b"wide", b""))
+    assert scrub("video/mp4", content) == (content, "none")
 
 
 def with_size(kind: bytes, size: int, content: bytes = bytes(32)) -> bytes:

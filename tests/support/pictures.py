@@ -150,6 +150,35 @@ CLEAN_MP4 = film(
 PHONE_MOV = film(b"qt  ", track(b"vide"), *TELLING, PATH, index_first=True)
 CLEAN_MOV = film(b"qt  ", track(b"vide"), *freed(*TELLING, PATH), index_first=True)
 
+# What cameras put beside a film or into its fragments, or leave in free space, and what is no box.
+INSIDE = (box(b"meco", box(b"meta", PLACE)), track(b"camm", box(b"udta", PLACE)))
+BESIDE = tuple(
+    box(kind, PLACE + CAMERA) for kind in (b"mpvd", b"sefd", b"gps0", b"inst", b"free", b"skip")
+)
+
+
+def fragment(*more: bytes) -> bytes:
+    content = box(b"mfhd", bytes(8)) + box(b"traf", box(b"tfhd", bytes(8)) + b"".join(more))
+    return box(b"moof", content + b"".join(more)) + box(b"mdat", PICTURE)
+
+
+NO_BOX = struct.pack(">I4s", 0x41434D45, b"SEFT")  # of a size far behind the end
+BESIDE_MP4 = film(
+    b"isom",
+    track(b"vide"),
+    *INSIDE,
+    behind=fragment(*TELLING) + b"".join(BESIDE) + NO_BOX + PLACE,
+)
+CLEAN_BESIDE = film(
+    b"isom",
+    track(b"vide"),
+    *freed(*INSIDE),
+    behind=fragment(*freed(*TELLING))
+    + b"".join(freed(*BESIDE))
+    + NO_BOX.replace(b"SEFT", b"free")
+    + bytes(len(PLACE)),
+)
+
 EMPTY_EXIF = bytes(4) + b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x01\0\0\0\0\0\0"
 Items = Sequence[tuple[bytes, int, int]]  # kind, place, size
 
@@ -226,6 +255,7 @@ TOLD: dict[str, tuple[str, bytes, bytes]] = {
     "PNG": ("image/png", PHONE_PNG, CLEAN_PNG),
     "WebP": ("image/webp", PHONE_WEBP, CLEAN_WEBP),
     "MP4": ("video/mp4", PHONE_MP4, CLEAN_MP4),
+    "MP4, beside the film and in fragments": ("video/mp4", BESIDE_MP4, CLEAN_BESIDE),
     "QuickTime": ("video/quicktime", PHONE_MOV, CLEAN_MOV),
     "HEIC": ("image/heic", PHONE_HEIC, CLEAN_HEIC),
     "HEIC, picture first": ("image/heic", SAMSUNG_HEIC, CLEAN_SAMSUNG),

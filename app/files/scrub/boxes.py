@@ -1,8 +1,9 @@
 """Films, MP4 and QuickTime (ISO/IEC 14496-12): written over in place, for numbers in the file lead
 to where its samples stand.
 
-What a film says of itself becomes free space, and so does a track of metadata. The samples of that
-track, as a drone's path, stay, and nothing leads to them any more.
+What a film says of itself becomes free space, and so does a track of metadata, and beside the film
+whatever players have no need of, as a camera's own boxes. The samples of such a track, as a drone's
+path, stay, and nothing leads to them any more.
 """
 
 import re
@@ -15,8 +16,12 @@ from typing_extensions import override
 from app.files.scrub.steps import REST, Scrub, Steps, UnreadableError
 
 _KIND = re.compile(rb"[ -~\xa9]{4}")
-_TELLING = frozenset((b"udta", b"meta", b"uuid"))
-_CONTAINERS = frozenset((b"moov", b"trak", b"mdia", b"minf", b"stbl"))
+_TELLING = frozenset((b"udta", b"meta", b"meco", b"uuid"))
+_CONTAINERS = frozenset((b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"))
+_NEEDED = frozenset(  # of what is in no other box; `mini` is a small HEIF's `meta`
+    b"ftyp styp moov moof mdat imda mfra sidx ssix prft pdin mini wide".split()
+)
+_METADATA = frozenset((b"meta", b"camm", b"data", b"nrtm", b"priv", b"psmd"))  # as handlers
 _MAX_DEPTH = 6
 _MAX_CHILDREN = 64
 _TRACK_HEAD_BYTES = 65_536
@@ -33,6 +38,8 @@ class Box(NamedTuple):
 
 
 class FilmScrub(Scrub):
+    max_headers = 20_000  # a film in fragments has twelve for each
+
     def __init__(self) -> None:
         super().__init__()
         self._has_index = False  # what leads to samples or pictures has come
@@ -46,7 +53,7 @@ class FilmScrub(Scrub):
 
     def _top(self, box: Box) -> Steps[None]:
         self._has_index |= box.kind == b"moov"
-        yield from self._each(box, 0)
+        yield from self._each(box, 0) if box.kind in _NEEDED else self._free(box)
 
     def _each(self, box: Box, depth: int) -> Steps[None]:
         if box.kind in _TELLING or (box.kind == b"trak" and (yield from self._is_metadata(box))):
@@ -91,7 +98,7 @@ class FilmScrub(Scrub):
             if kind == b"mdia":
                 for inner, at, end in children(head, start, stop):
                     if inner == b"hdlr":
-                        return head[at:end][_HANDLER] == b"meta"
+                        return head[at:end][_HANDLER] in _METADATA
         if track.size > len(head):
             raise UnreadableError
         return False

@@ -9,8 +9,6 @@ from app.files.scrub.boxes import Box, FilmScrub
 from app.files.scrub.heif_items import Extent, telling_extents
 from app.files.scrub.steps import Steps, UnreadableError
 
-# Of motion photos, the film and what the camera says; the others may stand in any file of boxes.
-_TELLING = frozenset((b"mpvd", b"sefd", b"udta", b"uuid"))
 _MAX_META_BYTES = 512 * 1024  # with 200 megapixels it has 60,000
 _HELD_BYTES = 1024 * 1024
 _MAX_EXTENTS = 256
@@ -35,8 +33,6 @@ class HeifScrub(FilmScrub):
     def _top(self, box: Box) -> Steps[None]:
         if box.kind == b"meta":
             yield from self._meta(box)
-        elif box.kind in _TELLING:
-            yield from self._free(box)
         else:
             yield from super()._top(box)
 

@@ -96,7 +96,8 @@ class Scrub(ABC):
     def _blank(self, size: int) -> Steps[None]:
         """Zeros in its place."""
         while piece := (yield from self._next(size)):
-            self.location = "removed"
+            if piece.count(0) < len(piece):
+                self.location = "removed"
             self._put(bytes(len(piece)))
             size -= len(piece)
 
