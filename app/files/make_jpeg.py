@@ -42,17 +42,19 @@ def makes_jpeg(settings: Settings) -> bool:
     return settings.picture_max_pixels > 0 and find_spec("pillow_heif") is not None
 
 
-async def make_jpeg(heic: AsyncIterable[bytes], *, max_pixels: int) -> AsyncGenerator[bytes, None]:
-    """In pieces; only the end tells that it is whole. Raises NoJpegError, and RuntimeError for a
-    child that failed for a reason of its own.
+async def make_jpeg(
+    heic: AsyncIterable[bytes], *, max_pixels: int, seconds: float = SECONDS
+) -> AsyncGenerator[bytes, None]:
+    """In pieces; only the end tells that it is whole. Raises NoJpegError, also for a child that is
+    waited for longer than `seconds`, and RuntimeError for one that failed for a reason of its own.
     """
     command = (sys.executable, "-s", "-m", pictures.__name__, str(max_pixels))
     child = await asyncio.create_subprocess_exec(
         *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, cwd=PROJECT, env={}
     )
     try:
-        await _feed(child, heic)
-        async for piece in _read(child):
+        await _feed(child, heic, seconds)
+        async for piece in _read(child, seconds):
             yield piece
         code = await child.wait()
     except TimeoutError:
@@ -67,21 +69,21 @@ async def make_jpeg(heic: AsyncIterable[bytes], *, max_pixels: int) -> AsyncGene
         raise RuntimeError(f"exit code {code}")
 
 
-async def _feed(child: Process, heic: AsyncIterable[bytes]) -> None:
+async def _feed(child: Process, heic: AsyncIterable[bytes], seconds: float) -> None:
     """One that has ended already tells why by its code."""
     assert child.stdin  # noqa: S101 - it is a pipe
     async for chunk in heic:
         child.stdin.write(chunk)
         with suppress(ConnectionError):
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(seconds):
                 await child.stdin.drain()
     child.stdin.close()
 
 
-async def _read(child: Process) -> AsyncIterator[bytes]:
+async def _read(child: Process, seconds: float) -> AsyncIterator[bytes]:
     """Raises TimeoutError; what whoever takes the pieces needs does not count."""
     assert child.stdout  # noqa: S101 - it is a pipe
-    clock, left = asyncio.get_running_loop().time, float(SECONDS)
+    clock, left = asyncio.get_running_loop().time, seconds
     while True:
         began = clock()
         async with asyncio.timeout(left):

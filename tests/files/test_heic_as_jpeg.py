@@ -22,6 +22,7 @@ from sqlalchemy import delete, func, select
 
 from app.api.dependencies import Resources
 from app.database import Sessions
+from app.files.make_jpeg import NoJpegError, make_jpeg
 from app.files.order_pictures import PICTURE
 from app.jobs.enqueue import enqueue
 from app.jobs.try_early import REPLAY
@@ -356,6 +357,11 @@ async def test_what_cannot_be_converted_stays_as_it_is(
         assert body_of(explained)["submission"]["heic_left"] == 1
 
 
+def converters() -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [each for each in children if "app.pictures" in each.cmdline()]
+
+
 @pytest.mark.parametrize(
     ("number", "reason"),
     [(signal.SIGXCPU, "too_large"), (signal.SIGKILL, "too_large"), (signal.SIGSEGV, "unreadable")],
@@ -371,8 +377,7 @@ async def test_a_child_that_is_killed_ends_alone(
     child: list[psutil.Process] = []
 
     async def is_there() -> bool:
-        children = psutil.Process().children()
-        child[:] = [each for each in children if "app.pictures" in each.cmdline()]
+        child[:] = converters()
         return bool(child)
 
     await eventually(is_there)
@@ -382,6 +387,25 @@ async def test_a_child_that_is_killed_ends_alone(
     [file] = (await homework.completion(answer))["files"]
     assert file["picture"] == reason
     await assert_only_committed(homework.settings, homework.sessions, homework.student.user_id)
+
+
+@pytest.mark.parametrize("content", [bytes(1 << 20), heic()], ids=["it reads", "it decodes"])
+async def test_a_child_that_hangs_is_waited_for_no_longer_than_that(content: bytes) -> None:
+    """Stopped before it gets anything, so that it cannot be ready."""
+    stopped: list[psutil.Process] = []
+
+    async def sent() -> AsyncIterator[bytes]:
+        stopped.extend(converters())
+        for child in stopped:
+            child.send_signal(signal.SIGSTOP)
+        yield content
+
+    with pytest.raises(NoJpegError) as failed:
+        async for _ in make_jpeg(sent(), max_pixels=1 << 20, seconds=0.2):
+            pass
+    assert failed.value.reason == "too_large"
+    assert stopped
+    assert not any(child.is_running() for child in stopped)
 
 
 # ---------------------------------------------------------------------------- who does it
