@@ -5,9 +5,12 @@ these says what the column says. As plain SQL, because it stands in the statemen
 and every submission.
 """
 
-from sqlalchemy import Boolean, Text, literal_column
+from typing import Any
+
+from sqlalchemy import Boolean, ColumnElement, DateTime, Text, func, literal_column
 
 from app.models import LmsIntegration
+from app.models.columns import TASK_XP
 
 # A school's own accounts (`org_managed`) have their roles in `org_roles`, or else in `org_role`.
 IS_STUDENT_SQL = """\
@@ -17,6 +20,7 @@ coalesce(users.role = 'student' or users.role = 'org_managed' and case
 DELETION_SQL = "coalesce(users.deletion_status, 'none')"
 LINK_IS_ON_SQL = "coalesce(lms_integrations.sync_enabled, true)"
 LINK_STATUS_SQL = "coalesce(lms_integrations.sync_status, 'active')"
+PAYS_SQL = f"greatest(coalesce(xp_value, {TASK_XP}), 0)"  # a student's copy of a task
 
 IS_STUDENT = literal_column(IS_STUDENT_SQL, Boolean)
 DELETION_STATUS = literal_column(DELETION_SQL, Text)
@@ -25,3 +29,12 @@ LINK_IS_ON = literal_column(LINK_IS_ON_SQL, Boolean)
 LINK_STATUS = literal_column(LINK_STATUS_SQL, Text)
 # Nothing there forbids a user a second link.
 NEWEST_LINK_FIRST = (LmsIntegration.created_at.desc().nulls_last(), LmsIntegration.id)
+
+
+_FIRST = literal_column("timestamptz '2000-01-01Z'", DateTime(timezone=True))  # that we read
+
+
+def filled(column: Any) -> ColumnElement[Any]:
+    """A moment that nobody wrote down is the first of all, so that it is older than any."""
+    is_moment = isinstance(column.type, DateTime) and not column.nullable
+    return func.coalesce(column, _FIRST) if is_moment else column

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import RowMapping, bindparam, func, select
 
 from app.activity.audit import record_audit
+from app.adoption.people import filled
 from app.database import Session, Sessions
 from app.errors import NotFoundError
 from app.evidence.editor_document import EditorBlock
@@ -72,7 +73,7 @@ COMPLETIONS = (
         QuestTaskCompletion.user_id,
         QuestTaskCompletion.quest_id,
         QuestTaskCompletion.task_id,
-        QuestTaskCompletion.completed_at,
+        filled(QuestTaskCompletion.__table__.c.completed_at).label("completed_at"),
         func.coalesce(XpAward.xp_amount, 0).label("xp_awarded"),
         EvidenceDocument.id.label("document_id"),
         EvidenceDocument.status.label("document_status"),
@@ -85,7 +86,9 @@ COMPLETIONS = (
 )
 _COMPLETION = COMPLETIONS.where(QuestTaskCompletion.id == bindparam("completion_id"))
 _BLOCKS = (
-    select(*(EvidenceBlock.__table__.c[name] for name in EditorBlock.model_fields))
+    select(
+        *(filled(EvidenceBlock.__table__.c[name]).label(name) for name in EditorBlock.model_fields)
+    )
     .where(EvidenceBlock.document_id == bindparam("document_id"))
     .order_by(EvidenceBlock.order_index)
 )

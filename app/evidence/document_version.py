@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, func, literal_column, select
 
+from app.adoption.people import filled
 from app.database import Session
 from app.models import EvidenceBlock, EvidenceDocument
 
@@ -31,7 +32,12 @@ BLOCK_DIGEST = func.sha256(
     )
 ).label("digest")
 _STATE = (
-    select(EvidenceDocument.updated_at, EvidenceBlock.created_at, EvidenceBlock.id, BLOCK_DIGEST)
+    select(
+        filled(EvidenceDocument.__table__.c.updated_at).label("updated_at"),
+        filled(EvidenceBlock.__table__.c.created_at).label("created_at"),
+        EvidenceBlock.id,
+        BLOCK_DIGEST,
+    )
     .outerjoin(EvidenceBlock, EvidenceBlock.document_id == EvidenceDocument.id)
     .where(EvidenceDocument.id == bindparam("document_id"))
     .order_by(EvidenceBlock.order_index)

@@ -40,6 +40,19 @@ def _student_if_none(role: object) -> object:
     return role or "student"
 
 
+def _as_object(content: object) -> object:
+    """The main app's column takes any JSON, and what is no object was written by hand."""
+    match content:
+        case dict():
+            return content
+        case str():
+            return {"text": content}
+        case list():
+            return {"items": content}
+        case _:
+            return {}
+
+
 class EvidenceDocumentAnswer(ContractModel):
     """The document, every column of it."""
 
@@ -65,7 +78,7 @@ class EditorBlock(BaseModel):
     block_type: Literal["text", "image", "video", "link", "document"] = Field(
         description="Decides the members of `content`.", examples=["image"]
     )
-    content: dict[str, Any] = Field(
+    content: Annotated[dict[str, Any], BeforeValidator(_as_object)] = Field(
         description=(
             "text: `text`; image: `url, alt, caption, filename`; video: `url, title, platform`;"
             " link: `url, title, description`; document: `url, title, filename`; every file also"

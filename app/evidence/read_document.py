@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, bindparam, func, literal_column, select
 
 from app.activity.audit import record_audit
+from app.adoption.people import filled
 from app.database import Session, Sessions
 from app.errors import NotFoundError
 from app.evidence.document_version import BLOCK_DIGEST, version_of
@@ -50,8 +51,8 @@ class Evidence:
 # One statement, so that document, blocks and revision are of one moment.
 _EVIDENCE = (
     select(
-        *(column.label(f"document_{column.name}") for column in EvidenceDocument.__table__.c),
-        *(column.label(f"block_{column.name}") for column in EvidenceBlock.__table__.c),
+        *(filled(each).label(f"document_{each.name}") for each in EvidenceDocument.__table__.c),
+        *(filled(each).label(f"block_{each.name}") for each in EvidenceBlock.__table__.c),
         func.coalesce(
             User.display_name,
             func.nullif(func.concat_ws(" ", User.first_name, User.last_name), ""),

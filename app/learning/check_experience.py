@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from app.adoption.people import PAYS_SQL
 from app.database import Session, Sessions, Statement, retried
 from app.learning.enrolment import take_turns
-from app.models.columns import TASK_XP
 
 STUDENTS_AT_ONCE = 500
 
@@ -84,7 +84,7 @@ _UNPAID = Statement(
 _OWED = Statement(
     f"""
     select k.user_id, k.task_id, k.id as completion_id, t.pillar,
-      coalesce(t.xp_value, {TASK_XP}) as xp_amount
+      {PAYS_SQL} as xp_amount
     from quest_task_completions k join user_quest_tasks t on t.id = k.task_id
     where k.user_id = :student and {_IS_UNPAID} order by k.task_id
     for key share of k

@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, cast, func, literal_column
+from sqlalchemy import ColumnElement, Integer, Text, cast, func, literal_column
 
+from app.adoption.people import PAYS_SQL
 from app.database import Session, Statement
 from app.learning.task_copies import COPY_CURRENT, THE_ENROLMENT
 from app.models import UserQuestTask
-from app.models.columns import TASK_XP
 
 
 class Task(NamedTuple):
@@ -64,7 +64,7 @@ ENROLLED_SQL = f"""
     {COPY_CURRENT},
     task as (
       select user_quest_id, id as task_id, quest_id, pillar,
-        coalesce(xp_value, {TASK_XP}) as xp_value, subject_xp_distribution
+        {PAYS_SQL} as xp_value, subject_xp_distribution
       from (
         select * from user_quest_tasks where user_quest_id = (select id from found)
         union all select * from copied) t
@@ -105,7 +105,7 @@ TASK_COLUMNS = (
     UserQuestTask.id.label("task_id"),
     UserQuestTask.quest_id,
     UserQuestTask.pillar,
-    func.coalesce(UserQuestTask.xp_value, TASK_XP).label("xp_value"),
+    literal_column(PAYS_SQL, Integer).label("xp_value"),
     UserQuestTask.subject_xp_distribution,
 )
 # As in ENROLLED_SQL, of an enrolment that is there.
