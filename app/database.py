@@ -49,6 +49,7 @@ READ_ONLY = "25006"  # read-only SQL transaction
 WORTH_RETRYING = (
     "40001",  # serialization failure
     "40P01",  # deadlock
+    "23503",  # foreign key violation: the main app has just deleted what a row of ours refers to
     "23505",  # unique violation: the main app, who takes no turns with us, was first
     "57P01",  # the server ended the connection, on restart or on purpose
 )

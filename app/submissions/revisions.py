@@ -61,6 +61,7 @@ _CURRENT = Statement(
 # The enrolment, locked; the task; the current revision, which makes room for `:fingerprint` if that
 # is other content and not older than `:submitted_at`: Spark's blocks are gone then. It locks and
 # reads in one look: whoever edits evidence takes the student's turn first, and ADMIT has it by now.
+# The main app takes none: of a block that it is writing, what is read is what it wrote.
 STAND = Statement(
     f"""
     with {ENROLLED_SQL},
@@ -77,7 +78,8 @@ STAND = Statement(
       join user_task_evidence_documents document
         on document.user_id = :user_id and document.task_id = task.task_id
       join evidence_document_blocks on evidence_document_blocks.document_id = document.id
-      left join stale as submission_revisions on true),{REMOVED_SQL},{REPLACED_SQL}
+      left join stale as submission_revisions on true
+      for update of evidence_document_blocks),{REMOVED_SQL},{REPLACED_SQL}
     select coalesce((select id from found), (select id from enrolled)) as user_quest_id,
       task.task_id, task.quest_id, task.pillar, task.xp_value,
       task.subject_xp_distribution::text,
