@@ -125,6 +125,7 @@ async def test_a_click_in_spark_is_one_exchange_and_leaves_no_code(
         CANARIES.release(seen["refreshToken"])
         assert (seen["exchanges"], seen["stored"]) == (1, 0)
         assert seen["address"] == f"{bundled.url}/auth/callback"
+        assert "Go back to Spark and click it again" in seen["again"]
         # A second exchange would have ended the session.
         asked = {"token": seen["accessToken"]}
         path = "/internal/v1/sessions/introspect"

@@ -4,7 +4,8 @@
 //
 // One code is exchanged once: a second exchange is refused, and ends the session of the first. So
 // the exchange belongs to the module and not to the component, which StrictMode mounts twice. The
-// code is out of the address before anything else happens, and tokens are kept in memory alone.
+// code is out of the address before anything else happens, and tokens are kept in memory alone: in
+// what `onSignedIn` is given, and no more here, or the next to come back to this page had them.
 import { useEffect, useState } from 'react';
 
 const TIMEOUT_MS = 30_000;
@@ -27,7 +28,7 @@ export class SignInError extends Error {
   }
 }
 
-let taken; // the exchange of the code that this page was opened with last
+let taken; // the exchange of the code that this page was opened with last, until it is handed over
 
 // The code of the address, which does not have it from here on: not in the history, not in a
 // Referer, and not for whatever reads the address later.
@@ -119,7 +120,11 @@ export default function AuthCallback({ apiUrl, onSignedIn }) {
   useEffect(() => {
     let isHere = true;
     signIn(apiUrl).then(
-      (session) => isHere && onSignedIn(session),
+      (session) => {
+        if (!isHere) return;
+        taken = undefined;
+        onSignedIn(session);
+      },
       (error) => isHere && setFailure(error),
     );
     return () => {

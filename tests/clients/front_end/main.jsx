@@ -5,6 +5,16 @@ import AuthCallback, { createSession } from '../../../docs/samples/AuthCallback.
 
 const { apiUrl } = document.body.dataset;
 
+// What whoever comes back to the page is told, after the one who signed in.
+async function comeBack() {
+  const place = document.createElement('div');
+  createRoot(place).render(
+    <AuthCallback apiUrl={apiUrl} onSignedIn={() => place.replaceChildren('signed in')} />,
+  );
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  return place.textContent;
+}
+
 async function look(session) {
   const request = createSession(window.location.origin, session);
   const answers = await Promise.all([request('/api/first'), request('/api/second')]);
@@ -14,6 +24,7 @@ async function look(session) {
     stored: localStorage.length + sessionStorage.length,
     exchanges: performance.getEntriesByName(`${apiUrl}/spark/token`).length,
     statuses: answers.map((answer) => answer.status),
+    again: await comeBack(),
   };
 }
 
