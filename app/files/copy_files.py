@@ -19,7 +19,8 @@ async def copy_file(
     lease: timedelta,
 ) -> str:
     """The copy's key. Its row is committed before there is an object; may be repeated, and what is
-    not used before the lease is over is swept. Raises StorageUnavailableError.
+    not used before the lease is over is swept. An object that was lost is lost to the copy, too.
+    Raises StorageUnavailableError.
     """
     key = f"{user_id}/{copy_id}.{object_key.rpartition('.')[2]}"
     try:
@@ -27,5 +28,9 @@ async def copy_file(
     except AccountInactiveError:
         hint = "An earlier copy is being removed. Ask again."
         raise StorageUnavailableError(hint=hint) from None
-    await bucket.copy(object_key, key)
+    try:
+        await bucket.copy(object_key, key)
+    except StorageUnavailableError:
+        if await bucket.exists(object_key):
+            raise
     return key

@@ -317,3 +317,23 @@ async def test_what_no_move_is_asked_is_refused_and_nothing_is_linked(
     assert problem["error"] == f"Invalid field: {field}"
     assert problem["hint"]
     assert not (await state(family, older.user_id))["lms_integrations"]
+
+
+async def test_a_store_that_is_away_changes_nothing_and_a_lost_file_stops_no_move(
+    family: Family,
+) -> None:
+    child, older = await family.raise_child(), await older_account(family)
+    xp, before = await total(family, child.user_id), await state(family, child.user_id)
+    async with family.without_store() as without:
+        refused = await ask(without, child, older)
+        assert_problem(refused, 503, "storage_unavailable")
+        assert refused.headers["retry-after"]
+        assert await state(family, child.user_id) == before
+    keys = await asyncio.to_thread(family.stores.object_keys)
+    lost = next(key for key in keys if key.startswith(child.user_id))
+    await family.resources.bucket.delete(lost)
+    assert (await moved(family, child, older))["moved"]["files"] == len(child.files)
+    assert await total(family, older.user_id) == xp
+    await sweep(family.resources)
+    keys = await asyncio.to_thread(family.stores.object_keys)
+    assert len([key for key in keys if key.startswith(older.user_id)]) == len(child.files) - 1
