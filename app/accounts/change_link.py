@@ -37,6 +37,7 @@ Status = Literal["active", "paused"]
 
 TAKEN = "This Spark id is linked to another account: unlink it there first."
 LINKED = "The account is linked to another Spark id: unlink it first."
+NOT_LINKED = "No account has this id, or it is not linked to Spark."
 
 _OF_USER = bindparam("of_user", type_=Uuid)
 _EMAIL = select(User.email).where(User.id == _OF_USER)
@@ -107,7 +108,7 @@ async def set_link(
     async with sessions() as session, session.begin():
         changed = await session.execute(_SET, {"of_user": user_id, "status": status, "now": now})
         if not changed.rowcount:
-            raise NotFoundError
+            raise NotFoundError(hint=NOT_LINKED)
         await record_audit(session, caller, "sensitive_update", user_id=user_id, link=status)
 
 
@@ -117,7 +118,7 @@ async def unlink_student(sessions: Sessions, user_id: UUID, *, caller: str) -> N
     async with sessions() as session, session.begin():
         links = await _links(session, user_id)
         if not links:
-            raise NotFoundError
+            raise NotFoundError(hint=NOT_LINKED)
         await session.execute(_END, {"of_user": user_id})
         await end_sign_ins(session, user_id)
         await record_audit(session, caller, "sensitive_delete", user_id=user_id, unlinked=links)

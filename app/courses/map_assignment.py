@@ -63,7 +63,7 @@ async def map_assignment(
         named = {"course_id": course_id, "named": spark_assignment_id}
         found = await _ASSIGNMENT.send(session, named)
         if not found:
-            raise NotFoundError
+            raise NotFoundError(hint="The course has no such assignment.")
         assignment_id, was = found[0].values()
         title = await _check_task(session, task_id, quest_id, spark_assignment_id)
         if was != task_id:
@@ -89,7 +89,7 @@ async def _hold(session: Session, course_id: UUID) -> UUID:
     """The course and its quest, as a sync does. Raises NotFoundError."""
     found = await _LOCK.send(session, {"course_id": course_id})
     if not (found and found[0]["quest_id"]):
-        raise NotFoundError
+        raise NotFoundError(hint="There is no such course, or it was not synced yet.")
     quest_id: UUID = found[0]["quest_id"]
     await session.execute(HOLD_QUEST, {"of_quest": quest_id})
     await find_templates(session, quest_id)

@@ -164,7 +164,8 @@ async def test_recorded_homework_keeps_its_task_and_is_paid_once(
 async def test_what_is_not_there_is_named(
     mapped: Mapped, name: str, task_id: object, status: int, code: str
 ) -> None:
-    assert_problem(await mapped.choose(name, task_id or mapped.task_id), status, code)
+    problem = assert_problem(await mapped.choose(name, task_id or mapped.task_id), status, code)
+    assert problem["hint"]
 
 
 async def test_a_task_of_another_quest_and_an_unknown_course_are_refused(
@@ -174,7 +175,8 @@ async def test_a_task_of_another_quest_and_an_unknown_course_are_refused(
     await other.open(spark, sessions)
     assert_problem(await mapped.choose("one", other.task_id), 400, "field_invalid")
     other.path = f"{COURSES}/{uuid4()}/assignments"
-    assert_problem(await other.choose("one", other.task_id), 404, "not_found")
+    nowhere = assert_problem(await other.choose("one", other.task_id), 404, "not_found")
+    assert "no such course" in str(nowhere["hint"])
     nothing = await mapped.browser.get(other.path, headers=mapped.key)
     assert_problem(nothing, 404, "not_found")
 
