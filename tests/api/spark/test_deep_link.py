@@ -314,8 +314,11 @@ async def test_a_request_is_taken_once_and_a_second_click_is_the_first(
     assert link["task_id"] == second
 
 
-NOW = int(datetime.now(tz=UTC).timestamp())
-REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
+def seconds_now() -> int:
+    return int(datetime.now(tz=UTC).timestamp())
+
+
+REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {  # times in seconds from now
     "swapped: a launch": ({"message_type": ...}, 401, "token_claims_invalid"),
     "swapped: our answer": (
         {"message_type": RESPONSE, "iss": "optio"},
@@ -325,9 +328,9 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "foreign issuer": ({"iss": "canvas"}, 401, "token_claims_invalid"),
     "no issuer": ({"iss": ...}, 401, "token_claims_invalid"),
     "no jti": ({"jti": ...}, 401, "token_claims_invalid"),
-    "expired": ({"iat": NOW - 900, "exp": NOW - 300}, 401, "token_expired"),
-    "lives too long": ({"exp": NOW + 3600}, 401, "token_claims_invalid"),
-    "of tomorrow": ({"iat": NOW + 86400, "exp": NOW + 86500}, 401, "token_claims_invalid"),
+    "expired": ({"iat": -900, "exp": -300}, 401, "token_expired"),
+    "lives too long": ({"exp": 3600}, 401, "token_claims_invalid"),
+    "of tomorrow": ({"iat": 86400, "exp": 86500}, 401, "token_claims_invalid"),
     "a long state": ({"state": "x" * 1001}, 401, "token_claims_invalid"),
     "no assignment": ({"spark_assignment_id": ...}, 401, "token_claims_invalid"),
     "a student": ({"role": "student"}, 403, "role_not_allowed"),
@@ -355,7 +358,8 @@ ADDRESSES = [
 async def test_a_token_of_another_kind_or_time_is_refused(
     choosing: Choosing, changes: dict[str, Any], status: int, code: str, way: str
 ) -> None:
-    token = choosing.token(**changes)
+    times = {name: seconds_now() + changes[name] for name in ("iat", "exp") if name in changes}
+    token = choosing.token(**changes | times)
     send: Callable[[], Any] = (
         (lambda: choosing.post(token=token))
         if way == "form"
@@ -406,14 +410,14 @@ async def test_a_request_that_travels_in_the_page_is_ours_alone(
         "the webhooks'": token_key(choosing.spark.webhook_secret),
         "Spark's own": token_key(choosing.spark.sso_secret),
     }
-    forged = sign_token(choosing.claims() | {"page_until": NOW + 600}, key=keys[whose])
+    forged = sign_token(choosing.claims() | {"page_until": seconds_now() + 600}, key=keys[whose])
     answer = await choosing.post(request=forged, act="cancel")
     assert_problem(answer, 401, "token_invalid")
 
 
 async def test_a_page_is_good_for_half_an_hour(choosing: Choosing) -> None:
     key = token_key(own_keys(choosing.settings, "deep link")[0])
-    old = sign_token(choosing.claims() | {"page_until": NOW - 1}, key=key)
+    old = sign_token(choosing.claims() | {"page_until": seconds_now() - 1}, key=key)
     assert_problem(await choosing.post(request=old, act="cancel"), 401, "token_expired")
 
 
