@@ -25,7 +25,8 @@ SCAN_SECONDS = 10  # of waiting for clamd, in all of one file; a delivery's leas
 LAST_WORD_SECONDS = 1  # from the end of a connection until what was said before it is read
 ANSWER_BYTES = 1024
 CLEAN = b"stream: OK\0"
-_FOUND = re.compile(rb"stream: ([!-~]{1,200}?)(?:\([^ ]*\))? FOUND\0")  # digest and size left out
+# A name, which for the log ends before the file's digest and size.
+_FOUND = re.compile(rb"stream: ([^(]{0,200}).*FOUND\0", re.DOTALL)
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 T = TypeVar("T")
@@ -104,7 +105,7 @@ class Scan:
     def _judge(self, answer: bytes) -> None:
         if found := _FOUND.fullmatch(answer):
             metrics.SCANS.labels("infected").inc()
-            log.warning("file_rejected", signature=found[1].decode())
+            log.warning("file_rejected", signature=found[1].decode(errors="replace").strip())
             raise FileRejectedError
         if answer != CLEAN:
             raise EOFError

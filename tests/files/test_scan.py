@@ -319,6 +319,24 @@ async def test_clamd_sees_the_same_bytes_however_they_come(clamd: FakeClamd, siz
         assert (found, clamd.scanned[-1]) == (is_bad, content)
 
 
+@pytest.mark.parametrize(
+    "signature",
+    ["Ours: a (rule)", "Schädling", "x" * 900, ""],
+    ids=["words", "letters", "long", "none"],
+)
+async def test_what_is_found_is_refused_whatever_it_is_called(
+    clamd: FakeClamd, caplog: pytest.LogCaptureFixture, signature: str
+) -> None:
+    """And never stored as if nobody had looked, where a scanner is not required."""
+    clamd.signature = signature
+    async with Scanner(clamd.url, required=False).scan() as scan:
+        await scan.feed(EICAR)
+        with pytest.raises(FileRejectedError):
+            await scan.end()
+    [line] = logged(caplog, "file_rejected")
+    assert "44d8" not in line["signature"]
+
+
 async def test_an_empty_file_is_judged_and_a_socket_of_this_machine_will_do(
     tmp_path: Path,
 ) -> None:

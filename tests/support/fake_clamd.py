@@ -31,6 +31,7 @@ class FakeClamd:
     def forget(self) -> None:
         self.mood: Mood = "judges"
         self.limit = DEFAULT_LIMIT
+        self.signature = SIGNATURE
         self.may_judge = asyncio.Event()
         self.has_all = asyncio.Event()
         self.scanned: list[bytes] = []
@@ -74,7 +75,7 @@ class FakeClamd:
             return b"stream: Can't allocate memory ERROR\0"
         if self.mood == "babbles":
             return b"stream: " + b"x" * 200_000
-        found = b"stream: %s(44d88612fea8a8f36de82e1278abb02f:68) FOUND\0" % SIGNATURE.encode()
+        found = b"stream: %s(44d88612fea8a8f36de82e1278abb02f:68) FOUND\0" % self.signature.encode()
         return found if EICAR in content else b"stream: OK\0"
 
 
