@@ -155,7 +155,7 @@ HOLDINGS = (
     Holding(
         *(FeedEntry, "which events the main app may follow", OPERATION),
         FeedEntry.event_id.in_(_EVENTS),
-        lasts="as the event",
+        lasts="as the event itself",
     ),
     _owned(ActivityEvent, "what happened: sign-ins, homework, edits; by ids", OPERATION),
     Holding(
@@ -183,7 +183,7 @@ HOLDINGS = (
     _owned(Grade, "grades for Spark, with the teacher's comment", GRADES),
     _owned(LmsGradeSync, "grades for Spark and others, as the main app shows them", GRADES),
     _owned(
-        *(Download, "files that homework named by an address, until they are fetched", HOMEWORK),
+        *(Download, "what became of files that homework named by their address", HOMEWORK),
         secrets=("url",),
         expires=True,
     ),
