@@ -16,11 +16,13 @@ from app.privacy.erase_organisation import Refused, erase_some
 from app.privacy.export_organisation import begin_organisation_export
 from app.privacy.order_organisation import OrganisationOrder
 from app.privacy.organisation_certificate import (
+    CERTIFIED,
     OrganisationErasureAnswer,
     OrganisationPlan,
     ask_erasure,
     count_organisations,
     read_certificate,
+    say_removed,
 )
 from app.text import identifier_text
 from app.worker import eraser_of
@@ -131,6 +133,8 @@ def _print_certificate(erased: OrganisationErasureAnswer) -> None:
     say("Certificate of erasure" if erased.completed_at else "Erasure, not complete yet")
     say(f"organisation: {erased.spark_org_id}", f"erasure: {erased.id}")
     say(f"ordered: {say_moment(erased.requested_at)} by {erased.requested_by}")
-    say(f"completed: {say_moment(erased.completed_at)}")
-    for name, count in sorted(erased.counts.items()):
-        say(f"{name}: {count}")
+    say(f"completed: {say_moment(erased.completed_at)}", "removed:")
+    for line in say_removed(erased.counts):
+        say(line)
+    if erased.completed_at:
+        say("", *CERTIFIED)

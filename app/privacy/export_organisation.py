@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import any_, select
+from sqlalchemy import ARRAY, Text, any_, bindparam, or_, select
 
 from app.activity.audit import record_audit_of_many
 from app.database import Columns, Sessions
@@ -26,7 +26,7 @@ from app.models import (
 )
 from app.privacy.export import UNSAFE, Folder
 from app.privacy.holdings import PAGE_LARGE_ROWS, Holding, find_optional
-from app.privacy.organisation_members import list_members
+from app.privacy.organisation_members import UNKNOWN, list_members
 from app.privacy.organisation_rows import find_own
 from app.privacy.purposes import HOMEWORK
 from app.privacy.spark_work import (
@@ -56,18 +56,31 @@ HEAD = ("folder", "given_name", "family_name", "email", "spark_user_ids", "user_
 
 _COURSES = select(SparkCourse.id).where(SparkCourse.spark_org_id == OF_ORGANISATION)
 _QUESTS = select(SparkCourse.quest_id).where(SparkCourse.spark_org_id == OF_ORGANISATION)
+_OF_ASSIGNMENTS = bindparam("of_assignments", type_=ARRAY(Text))
+# What `organisation_rows` erases.
 OWN = (
     Holding(SparkCourse, "courses", HOMEWORK, SparkCourse.spark_org_id == OF_ORGANISATION),
     Holding(SparkAssignment, "assignments", HOMEWORK, SparkAssignment.course_id.in_(_COURSES)),
-    Holding(SparkLink, "links", HOMEWORK, SparkLink.spark_org_id == OF_ORGANISATION),
+    Holding(
+        *(SparkLink, "links", HOMEWORK),
+        (SparkLink.spark_org_id == OF_ORGANISATION)
+        | ((SparkLink.spark_org_id == "") & (SparkLink.spark_course_id == any_(OF_COURSES))),
+    ),
     Holding(Quest, "quests", HOMEWORK, Quest.id.in_(_QUESTS)),
     Holding(CourseQuestTask, "tasks", HOMEWORK, CourseQuestTask.quest_id.in_(_QUESTS)),
-    Holding(RosterRow, "rosters", HOMEWORK, RosterRow.spark_org_id == OF_ORGANISATION),
     Holding(
-        InboxDelivery,
-        "messages",
-        HOMEWORK,
-        InboxDelivery.user_id.is_(None) & (InboxDelivery.spark_course_id == any_(OF_COURSES)),
+        *(RosterRow, "rosters", HOMEWORK),
+        (RosterRow.spark_org_id == OF_ORGANISATION)
+        | (RosterRow.spark_course_id == any_(OF_COURSES)),
+    ),
+    Holding(
+        *(InboxDelivery, "messages", HOMEWORK),
+        InboxDelivery.user_id.is_(None)
+        & or_(
+            InboxDelivery.spark_course_id == any_(OF_COURSES),
+            InboxDelivery.spark_course_id.is_(None)
+            & (InboxDelivery.spark_assignment_id == any_(_OF_ASSIGNMENTS)),
+        ),
         page_rows=PAGE_LARGE_ROWS,
     ),
 )
@@ -87,8 +100,9 @@ async def begin_organisation_export(
             session, caller, "sensitive_read", shown or [None], what="organisation"
         )
     if not (own["quests"] or shown):
-        raise NotFoundError(hint="`python -m app organisation list` names all that are known.")
+        raise NotFoundError(hint=UNKNOWN)
     whose = {"of_organisation": spark_org_id, "of_courses": own["courses"]}
+    whose["of_assignments"] = own["assignments"]
     folder = Folder(sessions, bucket, whose, now)
     return stream_zip(_Organisation(folder, spark_org_id).entries())
 

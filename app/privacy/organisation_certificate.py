@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from uuid import UUID
 
 from pydantic import Field
@@ -11,10 +12,27 @@ from app.activity.audit import record_audit_of_many
 from app.database import Sessions, Statement
 from app.errors import NotFoundError, ReferencedElsewhereError
 from app.privacy.erase_organisation import COUNTS_SQL, count_strangers
+from app.privacy.holdings import HOLDINGS, NOTHING
+from app.privacy.keeping import name_of
 from app.privacy.order_organisation import OrganisationOrder, order_erasure
-from app.privacy.organisation_members import Fate, list_members, list_organisations
+from app.privacy.organisation_members import UNKNOWN, Fate, list_members, list_organisations
 from app.privacy.organisation_rows import find_own
 
+CERTIFIED = (
+    "What this service kept for the organisation is erased from its database and file store. Left",
+    "are counts, keyed hashes that recognise older messages, and the audit log, without names; of",
+    "accounts that were there before, or are another organisation's, too, what is not this one's.",
+    "Backups keep what they had until they are deleted.",
+)
+_WHAT = {
+    "students_erased": "students whose accounts are erased",
+    "students_unlinked": "students whose accounts were there before: all that came through Spark",
+    "students_kept": "students of another organisation, too: what they did in this one's courses",
+    "students_without_account": "others whom its rosters or refused homework named",
+    "files": "files, from the file store",
+    **{holding.name: holding.what for holding in HOLDINGS},
+    **{name_of(table): what for table, what in NOTHING.items()},
+}
 HELD = (
     "Nothing was changed. Holds on it or its students: {}. Lift them, or order it with"
     " `despite_hold` (`--despite-hold`)."
@@ -113,6 +131,12 @@ _ONE = Statement(f"{_READ} where id = :which")
 _LAST = Statement(f"{_READ} where spark_org_id = :which order by requested_at desc limit 1")
 
 
+def say_removed(counts: dict[str, int]) -> Iterator[str]:
+    """For people: how much of what, students first; the words are those of docs/data-protection."""
+    for name in sorted(counts, key=lambda name: ("." in name, name)):
+        yield f"{counts[name]:>9}  {_WHAT.get(name, 'rows')} ({name})"
+
+
 async def count_organisations(sessions: Sessions) -> list[OrganisationCount]:
     return [OrganisationCount(**row) for row in await list_organisations(sessions)]
 
@@ -127,9 +151,8 @@ async def ask_erasure(
     """
     plan = await _plan(sessions, order.spark_org_id, caller=order.caller)
     if not (plan.erased or plan.unlinked or plan.kept or plan.courses or plan.without_account):
-        return OrganisationReply(
-            plan=plan, erasure=await _read(sessions, _LAST, order.spark_org_id)
-        )
+        last = await _read(sessions, _LAST, order.spark_org_id, hint=UNKNOWN)
+        return OrganisationReply(plan=plan, erasure=last)
     if is_dry:
         return OrganisationReply(plan=plan, erasure=None)
     if plan.holds and not despite_hold:
@@ -172,14 +195,15 @@ async def _plan(sessions: Sessions, spark_org_id: str, *, caller: str) -> Organi
 
 async def read_certificate(sessions: Sessions, erasure_id: UUID) -> OrganisationErasureAnswer:
     """Raises NotFoundError."""
-    return await _read(sessions, _ONE, erasure_id)
+    hint = "No erasure of an organisation has this id; `erase` printed it."
+    return await _read(sessions, _ONE, erasure_id, hint=hint)
 
 
 async def _read(
-    sessions: Sessions, statement: Statement, which: UUID | str
+    sessions: Sessions, statement: Statement, which: UUID | str, *, hint: str
 ) -> OrganisationErasureAnswer:
     async with sessions() as session, session.begin():
         found = await statement.send(session, {"which": which})
     if not found:
-        raise NotFoundError
+        raise NotFoundError(hint=hint)
     return OrganisationErasureAnswer(**{**found[0], "counts": json.loads(found[0]["counts"])})

@@ -17,6 +17,7 @@ from app.models import PLATFORM
 Fate = Literal["erased", "unlinked", "kept"]
 
 MEMBERS_PER_PAGE = 200
+UNKNOWN = "`python -m app organisation list` names all that are known."
 
 # ruff: noqa: S608 - of our own pieces
 _ENROLLED = "spark.courses c join user_quests e on e.quest_id = c.quest_id"

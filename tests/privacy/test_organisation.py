@@ -8,6 +8,7 @@ import zipfile
 from contextlib import suppress
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -120,11 +121,14 @@ async def test_an_organisation_needs_an_id_and_has_to_be_known(family: Family) -
         )
         assert_problem(refused, 400, "field_invalid")
         assert (await ask(family, "/export", spark_org_id=nothing)).status_code == 400
-    assert_problem(await ask(family, "/export", spark_org_id="nobody"), 404, "not_found")
+    refused = await ask(family, "/export", spark_org_id="nobody")
+    assert "organisation list" in str(assert_problem(refused, 404, "not_found")["hint"])
     unknown = await family.client.post(
         f"{ORGANISATIONS}/erasures", json={"spark_org_id": "nobody"}, headers=family.main_app
     )
-    assert_problem(unknown, 404, "not_found")
+    assert "organisation list" in str(assert_problem(unknown, 404, "not_found")["hint"])
+    of_none = await ask(family, f"/erasures/{uuid4()}")
+    assert assert_problem(of_none, 404, "not_found")["hint"]
 
 
 async def test_who_belongs_to_no_organisation_is_in_none(family: Family) -> None:
@@ -312,6 +316,18 @@ async def test_a_school_gets_what_is_its_own_and_no_more(family: Family) -> None
     assert {row["id"] for row in audit} >= {made.user_id, before.user_id, shared.user_id}
 
 
+@pytest.mark.parametrize("said", [{}, {"spark_course_id": ...}], ids=["course", "assignment"])
+async def test_what_goes_of_who_has_no_account_is_in_the_zip(
+    family: Family, said: dict[str, Any]
+) -> None:
+    school = await open_school(family)
+    stranger = SignedIn(f"student_{uuid4().hex}", "", "", "")
+    refused = submission(stranger, school.course.assignment, **said)
+    assert (await family.spark.submit(refused)).status_code == 404
+    messages = (await exported(school)).read("organisation/spark.deliveries.jsonl").decode()
+    assert stranger.spark_user_id in messages
+
+
 async def test_a_name_is_no_formula_in_the_index(family: Family) -> None:
     school = await open_school(family)
     child = await school.raise_child()
@@ -363,6 +379,9 @@ async def test_the_commands_list_export_erase_and_certify(family: Family, tmp_pa
     assert erased.exit_code == 0, erased.output
     printed = erased.stdout[erased.stdout.index("Certificate") :]
     assert "by command" in printed
+    for said in ("1  students whose accounts are erased (students_erased)", "1  courses ("):
+        assert f" {said}" in printed
+    assert "Backups" in printed
     assert not any(word in printed for word in child.words | shared.words)
     [erasure] = [line.split()[1] for line in printed.splitlines() if line.startswith("erasure:")]
     again = await run("organisation", "certificate", erasure)
