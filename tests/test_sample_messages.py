@@ -97,6 +97,36 @@ async def test_a_sample_client_says_at_once_that_nobody_answers(
 
 
 @each_client
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        ("200 OK", "<!doctype html><title>School</title>"),
+        ("404 Not Found", '{"code": 5, "errors": ["gone"], "warnings": 1}'),
+        ("403 Forbidden", '["no"]'),
+        ("405 Method Not Allowed", ""),
+    ],
+    ids=["page", "object", "list", "nothing"],
+)
+async def test_a_sample_client_takes_nobody_elses_word_for_ours(
+    client: Client, env: dict[str, str], status: str, text: str
+) -> None:
+    """OPTIO_URL leads to a front end or a proxy: homework that never arrived is not done."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 {status}\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+        writer.write(f"{head}{text}".encode())
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as other:
+        url = f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}"
+        ended = await client("--to", "ping", "{}", env=env | {"OPTIO_URL": url})
+    assert (ended.code, ended.output) == (1, "")
+    assert ended.errors.startswith(f"{status[:3]} no_answer_of_optio: {text}\n")
+    assert not TRACES.search(ended.errors)
+
+
+@each_client
 async def test_a_sample_client_has_a_line_for_each_attempt_in_vain(
     client: Any, env: dict[str, str], nowhere: str
 ) -> None:

@@ -81,18 +81,21 @@ async function send(id, content) {
   }
 }
 
-function read({ text }) {
-  try { return JSON.parse(text); } catch { // a proxy's words, or the network's
-    return { code: 'no_answer_of_optio', error: text.slice(0, 200) };
-  }
+function read({ status, text }) {
+  try {
+    const said = JSON.parse(text);
+    if (status === 200 || said.request_id) return said;
+  } catch { /* no JSON */ }
+  return { code: 'no_answer_of_optio', error: text.slice(0, 200) }; // a proxy's words, or the network's
 }
 
 async function deliver(id, content) {
   for (let attempt = 1; ; attempt += 1) {
-    const { status, ...answer } = await send(id, content);
+    const answer = await send(id, content);
+    const { status } = answer;
     const { code, error } = read(answer);
     const again = [0, 408, 429].includes(status) || status >= 500 || code === 'request_in_progress';
-    if (!again || dryRun || attempt === ATTEMPTS) return { status, ...answer };
+    if (!again || dryRun || attempt === ATTEMPTS) return answer;
     const seconds = answer.retryAfter || 2 ** (attempt - 1) + Math.random();
     console.error(`attempt ${attempt}: ${status} ${code}: ${error}; again in ${Math.ceil(seconds)} s`);
     await sleep(1000 * seconds);
@@ -104,8 +107,9 @@ const id = `msg_${randomUUID()}`;
 const content = message ?? (await write());
 const answer = await deliver(id, content);
 const said = read(answer);
-if (answer.status === 200) console.log(answer.text);
+const taken = answer.status === 200 && !said.code;
+if (taken) console.log(answer.text);
 else console.error(`${answer.status} ${said.code}: ${said.error}\n${said.hint ?? ''}\nwebhook-id: ${id}`);
 for (const { file, spark_user_id: who, code } of said.errors ?? []) console.error(`${file ?? who}: ${code}`);
 for (const { field, detail } of said.warnings ?? []) console.error(`warning: ${field}: ${detail}`);
-process.exitCode = answer.status === 200 && said.would !== 'refuse' ? 0 : 1;
+process.exitCode = taken && said.would !== 'refuse' ? 0 : 1;

@@ -82,7 +82,8 @@ function send(string $url, string $id, string $content, array $paths): array
     $text = $text ?: curl_error($curl);
     $other = ['code' => 'no_answer_of_optio', 'error' => substr($text, 0, 200)]; // a proxy's words, or the network's
     $said = json_decode($text, true);
-    return [$status, $text, is_array($said) ? $said : $other, $retryAfter];
+    $isOurs = is_array($said) && ($status === 200 || isset($said['request_id']));
+    return [$status, $text, $isOurs ? $said : $other, $retryAfter];
 }
 
 // Status 0 is no answer: it may have arrived all the same, so the same id goes again.
@@ -111,12 +112,13 @@ $content = $message ?? json_encode([
 $url = rtrim(getenv('OPTIO_URL'), '/') . "/spark/webhook/$route" . ($dryRun ? '?dry_run=true' : '');
 [$status, $text, $said] = deliver($url, $id, $content, $paths, $dryRun ? 1 : ATTEMPTS);
 $hint = $said['hint'] ?? '';
-$line = $status === 200 ? $text : "$status {$said['code']}: {$said['error']}\n$hint\nwebhook-id: $id";
-fwrite($status === 200 ? STDOUT : STDERR, "$line\n");
+$taken = $status === 200 && !isset($said['code']);
+$line = $taken ? $text : "$status {$said['code']}: {$said['error']}\n$hint\nwebhook-id: $id";
+fwrite($taken ? STDOUT : STDERR, "$line\n");
 foreach ($said['errors'] ?? [] as $problem) {
     fwrite(STDERR, ($problem['file'] ?? $problem['spark_user_id'] ?? '') . ": {$problem['code']}\n");
 }
 foreach ($said['warnings'] ?? [] as $warning) {
     fwrite(STDERR, "warning: {$warning['field']}: {$warning['detail']}\n");
 }
-exit($status === 200 && ($said['would'] ?? '') !== 'refuse' ? 0 : 1);
+exit($taken && ($said['would'] ?? '') !== 'refuse' ? 0 : 1);

@@ -116,10 +116,10 @@ def send(path, message_id, content, files):
     return answer.status, text, int(retry_after) if retry_after.isdigit() else 0
 
 
-def understand(text):
+def understand(status, text):
     with suppress(ValueError):
         said = json.loads(text)
-        if isinstance(said, dict):
+        if isinstance(said, dict) and (status == 200 or "request_id" in said):
             return said
     return {"code": "no_answer_of_optio", "error": text[:200]}  # a proxy's words, or the network's
 
@@ -128,7 +128,7 @@ def deliver(path, message_id, content, files, attempts):
     """Status 0 is no answer: it may have arrived all the same, so the same id goes again."""
     for attempt in range(1, attempts + 1):
         status, text, retry_after = send(path, message_id, content, files)
-        said = understand(text)
+        said = understand(status, text)
         code = said.get("code")
         again = status in (0, 408, 429) or status >= 500 or code == "request_in_progress"
         if not again or attempt == attempts:
@@ -162,16 +162,17 @@ def main(words):
     path = f"{urlsplit(OPTIO_URL).path.rstrip('/')}/spark/webhook/{route}"
     path += "?dry_run=true" if dry_run else ""
     status, text, said = deliver(path, message_id, content, files, 1 if dry_run else ATTEMPTS)
-    if status == 200:
+    taken = status == 200 and "code" not in said
+    if taken:
         print(text)
     else:
-        say(f"{status} {said.get('code')}: {said.get('error')}\n{said.get('hint') or ''}")
+        say(f"{status} {said['code']}: {said.get('error')}\n{said.get('hint') or ''}")
         say(f"webhook-id: {message_id}")
     for problem in said.get("errors") or []:
         say(f"{problem.get('file') or problem.get('spark_user_id')}: {problem['code']}")
     for warning in said.get("warnings") or []:
         say(f"warning: {warning['field']}: {warning['detail']}")
-    sys.exit(0 if status == 200 and said.get("would") != "refuse" else 1)
+    sys.exit(0 if taken and said.get("would") != "refuse" else 1)
 
 
 if __name__ == "__main__":
