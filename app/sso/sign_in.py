@@ -158,8 +158,9 @@ async def _enter(
 async def _follow_address(
     session: Session, known: Columns, claims: LaunchClaims, rules: AccountRules
 ) -> None:
+    """The main app gives a parent's child no address, and lets it have none: it stays without."""
     student = student_of(claims)
-    if student.own_address not in (None, known["email"]):
+    if known["email"] and student.own_address not in (None, known["email"]):
         await take_address(session, known["id"], student, rules)
 
 
