@@ -6,6 +6,7 @@ from uuid import UUID, uuid5
 
 import pytest
 
+from app.privacy.holdings import HOLDINGS
 from app.worker import sweep
 from tests.support.bodies import Part
 from tests.support.evidence import body_of
@@ -337,3 +338,47 @@ async def test_a_store_that_is_away_changes_nothing_and_a_lost_file_stops_no_mov
     await sweep(family.resources)
     keys = await asyncio.to_thread(family.stores.object_keys)
     assert len([key for key in keys if key.startswith(older.user_id)]) == len(child.files) - 1
+
+
+# Totals follow the ledger; who came, and who looked at it, was the account it came to.
+STAYS = {
+    *("public.user_skill_xp", "public.user_subject_xp"),
+    *("spark.audit_log", "spark.lms_sessions", "spark.spark_auth_codes"),
+}
+
+
+async def test_of_every_table_that_names_a_student_the_rows_move(family: Family) -> None:
+    """A new one is moved, too, or named among those that stay."""
+    tables = {holding.name for holding in HOLDINGS if "user_id" in holding.table.__table__.columns}
+    child, older = await family.raise_child(), await older_account(family)
+    for path, said in (
+        ("holds", {"user_id": child.user_id, "reason": "A lawsuit"}),
+        ("grades", {"user_id": child.user_id, "task_id": child.task_id, "score": 80}),
+    ):
+        answer = await family.client.post(
+            f"/internal/v1/{path}", json=said, headers=family.main_app
+        )
+        assert answer.is_success, answer.text
+    await family.stores.execute(
+        "INSERT INTO spark.downloads"  # noqa: S608
+        " (id, submission_id, user_id, position, place, is_private, host, filename)"
+        f" VALUES (gen_random_uuid(), '{child.submission_id}', '{child.user_id}', 9, 9, false,"
+        " 'files.example', 'rain.csv') RETURNING id"
+    )
+    await family.stores.execute(
+        f"INSERT INTO spark.jobs (kind, key, user_id) VALUES ('later', 'x', '{child.user_id}')"  # noqa: S608
+        " RETURNING id"
+    )
+
+    async def tables_of(user_id: str) -> set[str]:
+        listed = " UNION ALL ".join(
+            f"SELECT '{name}' AS name FROM {name} WHERE user_id = '{user_id}'"  # noqa: S608
+            for name in tables
+        )
+        return {row["name"] for row in await family.stores.execute(listed)}
+
+    assert tables - await tables_of(child.user_id) <= STAYS
+    await moved(family, child, older)
+    await sweep(family.resources)
+    assert await tables_of(child.user_id) <= STAYS
+    assert tables - await tables_of(older.user_id) <= STAYS
