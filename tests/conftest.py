@@ -71,12 +71,14 @@ def settings() -> Iterator[Settings]:
     from app.settings import Settings
     from tests.support.defaults import RATES
     from tests.support.folders import open_project
+    from tests.support.ports import share_out_ports
     from tests.support.stores import own_stores
 
     postgres, s3 = "DATABASE_URL" not in os.environ, "S3_ENDPOINT_URL" not in os.environ
     with ExitStack() as stack:
         if postgres or s3:
             folder = stack.enter_context(open_project()) / ".local"
+            share_out_ports(folder)
             servers = stack.enter_context(run_servers(folder, postgres=postgres, s3=s3))
             os.environ.update(servers)
         made = Settings(

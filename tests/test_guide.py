@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from app.settings import MEBIBYTE, Settings
 from tests.support.canaries import CANARIES
 from tests.support.checkout import PROJECT, make_checkout
+from tests.support.ports import free_port
 from tests.support.programs import needs_node, needs_php, run_program
 from tests.support.running import Running
 
@@ -96,9 +96,7 @@ async def run(name: str, folder: Path, server: Running, env: dict[str, str]) -> 
             script += [f"{program} block{number}.{ending}\n", "printf '\\036\\n'\n"]
         elif kind == "sh":
             script += [text, "printf '\\036\\n'\n"]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     whole = "".join(script).replace("http://127.0.0.1:8000", server.url)
     words = whole.replace("127.0.0.1:9000", f"127.0.0.1:{port}")
     ended = await run_program("bash", "-c", words, env=env, folder=folder)

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 import time
 from collections.abc import AsyncIterator
 from uuid import uuid4
@@ -14,6 +13,7 @@ from pydantic import SecretStr
 from app.limits import Counts, Hits, Limits, holder_of
 from app.settings import Settings
 from tests.support.logged import logged, say_everything_anew
+from tests.support.ports import free_port
 from tests.support.problems import assert_problem
 from tests.support.processes import serve_elsewhere
 from tests.support.running import run_app
@@ -22,16 +22,9 @@ from tests.support.spark import Spark
 REDIS = shutil.which("redis-server")
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
 @pytest.fixture
 async def redis() -> AsyncIterator[str]:
-    port = _free_port()
+    port = free_port()
     server = await asyncio.create_subprocess_exec(
         str(REDIS), "--port", str(port), "--save", "", stdout=asyncio.subprocess.PIPE
     )
@@ -78,7 +71,7 @@ async def test_a_store_of_rates_that_is_down_lets_through_and_is_counted(
     settings: Settings, spark: Spark, main_app: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     say_everything_anew()
-    counting = _counting_in(settings, f"redis://127.0.0.1:{_free_port()}")
+    counting = _counting_in(settings, f"redis://127.0.0.1:{free_port()}")
     async with (
         run_app(counting) as running,
         httpx.AsyncClient(base_url=running.url, trust_env=False) as browser,

@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import secrets
-import socket
 from typing import Any
 
 import httpx
@@ -13,6 +12,7 @@ import pytest
 from tests.support.canaries import CANARIES
 from tests.support.courses import course
 from tests.support.patience import patient
+from tests.support.ports import free_port
 from tests.support.programs import SEARCHED
 from tests.support.running import Running
 from tests.support.sample_clients import Client, each_client, each_sample, said
@@ -35,9 +35,7 @@ def env(server: Running) -> dict[str, str]:
 
 @pytest.fixture
 def nowhere() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 @each_client

@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import secrets
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,6 +23,7 @@ from tests.conftest import create_assignment
 from tests.grades.conftest import Grading
 from tests.support.elsewhere import run_elsewhere
 from tests.support.patience import patient
+from tests.support.ports import free_port
 from tests.support.programs import SEARCHED, needs_node, needs_php, run_program
 from tests.support.spark import encoded, submission
 
@@ -77,9 +77,7 @@ async def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 
 @asynccontextmanager
 async def _run(command: Command, file: Path) -> AsyncIterator[Receiver]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         *command(port),
         env={

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy.engine import URL, make_url
 
 from app.settings import Settings
+from tests.support.ports import free_port
 
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 Mode = Literal["transaction", "session"]
@@ -31,9 +31,7 @@ async def run_pooler(
     """
     assert settings.database_url
     database = make_url(settings.database_url.get_secret_value())
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="spark-pgbouncer-") as folder:
         configuration = _configure(Path(folder), database, port, mode, reset, size)
         as_nobody = ["-u", "nobody"] if os.geteuid() == 0 else []
