@@ -58,11 +58,11 @@ def use_servers(folder: Path, *, postgres: bool, s3: bool) -> Iterator[dict[str,
         with run_servers(folder, postgres=postgres, s3=s3) as variables:
             yield variables
         return
-    variables: dict[str, str] = {}
+    found = seaweedfs_variables(folder) if s3 else {}
     if postgres:
         password = local_secrets(folder)[POSTGRES_PASSWORD]
-        variables |= postgres_variables(folder, password=password)
-    yield variables | (seaweedfs_variables(folder) if s3 else {})
+        found |= postgres_variables(folder, password=password)
+    yield found
 
 
 @contextmanager
