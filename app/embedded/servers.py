@@ -55,8 +55,8 @@ def use_servers(folder: Path, *, postgres: bool, s3: bool) -> Iterator[dict[str,
     """
     wanted = ["lock", *["postgres.pid"] * postgres, *["s3.pid"] * s3]
     if not all(is_held(folder / name) for name in wanted):
-        with run_servers(folder, postgres=postgres, s3=s3) as variables:
-            yield variables
+        with run_servers(folder, postgres=postgres, s3=s3) as started:
+            yield started
         return
     found = seaweedfs_variables(folder) if s3 else {}
     if postgres:
