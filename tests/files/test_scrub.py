@@ -176,6 +176,7 @@ UNREADABLE: dict[str, tuple[str, bytes]] = {
     "PNG, cut in a head": ("image/png", samples.png()[:36]),
     "WebP, more behind its end": ("image/webp", samples.webp() + PLACE),
     "film of no index": ("video/mp4", samples.mp4() + PICTURE),
+    "film of a compressed index": ("video/quicktime", film(b"qt  ", box(b"cmov", PLACE))),
     "track too long to know": (
         "video/mp4",
         film(b"isom", box(b"trak", box(b"free", bytes(70_000)) + PLACE)),

@@ -18,6 +18,7 @@ from app.files.scrub.steps import REST, Scrub, Steps, UnreadableError
 _KIND = re.compile(rb"[ -~\xa9]{4}")
 _TELLING = frozenset((b"udta", b"meta", b"meco", b"uuid"))
 _CONTAINERS = frozenset((b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"))
+_COMPRESSED = b"cmov"  # QuickTime's index, as nobody has written it for long
 _NEEDED = frozenset(  # of what is in no other box; `mini` is a small HEIF's `meta`
     b"ftyp styp moov moof mdat imda mfra sidx ssix prft pdin mini wide".split()
 )
@@ -56,6 +57,8 @@ class FilmScrub(Scrub):
         yield from self._each(box, 0) if box.kind in _NEEDED else self._free(box)
 
     def _each(self, box: Box, depth: int) -> Steps[None]:
+        if box.kind == _COMPRESSED:
+            raise UnreadableError
         if box.kind in _TELLING or (box.kind == b"trak" and (yield from self._is_metadata(box))):
             yield from self._free(box)
         elif box.kind in _CONTAINERS:
