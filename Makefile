@@ -90,6 +90,11 @@ format: $(SYNCED) ## format the code and mend what ruff can mend
 .PHONY: release
 release: VERSION = $(shell $(BIN)/python -c 'import app; print(app.__version__)')
 release: $(SYNCED) ## keep this version's contracts in openapi/released, for good
+	@grep -Eq '^## $(VERSION) \(20[0-9-]{8}\)$$' CHANGELOG.md \
+	  || { echo 'CHANGELOG has no date yet: ## $(VERSION) ($(shell date +%F))' >&2; exit 1; }
+	@test ! -e openapi/released/$(VERSION) \
+	  || { echo '$(VERSION) is released: raise the version (CONTRIBUTING.md)' >&2; exit 1; }
+	@$(BIN)/python -m app openapi --check
 	@cd openapi && mkdir released/$(VERSION) && cp openapi.yaml internal.yaml released/$(VERSION)
 	@cd openapi/released && sha256sum $(VERSION)/*.yaml >> SHA256SUMS
 	@echo 'openapi/released/$(VERSION)'

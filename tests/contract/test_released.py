@@ -6,8 +6,11 @@ asks for a new major one, and one that adds for a new minor one.
 
 import hashlib
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ import pytest
 import yaml
 
 from app import __version__
+from tests.support.checkout import Checkout, make_checkout
+from tests.support.patience import patient
 from tests.support.programs import GENERATED_CLIENTS, Ended, needs_npm, run_program
 
 PROJECT = Path(__file__).parents[2]
@@ -65,6 +70,66 @@ def test_every_release_has_its_date_in_the_changelog() -> None:
     assert [found[1] for found in dated if found] == VERSIONS[::-1]
     to_come = [] if __version__ in VERSIONS else [f"{__version__}, not released yet"]
     assert [each for each, found in zip(headings, dated, strict=True) if not found] == to_come
+
+
+@pytest.fixture
+def unreleased() -> Iterator[Checkout]:
+    """The project before a release, for `make`."""
+    with make_checkout() as checkout:
+        for name in ("Makefile", "CHANGELOG.md", "pyproject.toml", "uv.lock"):
+            shutil.copy(PROJECT / name, checkout.folder)
+        shutil.rmtree(checkout.folder / "openapi" / "released" / __version__, ignore_errors=True)
+        yield checkout
+
+
+def _release(checkout: Checkout, heading: str) -> subprocess.CompletedProcess[str]:
+    changes = checkout.folder / "CHANGELOG.md"
+    text = re.sub("^## .*", f"## {heading}", changes.read_text(), count=1, flags=re.MULTILINE)
+    changes.write_text(text)
+    (checkout.folder / "synced").write_text(str(checkout.folder.resolve()))
+    return subprocess.run(  # noqa: S603 - our own Makefile
+        ["make", "release", f"BIN={Path(sys.executable).parent}", "SYNCED=synced"],  # noqa: S607
+        cwd=checkout.folder,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=patient(120),
+    )
+
+
+def test_a_release_keeps_the_contracts_of_its_number_once(unreleased: Checkout) -> None:
+    released = unreleased.folder / "openapi" / "released"
+    done = _release(unreleased, f"{__version__} (2026-12-01)")
+    assert (done.returncode, done.stdout) == (0, f"openapi/released/{__version__}\n"), done.stderr
+    for name in CONTRACTS:
+        kept = (released / __version__ / name).read_bytes()
+        assert kept == (OPENAPI / name).read_bytes()
+        line = f"{hashlib.sha256(kept).hexdigest()}  {__version__}/{name}"
+        assert line in (released / "SHA256SUMS").read_text().splitlines()
+    again = _release(unreleased, f"{__version__} (2026-12-01)")
+    assert again.returncode
+    assert f"{__version__} is released: raise the version" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("heading", "stale", "why"),
+    [
+        pytest.param("{}, not released yet", False, "CHANGELOG has no date yet", id="undated"),
+        pytest.param("{} (2026-12-01)", True, "Run `make openapi`", id="stale"),
+    ],
+)
+def test_nothing_is_released_that_is_not_ready(
+    unreleased: Checkout, heading: str, *, stale: bool, why: str
+) -> None:
+    released = unreleased.folder / "openapi" / "released"
+    before = (released / "SHA256SUMS").read_bytes()
+    if stale:
+        (unreleased.folder / "openapi" / CONTRACTS[0]).write_text("openapi: 3.1.0\n")
+    ended = _release(unreleased, heading.format(__version__))
+    assert ended.returncode
+    assert why in ended.stderr
+    assert not (released / __version__).exists()
+    assert (released / "SHA256SUMS").read_bytes() == before
 
 
 async def _diff(revision: Path, name: str) -> Ended:
