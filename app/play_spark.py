@@ -5,10 +5,13 @@ For the demo, the *Try it* block and whoever wants to see what a sender has to d
 
 import json
 import secrets
+import shlex
 import struct
+import sys
 import zlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -149,7 +152,7 @@ def try_it(settings: Settings, base_url: str, *, now: datetime, exports: Sequenc
     shell = "\n".join([*heading, *exports, ""]) if exports else ""
     return f"""
 Try it   (signed now: the link works for 10 minutes, the submissions for 5;
-          fresh ones: python -m app try-it)
+          fresh ones: {_command(base_url)})
 
   Docs     {base_url}/docs
   Sign in  {base_url}/spark/sso?token={token}
@@ -168,3 +171,10 @@ echo 'Rain fell on four of seven days.' | curl -sS {webhook} \\
 
   To check either and keep nothing, put '?dry_run=true' (quoted) behind the address.
 """
+
+
+def _command(base_url: str) -> str:
+    """As a shell in this folder takes it, by the interpreter that has what it needs."""
+    here, program = Path.cwd(), Path(sys.executable)
+    shown = program.relative_to(here) if program.is_relative_to(here) else program
+    return shlex.join([str(shown), "-m", "app", "try-it", "--base-url", base_url])
