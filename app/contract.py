@@ -17,8 +17,6 @@ from app.main import ROUTERS, create_app
 from app.privacy.describe_protection import describe_protection
 from app.settings import Settings
 
-AGAIN = "Send the same again, after `Retry-After` where the answer has it."
-READ = "Read `hint` and `errors` of the answer: they name what is wrong."
 PROBLEMS_HEAD = """\
 # Troubleshooting
 
@@ -96,10 +94,9 @@ def list_problems() -> str:
 def _row(kind: dict[str, Any]) -> str:
     statuses = ", ".join(dict.fromkeys(str(answer["status"]) for answer in kind["answers"]))
     first = kind["answers"][0]
-    todo = first["hint"] or (AGAIN if kind["retry"] else READ)
     places = {"Spark": " /spark/", "the main app": " /internal/"}
     met = [who for who, path in places.items() if any(path in route for route in kind["routes"])]
-    cells = (f"`{kind['code']}`", statuses, ", ".join(met) or "any", first["error"], todo)
+    cells = (f"`{kind['code']}`", statuses, ", ".join(met) or "any", first["error"], first["hint"])
     return f"| {' | '.join(cells)} |\n".replace("<", "&lt;")
 
 

@@ -26,7 +26,7 @@ class ServiceError(Exception):
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
     error: ClassVar[str] = "Internal error"
-    hint: ClassVar[str | None] = None
+    hint: ClassVar[str] = "Send the same again, after `Retry-After` where the answer has it."
     retry_after: int | None = None
     file: str | None = None
 
@@ -66,45 +66,47 @@ class UnavailableError(ServiceError):
 # The edge: what any route may answer.
 class RequestInvalidError(BadRequestError):
     code, title, error = "request_invalid", "Invalid request", "Invalid request"
+    hint = "Send well-formed HTTP/1.1 (RFC 9112), with each header and parameter once."
 
 
 class FieldMissingError(BadRequestError):
     code, title, error = "field_missing", "Field missing", "Missing required field: {name}"
+    hint = "Send it under exactly this name: the reference lists the fields of each route."
 
 
 class FieldInvalidError(BadRequestError):
     code, title, error = "field_invalid", "Invalid field", "Invalid field: {name}"
+    hint = "Its type, form or value is not allowed: the reference says what it may be."
 
 
 class JsonInvalidError(BadRequestError):
     code, title, error = "json_invalid", "Invalid JSON", "Invalid JSON"
-    hint = (
-        "Send one UTF-8 JSON object (RFC 8259), without a byte order mark, without repeated keys,"
-        " NaN or Infinity."
-    )
+    hint = "Send one UTF-8 JSON object (RFC 8259): no byte order mark, repeated keys or NaN."
 
 
 class BodyTooLargeError(BadRequestError):
     status, code, title, error = 413, "body_too_large", "Request too large", "Request too large"
+    hint = "The body has more bytes than the route takes: 8 MiB of JSON, less where it needs less."
 
 
 class MediaTypeUnsupportedError(BadRequestError):
-    status, code = 415, "media_type_unsupported"
-    title, error = "Unsupported content type", "Unsupported content type"
+    status, code, error = 415, "media_type_unsupported", "Unsupported content type"
+    title, hint = error, "Send what the route reads: the reference names its Content-Type."
 
 
 class HeaderTooLargeError(BadRequestError):
-    status, code = 431, "header_too_large"
-    title, error = "Request headers too large", "Request headers too large"
+    status, code, error = 431, "header_too_large", "Request headers too large"
+    title, hint = error, "Send fewer or shorter headers, cookies and parameters of the address."
 
 
 class NotFoundError(MissingError):
     code, title, error = "not_found", "Not found", "Not found"
+    hint = "Nothing of this kind has the id that was named, or not any more. Check the id."
 
 
 class RouteNotFoundError(MissingError):
     code, title, error = "route_not_found", "Route not found", "Not found"
-    hint = "There is no such route. Check the path, also for a slash at its end."
+    hint = "There is no such route: /docs lists them. Check the path, also for a slash at its end."
 
 
 class MethodNotAllowedError(BadRequestError):
@@ -153,17 +155,17 @@ class OverloadedError(UnavailableError):
 # Signing in: launch tokens, accounts and one-time codes.
 class LaunchTokenMissingError(BadRequestError):
     code, title, error = "token_missing", "Launch token missing", "Missing token parameter"
+    hint = "Send the signed token as parameter or form field `token`."
 
 
 class LaunchTokenInvalidError(UnauthorizedError):
     code, title, error = "token_invalid", "Launch token invalid", "Invalid token signature"
-    hint = (
-        "Sign with HS256 and the SSO secret as literal text; the header may hold alg, typ and kid."
-    )
+    hint = "Sign with HS256 and the SSO secret as literal text; header: alg, typ and kid alone."
 
 
 class LaunchClaimsInvalidError(UnauthorizedError):
     code, title, error = "token_claims_invalid", "Launch claim invalid", "Invalid token: {claim}"
+    hint = "Correct the claim that is named: the reference lists them."
 
 
 class LaunchTokenExpiredError(UnauthorizedError):
@@ -189,6 +191,7 @@ class ReturnUrlNotAllowedError(BadRequestError):
 
 class AccountInactiveError(ForbiddenError):
     code, title, error = "account_inactive", "Account not active", "Account not active"
+    hint = "Its link to Spark was paused, or it is being deleted: ask the operator."
 
 
 class AccountErasedError(AccountInactiveError):
@@ -196,9 +199,8 @@ class AccountErasedError(AccountInactiveError):
 
 
 class AccountLinkForbiddenError(ForbiddenError):
-    status, code = 409, "account_link_forbidden"
-    title, error = "Account cannot be linked", "Account cannot be linked"
-    hint = "The e-mail address belongs to an Optio account that Spark may not sign in to."
+    status, code, error = 409, "account_link_forbidden", "Account cannot be linked"
+    title, hint = error, "The address belongs to an Optio account that Spark may not sign in to."
 
 
 class SignInFailedError(ServiceError):
@@ -207,6 +209,7 @@ class SignInFailedError(ServiceError):
 
 class SsoNotConfiguredError(UnavailableError):
     code, title, error = "sso_not_configured", "SSO not configured", "SSO not configured"
+    hint = "The operator has to set SPARK_SSO_SECRET."
 
 
 class TokenExchangeFailedError(ServiceError):
@@ -220,38 +223,36 @@ class CodeMissingError(BadRequestError):
 
 class CodeInvalidError(UnauthorizedError):
     code, title, error = "code_invalid", "Authorization code invalid", "Invalid authorization code"
+    hint = "Send the newest code as it came. A new click in Spark gives one."
 
 
 class CodeAlreadyRedeemedError(UnauthorizedError):
-    code, title = "code_used", "Authorization code already used"
-    error = "Authorization code already used"
+    code, error = "code_used", "Authorization code already used"
+    title, hint = error, "Exchange a code once. A new click in Spark gives another."
 
 
 class CodeExpiredError(UnauthorizedError):
     code, title, error = "code_expired", "Authorization code expired", "Authorization code expired"
+    hint = "Exchange a code within 60 s. A new click in Spark gives another."
 
 
 # Webhooks: signatures, the same message again, courses and rosters.
 class WebhookNotConfiguredError(UnavailableError):
-    code, title = "webhook_not_configured", "Webhook not configured"
-    error = "Webhook not configured"
+    code, error = "webhook_not_configured", "Webhook not configured"
+    title, hint = error, "The operator has to set SPARK_WEBHOOK_SECRET."
 
 
 class SignatureMissingError(UnauthorizedError):
     code, title, error = "signature_missing", "Signature missing", "Missing signature"
     hint = (
         "Send webhook-id, webhook-timestamp and webhook-signature (Standard Webhooks), or"
-        " X-Spark-Signature: the lower-case hex HMAC-SHA256 of the raw body (multipart: of the raw"
-        " bytes of the metadata field)."
+        " X-Spark-Signature: the hex HMAC-SHA256 of the raw body (of a form: of metadata)."
     )
 
 
 class SignatureMismatchError(UnauthorizedError):
     code, title, error = "signature_invalid", "Signature invalid", "Invalid signature"
-    hint = (
-        "Sign the exact bytes that are sent (multipart: the metadata field's value only), with the"
-        " webhook secret as literal text, and send 64 hexadecimal characters."
-    )
+    hint = "Sign exactly the bytes you send (of a form: metadata's), by the webhook secret's text."
 
 
 class TimestampTooOldError(BadRequestError):
@@ -272,10 +273,7 @@ class RequestBodyMissingError(JsonInvalidError):
 class IdempotencyConflictError(BadRequestError):
     status, code, title = 422, "idempotency_conflict", "Idempotency key reused"
     error = "Idempotency key reused with different content"
-    hint = (
-        "The same signed message, webhook-id or Idempotency-Key was seen before with other content."
-        " Sign a new message, under a key of its own."
-    )
+    hint = "Its id or signed text came before with other content: give it an id of its own."
 
 
 class RequestInProgressError(UnavailableError):
@@ -285,9 +283,7 @@ class RequestInProgressError(UnavailableError):
 
 
 class RequestStillRunningError(RequestInProgressError):
-    """The same for senders without a webhook id, which give up for good on any 4xx (DESIGN R2)."""
-
-    status = 503
+    status = 503  # senders without a webhook id give up for good on any 4xx (DESIGN R2)
 
 
 class MessageSupersededError(BadRequestError):
@@ -312,10 +308,7 @@ class CourseNotFoundError(BadRequestError):
 
 class RosterFileInvalidError(BadRequestError):
     code, title, error = "roster_file_invalid", "Roster file invalid", "Roster file invalid"
-    hint = (
-        "Send the flat CSV (sourcedId, email, givenName, familyName, role) or a zip of OneRoster"
-        " 1.2 CSV files, in UTF-8."
-    )
+    hint = "Send sourcedId, email, givenName, familyName, role as CSV, or a zip of OneRoster 1.2."
 
 
 class RosterFailedError(ServiceError):
@@ -330,6 +323,7 @@ class SubmissionFailedError(ServiceError):
 class ContentMissingError(BadRequestError):
     code, title = "content_missing", "No content"
     error = "Must provide either submission_text or files"
+    hint = "Send text, files or both; blank text counts as none."
 
 
 class UrlNotAllowedError(BadRequestError):
@@ -345,10 +339,12 @@ class MetadataMissingError(BadRequestError):
 
 class MetadataDuplicateError(BadRequestError):
     code, title, error = "metadata_duplicate", "Metadata repeated", "Duplicate metadata field"
+    hint = "Send one field named metadata; files may have any other name."
 
 
 class MultipartInvalidError(BadRequestError):
     code, title, error = "multipart_invalid", "Multipart body invalid", "Invalid multipart body"
+    hint = "Let a library write the form, and its Content-Type with the boundary."
 
 
 class MultipartTruncatedError(BadRequestError):
@@ -358,26 +354,30 @@ class MultipartTruncatedError(BadRequestError):
 
 class TooManyFilesError(BadRequestError):
     code, title, error = "too_many_files", "Too many files", "Too many files"
+    hint = "Send fewer: how many may come at once is a setting, 20 unless it was changed."
 
 
 class FileTooLargeError(BadRequestError):
     status, code, title = 413, "file_too_large", "File too large"
     error = "File {name} exceeds {megabytes}MB limit"
+    hint = "Make it smaller, or hand it in in parts."
 
 
 class TotalTooLargeError(BadRequestError):
     status, code, title = 413, "total_too_large", "Files too large in total"
     error = "Total file size exceeds {megabytes}MB limit"
+    hint = "Make the files smaller, or leave some out."
 
 
 class FileExpandsTooLargeError(BadRequestError):
-    status, code, title = 413, "file_expands_too_large", "File too large when unpacked"
-    error = "File too large when unpacked"
+    status, code, error = 413, "file_expands_too_large", "File too large when unpacked"
+    title, hint = error, "It unpacks to far more than it weighs: save it anew, or as PDF."
 
 
 class FileTypeNotAllowedError(BadRequestError):
     code, title = "file_type_not_allowed", "File type not allowed"
     error = "File type {detected} not allowed"
+    hint = "The content decides, not the name. Convert it: the guide lists what is taken."
 
 
 class FileRejectedError(BadRequestError):
@@ -458,11 +458,11 @@ class EvidenceFileTooLargeError(FileTooLargeError):
 class MappingConflictError(BadRequestError):
     status, code, title = 409, "mapping_conflict", "Mapping conflicts"
     error = "Assignment cannot be mapped to this task"
+    hint = "Choose a task of the same course that no other assignment has."
 
 
 class GradeStaleError(BadRequestError):
-    status, code, title = 409, "grade_stale", "Older score"
-    error = "A newer score is kept"
+    status, code, title, error = 409, "grade_stale", "Older score", "A newer score is kept"
     hint = "Its scored_at is not later than that of the score kept. Nothing was changed."
 
 
@@ -483,10 +483,9 @@ class NotAStudentError(ForbiddenError):
 
 
 class ReferencedElsewhereError(ForbiddenError):
-    """`references` are the tables, each with the count of rows."""
-
     status, code, title = 409, "referenced_elsewhere", "Referenced elsewhere"
     error = "Rows of other tables name the student"
+    hint = "`references` names the tables. Take the student out of them, then ask again."
 
 
 def kinds(of: type[ServiceError] = ServiceError) -> Iterator[type[ServiceError]]:

@@ -22,7 +22,6 @@ CLAIMS = {
     "iat": 1795444200,
     "exp": 1795444800,
 }
-WAIT = "Wait, and send it again. If it lasts, tell us the `request_id`."
 Schemas = Mapping[str, Any]
 
 
@@ -97,7 +96,7 @@ def _refusals(responses: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 "status": status,
                 "code": code,
                 "title": example["summary"],
-                "advice": said.get("hint") or (WAIT if again else f"{said['detail'].rstrip('.')}."),
+                "advice": said["hint"],
                 "again": again,
             }
 

@@ -16,6 +16,7 @@ from app.api.dependencies import Now, Opened
 from app.console.chart import draw_bars
 from app.console.render import HOME, console_router, go_on, render
 from app.console.visit import Admin, Reader, read_form
+from app.errors import ServiceError
 from app.jobs.review import JobFilter, count_jobs, list_targets
 from app.submissions.going_live import RESTORE, look_at_steps, mark_step
 
@@ -102,5 +103,6 @@ def _explain(cause: Cause) -> dict[str, Any]:
     title = error.title if error else kind.sentence if kind else cause.code
     away = error is not None and error.status >= 500  # noqa: PLR2004 - Server Error
     job = KINDS_OF_JOBS.get(cause.event_type or "")
-    hint = (error.hint if error else None) or (OUTBOUND if job else SAY_AGAIN if away else LOOK)
+    general = OUTBOUND if job else SAY_AGAIN if away else LOOK
+    hint = general if error is None or error.hint == ServiceError.hint else error.hint
     return {**cause._asdict(), "title": title, "hint": hint, "job": job}
