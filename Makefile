@@ -6,7 +6,9 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 SYNCED := .venv/.synced
 FUZZER := .venv/.fuzzer
-PYTEST := $(BIN)/python -m pytest -q
+# Bytecode is kept, whatever the shell says: each worker and each command loads it.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q
+ALONE = $(shell grep -rl 'mark\.alone' tests)
 
 # What touches tables of the main app. Files, parsers and commands find the same in any database.
 BOTH_KINDS := $(addprefix tests/, accounts activity api console courses grades jobs learning \
@@ -39,7 +41,7 @@ quick: static ## format, lint, imports, types, and the tests that need no server
 .PHONY: test
 test: $(SYNCED) ## run the tests against real Postgres and S3 servers; most of it is waiting
 	$(call step,tests,$(PYTEST) -n 3 --dist loadfile -m "not alone and not soak" --ignore tests/adoption)
-	$(call step,tests alone,$(PYTEST) -m "alone and not soak")
+	$(call step,tests alone,$(PYTEST) -m "alone and not soak" $(ALONE))
 
 .PHONY: adopted
 adopted: $(SYNCED) ## test beside the main app: adopting, and those tests again on its database
@@ -55,7 +57,7 @@ servers: $(SYNCED) ## keep servers for the tests until Ctrl-C; the line it print
 .PHONY: slow
 slow: $(FUZZER) ## the tests that make test leaves out, with small numbers
 	$(call step,slow tests,$(PYTEST) -n 2 --dist loadfile -m "soak and not alone")
-	$(call step,slow tests alone,$(PYTEST) -m "soak and alone")
+	$(call step,slow tests alone,$(PYTEST) -m "soak and alone" $(ALONE))
 
 .PHONY: soak
 soak: $(FUZZER) ## all tests with the full numbers, half an hour of faults among them
