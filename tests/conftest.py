@@ -91,12 +91,11 @@ def settings() -> Iterator[Settings]:
             statement_timeout_seconds=30,  # a machine that stands still for seconds fails no test
         )
         CANARIES.release(*_all_secrets(made))
-        own = stack.enter_context(own_stores(made, people=True)).variables
-        os.environ.update(own)
+        own = stack.enter_context(own_stores(made, people=True))
+        os.environ.update(own.variables)
         # All tests are one address: a test of a rate sets it.
         rates = dict.fromkeys(RATES, 10**9)
-        stores = {"database_url": SecretStr(own["DATABASE_URL"]), "s3_bucket": own["S3_BUCKET"]}
-        yield made.model_copy(update=rates | stores | SETTINGS)
+        yield own.given_to(made, **rates, **SETTINGS)
 
 
 def _all_secrets(settings: Settings) -> list[str]:

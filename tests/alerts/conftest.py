@@ -111,11 +111,7 @@ class Telling:
 @pytest.fixture(scope="package")
 def own_settings(settings: Settings) -> Iterator[Settings]:
     with own_stores(settings) as stores:
-        changes = {
-            "database_url": SecretStr(stores.variables["DATABASE_URL"]),
-            "s3_bucket": stores.variables["S3_BUCKET"],
-        }
-        yield settings.model_copy(update=changes)
+        yield stores.given_to(settings)
 
 
 @pytest.fixture(scope="package")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from app.settings import Settings
 from tests.conftest import create_assignment
@@ -34,11 +33,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(patient(SECONDS + 180))]
 def own_settings(settings: Settings) -> Iterator[Settings]:
     """A database of its own, since it also erases students."""
     with own_stores(settings) as stores:
-        own = {
-            "database_url": SecretStr(stores.variables["DATABASE_URL"]),
-            "s3_bucket": stores.variables["S3_BUCKET"],
-        }
-        yield settings.model_copy(update=own)
+        yield stores.given_to(settings)
 
 
 @pytest.fixture

@@ -49,13 +49,7 @@ def stores(settings: Settings) -> Iterator[Stores]:
 @pytest.fixture(scope="session")
 def settings_of_stores(settings: Settings, stores: Stores) -> Settings:
     """A retry after a lost claim does not wait long."""
-    return settings.model_copy(
-        update={
-            "database_url": SecretStr(stores.variables["DATABASE_URL"]),
-            "s3_bucket": stores.variables["S3_BUCKET"],
-            "delivery_lease_seconds": 2,
-        }
-    )
+    return stores.given_to(settings, delivery_lease_seconds=2)
 
 
 @dataclass(eq=False)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from app.main import open_resources
 from app.settings import Settings
@@ -94,14 +93,7 @@ async def start_warm(forks: Forks, client: httpx.AsyncClient, load: Load) -> For
 
 
 def of_stores(settings: Settings, stores: Stores) -> Settings:
-    return settings.model_copy(
-        update={
-            "database_url": SecretStr(stores.variables["DATABASE_URL"]),
-            "s3_bucket": stores.variables["S3_BUCKET"],
-            "delivery_lease_seconds": 1,
-            "upload_lease_seconds": 2,
-        }
-    )
+    return stores.given_to(settings, delivery_lease_seconds=1, upload_lease_seconds=2)
 
 
 async def sign_in(client: httpx.AsyncClient, url: str, settings: Settings) -> str:

@@ -85,11 +85,7 @@ class Operator:
 async def operator(
     settings: Settings, stores: Stores, main_app: dict[str, str]
 ) -> AsyncIterator[Operator]:
-    own = {
-        "database_url": SecretStr(stores.variables["DATABASE_URL"]),
-        "s3_bucket": stores.variables["S3_BUCKET"],
-    }
-    async with run_outward(settings.model_copy(update=own)) as (calling, fake):
+    async with run_outward(stores.given_to(settings)) as (calling, fake):
         receiver = SecretStr(f"{fake.url}/alerts")
         async with run_faulty(calling, stores, alert_webhook_url=receiver) as faulty:
             sessions = faulty.running.app.state.resources.sessions

@@ -12,7 +12,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from pydantic import SecretStr
 
 from app.database import create_engine
 from app.files.find_named import PAGES_PER_STATEMENT
@@ -94,12 +93,7 @@ def stores(kept: Stores) -> Iterator[Stores]:
 
 @pytest.fixture
 def service(settings: Settings, stores: Stores) -> Settings:
-    return settings.model_copy(
-        update={
-            "database_url": SecretStr(stores.variables["DATABASE_URL"]),
-            "s3_bucket": stores.variables["S3_BUCKET"],
-        }
-    )
+    return stores.given_to(settings)
 
 
 def write_blocks(stores: Stores, *contents: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from app.database import Sessions
 from app.settings import Settings
@@ -69,12 +68,8 @@ class Outward:
 async def outward(
     settings: Settings, stores: Stores, main_app: dict[str, str]
 ) -> AsyncIterator[Outward]:
-    changes = {
-        "database_url": SecretStr(stores.variables["DATABASE_URL"]),
-        "s3_bucket": stores.variables["S3_BUCKET"],
-    }
     async with (
-        run_outward(settings.model_copy(update=changes)) as (calling, fake),
+        run_outward(stores.given_to(settings)) as (calling, fake),
         run_elsewhere(calling) as elsewhere,
     ):
         yield Outward(elsewhere, calling, fake, stores, main_app)

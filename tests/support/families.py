@@ -250,11 +250,6 @@ async def dump(stores: Stores) -> dict[str, str]:
 @asynccontextmanager
 async def run_family(settings: Settings, stores: Stores) -> AsyncIterator[Family]:
     """A service on these stores."""
-    own = settings.model_copy(
-        update={
-            "database_url": SecretStr(stores.variables["DATABASE_URL"]),
-            "s3_bucket": stores.variables["S3_BUCKET"],
-        }
-    )
+    own = stores.given_to(settings)
     async with run_elsewhere(own) as elsewhere:
         yield Family(elsewhere, stores, own, await sync_course(elsewhere.spark))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import aioboto3
 from aiobotocore.config import AioConfig
+from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -35,6 +36,14 @@ class Stores:
     """`variables` is what a service needs to use them."""
 
     variables: dict[str, str]
+
+    def given_to(self, settings: Settings, **changes: Any) -> Settings:
+        """The settings of a service on these stores, with these changes."""
+        own = {
+            "database_url": SecretStr(self.variables["DATABASE_URL"]),
+            "s3_bucket": self.variables["S3_BUCKET"],
+        }
+        return settings.model_copy(update=own | changes)
 
     def rows(self, statement: str) -> list[dict[str, Any]]:
         return asyncio.run(self.execute(statement))
