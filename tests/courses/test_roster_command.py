@@ -7,15 +7,8 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings
-from tests.support.checkout import Checkout, make_checkout
 from tests.support.commands import run_on
 from tests.support.stores import Stores, own_stores
-
-
-@pytest.fixture(scope="module")
-def checkout() -> Iterator[Checkout]:
-    with make_checkout() as made:
-        yield made
 
 
 @pytest.fixture
@@ -24,9 +17,10 @@ def stores(settings: Settings) -> Iterator[Stores]:
         yield made
 
 
-def test_a_folder_is_compared_and_then_applied_by_its_id(
-    checkout: Checkout, stores: Stores, tmp_path: Path
+async def test_a_folder_is_compared_and_then_applied_by_its_id(
+    settings: Settings, stores: Stores, tmp_path: Path
 ) -> None:
+    run = run_on(stores.given_to(settings))
     (tmp_path / "users.csv").write_text(
         "sourcedId,role,givenName,familyName,email\n"
         "ada,student,Ada,Example,ada@example.com\n"
@@ -35,8 +29,8 @@ def test_a_folder_is_compared_and_then_applied_by_its_id(
     (tmp_path / "enrollments.csv").write_text(
         "sourcedId,classSourcedId,schoolSourcedId,userSourcedId,role\n1,no_course,24,ada,student\n"
     )
-    done = checkout.run("import-roster", str(tmp_path), **stores.variables)
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr  # no progress bar in a pipe
+    done = await run("import-roster", str(tmp_path))
+    assert (done.exit_code, done.stderr) == (0, ""), done.stderr  # no progress bar in a pipe
     said = re.fullmatch(
         r"enrollments:2 ada course_not_found\n"
         r"users:3 eve skipped\n"
@@ -49,23 +43,23 @@ def test_a_folder_is_compared_and_then_applied_by_its_id(
     )
     assert said, done.stdout
     assert said[1] == said[2]
-    assert stores.count("users") == 0
+    assert await stores.execute("SELECT 1 FROM users") == []
 
-    done = checkout.run("import-roster", "--confirm", said[1], **stores.variables)
+    done = await run("import-roster", "--confirm", said[1])
     assert f"import {said[1]} is applied\n" in done.stdout, done.stderr
-    assert stores.rows("SELECT email, role FROM users") == [
+    assert await stores.execute("SELECT email, role FROM users") == [
         {"email": "ada@example.com", "role": "student"}
     ]
 
 
-def test_a_file_is_applied_at_once_when_told_to(
-    checkout: Checkout, stores: Stores, tmp_path: Path
+async def test_a_file_is_applied_at_once_when_told_to(
+    settings: Settings, stores: Stores, tmp_path: Path
 ) -> None:
     file = tmp_path / "roster.csv"
     file.write_text("sourcedId,role\nbob,student\n")
-    done = checkout.run("import-roster", str(file), "--apply", **stores.variables)
+    done = await run_on(stores.given_to(settings))("import-roster", str(file), "--apply")
     assert done.stdout.startswith("rows: 1\nusers: create: 1\n"), done.stderr
-    assert stores.rows("SELECT 1 AS one FROM lms_integrations WHERE lms_user_id = 'bob'")
+    assert await stores.execute("SELECT 1 FROM lms_integrations WHERE lms_user_id = 'bob'")
 
 
 async def test_what_it_cannot_do_is_said_in_a_sentence(settings: Settings, tmp_path: Path) -> None:

@@ -4,14 +4,14 @@ The stores are this file's own, because everything in them is counted.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from uuid import uuid4
 
 import httpx
 import pytest
-from pydantic import SecretStr
+from typer.testing import Result
 
 from app.database import create_engine
 from app.files.reconcile import Report
@@ -20,7 +20,8 @@ from app.learning.sample_course import ASSIGNMENT_ID, COURSE_ID
 from app.settings import Settings
 from app.storage.bucket import open_bucket
 from tests.support.bodies import Part
-from tests.support.checkout import Checkout, make_checkout, wait_until
+from tests.support.checkout import wait_until
+from tests.support.commands import run_on
 from tests.support.compared import compare, compared, new_key
 from tests.support.running import Running, run_app
 from tests.support.samples import pdf, png
@@ -59,18 +60,14 @@ def stores(own: Stores) -> Iterator[Stores]:
 @pytest.fixture
 def service(settings: Settings, stores: Stores) -> Settings:
     """The settings of a service on these stores."""
-    return settings.model_copy(
-        update={
-            "database_url": SecretStr(stores.variables["DATABASE_URL"]),
-            "s3_bucket": stores.variables["S3_BUCKET"],
-        }
-    )
+    return stores.given_to(settings)
 
 
-@pytest.fixture(scope="module")
-def checkout() -> Iterator[Checkout]:
-    with make_checkout() as made:
-        yield made
+@pytest.fixture
+def run(service: Settings) -> Callable[..., Result]:
+    """The command, for which all that is older than a second is no upload that still runs."""
+    command = run_on(service.model_copy(update={"upload_lease_seconds": 1}))
+    return lambda *words: asyncio.run(command("reconcile", *words))
 
 
 def keep_row(stores: Stores, *object_keys: str, state: str) -> None:
@@ -288,9 +285,8 @@ async def _submit(running: Running) -> None:
 
 
 def test_the_command_says_what_it_would_remove_and_then_removes_it(
-    checkout: Checkout, stores: Stores
+    run: Callable[..., Result], stores: Stores
 ) -> None:
-    variables = stores.variables | {"UPLOAD_LEASE_SECONDS": "1"}
     orphan, doubled = new_key(), new_key()
     stores.put(orphan, doubled, "rain.jpg", content=b"rain")
     stores.begin_upload(doubled)
@@ -301,20 +297,19 @@ def test_the_command_says_what_it_would_remove_and_then_removes_it(
         "missing, rows without an object: 0\n"
     )
     wait_until(  # until everything is older than the lease
-        lambda: (
-            checkout.run("reconcile", **variables).stdout == f"{counted}--delete would remove 2\n"
-        ),
-        seconds=30,
+        lambda: run().stdout == f"{counted}--delete would remove 2\n", seconds=30
     )
-    done = checkout.run("reconcile", "--delete", **variables)
-    assert (done.returncode, done.stdout) == (0, f"{counted}deleted: 2\n"), done.stderr
+    done = run("--delete")
+    assert (done.exit_code, done.stdout) == (0, f"{counted}deleted: 2\n"), done.stderr
     assert stores.object_keys() == {doubled, "rain.jpg"}
 
 
-def test_the_command_fails_when_a_file_is_missing(checkout: Checkout, stores: Stores) -> None:
+def test_the_command_fails_when_a_file_is_missing(
+    run: Callable[..., Result], stores: Stores
+) -> None:
     key = new_key()
     keep_row(stores, key, state="committed")
-    done = checkout.run("reconcile", **stores.variables)
-    assert done.returncode == 1
+    done = run()
+    assert done.exit_code == 1
     assert done.stdout.startswith(f"missing {upload_id(stores, key)}\n")
     assert done.stderr == "1 committed files are not in the bucket: restore them.\n"
