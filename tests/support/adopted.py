@@ -4,8 +4,9 @@ Made of `tests/adoption/*.sql` once for a server, and then copied.
 """
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -49,10 +50,10 @@ async def copy_main_app(settings: Settings, shape: Shape) -> Settings:
     """The same, for whoever drops it."""
     server = by_owner(address_of(settings))
     template, name = f"optio_{shape}", f"optio_{secrets.token_hex(8)}"
-    await _make_template(server, template, SHAPES[shape])
+    await make_template(server, template, partial(_fill, SHAPES[shape]))
     await _run(server, f"create database {name} template {template} owner {OWNER}")
     await _run(server, _search_path(name))
-    address = SecretStr(_address(server, name, OWNER))
+    address = SecretStr(_as(OWNER, _address(server, name)))
     return settings.model_copy(update={"database_url": address})
 
 
@@ -77,8 +78,10 @@ async def complete_rows(found: Settings) -> None:
     await _run(address_of(found), BESIDE.read_text())
 
 
-async def _make_template(server: str, template: str, files: Sequence[str]) -> None:
-    """Under a name of its own until it is whole."""
+async def make_template(
+    server: str, template: str, fill: Callable[[str], Awaitable[object]]
+) -> None:
+    """Filled at its address, once for a server, under a name of its own until it is whole."""
     guard = await asyncpg.connect(_driver(_address(server, "postgres")))  # one lock for all
     try:
         await guard.execute("select pg_advisory_lock($1)", TURN)
@@ -86,13 +89,17 @@ async def _make_template(server: str, template: str, files: Sequence[str]) -> No
             return
         draft = f"{template}_{secrets.token_hex(4)}"
         await guard.execute(f"create database {draft}")
-        await _run(_address(server, draft), (SQL / HOSTED).read_text())
-        await _run(server, f"grant set on parameter deadlock_timeout to {OWNER}")  # tests set it
-        for file in files:
-            await _run(_address(server, draft, OWNER), (SQL / file).read_text())
+        await fill(_address(server, draft))
         await guard.execute(f"alter database {draft} rename to {template}")
     finally:
         await guard.close()
+
+
+async def _fill(files: Sequence[str], address: str) -> None:
+    await _run(address, (SQL / HOSTED).read_text())
+    await _run(address, f"grant set on parameter deadlock_timeout to {OWNER}")  # tests set it
+    for file in files:
+        await _run(_as(OWNER, address), (SQL / file).read_text())
 
 
 async def _run(address: str, script: str) -> None:
@@ -115,16 +122,15 @@ def address_of(settings: Settings) -> str:
 
 def by_owner(address: str) -> str:
     """The same for whoever may do everything there, if this is the service's own role."""
-    url = make_url(address)
-    if url.username == SERVICE:
-        url = url.set(username=OWNER, password=OWNER)
-    return url.render_as_string(hide_password=False)
+    return _as(OWNER, address) if make_url(address).username == SERVICE else address
 
 
-def _address(server: str, database: str, role: str | None = None) -> str:
-    url = make_url(server).set(database=database)
-    if role:
-        url = url.set(username=role, password=role)
+def _address(server: str, database: str) -> str:
+    return make_url(server).set(database=database).render_as_string(hide_password=False)
+
+
+def _as(role: str, address: str) -> str:
+    url = make_url(address).set(username=role, password=role)
     return url.render_as_string(hide_password=False)
 
 

@@ -1,6 +1,7 @@
 """A database of a test's own, on the server of the run."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from uuid import uuid4
@@ -10,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from app.database import Sessions, create_engine, open_sessions
-from app.migrate import migrate
+from app.migrate import ALEMBIC_INI, migrate
 from app.settings import Settings
 from tests.support.adopted import (
     TESTS,
@@ -20,9 +21,12 @@ from tests.support.adopted import (
     complete_rows,
     copy_main_app,
     drop,
+    make_template,
 )
 from tests.support.kinds import IS_ADOPTED, SETTINGS
 from tests.support.service_role import as_service, give_rights
+
+MIGRATIONS = sorted((ALEMBIC_INI.parent / "migrations").rglob("*.py"))
 
 
 @asynccontextmanager
@@ -49,9 +53,7 @@ def ready_database_apart(settings: Settings, *, people: bool) -> Iterator[Settin
 
 async def _make(settings: Settings, *, people: bool) -> Settings:
     if not IS_ADOPTED:
-        own = await _create(settings)
-        await asyncio.to_thread(migrate, own)
-        return own
+        return await _create(settings, template=await _migrated(settings))
     found = await copy_main_app(settings, "2026_08")
     await adopt(found)
     await complete_rows(found)
@@ -71,12 +73,27 @@ async def empty_database(settings: Settings) -> AsyncIterator[Settings]:
         await drop(made, settings)
 
 
-async def _create(settings: Settings) -> Settings:
+async def _migrated(settings: Settings) -> str:
+    """The template of what these migrations make."""
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in MIGRATIONS)).hexdigest()
+
+    async def fill(address: str) -> None:
+        await asyncio.to_thread(migrate, _at(address, settings))
+
+    template = f"migrated_{digest[:16]}"
+    await make_template(by_owner(address_of(settings)), template, fill)
+    return template
+
+
+async def _create(settings: Settings, template: str = "template1") -> Settings:
     name = f"empty_{uuid4().hex}"
-    await execute(settings, f"create database {name}")
+    await execute(settings, f"create database {name} template {template}")
     url = make_url(by_owner(address_of(settings))).set(database=name)
-    address = SecretStr(url.render_as_string(hide_password=False))
-    return settings.model_copy(update={"database_url": address})
+    return _at(url.render_as_string(hide_password=False), settings)
+
+
+def _at(address: str, settings: Settings) -> Settings:
+    return settings.model_copy(update={"database_url": SecretStr(address)})
 
 
 @asynccontextmanager
@@ -84,16 +101,14 @@ async def look_into(settings: Settings) -> AsyncIterator[Sessions]:
     """The database beside the service, to look at it, and to write what the main app writes."""
     url = make_url(by_owner(address_of(settings)))
     address = url.update_query_dict({"application_name": TESTS})
-    made = {"database_url": SecretStr(address.render_as_string(hide_password=False))}
-    engine = create_engine(settings.model_copy(update=made))
+    engine = create_engine(_at(address.render_as_string(hide_password=False), settings))
     yield open_sessions(engine, at_once=settings.database_pool_size)
     await engine.dispose()
 
 
 async def execute(settings: Settings, statement: str) -> list[tuple[object, ...]]:
     """One statement, outside of a transaction, as the database's owner."""
-    address = SecretStr(by_owner(address_of(settings)))
-    engine = create_engine(settings.model_copy(update={"database_url": address}))
+    engine = create_engine(_at(by_owner(address_of(settings)), settings))
     async with engine.connect() as connection:
         outside = await connection.execution_options(isolation_level="AUTOCOMMIT")
         result = await outside.execute(text(statement))
