@@ -175,12 +175,12 @@ RULES = (
         "> 10 minutes",
         _targets("paused"),
         _MINUTES,
-        "A target is not called, for {:.0f} minutes.",
+        "A target has not been called for {:.0f} minutes.",
         "Spark, or a host of files, does not answer, or somebody paused it. Its jobs wait, none is"
         " lost.",
         _SEEN_BY,
         "Ask whoever runs it; it is tried every 15 minutes by itself. `by_hand`:"
-        " `python -m app jobs resume`.",
+        " `python -m app jobs resume NAME`.",
     ),
     Rule(
         "target_refused",
