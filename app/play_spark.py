@@ -20,6 +20,7 @@ from app.settings import Settings
 from app.signing import frame, sign, sign_token, sign_v1, token_key
 
 STUDENT = "demo_student"
+MAKE_KEY = "python -m app keys create Ada --scope read --scope write"
 PICTURE_SIDE = 1100  # pixels of noise: about 3.5 MB of PNG
 COURSE = {
     "spark_course_id": "demo_course",
@@ -156,6 +157,7 @@ Try it   (signed now: the link works for 10 minutes, the submissions for 5;
 
   Docs     {base_url}/docs
   Sign in  {base_url}/spark/sso?token={token}
+  Console  {base_url}/console   (a key for it: {MAKE_KEY})
 {shell}
   Then hand in, as JSON (Standard Webhooks):
 curl -sS {webhook} -H 'Content-Type: application/json' \\

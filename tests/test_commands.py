@@ -163,11 +163,13 @@ def test_the_docs_are_where_try_it_says(serving: Serving) -> None:
 
 def test_commands_beside_make_run_use_its_servers(serving: Serving) -> None:
     """So somebody who is only trying can make a key, and see the console."""
-    done = serving.checkout.run("keys", "create", "Ada", "--scope", "read")
+    console = re.search(r"Console +(\S+) +\(a key for it: python -m app (.*)\)", serving.output)
+    assert console
+    done = serving.checkout.run(*console[2].split())
     assert done.returncode == 0, done.stderr
     form = {"key": done.stdout.strip()}
     CANARIES.release(form["key"])
-    answer = httpx.post(f"{serving.url}/console/sign-in", data=form, headers=SAME_SITE)
+    answer = httpx.post(f"{console[1]}/sign-in", data=form, headers=SAME_SITE)
     assert answer.status_code == 303
     CANARIES.release(*answer.cookies.values())
     swept = serving.checkout.run("sweep")

@@ -10,6 +10,8 @@ from app.alerts.rules import RULES
 from app.database import Sessions
 from app.models import Alert
 
+_SAYS = {rule.name: rule.says for rule in RULES}
+
 
 class AlertAnswer(fields.ContractModel):
     """A rule, how it stands, and its line of the runbook."""
@@ -33,6 +35,11 @@ class AlertAnswer(fields.ContractModel):
     means: str = Field(description="What it means.", examples=["Our key or address is wrong."])
     look: str = Field(description="What to look at.", examples=["`python -m app jobs targets`"])
     do: str = Field(description="What to do.", examples=["Set the right SPARK_API_KEY."])
+
+    @property
+    def sentence(self) -> str:
+        """What was measured, as it was told."""
+        return _SAYS[self.name].format(self.value or 0)
 
 
 async def list_alerts(sessions: Sessions) -> list[AlertAnswer]:

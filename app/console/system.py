@@ -20,6 +20,15 @@ from app.console.visit import Reader
 from app.privacy.keeping import list_keeping
 
 ACTS = 50
+DID = {  # the audit log's words are OWASP's
+    "authn_login_success": "signed in",
+    "authn_token_revoked": "ended sessions",
+    "authn_token_reuse": "used a code twice",
+    "sensitive_create": "made",
+    "sensitive_read": "read",
+    "sensitive_update": "changed",
+    "sensitive_delete": "removed",
+}
 
 router = console_router()
 
@@ -53,6 +62,7 @@ async def show_system(request: Request, opened: Opened, _: Reader) -> Response:
         settings_keys=len(opened.settings.internal_api_keys),
         keeping=list(list_keeping(opened.settings)),
         acts=acts,
+        did=DID,
     )
 
 

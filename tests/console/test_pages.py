@@ -90,7 +90,7 @@ async def test_what_could_not_be_kept_counts_as_failed(empty: Console) -> None:
 async def test_a_target_that_is_not_open_is_the_first_thing_said(lived_in: Console) -> None:
     said = _text(await lived_in.visitor.get("/console"))
     assert re.search(
-        r"Spark.s API is paused since \d+ min ago \( spark_503 \): 38 jobs wait, next try in", said
+        r"Spark.s API was paused \d+ min ago \( spark_503 \): 38 jobs wait, next try in", said
     )
 
 
@@ -98,13 +98,15 @@ async def test_an_alert_that_fires_says_what_to_do(lived_in: Console) -> None:
     page = await lived_in.visitor.get("/console")
     said = _text(page)
     assert re.search(
-        r"Target down fires since \d+ min ago : 18; the rule is > 10 minutes · 1 spark_503",
+        r"A target has not been called for 18 minutes\. The alert target down \(> 10 minutes\)"
+        r" began to fire \d+ min ago : 1 spark_503 \.",
         said,
     )
     assert "Do: Ask whoever runs it" in said
-    assert "<code>python -m app jobs resume</code>" in page.text
+    assert "<code>python -m app jobs resume NAME</code>" in page.text
     rules = _text(await lived_in.visitor.get("/console/system"))
     assert "Jobs late No worker runs" in rules
+    assert "> 10 minutes A target has not been called for 18 minutes." in rules
     assert re.search(
         r"Target refused .{60,200} ok > ?|Target refused .* ok any not yet never", rules
     )
@@ -115,7 +117,9 @@ async def test_the_system_page_shows_keys_and_acts_but_no_secret(lived_in: Conso
     said = _text(page)
     assert "main app" in said
     assert "revoked" in said
+    assert "Grace changed jobs" in said
     assert "reason spark_503" in said
+    assert "Ada signed in console" in said
     assert "spark_0001" in said
     assert re.search(r"DATABASE_POOL_SIZE \d+ of \d+", said)
     assert re.search(r"spark\.deliveries messages from Spark .{0,80}30 days", said)

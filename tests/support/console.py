@@ -45,4 +45,4 @@ async def sign_in(browser: httpx.AsyncClient, key: str, **fields: str) -> httpx.
 
 def words(page: str) -> str:
     """What is read of it, in one line without the marks."""
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page.replace("<wbr>", ""))).split())
