@@ -52,6 +52,13 @@ def test_each_deploy_waits_for_checks_and_each_rate_store_is_its_own_environment
                 assert variable.get("fromService", {}).get("name", next(iter(names))) in names
 
 
+def test_checks_are_those_of_ci_on_the_system_whose_packages_it_names() -> None:
+    job = yaml.safe_load(Path(".github/workflows/ci.yml").read_text())["jobs"]["ci"]
+    assert job["steps"][-1] == {"run": ".ci/run"}
+    assert job["container"]["image"].endswith("-bookworm")  # Ubuntu has chromium as a snap alone
+    assert "chromium" in Path(".ci/run").read_text()
+
+
 def test_secrets_are_compared_by_eight_digits_and_never_shown(settings: Settings) -> None:
     made = CliRunner().invoke(commands, ["secrets", "make"]).stdout
     secret = made.splitlines()[0].partition("=")[2]
