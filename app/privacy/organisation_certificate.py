@@ -132,7 +132,7 @@ _LAST = Statement(f"{_READ} where spark_org_id = :which order by requested_at de
 
 
 def say_removed(counts: dict[str, int]) -> Iterator[str]:
-    """For people: how much of what, students first; the words are those of docs/data-protection."""
+    """For people: how much of what, students first; in the words of docs/data-protection.md."""
     for name in sorted(counts, key=lambda name: ("." in name, name)):
         yield f"{counts[name]:>9}  {_WHAT.get(name, 'rows')} ({name})"
 
