@@ -4,8 +4,12 @@ Whatever an act does differently beside the main app is decided by the catalogue
 once a process, and nowhere else: an act chooses between two texts that stand side by side.
 """
 
+from sqlalchemy import text
+
 from app.adoption.read_catalogue import Catalogue, read_catalogue
 from app.database import Session
+
+_TEMPLATE_TASKS = text("select to_regclass('public.quest_template_tasks') is not null")
 
 
 class LiveShape:
@@ -32,3 +36,8 @@ class LiveShape:
         """The main app may have changed its tables."""
         self._catalogue = catalogue
         return catalogue
+
+
+async def has_template_tasks(session: Session) -> bool:
+    """Whether the main app keeps templates in a table of its own, too (#20)."""
+    return bool(await session.scalar(_TEMPLATE_TASKS))

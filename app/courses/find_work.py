@@ -10,10 +10,10 @@ from uuid import UUID
 
 from sqlalchemy import TEXT, RowMapping, Uuid, bindparam, text
 
+from app.adoption.shape import has_template_tasks
 from app.database import Session
 from app.errors import AssignmentAmbiguousError, AssignmentNotFoundError
 from app.learning.assignments import Match, resolve_assignment
-from app.learning.lost_templates import HAS_TEMPLATE_TASKS
 from app.models import PLATFORM
 
 QUESTS_SHOWN = 20
@@ -80,7 +80,7 @@ async def find_quests(
     """Those of `course` (`spark_org_id`, `spark_course_id`) first; one more than QUESTS_SHOWN if
     there are more.
     """
-    has_theirs = (await session.execute(HAS_TEMPLATE_TASKS)).scalar_one()
+    has_theirs = await has_template_tasks(session)
     sql = text(_FIND.format(tasks=_OURS + _THEIRS if has_theirs else _OURS)).bindparams(*_TYPES)
     asked = {name: course[name] for name in ("spark_org_id", "spark_course_id")}
     asked |= {"words": words.lower() if words else None, "quest_id": quest_id}

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Uuid, bindparam, text
 
+from app.adoption.shape import has_template_tasks
 from app.database import Session
 from app.learning.task_copies import TITLE_KEY
 from app.models.columns import PILLARS, TASK_XP
@@ -39,7 +40,6 @@ _FIND = text(
     from found where a.id = found.assignment_id
     """  # noqa: S608 - of our own pieces
 )
-HAS_TEMPLATE_TASKS = text("select to_regclass('public.quest_template_tasks') is not null")
 # Under the same id, which the main app's copies name.
 _ADD_TEMPLATE = f"""
       insert into course_quest_tasks
@@ -85,7 +85,7 @@ async def find_templates(session: Session, quest_id: UUID) -> None:
     """Of every assignment of the quest that has lost its own. The caller holds the quest."""
     of_quest = {"of_quest": quest_id}
     await session.execute(_FIND, of_quest)
-    if (await session.execute(HAS_TEMPLATE_TASKS)).scalar_one():
+    if await has_template_tasks(session):
         await session.execute(_FIND_IN_TEMPLATE_TASKS, of_quest)
 
 
@@ -93,7 +93,7 @@ async def take_template(session: Session, task_id: UUID | None, quest_id: UUID) 
     """What the main app keeps in `quest_template_tasks` alone, it gets in `course_quest_tasks`;
     without a task all of the quest, if it has none there.
     """
-    if (await session.execute(HAS_TEMPLATE_TASKS)).scalar_one():
+    if await has_template_tasks(session):
         await session.execute(_TAKE, {"task_id": task_id, "of_quest": quest_id})
 
 
