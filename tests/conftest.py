@@ -99,7 +99,13 @@ def settings() -> Iterator[Settings]:
 
 
 def _all_secrets(settings: Settings) -> list[str]:
-    values = [value for _, value in settings if isinstance(value, SecretStr)]
+    """That were set: what everybody has may be logged."""
+    fields = type(settings).model_fields
+    values = [
+        value
+        for name, value in settings
+        if isinstance(value, SecretStr) and value != fields[name].default
+    ]
     return [value.get_secret_value() for value in (*values, *settings.internal_api_keys)]
 
 

@@ -7,6 +7,7 @@ import re
 from app.logs import configure_logs
 
 CODE = re.compile("[a-z_]+")
+SHORTEST = 8
 
 
 class Canaries:
@@ -20,7 +21,7 @@ class Canaries:
         """Short values would be found by chance, and others must be none that a code or the name of
         an event may hold, which are logged.
         """
-        long = {value for value in values if len(value) >= 8}
+        long = {value for value in values if len(value) >= SHORTEST}
         codes = [value for value in long if CODE.fullmatch(value)]
         assert not codes, codes
         self._known |= long
@@ -41,7 +42,13 @@ class Canaries:
         return self.found_in(self._log.getvalue())
 
     def found_in(self, text: str) -> list[str]:
-        return [value[:6] + "…" for value in self._known if value in text]
+        """A text of millions of characters is gone through once, not once for each of thousands."""
+        ends = {value[-SHORTEST:] for value in self._known}
+        pieces = (text[place : place + SHORTEST] for place in range(len(text)))
+        there = {piece for piece in pieces if piece in ends}
+        return [
+            value[:6] + "…" for value in self._known if value[-SHORTEST:] in there and value in text
+        ]
 
 
 CANARIES = Canaries()  # of this run
