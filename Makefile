@@ -6,9 +6,10 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 SYNCED := .venv/.synced
 FUZZER := .venv/.fuzzer
-# Bytecode is kept, whatever the shell says: each worker and each command loads it.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q
+PYTEST := $(BIN)/python -m pytest -q
 ALONE = $(shell grep -rl 'mark\.alone' tests)
+# Bytecode is kept, whatever the shell says: each worker of the tests and each command loads it.
+export PYTHONDONTWRITEBYTECODE =
 
 # What touches tables of the main app. Files, parsers and commands find the same in any database.
 BOTH_KINDS := $(addprefix tests/, accounts activity api console courses grades jobs learning \
