@@ -62,19 +62,25 @@ OWN = (
     Holding(SparkCourse, "courses", HOMEWORK, SparkCourse.spark_org_id == OF_ORGANISATION),
     Holding(SparkAssignment, "assignments", HOMEWORK, SparkAssignment.course_id.in_(_COURSES)),
     Holding(
-        *(SparkLink, "links", HOMEWORK),
+        SparkLink,
+        "links",
+        HOMEWORK,
         (SparkLink.spark_org_id == OF_ORGANISATION)
         | ((SparkLink.spark_org_id == "") & (SparkLink.spark_course_id == any_(OF_COURSES))),
     ),
     Holding(Quest, "quests", HOMEWORK, Quest.id.in_(_QUESTS)),
     Holding(CourseQuestTask, "tasks", HOMEWORK, CourseQuestTask.quest_id.in_(_QUESTS)),
     Holding(
-        *(RosterRow, "rosters", HOMEWORK),
+        RosterRow,
+        "rosters",
+        HOMEWORK,
         (RosterRow.spark_org_id == OF_ORGANISATION)
         | (RosterRow.spark_course_id == any_(OF_COURSES)),
     ),
     Holding(
-        *(InboxDelivery, "messages", HOMEWORK),
+        InboxDelivery,
+        "messages",
+        HOMEWORK,
         InboxDelivery.user_id.is_(None)
         & or_(
             InboxDelivery.spark_course_id == any_(OF_COURSES),

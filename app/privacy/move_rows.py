@@ -230,13 +230,17 @@ async def move_rows(
     if conflicts:
         merges = {"merged": [str(task["twin_id"]) for task in conflicts], "prefer": move.prefer}
     await record_audit(
-        *(session, move.caller, "sensitive_update"),
+        session,
+        move.caller,
+        "sensitive_update",
         user_id=move.to_user,
         linked=move.spark_user_id,
         **merges,
     )
     await record_audit(
-        *(session, move.caller, "sensitive_update"),
+        session,
+        move.caller,
+        "sensitive_update",
         user_id=move.from_user,
         unlinked=[move.spark_user_id],
     )

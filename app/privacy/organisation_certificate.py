@@ -179,7 +179,9 @@ async def _plan(sessions: Sessions, spark_org_id: str, *, caller: str) -> Organi
         [sizes] = await _SIZES.send(session, whose)
         strangers = await count_strangers(session, own)
         await record_audit_of_many(
-            *(session, caller, "sensitive_read"),
+            session,
+            caller,
+            "sensitive_read",
             [student.user_id for student in kept] or [None],
             what="organisation",
         )

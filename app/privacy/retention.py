@@ -107,12 +107,20 @@ def rules(settings: Settings) -> Sequence[Rule]:
         Rule("sessions", LmsSession, ends, A_MONTH, LmsSession.lms_platform == PLATFORM),
         Rule("console_sessions", ConsoleSession, [ConsoleSession.created_at], CODES_KEPT),
         Rule(
-            *("deliveries", InboxDelivery, received_at, inbox, ~untold),
+            "deliveries",
+            InboxDelivery,
+            received_at,
+            inbox,
+            ~untold,
             setting="INBOX_RETENTION_DAYS",
         ),
         # Without their texts (`end_waiting`), while Spark does not take what it is told of them.
         Rule(
-            *("deliveries_untold", InboxDelivery, received_at, inbox + LEFTOVER, untold),
+            "deliveries_untold",
+            InboxDelivery,
+            received_at,
+            inbox + LEFTOVER,
+            untold,
             what="without its text, while Spark cannot be told what became of it",
         ),
         Rule("grade_attempts", GradeAttempt, [GradeAttempt.ended_at], A_QUARTER),
@@ -127,7 +135,10 @@ def _of_rosters() -> Sequence[Rule]:
     """The rows first, in batches of their own: an import would take all of its rows at once."""
     imports = Rule("roster_imports", RosterImport, [RosterImport.created_at], A_MONTH)
     cut_off = Rule(
-        *("roster_imports_cut_off", RosterImport, [RosterImport.created_at], AN_HOUR),
+        "roster_imports_cut_off",
+        RosterImport,
+        [RosterImport.created_at],
+        AN_HOUR,
         concerns=RosterImport.state == "reading",
         what="of a file that was not read to its end",
     )
@@ -146,7 +157,10 @@ def _of_events(settings: Settings) -> Sequence[Rule]:
     return (
         Rule("activity", ActivityEvent, event_at, audit, concerns=are_lms, setting=by_audit),
         Rule(
-            *("activity_personal", ActivityEvent, event_at, personal),
+            "activity_personal",
+            ActivityEvent,
+            event_at,
+            personal,
             concerns=are_lms & are_personal,
             values=NOBODYS,
             what="whom it is about",
