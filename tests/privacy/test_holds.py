@@ -132,7 +132,7 @@ async def test_the_same_by_command(family: Family) -> None:
         refused = await run("hold", "add", *words, "--reason", "")
         assert (refused.exit_code, refused.stdout) == (1, "")
     unknown = await run("hold", "add", "--organisation", "42", "--reason", REASON)
-    assert (unknown.exit_code, unknown.stderr) == (1, "not_found: Not found\n")
+    assert (unknown.exit_code, unknown.stderr.startswith("not_found: ")) == (1, True)
     lifted = await run("hold", "remove", hold["id"])
     assert (lifted.exit_code, lifted.stdout) == (0, f"{hold['id']} keeps nothing any more.\n")
     assert placed.stdout not in (await run("hold", "list")).stdout
