@@ -197,7 +197,7 @@ async def test_a_hostile_text_is_only_a_text(hostile: Console, page: str) -> Non
         if any(sign in word for sign in "<\"'"):
             assert word not in shown, name
     assert "<script" not in shown
-    assert "49" not in re.findall(r">\s*(\d+)\s*<", shown)
+    assert str(7919 * 7907) not in shown  # which no count is, nor connections of the server
     if page != "explain":  # which shows what it is asked for
         assert html.escape(HOSTILE["a form"][:40]) in shown.replace("&#34;", "&quot;")
 
