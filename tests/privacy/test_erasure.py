@@ -24,6 +24,7 @@ from tests.support.kinds import ADMIN, IS_ADOPTED
 from tests.support.metrics import scrape
 from tests.support.problems import assert_problem
 from tests.support.roster import entry, roster, send
+from tests.support.running import everything_is_written
 from tests.support.spark import encoded, minutes_ago, submission
 
 USES = ("save", "upload", "restore", "read")
@@ -99,6 +100,7 @@ async def test_who_came_back_by_a_backup_is_erased_again(family: Family) -> None
 
 async def test_the_counts_of_hours_lose_what_was_the_students(family: Family) -> None:
     child = await family.raise_child()
+    await everything_is_written()
     await family.stores.execute("DELETE FROM spark.activity_hours")
     await family.stores.execute(
         "INSERT INTO spark.activity_hours SELECT date_trunc('hour', created_at, 'UTC'),"
