@@ -1,4 +1,4 @@
-"""Every act of ours while the main app is at work on the same rows: none fails (ADOPTION 2)."""
+"""Every act of ours while the main app is at work on the same rows: none fails."""
 
 # ruff: noqa: S608 - no value comes from outside
 

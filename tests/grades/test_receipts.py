@@ -168,4 +168,4 @@ async def test_a_receipt_is_tried_from_a_shell(grading: Grading) -> None:
     received_at = datetime.fromisoformat(early.delivery["received_at"])
     assert kept - received_at == timedelta(days=settings.inbox_retention_days)
     unknown = await run("receipts", "try", str(uuid4()))
-    assert (unknown.exit_code, unknown.stderr) == (1, "not_found: Not found\n")
+    assert (unknown.exit_code, unknown.stderr.splitlines()[0]) == (1, "not_found: Not found")
