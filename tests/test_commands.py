@@ -21,6 +21,7 @@ from app.settings import Settings
 from app.signing import sign
 from tests.support.canaries import CANARIES
 from tests.support.checkout import PROJECT, Checkout, Serving, make_checkout, wait_until
+from tests.support.commands import NOT_FOUND
 from tests.support.console import SAME_SITE
 from tests.support.patience import patient
 from tests.support.sender import Sender
@@ -306,7 +307,7 @@ def _hand_in_too_early(spark: Sender) -> str:
 
 def test_an_unknown_delivery_is_named_in_a_sentence(checkout: Checkout, stores: Stores) -> None:
     done = checkout.run("replay", str(uuid4()), **stores.variables)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "not_found: Not found\n")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", NOT_FOUND)
 
 
 @pytest.mark.soak

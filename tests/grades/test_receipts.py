@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from tests.conftest import create_assignment
 from tests.grades.conftest import Grading
-from tests.support.commands import run_on
+from tests.support.commands import NOT_FOUND, run_on
 from tests.support.elsewhere import run_elsewhere
 from tests.support.fake_spark import DROPPED
 from tests.support.problems import assert_problem
@@ -168,4 +168,4 @@ async def test_a_receipt_is_tried_from_a_shell(grading: Grading) -> None:
     received_at = datetime.fromisoformat(early.delivery["received_at"])
     assert kept - received_at == timedelta(days=settings.inbox_retention_days)
     unknown = await run("receipts", "try", str(uuid4()))
-    assert (unknown.exit_code, unknown.stderr.splitlines()[0]) == (1, "not_found: Not found")
+    assert (unknown.exit_code, unknown.stderr) == (1, NOT_FOUND)

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.commands import Run, run_on
+from tests.support.commands import NOT_FOUND, Run, run_on
 from tests.support.families import Child, Family
 from tests.support.spark import SignedIn, submission
 
@@ -29,7 +29,7 @@ async def test_an_export_is_written_whole_or_not_at_all(
     child = await family.raise_child()
     written = tmp_path / "student.zip"
     unknown = await run("export-student", str(uuid4()), str(written))
-    assert (unknown.exit_code, unknown.stderr) == (1, "not_found: Not found\n")
+    assert (unknown.exit_code, unknown.stderr) == (1, NOT_FOUND)
     assert names_in(tmp_path) == []
     done = await run("export-student", child.user_id, str(written))
     assert (done.exit_code, done.stdout) == (0, f"{written} is written.\n")
@@ -72,7 +72,7 @@ async def test_who_never_signed_in_is_erased_by_the_spark_id(family: Family, run
     assert (await family.spark.submit(work)).status_code == 404
     assert await family.traces([nameless]) == []
     nobody = await run("erase-student", "--spark-user-id", f"student_{uuid4().hex}")
-    assert (nobody.exit_code, nobody.stderr) == (1, "not_found: Not found\n")
+    assert (nobody.exit_code, nobody.stderr) == (1, NOT_FOUND)
 
 
 @pytest.mark.parametrize("finding", ["M3"])
@@ -84,7 +84,7 @@ async def test_who_is_in_nothing_but_a_text_is_forgotten_there(
     nameless = Child(SignedIn(stranger, "", "", ""), {}, {stranger})
     assert await family.traces([nameless]) != []
     nobody = await run("erase-student", "--spark-user-id", stranger)
-    assert (nobody.exit_code, nobody.stderr) == (1, "not_found: Not found\n")
+    assert (nobody.exit_code, nobody.stderr) == (1, NOT_FOUND)
     assert await family.traces([nameless]) == []
 
 

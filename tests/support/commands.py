@@ -7,8 +7,11 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from app.cli import commands
+from app.errors import NotFoundError
 from app.settings import Settings
 from tests.support.processes import environment
+
+NOT_FOUND = f"not_found: Not found\n{NotFoundError.hint}\n"  # as a command says it
 
 Run = Callable[..., Coroutine[Any, Any, Result]]
 
