@@ -175,9 +175,10 @@ async def test_the_order_and_each_replay_are_audited(
 async def test_the_command_counts_and_orders(
     settings: Settings, lost: Assignment, sessions: Sessions, work: Callable[[], Awaitable[int]]
 ) -> None:
-    command, today = run_on(settings), f"{datetime.now(tz=UTC):%Y-%m-%d}"
+    command, today = run_on(settings), datetime.now(tz=UTC).date()
+    yesterday = str(today - timedelta(days=1))  # when it came, where midnight was in between
     await work()
-    asked = ("replay", "--code", NOT_FOUND, "--since", today, "--until", today)
+    asked = ("replay", "--code", NOT_FOUND, "--since", yesterday, "--until", str(today))
     counted = await command(*asked)
     assert counted.exit_code == 0, counted.output
     assert f"  {NOT_FOUND}: " in counted.output
