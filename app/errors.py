@@ -106,7 +106,7 @@ class NotFoundError(MissingError):
 
 class RouteNotFoundError(MissingError):
     code, title, error = "route_not_found", "Route not found", "Not found"
-    hint = "There is no such route: /docs lists them. Check the path, also for a slash at its end."
+    hint = "There is no such route. Check the path, also for a slash at its end, or look in /docs."
 
 
 class MethodNotAllowedError(BadRequestError):
