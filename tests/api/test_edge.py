@@ -138,7 +138,7 @@ async def test_the_page_and_the_contract_are_published_by_setting(
     """P225, as DESIGN R22 has it"""
     async with (
         run_app(settings.model_copy(update={"publish_contract": published})) as running,
-        httpx.AsyncClient(base_url=running.url, trust_env=False) as browser,
+        httpx.AsyncClient(base_url=running.url, timeout=60, trust_env=False) as browser,
     ):
         for path in ("/docs", "/openapi.json"):
             assert (await browser.get(path)).status_code == (200 if published else 404)
@@ -191,7 +191,7 @@ async def test_the_unexpected_is_a_500_that_tells_nothing(
     async with (
         empty_database(settings) as empty,
         run_app(empty) as running,
-        httpx.AsyncClient(base_url=running.url, trust_env=False) as browser,
+        httpx.AsyncClient(base_url=running.url, timeout=60, trust_env=False) as browser,
     ):
         answer = await browser.get("/spark/sso", params={"token": spark.launch_token()})
         problem = assert_problem(answer, 500, "internal_error")

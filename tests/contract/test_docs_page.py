@@ -33,7 +33,7 @@ async def test_production_does_not_serve_the_internal_contract(settings: Setting
     """P225, as DESIGN R22 has it"""
     async with (
         run_app(settings.model_copy(update={"environment": "production"})) as running,
-        httpx.AsyncClient(base_url=running.url, trust_env=False) as browser,
+        httpx.AsyncClient(base_url=running.url, timeout=60, trust_env=False) as browser,
     ):
         for path in PAGES[:-1]:
             page = await browser.get(f"/docs{path}")
