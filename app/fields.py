@@ -63,7 +63,7 @@ HandedIn = Literal["success", "dry_run"]  # one enumeration in both answers to a
 RequestId = Annotated[str, Field(description="Name it when you ask us.", examples=[UUID_EXAMPLE])]
 # Of a refusal, a kind of job, or why one is not done, asked for.
 Code = Annotated[str, Field(min_length=1, max_length=64, pattern="^[a-z0-9_]+$")]
-SparkUserId = Annotated[Text, Field(max_length=255, examples=["student_42"])]
+SparkUserId = Annotated[Text, Field(max_length=255, examples=["42"])]
 SparkAssignmentId = Annotated[Text, Field(max_length=255, examples=["test_assignment_001"])]
 SparkCourseId = Annotated[Text, Field(max_length=255, examples=["test_course_001"])]
 
@@ -132,9 +132,7 @@ def _if_valid(value: object, read: ValidatorFunctionWrapHandler) -> object:
 IfValid = WrapValidator(_if_valid)
 
 # As they are asked for.
-OfSparkUser = Annotated[
-    SparkId | None, Field(description="Of this student.", examples=["student_42"])
-]
+OfSparkUser = Annotated[SparkId | None, Field(description="Of this student.", examples=["42"])]
 OfSparkAssignment = Annotated[
     SparkId | None, Field(description="For this assignment.", examples=["test_assignment_001"])
 ]

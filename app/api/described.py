@@ -61,7 +61,7 @@ OCCURRED: tuple[ServiceError, ...] = (
     CourseNotFoundError(spark_course_id="weather_101"),
     AssignmentNotFoundError(assignment_id="essay_1"),
     AssignmentAmbiguousError(assignment_id="essay_1"),
-    StudentNotFoundError(spark_user_id="student_42"),
+    StudentNotFoundError(spark_user_id="42"),
     FileTypeNotAllowedError(detected="application/zip"),
     FileTooLargeError(name="film.mp4", megabytes="50"),
     TotalTooLargeError(megabytes="200"),

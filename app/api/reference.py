@@ -14,7 +14,7 @@ JSON, FORM, FIELDS = EXAMPLE_NAMES
 MADE = {"webhook-id", "webhook-timestamp"}  # by whoever signs
 TIMES = ("submitted_at", "sent_at", "iat", "exp")
 CLAIMS = {
-    "sub": "student_42",
+    "sub": "42",
     "email": "ada@example.com",
     "role": "student",
     "given_name": "Ada",

@@ -63,7 +63,7 @@ class RosterRowAnswer(BaseModel):
     )
     line: int | None = Field(description="The line it ends on.", examples=[7])
     spark_user_id: str | None = Field(
-        description="Null where the row cannot be read.", examples=["student_42"]
+        description="Null where the row cannot be read.", examples=["42"]
     )
     outcome: str = Field(description="As in `counts`.", examples=["error"])
     code: str | None = Field(description="What is wrong.", examples=["account_inactive"])

@@ -45,7 +45,7 @@ class RosterEntry(MessageModel):
 
     spark_user_id: _IdOfEntry = Field(
         description="The student, as `sub` of a sign-in names them. An integer is read as text.",
-        examples=["student_42"],
+        examples=["42"],
     )
     action: Literal["enroll", "drop"] = Field(
         description="A drop ends the enrolment and deletes nothing.", examples=["enroll"]

@@ -53,9 +53,7 @@ class KeptStudent(fields.ContractModel):
     """A student who also belongs to another organisation."""
 
     user_id: fields.UserId
-    spark_user_ids: list[str] = Field(
-        description="As Spark names the student.", examples=[["student_42"]]
-    )
+    spark_user_ids: list[str] = Field(description="As Spark names the student.", examples=[["42"]])
 
 
 class OrganisationPlan(fields.ContractModel):

@@ -27,7 +27,7 @@ class ExplainQuery(fields.ContractModel):
     model_config = ConfigDict(extra="forbid")
 
     spark_user_id: fields.SparkId | None = Field(
-        None, description="The student. Needed without `request_id`.", examples=["student_42"]
+        None, description="The student. Needed without `request_id`.", examples=["42"]
     )
     spark_assignment_id: fields.SparkId | None = Field(
         None,

@@ -22,7 +22,7 @@ MAX_GRADE = Decimal("999.99")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 GRADE = Annotated[float, Field(ge=0, le=float(MAX_GRADE))]
 EXAMPLE: dict[str, Any] = {
-    "spark_user_id": "student_42",
+    "spark_user_id": "42",
     "spark_assignment_id": "test_assignment_001",
     "spark_course_id": "test_course_001",
     "submission_text": "Rain fell on four of seven days.",
@@ -69,7 +69,7 @@ class SubmissionPayload(MessageModel):
 
     spark_user_id: SparkId = Field(
         description="The `sub` of the student's launch tokens. An integer is read as its text.",
-        examples=["student_42"],
+        examples=["42"],
     )
     spark_assignment_id: SparkId = Field(
         description="The assignment handed in. An integer is read as its decimal text.",

@@ -36,9 +36,7 @@ class NewLink(ContractModel):
 
     model_config = ConfigDict(extra="forbid", validate_by_alias=True)
 
-    spark_user_id: SparkId = Field(
-        description="As Spark names the student.", examples=["student_42"]
-    )
+    spark_user_id: SparkId = Field(description="As Spark names the student.", examples=["42"])
     from_user: UUID | None = Field(
         None,
         alias="from",

@@ -43,9 +43,7 @@ class StudentQuery(ContractModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    spark_user_id: SparkId = Field(
-        description="As Spark names the student.", examples=["student_42"]
-    )
+    spark_user_id: SparkId = Field(description="As Spark names the student.", examples=["42"])
 
 
 class StudentList(ContractModel):

@@ -15,7 +15,7 @@ from app.sso.rehearse_sign_in import AccountOutcome
 class ReadClaims(ContractModel):
     """The claims as they were read: trimmed and cleaned."""
 
-    sub: str = Field(description="Spark's id of the student.", examples=["student_42"])
+    sub: str = Field(description="Spark's id of the student.", examples=["42"])
     email: str | None = Field(
         description="Null if it cannot be used: the account gets one that reaches nobody.",
         examples=["ada@school.example"],

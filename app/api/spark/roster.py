@@ -43,7 +43,7 @@ class RosterEntryFault(fields.ContractModel):
 
     index: int = Field(description="Its place in `entries`, from 0.", examples=[3])
     spark_user_id: str = Field(
-        description="As it was sent, without what cannot be shown.", examples=["student_42"]
+        description="As it was sent, without what cannot be shown.", examples=["42"]
     )
     code: fields.ProblemCode = Field(
         description=(

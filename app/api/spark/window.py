@@ -50,7 +50,7 @@ class DeliveryQuestion(OwnDeliveryFilter, PageQuery, Question):
         json_schema_extra={
             "examples": [
                 {
-                    "spark_user_id": "student_42",
+                    "spark_user_id": "42",
                     "spark_assignment_id": "test_assignment_001",
                     "sent_at": fields.MOMENT_EXAMPLE,
                 }
