@@ -453,7 +453,8 @@ def test_the_example_shows_every_default(name: str, monkeypatch: pytest.MonkeyPa
     "uri",
     [
         *("foo://user:canary-0f2c@host", "postgresql://host", "x"),
-        *("redis", "memory", "rediss:", "redis://host", "rediss://:canary-0f2c@host/0"),
+        *("redis", "memory", "rediss:", "redis://", "redis://host", "redis://:6379/0"),
+        "rediss://:canary-0f2c@host/0",
     ],
     ids="OPERATOR 16 {}".format,
 )

@@ -178,8 +178,8 @@ def rates_address(address: str) -> str:
         try:
             arguments: dict[str, Any] = dict(parse_url(address))
             arguments.pop("connection_class", Connection)(**arguments)
-            if "host" in arguments and "port" not in arguments:
-                raise ValueError  # `limits` knows no default
+            if not {"host", "port"} <= arguments.keys():
+                raise ValueError  # `limits` knows no default port, and redis' host is this machine
         except (ValueError, TypeError):
             raise ValueError("must be redis://:password@host:6379/0") from None
     return address
