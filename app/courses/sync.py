@@ -110,13 +110,26 @@ async def _sync(
     )
 
 
+# The predecessor's course, which knew no organisation, is that of the first one whose message names
+# it (ADOPTION #21): no message of ours has made it.
 _LOCK = Statement(
     f"""
-    insert into spark.courses (lms_platform, spark_org_id, spark_course_id, synced_at)
-    values ('{PLATFORM}', :org_id, :course_id, :now)
-    on conflict (lms_platform, spark_org_id, spark_course_id) do update
-    set synced_at = excluded.synced_at
-    returning id, quest_id, course_digest, course_sent_at
+    with theirs as (
+      update spark.courses mapped set spark_org_id = :org_id, synced_at = :now
+      where lms_platform = '{PLATFORM}' and spark_course_id = :course_id and spark_org_id = ''
+        and course_digest is null and :org_id <> '' and not exists (
+          select from spark.courses named where named.lms_platform = mapped.lms_platform
+            and named.spark_course_id = :course_id and named.spark_org_id <> '')
+      returning *),
+    ours as (
+      insert into spark.courses (lms_platform, spark_org_id, spark_course_id, synced_at)
+      select '{PLATFORM}', :org_id::text, :course_id::text, :now::timestamptz
+      where not exists (select from theirs)
+      on conflict (lms_platform, spark_org_id, spark_course_id) do update
+      set synced_at = excluded.synced_at
+      returning *)
+    select id, quest_id, course_digest, course_sent_at
+    from (select * from theirs union all select * from ours) course
     """  # noqa: S608 - our own word
 )
 _TAKEN = Statement(

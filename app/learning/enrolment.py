@@ -41,7 +41,11 @@ _FIND = Statement(
     order by {_BY_UUID} limit 1
     """  # noqa: S608 - of our own pieces
 )
-_FIRST_TASK = "coalesce(is_manual, false), order_index, created_at, id"
+# Of a template's copies, which the main app may have made twice, that which has been paid.
+_FIRST_TASK = """(:template_id is not null and exists (
+        select from quest_task_completions k
+        where k.task_id = t.id and k.user_id = t.user_id)) desc,
+        coalesce(is_manual, false), order_index, created_at, id"""
 # Pieces of a statement: the enrolment, `found` and locked, or made with every template task, and
 # `task`: the copy of `:template_id`; without one the first task of the quest, by lowest order, then
 # oldest, then lowest id. Tasks the student added come last, wherever they stand: a one-assignment
@@ -110,7 +114,7 @@ TASK_COLUMNS = (
 )
 # As in ENROLLED_SQL, of an enrolment that is there.
 THE_TASK_SQL = f"""
-      select id as task_id, user_id, title from user_quest_tasks
+      select id as task_id, user_id, title from user_quest_tasks t
       where user_quest_id = :user_quest_id::uuid
         and (:template_id::uuid is null or source_task_id = :template_id)
       order by {_FIRST_TASK} limit 1"""  # noqa: S608 - of our own pieces
