@@ -21,13 +21,7 @@ ADMIN = "superadmin" if IS_ADOPTED else "admin"  # as `users.role` calls whoever
 
 
 def fit_to_adopted(config: pytest.Config, items: list[pytest.Function]) -> None:
-    """Leaves out what is about databases of our own. What ADOPTION says cannot work yet must fail:
-    once it works its mark is wrong.
-    """
+    """Leaves out what is about databases of our own."""
     ours = [item for item in items if item.get_closest_marker("own_database")]
     config.hook.pytest_deselected(items=ours)
     items[:] = [item for item in items if item not in ours]
-    for item in items:
-        if mark := item.get_closest_marker("adoption"):
-            reason = f"ADOPTION {' '.join(mark.args)}"
-            item.add_marker(pytest.mark.xfail(strict=True, reason=reason))
