@@ -12,7 +12,14 @@ from sqlalchemy import text as sql
 from app.models import Table
 from app.settings import Settings
 from tests.support.beside import Beside, serve_beside
-from tests.support.beside_spark import ESSAY, RAIN, handed_in, looking, map_predecessors_course
+from tests.support.beside_spark import (
+    ESSAY,
+    RAIN,
+    RAIN_QUEST,
+    handed_in,
+    looking,
+    map_predecessors_course,
+)
 from tests.support.evidence import as_read, body_of, text, texts
 from tests.support.people import ANN, ANNS_DOCUMENT, ANNS_TASK, BEN, BENS_RAIN, EVE, EVES_TASK, FINN
 from tests.support.roster import entry, send
@@ -85,7 +92,13 @@ async def make_odd(beside: Beside) -> None:
         await beside.rows(f"update {table} set {columns}")
 
 
-@pytest.mark.parametrize("change", [empty, make_odd], ids=["left-out", "odd"])
+async def lose(beside: Beside) -> None:
+    """Completions still name their documents, and copies their templates."""
+    await beside.rows("delete from user_task_evidence_documents")
+    await beside.rows("delete from course_quest_tasks where quest_id = :id", id=RAIN_QUEST)
+
+
+@pytest.mark.parametrize("change", [empty, make_odd, lose], ids=["left-out", "odd", "gone"])
 async def test_no_act_fails_at_what_the_main_apps_columns_allow(
     beside: Beside, change: object
 ) -> None:
