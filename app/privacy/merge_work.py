@@ -69,6 +69,9 @@ GRADE_IS_NEW = """and not exists (
             select from spark.grades o where o.user_id = :b
               and o.spark_course_id = grades.spark_course_id
               and o.spark_assignment_id = grades.spark_assignment_id)"""
+# A file that the main app's editor stored stays where it is: who added its block says whose folder
+# that is (DESIGN R19).
+NAMES_NO_FILE = "strpos(block.content::text, '/' || :a::uuid::text || '/') = 0"
 # Numbers and places are unique, which is checked row by row: so each is first one below zero. A
 # revision keeps its place among those of its account, though clocks of transactions may differ.
 _MERGE = (
@@ -92,16 +95,17 @@ _MERGE = (
         """
     ),
     Statement(
-        """
+        f"""
         with placed as (
           select id, row_number() over (
             order by document_id = :first_document::uuid desc, order_index) as number
           from evidence_document_blocks where document_id in (:old_document::uuid, :document))
         update evidence_document_blocks block
         set document_id = :document, order_index = -number, uploaded_by_user_id
-          = case when uploaded_by_user_id = :a::uuid then :b else uploaded_by_user_id end
+          = case when uploaded_by_user_id = :a and {NAMES_NO_FILE} then :b
+            else uploaded_by_user_id end
         from placed where placed.id = block.id
-        """
+        """  # noqa: S608 - of our own pieces
     ),
     Statement(
         """

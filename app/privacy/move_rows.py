@@ -13,7 +13,7 @@ from app.database import Columns, Session, Statement
 from app.errors import StorageUnavailableError
 from app.learning.experience import subject_xp
 from app.models import PLATFORM
-from app.privacy.merge_work import GRADE_IS_NEW, merge_work
+from app.privacy.merge_work import GRADE_IS_NEW, NAMES_NO_FILE, merge_work
 
 Prefer = Literal["target", "moved"]
 
@@ -69,12 +69,13 @@ _GIVE_TWINS = Statement(
 # Each names its rows by what has not moved yet.
 _ROWS = {
     "blocks": _counted(
-        """
-        update evidence_document_blocks block set uploaded_by_user_id = :b
+        f"""
+        update evidence_document_blocks block
+        set uploaded_by_user_id = case when {NAMES_NO_FILE} then :b else uploaded_by_user_id end
         from user_task_evidence_documents d
         where d.id = block.document_id and d.user_id = :a and d.task_id = any (:tasks)
           and block.uploaded_by_user_id = :a
-        """
+        """  # noqa: S608 - of our own pieces
     ),
     "submissions": _counted(
         """

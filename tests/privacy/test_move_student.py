@@ -340,6 +340,37 @@ async def test_a_store_that_is_away_changes_nothing_and_a_lost_file_stops_no_mov
     assert len([key for key in keys if key.startswith(older.user_id)]) == len(child.files) - 1
 
 
+@pytest.mark.parametrize("both", [False, True], ids=["one-worked", "both-worked"])
+async def test_a_file_of_the_main_apps_editor_is_shown_after_the_move(
+    family: Family, *, both: bool
+) -> None:
+    """It stays where that editor put it: who added the block says whose file it is."""
+    async with family.beside_main_app("https://db.example.test") as beside:
+        child, older = await beside.raise_child(), await older_account(beside)
+        if both:
+            await hand_in(beside, older)
+        key = f"evidence-blocks/{child.user_id}/native.jpg"
+        pointer = f"https://db.example.test/storage/v1/object/public/{beside.settings.s3_bucket}"
+        await beside.stores.execute(
+            "INSERT INTO evidence_document_blocks"  # noqa: S608
+            " (document_id, block_type, content, order_index, uploaded_by_user_id)"
+            f" SELECT id, 'image', '{{\"url\": \"{pointer}/{key}\"}}', 50, user_id"
+            f" FROM user_task_evidence_documents WHERE user_id = '{child.user_id}' RETURNING id"
+        )
+        await moved(beside, child, older, prefer="moved")
+        listed = await beside.client.get(
+            f"/internal/v1/completions?user_id={older.user_id}", headers=beside.main_app
+        )
+        [done] = body_of(listed)["items"]
+        read = await beside.client.get(
+            f"/internal/v1/completions/{done['id']}", headers=beside.main_app
+        )
+        urls = [block["content"].get("url", "") for block in body_of(read)["blocks"]]
+        assert [f"/{key}?" in url and "X-Amz-Signature=" in url for url in urls].count(True) == 1
+        mine = [url for url in urls if f"/{older.user_id}/" in url]
+        assert len(mine) == len(child.files)
+
+
 # Totals follow the ledger; who came, and who looked at it, was the account it came to.
 STAYS = {
     *("public.user_skill_xp", "public.user_subject_xp"),

@@ -164,6 +164,12 @@ class Family:
             yield changed
 
     @asynccontextmanager
+    async def beside_main_app(self, supabase_url: str) -> AsyncIterator["Family"]:
+        """The same, where the main app's editor writes blocks, too."""
+        async with self._changed(supabase_url=supabase_url) as changed:
+            yield changed
+
+    @asynccontextmanager
     async def _changed(self, **changes: object) -> AsyncIterator["Family"]:
         async with run_elsewhere(self.settings, **changes) as elsewhere:
             yield replace(self, elsewhere=elsewhere)
