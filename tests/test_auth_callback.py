@@ -157,6 +157,21 @@ async def test_a_failure_tells_what_to_do_and_leaves_no_code(
     assert ("name this number" in page) == bool(query)
 
 
+async def test_a_code_that_was_used_is_told_as_such(
+    bundled: MainApp, settings: Settings, tmp_path: Path
+) -> None:
+    async with (
+        run_app(settings.model_copy(update={"frontend_url": bundled.url})) as running,
+        httpx.AsyncClient(base_url=running.url, trust_env=False) as browser,
+    ):
+        bundled.api_url = running.url
+        spark = _spark(browser, settings)
+        code = await spark.launch_code(spark.launch_token())
+        assert (await spark.exchange(code)).status_code == 200
+        page = await _visit(f"{bundled.url}/auth/callback?code={code}", tmp_path)
+    assert "This link was used already" in page
+
+
 async def test_a_service_that_does_not_answer_is_told_too(bundled: MainApp, tmp_path: Path) -> None:
     bundled.api_url = "http://127.0.0.1:1"
     page = await _visit(f"{bundled.url}/auth/callback?code=any_code", tmp_path)

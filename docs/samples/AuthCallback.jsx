@@ -14,7 +14,7 @@ const TIMEOUT_MS = 30_000;
 const ADVICE = {
   code_missing: 'This page is opened by the link in Spark. Go back to Spark and click it again.',
   code_invalid: 'This link does not work any more. Go back to Spark and click it again.',
-  code_already_redeemed: 'This link was used already. Go back to Spark and click it again.',
+  code_used: 'This link was used already. Go back to Spark and click it again.',
   code_expired: 'That took longer than a minute. Go back to Spark and click the link again.',
   rate_limited: 'Too many sign-ins at once. Wait a minute, then click the link in Spark again.',
   unavailable: 'Signing in does not work right now. Wait a minute, then click the link in Spark again.',
