@@ -201,7 +201,8 @@ def _fault(fault: ServiceError) -> Fault:
     if not _fields(fault):
         return Fault(file=fault.file or "", code=fault.code, detail=fault.error_text)
     place = str(fault.values["name"]).replace("~", "~0").replace("/", "~1").replace(".", "/")
-    return Fault(pointer=f"#/{place}", code=fault.code, detail=fault.hint_text or fault.error_text)
+    said = fault.error_text if fault.hint_text == fault.hint else fault.hint_text
+    return Fault(pointer=f"#/{place}", code=fault.code, detail=said)
 
 
 def request_id_of(request: Request) -> str:
