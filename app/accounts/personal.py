@@ -3,6 +3,9 @@
 import re
 import string
 import unicodedata
+from typing import Annotated
+
+from pydantic import BeforeValidator
 
 from app.text import clean_line
 
@@ -21,6 +24,13 @@ NOWHERE = ".invalid"  # RFC 2606: addresses we make ourselves, so nobody may nam
 def usable_name(name: str) -> str:
     """Cleaned and cut, perhaps to nothing."""
     return clean_line(name)[:MAX_NAME_CHARACTERS].strip()
+
+
+def _name(value: object) -> object:
+    return usable_name(value) if isinstance(value, str) else value
+
+
+Name = Annotated[str, BeforeValidator(_name)]
 
 
 def agreeing_name(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 
-from app.accounts.personal import usable_email, usable_name
+from app.accounts.personal import Name, usable_email
 from app.accounts.students import Student
 from app.courses.course import SentAt
 from app.deliveries.payload import counted_first, refuse_repeats
@@ -15,13 +15,6 @@ from app.fields import MessageModel, SparkId
 from app.text import identifier_text, trimmed_id
 
 MAX_ENTRIES = 5000
-
-
-def _name(value: object) -> object:
-    return usable_name(value) if isinstance(value, str) else value
-
-
-Name = Annotated[str, BeforeValidator(_name)]
 
 
 def _id_of_entry(value: object) -> object:

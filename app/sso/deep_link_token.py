@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
+from app.accounts.personal import Name
 from app.errors import LaunchTokenExpiredError, ReturnUrlNotAllowedError, RoleNotAllowedError
 from app.fields import (
     ContractModel,
@@ -24,7 +25,7 @@ from app.fields import (
     SparkId,
 )
 from app.signing import TokenKey, sign_token
-from app.sso.launch_token import OURS, Name, Role, TimedClaims, check_times, read_claims
+from app.sso.launch_token import OURS, Role, TimedClaims, check_times, read_claims
 
 REQUEST: Final = "deep_linking_request"
 RESPONSE: Final = "deep_linking_response"

@@ -32,7 +32,7 @@ from pydantic import (
     ValidationError,
 )
 
-from app.accounts.personal import usable_email, usable_name
+from app.accounts.personal import Name, usable_email
 from app.errors import (
     LaunchClaimsInvalidError,
     LaunchTokenExpiredError,
@@ -67,10 +67,6 @@ class LaunchClaims:
     replay_key: bytes
 
 
-def _free_text(value: object) -> object:
-    return usable_name(value) if isinstance(value, str) else value
-
-
 def _course_ids(value: object) -> object:
     """Odd parts of this optional claim are ignored: they must not keep a student out.
 
@@ -100,7 +96,6 @@ CLAIM_HINTS = {  # by what Pydantic calls the fault
 }
 _IN_TIME = Field(gt=0, lt=LATEST_MOMENT)
 Moment = Annotated[StrictInt, _IN_TIME] | Annotated[StrictFloat, _IN_TIME]
-Name = Annotated[str, BeforeValidator(_free_text)]
 Role = Annotated[str, AfterValidator(_plain_role)]
 
 
