@@ -1,10 +1,11 @@
 """What an endpoint may ask for: the resources of this process, the moment, the body."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, TypeVar
+from urllib.parse import parse_qs
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -122,19 +123,27 @@ def parse_json(request: Request, body: bytes) -> object:
         raise JsonInvalidError(hint=f"The body is not JSON we accept: {error}.") from None
 
 
-async def read_body(request: Request, *, max_bytes: int) -> bytes:
-    """Raises BodyTooLargeError as soon as it is one, BodyTimeoutError, OverloadedError."""
+async def read_body(request: Request) -> bytes:
+    """A small one. Raises BodyTooLargeError as soon as it is none, BodyTimeoutError,
+    OverloadedError.
+    """
     with hold_body(request) as held:
-        return await read_all(paced_body(request, held), held, max_bytes=max_bytes)
+        return await read_all(paced_body(request, held), held, max_bytes=SMALL_BODY_BYTES)
+
+
+async def read_form(request: Request) -> Mapping[str, Sequence[str]]:
+    """The values of each field. Raises MediaTypeUnsupportedError and what `read_body` raises."""
+    body = await read_body(request)
+    if media_type(request) != FORM:
+        raise MediaTypeUnsupportedError(hint=f"Send {FORM}.")
+    return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
 
 
 async def read_small(request: Request, model: type[Body]) -> Body:
     """A small JSON body, once it is known who calls: FastAPI would read one of any size before.
     Raises FieldInvalidError and what `read_body` and `parse_json` raise.
     """
-    return read_fields(
-        model, parse_json(request, await read_body(request, max_bytes=SMALL_BODY_BYTES))
-    )
+    return read_fields(model, parse_json(request, await read_body(request)))
 
 
 def read_fields(model: type[Body], content: object) -> Body:

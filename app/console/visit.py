@@ -12,7 +12,7 @@ from starlette.responses import Response
 from app.accounts.console_sessions import see_visitor
 from app.accounts.service_keys import SCOPES, Scope
 from app.api.callers import Caller
-from app.api.dependencies import SMALL_BODY_BYTES, Opened, read_body
+from app.api.dependencies import Opened, read_body
 from app.errors import CredentialsInvalidError, FieldInvalidError, ScopeMissingError
 from app.settings import Settings
 
@@ -75,7 +75,7 @@ async def refuse_other_sites(request: Request) -> None:
 
 async def read_form(request: Request) -> dict[str, str]:
     """The last value of each field. Raises what `read_body` raises, and FieldInvalidError."""
-    body = await read_body(request, max_bytes=SMALL_BODY_BYTES)
+    body = await read_body(request)
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))
     except ValueError:

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qs
 from uuid import UUID
 
 from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import HTMLResponse, Response
 
-from app.api.dependencies import FORM, Now, Opened, Resources, media_type, read_body
+from app.api.dependencies import FORM, Now, Opened, Resources, read_form
 from app.api.described import REFERENCE, request_body
 from app.api.problem_groups import BODY_PROBLEMS, DEEP_LINK_PROBLEMS
 from app.api.problems import problems
@@ -44,7 +43,6 @@ from app.sso.deep_link_token import (
 
 router = APIRouter(tags=["deep-link"])
 
-MAX_FORM_BYTES = 64 * 1024
 MAX_WORDS = 200
 NOTHING = "Choose a quest or a task first."
 EXAMPLE = "eyJhbGciOiJIUzI1NiJ9.eyJtZXNzYWdlX3R5cGUiOiJkZWVwX2xpbmtpbmdfcmVxdWVzdCJ9.c2lnbmF0dXJl"
@@ -114,10 +112,7 @@ async def come_by_query(request: Request, opened: Opened, now: Now) -> Response:
     openapi_extra=request_body({FORM: DeepLinkForm}) | CLAIMS,
 )
 async def come_by_form(request: Request, opened: Opened, now: Now) -> Response:
-    body = await read_body(request, max_bytes=MAX_FORM_BYTES)
-    if media_type(request) != FORM:
-        raise MediaTypeUnsupportedError(hint=f"Send {FORM}.")
-    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
+    fields = await read_form(request)
     if any(len(values) > 1 for values in fields.values()):
         raise RequestInvalidError(hint="Send each field once.")
     form = {name: values[0] for name, values in fields.items()}

@@ -27,8 +27,6 @@ from app.fields import ContractModel, Id, SparkId
 
 router = APIRouter(prefix="/internal/v1/courses", tags=["courses"])
 
-MAX_BODY_BYTES = 4 * 1024
-
 
 class CourseQuery(CourseFilter, PageQuery):
     """Which courses."""
@@ -109,7 +107,7 @@ async def choose_task(
     caller: Writer,
 ) -> MappedAssignment:
     require_json(request)
-    choice = read_payload(await read_body(request, max_bytes=MAX_BODY_BYTES), TaskChoice)
+    choice = read_payload(await read_body(request), TaskChoice)
     return await map_assignment(
         opened.sessions,
         course_id,

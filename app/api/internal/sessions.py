@@ -11,7 +11,6 @@ from starlette.responses import Response
 from app.api.callers import READ, Writer
 from app.api.dependencies import (
     FORM,
-    SMALL_BODY_BYTES,
     Now,
     Opened,
     media_type,
@@ -113,7 +112,7 @@ async def introspect(request: Request, opened: Opened, now: Now) -> Introspectio
 
 async def _read_question(request: Request) -> TokenToIntrospect:
     """Not a parameter: FastAPI would read a body of any size before it asks for the key."""
-    body = await read_body(request, max_bytes=SMALL_BODY_BYTES)
+    body = await read_body(request)
     content = _form(body) if media_type(request) == FORM else parse_json(request, body)
     return read_fields(TokenToIntrospect, content)
 

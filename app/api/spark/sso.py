@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
 from pydantic import Field
@@ -15,8 +14,7 @@ from app.api.dependencies import (
     Opened,
     RequestId,
     Resources,
-    media_type,
-    read_body,
+    read_form,
     resources_of,
 )
 from app.api.described import request_body
@@ -41,7 +39,6 @@ from app.sso.sign_in import enrol_claimed, sign_in
 router = APIRouter(tags=["sign-in"])
 
 MAX_QUERY_TOKEN = 16 * 1024
-MAX_FORM_BYTES = 64 * 1024
 
 DESCRIPTION = """\
 The launch token is a JWT, HS256 only, signed with the SSO secret as literal text; make a new one
@@ -138,10 +135,7 @@ async def sign_in_by_query(request: Request) -> Response:
 async def sign_in_by_form(
     request: Request, opened: Opened, now: Now, request_id: RequestId, *, dry_run: DryRun = False
 ) -> Response:
-    body = await read_body(request, max_bytes=MAX_FORM_BYTES)
-    if media_type(request) != FORM:
-        raise MediaTypeUnsupportedError(hint=f"Send {FORM}.")
-    tokens = parse_qs(body.decode("latin-1"), keep_blank_values=True).get("token", [])
+    tokens = (await read_form(request)).get("token", [])
     if len(tokens) > 1:
         raise RequestInvalidError(hint="Send one token field.")
     token = tokens[0] if tokens else None

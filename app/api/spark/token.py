@@ -20,7 +20,6 @@ from app.text import is_clean
 
 router = APIRouter(tags=["sign-in"])
 
-MAX_BODY_BYTES = 64 * 1024
 MAX_CODE_CHARACTERS = 512
 
 COOKIES: dict[int | str, dict[str, Any]] = {
@@ -51,8 +50,7 @@ COOKIES: dict[int | str, dict[str, Any]] = {
 )
 async def exchange_code(request: Request) -> Response:
     opened = resources_of(request)
-    body = await read_body(request, max_bytes=MAX_BODY_BYTES)
-    secret = _parse_code(request, body)
+    secret = _parse_code(request, await read_body(request))
     if opened.issuer is None:
         raise SsoNotConfiguredError
     tokens = await redeem_code(
