@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from app.settings import Settings
 from app.signing import sign
-from tests.support.checkout import Serving, make_checkout
+from tests.support.checkout import Serving, serve_on
 from tests.support.memory import Memory, Pulse, mebibytes
 from tests.support.patience import patient
 from tests.support.sender import MEBIBYTE, Sender
@@ -32,10 +33,10 @@ COURSE, ROSTER = (
 
 
 @pytest.fixture(scope="module")
-def serving() -> Iterator[Serving]:
+def serving(settings: Settings) -> Iterator[Serving]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
-    with make_checkout() as checkout, checkout.serve() as running:
+    with serve_on(settings) as running:
         yield running
 
 

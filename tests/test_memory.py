@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.support.checkout import Serving, make_checkout, serve_beside
+from app.settings import Settings
+from tests.support.checkout import Serving, serve_beside, serve_on
 from tests.support.fault_proxy import throttled
 from tests.support.memory import Memory, hand_in, measure_growth, mebibytes
 from tests.support.sender import MEBIBYTE, Sender
@@ -14,8 +15,8 @@ SLOW_STORE = 40_000_000  # bytes a second
 
 
 @pytest.fixture(scope="module")
-def serving() -> Iterator[Serving]:
-    with make_checkout() as checkout, checkout.serve() as running:
+def serving(settings: Settings) -> Iterator[Serving]:
+    with serve_on(settings) as running:
         yield running
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from app.settings import Settings
 from tests.support.bodies import BOUNDARY
-from tests.support.checkout import Serving, make_checkout
+from tests.support.checkout import Serving, serve_on
 from tests.support.file_sender import FileSender, Load, film
 from tests.support.processes import open_files
 from tests.support.sender import MEBIBYTE, Sender, large_files
@@ -19,8 +20,8 @@ MAX_HOSTILE_RATIO = 2
 
 
 @pytest.fixture(scope="module")
-def serving() -> Iterator[Serving]:
-    with make_checkout() as checkout, checkout.serve() as running:
+def serving(settings: Settings) -> Iterator[Serving]:
+    with serve_on(settings) as running:
         yield running
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import psutil
 
 from app.embedded.secrets import POSTGRES_PASSWORD, local_secrets
+from app.settings import Settings
 from tests.support.folders import open_project
 from tests.support.patience import patient
-from tests.support.stores import Stores
+from tests.support.stores import Stores, own_stores
 
 PROJECT = Path(__file__).parents[2]
 CODE = ("app", "migrations", "alembic.ini")
@@ -79,7 +80,7 @@ class Checkout:
                 stderr=err,
             ) as process,
         ):
-            serving = Serving(self, process, output=output, errors=errors)
+            serving = Serving(self, process, output=output, errors=errors, given=variables)
             try:
                 serving.wait_until_ready()
                 yield serving
@@ -98,8 +99,10 @@ class Serving:
         *,
         output: Path,
         errors: Path,
+        given: dict[str, str],
     ) -> None:
         self.checkout = checkout
+        self._given = given
         self._output = output
         self._errors = errors
         self.process = process
@@ -126,7 +129,9 @@ class Serving:
 
     @property
     def stores(self) -> Stores:
-        """Its embedded servers, to look into."""
+        """Those it was given, or its embedded servers, to look into."""
+        if "DATABASE_URL" in self._given:
+            return Stores(self._given)
         started = self.errors
         kept = self.checkout.secrets
         address = self._said("PostgreSQL on ", started).rstrip(",")
@@ -178,6 +183,17 @@ def make_checkout() -> Iterator[Checkout]:
 
 
 @contextmanager
+def serve_on(settings: Settings) -> Iterator[Serving]:
+    """A service on stores of its own, of the run's servers."""
+    with (
+        own_stores(settings) as stores,
+        make_checkout() as checkout,
+        checkout.serve(**checkout.secrets | stores.variables) as serving,
+    ):
+        yield serving
+
+
+@contextmanager
 def serve_beside(
     serving: Serving, *, within: Sequence[str] = (), **variables: str
 ) -> Iterator[Serving]:
@@ -185,7 +201,7 @@ def serve_beside(
     with make_checkout() as checkout:
         checkout.local.mkdir(mode=0o700)
         shutil.copy(serving.checkout.local / "secrets.env", checkout.local)
-        given = serving.stores.variables | serving.checkout.secrets | variables
+        given = serving.checkout.secrets | serving.stores.variables | variables
         with checkout.serve(within=within, **given) as second:
             yield second
 
