@@ -7,6 +7,8 @@ BIN := .venv/bin
 SYNCED := .venv/.synced
 FUZZER := .venv/.fuzzer
 PYTEST := $(BIN)/python -m pytest -q
+# A third of their time is waiting, for servers and on purpose: more of them than cores.
+WORKERS := -n 4 --dist loadfile
 ALONE = $(shell grep -rl 'mark\.alone' tests)
 # Bytecode is kept, whatever the shell says: each worker of the tests and each command loads it.
 export PYTHONDONTWRITEBYTECODE =
@@ -41,13 +43,13 @@ quick: static ## format, lint, imports, types, and the tests that need no server
 
 .PHONY: test
 test: $(SYNCED) ## run the tests against real Postgres and S3 servers; most of it is waiting
-	$(call step,tests,$(PYTEST) -n 3 --dist loadfile -m "not alone and not soak" --ignore tests/adoption)
+	$(call step,tests,$(PYTEST) $(WORKERS) -m "not alone and not soak" --ignore tests/adoption)
 	$(call step,tests alone,$(PYTEST) -m "alone and not soak" $(ALONE))
 
 .PHONY: adopted
 adopted: $(SYNCED) ## test beside the main app: adopting, and those tests again on its database
-	$(call step,adoption,$(PYTEST) -n 3 --dist loadfile -m "not soak" tests/adoption)
-	$(call step,adopted tests,DATABASE_KIND=adopted $(PYTEST) -n 3 --dist loadfile \
+	$(call step,adoption,$(PYTEST) $(WORKERS) -m "not soak" tests/adoption)
+	$(call step,adopted tests,DATABASE_KIND=adopted $(PYTEST) $(WORKERS) \
 	  -m "not (pure or soak)" $(BOTH_KINDS))
 	$(call step,adopted upgrade,DATABASE_KIND=adopted $(PYTEST) -m soak tests/test_upgrade.py)
 
