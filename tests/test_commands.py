@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import psutil
@@ -21,7 +20,6 @@ from app.settings import Settings
 from app.signing import sign
 from tests.support.canaries import CANARIES
 from tests.support.checkout import PROJECT, Checkout, Serving, make_checkout, wait_until
-from tests.support.commands import NOT_FOUND
 from tests.support.console import SAME_SITE
 from tests.support.patience import patient
 from tests.support.sender import Sender
@@ -303,11 +301,6 @@ def _hand_in_too_early(spark: Sender) -> str:
     )
     assert answer.status_code == 400
     return student
-
-
-def test_an_unknown_delivery_is_named_in_a_sentence(checkout: Checkout, stores: Stores) -> None:
-    done = checkout.run("replay", str(uuid4()), **stores.variables)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", NOT_FOUND)
 
 
 @pytest.mark.soak

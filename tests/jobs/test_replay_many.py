@@ -205,3 +205,8 @@ async def test_the_command_says_what_it_wants(
     refused = await run_on(settings)("replay", *words)
     assert refused.exit_code == 1
     assert hint in refused.output
+
+
+async def test_an_unknown_delivery_is_named_in_a_sentence(settings: Settings) -> None:
+    refused = await run_on(settings)("replay", str(uuid4()))
+    assert (refused.exit_code, refused.stdout, refused.stderr) == (1, "", "not_found: Not found\n")
