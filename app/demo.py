@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import json
 import re
 import secrets
 import sys
@@ -16,20 +17,14 @@ import httpx
 from typing_extensions import override
 
 from app.clock import utc_now
-from app.play_spark import (
-    COURSE,
-    deep_link_token,
-    launch_token,
-    sample_files,
-    signed_course,
-    signed_submission,
-)
+from app.play_spark import COURSE, deep_link_token, launch_token, sample_files, submission
 from app.settings import Settings
+from app.signing import sign
 
 T = TypeVar("T")
 
 INTERNAL = "/internal/v1"
-COURSE_ID, ASSIGNMENT_ID = str(COURSE["spark_course_id"]), "rain"
+COURSE_ID = str(COURSE["spark_course_id"])
 SCORE = 87.5
 DEEP_LINK, CHOSEN = "/spark/deep-link", "Draw a wind rose"
 WORKER_SECONDS = 60  # for what is done afterwards
@@ -97,10 +92,8 @@ class Demo:
         return result
 
     async def _sync(self, browser: httpx.AsyncClient) -> tuple[str, None]:
-        raw, signature = signed_course(self._webhook_secret)
-        headers = {"X-Spark-Signature": signature, "Content-Type": "application/json"}
-        answer = await browser.post("/spark/webhook/course", content=raw, headers=headers)
-        return f"{_expect(answer, 200).json()['task_count']} tasks", None
+        body = await self._send(browser, "course", json.dumps(COURSE).encode())
+        return f"{body['task_count']} tasks", None
 
     async def _sign_in(self, browser: httpx.AsyncClient, student: str) -> tuple[str, str]:
         token = launch_token(self._sso_secret, student, now=utc_now(), courses=[COURSE_ID])
@@ -113,25 +106,15 @@ class Demo:
         user_id = _expect(answer, 200).json()["user_id"]
         return f"user {user_id}", user_id
 
-    def _sign(
-        self, student: str, text: str, assignment_id: str = ASSIGNMENT_ID, **more: object
-    ) -> tuple[bytes, str]:
-        return signed_submission(
-            self._webhook_secret,
-            student,
-            text,
-            now=utc_now(),
-            course_id=COURSE_ID,
-            assignment_id=assignment_id,
-            **more,
-        )
-
     async def _submit(
         self, browser: httpx.AsyncClient, student: str, text: str, **more: Any
     ) -> dict[str, Any]:
-        raw, signature = self._sign(student, text, **more)
+        return await self._send(browser, "submission", _homework(student, text, **more))
+
+    async def _send(self, browser: httpx.AsyncClient, webhook: str, raw: bytes) -> dict[str, Any]:
+        signature = sign(self._webhook_secret, raw)
         headers = {"X-Spark-Signature": signature, "Content-Type": "application/json"}
-        answer = await browser.post("/spark/webhook/submission", content=raw, headers=headers)
+        answer = await browser.post(f"/spark/webhook/{webhook}", content=raw, headers=headers)
         body: dict[str, Any] = _expect(answer, 200).json()
         return body
 
@@ -142,13 +125,13 @@ class Demo:
     async def _hand_in_files(
         self, browser: httpx.AsyncClient, student: str, files: dict[str, bytes]
     ) -> tuple[str, str]:
-        raw, signature = self._sign(student, "My report, with pictures.")
+        raw = _homework(student, "My report, with pictures.")
         progress = _Progress(sum(map(len, files.values())))
         answer = await browser.post(
             "/spark/webhook/submission",
             data={"metadata": raw.decode()},
             files=[("file", (name, progress.watch(content))) for name, content in files.items()],
-            headers={"X-Spark-Signature": signature},
+            headers={"X-Spark-Signature": sign(self._webhook_secret, raw)},
         )
         body = _expect(answer, 200).json()
         return f"revision {body['revision']}, {len(body['files'])} files", body["completion_id"]
@@ -180,7 +163,7 @@ class Demo:
         answer = _expect(await browser.post(DEEP_LINK, data=form), 200).text
         told = await browser.post(return_url, data={"token": _hidden(answer, "token")})
         _expect(told, 200)
-        body = await self._submit(browser, student, "A wind rose.", assignment_id=draft)
+        body = await self._submit(browser, student, "A wind rose.", spark_assignment_id=draft)
         if body["quest_id"] != choice.partition(":")[0]:
             raise DemoFailedError("the homework landed elsewhere")
         return f"{CHOSEN}; homework is there, {body['xp_awarded']} XP", None
@@ -224,6 +207,11 @@ class Demo:
     def table(self) -> str:
         rows = [f"  {step.name:<22}{step.outcome:<50}{step.seconds:>7.2f} s" for step in self.steps]
         return "\n".join(rows)
+
+
+def _homework(student: str, text: str, **more: Any) -> bytes:
+    own = {"spark_course_id": COURSE_ID, "spark_assignment_id": "rain"}
+    return submission(student, text, now=utc_now(), **own | more)
 
 
 def _hidden(page: str, name: str) -> str:

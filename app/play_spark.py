@@ -33,12 +33,6 @@ COURSE = {
 }
 
 
-def signed_course(secret: SecretStr) -> tuple[bytes, str]:
-    """The exact bytes to send, and their signature."""
-    raw = json.dumps(COURSE).encode()
-    return raw, sign(secret, raw)
-
-
 def launch_token(
     secret: SecretStr, student: str, *, now: datetime, courses: Sequence[str] = ()
 ) -> str:
@@ -75,28 +69,16 @@ def deep_link_token(
     return sign_token(claims, key=token_key(secret))
 
 
-def signed_submission(
-    secret: SecretStr,
-    student: str,
-    text: str,
-    *,
-    now: datetime,
-    course_id: str = COURSE_ID,
-    assignment_id: str = ASSIGNMENT_ID,
-    **more: object,
-) -> tuple[bytes, str]:
-    """The exact bytes to send, and their signature; for the sample course if none is named. `more`
-    goes into the message.
-    """
+def submission(student: str, text: str, *, now: datetime, **more: object) -> bytes:
+    """The exact bytes to send. For the sample course, unless `more` of the message says another."""
     content: dict[str, object] = {
         "spark_user_id": student,
-        "spark_assignment_id": assignment_id,
-        "spark_course_id": course_id,
+        "spark_assignment_id": ASSIGNMENT_ID,
+        "spark_course_id": COURSE_ID,
         "submission_text": text,
         "submitted_at": now.isoformat(timespec="milliseconds"),
     } | more
-    raw = json.dumps(content).encode()
-    return raw, sign(secret, raw)
+    return json.dumps(content).encode()
 
 
 def sample_files() -> dict[str, bytes]:
@@ -140,14 +122,11 @@ def try_it(settings: Settings, base_url: str, *, now: datetime, exports: Sequenc
     if settings.spark_sso_secret is None or settings.spark_webhook_secret is None:
         return ""
     token = launch_token(settings.spark_sso_secret, STUDENT, now=now)
-    text, _ = signed_submission(
-        settings.spark_webhook_secret, STUDENT, "Rain fell on four of seven days.", now=now
-    )
+    text = submission(STUDENT, "Rain fell on four of seven days.", now=now)
     webhook_id, time = f"msg_{secrets.token_hex(12)}", str(int(now.timestamp()))
     signature = sign_v1(settings.spark_webhook_secret, frame(webhook_id, time) + text)
-    form, form_signature = signed_submission(
-        settings.spark_webhook_secret, STUDENT, "My report is attached.", now=now
-    )
+    form = submission(STUDENT, "My report is attached.", now=now)
+    form_signature = sign(settings.spark_webhook_secret, form)
     webhook = f"{base_url}/spark/webhook/submission"
     heading = ["", "  For the guide's examples, in a shell:"]
     shell = "\n".join([*heading, *exports, ""]) if exports else ""

@@ -39,9 +39,10 @@ from app.learning.sample_course import seed_sample_course
 from app.logs import configure_logs
 from app.main import create_app
 from app.migrate import migrate
-from app.play_spark import launch_token, signed_submission
+from app.play_spark import launch_token, submission
 from app.serve import YOUNG_OBJECTS, http_config
 from app.settings import Settings
+from app.signing import sign
 from bench import wire
 
 STUDENTS, ROUNDS, AT_ONCE = 400, 5, 32
@@ -144,8 +145,8 @@ def requests(
     else:
         secret = settings.webhook_secrets[0]
         for student in students:
-            body, signature = signed_submission(secret, student, "Rain fell.", now=utc_now())
-            signed = JSON | {"X-Spark-Signature": signature}
+            body = submission(student, "Rain fell.", now=utc_now())
+            signed = JSON | {"X-Spark-Signature": sign(secret, body)}
             yield wire.request_bytes("POST", "/spark/webhook/submission", headers=signed, body=body)
 
 
