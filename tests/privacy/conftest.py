@@ -19,3 +19,16 @@ def stores(settings: Settings) -> Iterator[Stores]:
 async def family(settings: Settings, stores: Stores) -> AsyncIterator[Family]:
     async with run_family(settings, stores) as family:
         yield family
+
+
+@pytest.fixture(scope="module")
+def stores_apart(settings: Settings) -> Iterator[Stores]:
+    """Where nobody else leaves anything."""
+    with own_stores(settings) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+async def family_apart(settings: Settings, stores_apart: Stores) -> AsyncIterator[Family]:
+    async with run_family(settings, stores_apart) as family:
+        yield family

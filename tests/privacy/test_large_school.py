@@ -10,7 +10,6 @@ import signal
 import sys
 import time
 import zipfile
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -18,9 +17,8 @@ import psutil
 import pytest
 
 from app.settings import Settings
-from tests.support.families import Family, run_family
+from tests.support.families import Family
 from tests.support.school import ORGANISATIONS, School, erase_once, lines_with, open_school
-from tests.support.stores import Stores, own_stores
 
 STUDENTS = int(os.environ.get("SCHOOL_STUDENTS", "40"))
 FILE_BYTES = int(os.environ.get("SCHOOL_MEBIBYTES", "40")) * 1024 * 1024 // STUDENTS
@@ -78,16 +76,8 @@ analyze
 
 
 @pytest.fixture(scope="module")
-def stores(settings: Settings) -> Iterator[Stores]:
-    """Where nobody else leaves anything."""
-    with own_stores(settings) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-async def family(settings: Settings, stores: Stores) -> AsyncIterator[Family]:
-    async with run_family(settings, stores) as family:
-        yield family
+def family(family_apart: Family) -> Family:
+    return family_apart
 
 
 async def fill(school: School, other: School, token: str) -> None:

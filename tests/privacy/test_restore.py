@@ -1,6 +1,6 @@
 """The drill of docs/operations.md: the database is restored, and the bucket has lost something."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -17,13 +17,13 @@ from tests.support.adopted import address_of
 from tests.support.commands import run_on
 from tests.support.databases import empty_database
 from tests.support.elsewhere import run_elsewhere
-from tests.support.families import Child, Family, run_family
+from tests.support.families import Child, Family
 from tests.support.problems import assert_problem
 from tests.support.programs import run_program
 from tests.support.school import open_school, traces_of
 from tests.support.spark import SignedIn, submission
 from tests.support.stored import eventually
-from tests.support.stores import Stores, own_stores
+from tests.support.stores import Stores
 from tests.support.work import do_jobs
 
 BY_SPARK_ID = ("erase-student", "--spark-user-id")
@@ -37,16 +37,8 @@ LONG_AGO = "UPDATE spark.erasures SET requested_at = now() - interval '61 s' WHE
 
 
 @pytest.fixture(scope="module")
-def stores(settings: Settings) -> Iterator[Stores]:
-    """Where nobody else leaves anything."""
-    with own_stores(settings) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-async def family(settings: Settings, stores: Stores) -> AsyncIterator[Family]:
-    async with run_family(settings, stores) as family:
-        yield family
+def family(family_apart: Family) -> Family:
+    return family_apart
 
 
 def libpq(settings: Settings) -> str:
