@@ -191,6 +191,7 @@ def test_a_key_without_a_scope_is_not_made(command: Command) -> None:
     assert "--scope" in done.stderr
 
 
+@pytest.mark.soak
 def test_the_key_can_be_piped(settings: Settings) -> None:
     """As an operator runs it: the process prints one line, and nothing else on that stream."""
     assert settings.database_url

@@ -5,10 +5,8 @@ gets in test_whose_account.py.
 """
 
 import asyncio
-import os
 import secrets
 import socket
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,6 +26,7 @@ from app.signing import sign_token, token_key
 from app.sso.authorization_codes import hash_code, new_code, supersede
 from app.sso.sign_in import ENTER
 from tests.api.spark.conftest import spark_at
+from tests.support.commands import run_on
 from tests.support.courses import course, synced
 from tests.support.defaults import RATES
 from tests.support.patience import patient
@@ -394,20 +393,15 @@ async def test_without_its_secret_the_route_says_so(settings: Settings) -> None:
         assert assert_problem(answer, 503, "sso_not_configured")["error"] == "SSO not configured"
 
 
-async def test_a_short_secret_stops_the_process_and_only_its_name_is_said() -> None:
+async def test_a_short_secret_stops_the_process_and_only_its_name_is_said(
+    settings: Settings,
+) -> None:
     """P030"""
     short = secrets.token_hex(16)[:31]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app", "serve"),
-        env={"PATH": os.environ["PATH"], "SPARK_SSO_SECRET": short},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    async with asyncio.timeout(patient(60)):
-        said, _ = await process.communicate()
-    assert process.returncode
-    assert b"SPARK_SSO_SECRET" in said
-    assert short.encode() not in said
+    done = await run_on(settings.model_copy(update={"spark_sso_secret": SecretStr(short)}))("serve")
+    assert done.exit_code
+    assert "SPARK_SSO_SECRET" in done.output
+    assert short not in done.output
 
 
 @pytest.fixture(
