@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Row, Text, cast, select
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from app.accounts.service_keys import (
     FORM,
@@ -16,14 +16,13 @@ from app.accounts.service_keys import (
     list_keys,
     revoke_key,
 )
-from app.cli import commands
 from app.database import Sessions
 from app.errors import NotFoundError
 from app.models import ServiceKey
 from app.settings import Settings
 from tests.support.canaries import CANARIES
 from tests.support.checkout import make_checkout
-from tests.support.processes import environment
+from tests.support.commands import invoke
 
 Command = Callable[..., Result]
 
@@ -108,7 +107,7 @@ def command(settings: Settings) -> Command:
     """`python -m app keys …` inside this process, on the database of this run."""
 
     def run(*words: str) -> Result:
-        return CliRunner(env=environment(settings)).invoke(commands, ["keys", *words])
+        return invoke(settings, "keys", *words)
 
     return run
 

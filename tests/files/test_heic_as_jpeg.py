@@ -5,7 +5,6 @@ import io
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -31,13 +30,11 @@ from app.settings import Settings
 from app.worker import job_kinds
 from tests.support import samples
 from tests.support.bodies import Part
-from tests.support.commands import run_on
+from tests.support.commands import invoke, run_on
 from tests.support.elsewhere import run_elsewhere
 from tests.support.evidence import Desk, as_read, body_of, desk_of
 from tests.support.heic import COLOURS, PLACE, heic, scene, tiled
 from tests.support.outward import worker_elsewhere
-from tests.support.processes import environment
-from tests.support.programs import run_program
 from tests.support.running import Running
 from tests.support.spark import Assignment, SignedIn, Spark, submission
 from tests.support.stored import (
@@ -449,10 +446,10 @@ async def test_doctor_says_whether_heic_becomes_jpeg(
     assert said in told.output
 
 
-async def test_a_worker_refuses_kinds_that_it_cannot_do(settings: Settings) -> None:
+def test_a_worker_refuses_kinds_that_it_cannot_do(settings: Settings) -> None:
     """One that nobody knows, and one that is switched off here."""
-    variables = environment(settings.model_copy(update={"picture_max_pixels": 0}))
-    command = ("-m", "app", "worker", "--only", REPLAY, "--only", "films", "--only", PICTURE)
-    ended = await run_program(sys.executable, *command, env=variables)
-    assert (ended.code, ended.output) == (1, "")
-    assert "cannot do films, picture, but replay, download" in ended.errors
+    without = settings.model_copy(update={"picture_max_pixels": 0})
+    only = [word for kind in (REPLAY, "films", PICTURE) for word in ("--only", kind)]
+    refused = invoke(without, "worker", *only)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "cannot do films, picture, but replay, download" in refused.stderr

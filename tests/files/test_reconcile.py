@@ -21,7 +21,7 @@ from app.settings import Settings
 from app.storage.bucket import open_bucket
 from tests.support.bodies import Part
 from tests.support.checkout import wait_until
-from tests.support.commands import run_on
+from tests.support.commands import invoke
 from tests.support.compared import compare, compared, new_key
 from tests.support.running import Running, run_app
 from tests.support.samples import pdf, png
@@ -66,8 +66,7 @@ def service(settings: Settings, stores: Stores) -> Settings:
 @pytest.fixture
 def run(service: Settings) -> Callable[..., Result]:
     """The command, for which all that is older than a second is no upload that still runs."""
-    command = run_on(service.model_copy(update={"upload_lease_seconds": 1}))
-    return lambda *words: asyncio.run(command("reconcile", *words))
+    return partial(invoke, service.model_copy(update={"upload_lease_seconds": 1}), "reconcile")
 
 
 def keep_row(stores: Stores, *object_keys: str, state: str) -> None:

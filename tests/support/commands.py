@@ -16,9 +16,13 @@ NOT_FOUND = f"not_found: Not found\n{NotFoundError.hint}\n"  # as a command says
 Run = Callable[..., Coroutine[Any, Any, Result]]
 
 
+def invoke(settings: Settings, *words: str) -> Result:
+    """Where no event loop runs."""
+    return CliRunner(env=environment(settings)).invoke(commands, words)
+
+
 def run_on(settings: Settings) -> Run:
     async def command(*words: str) -> Result:
-        runner = CliRunner(env=environment(settings))
-        return await asyncio.to_thread(lambda: runner.invoke(commands, words))
+        return await asyncio.to_thread(invoke, settings, *words)
 
     return command

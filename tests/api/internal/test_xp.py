@@ -29,7 +29,7 @@ from app.models import (
 )
 from app.settings import Settings
 from tests.conftest import create_assignment
-from tests.support.commands import run_on
+from tests.support.commands import invoke
 from tests.support.kinds import IS_ADOPTED
 from tests.support.problems import assert_problem
 from tests.support.spark import Assignment, SignedIn, Spark, submission
@@ -323,7 +323,7 @@ async def somebody_waits(sessions: Sessions) -> bool:
 
 def test_the_command_tells_and_mends(settings: Settings) -> None:
     with own_stores(settings) as stores:
-        run = run_on(stores.given_to(settings))
+        own = stores.given_to(settings)
         [user] = stores.rows("INSERT INTO users (id) VALUES (gen_random_uuid()) RETURNING id")
         stores.rows(
             "INSERT INTO spark.xp_ledger (id, user_id, task_id, completion_id, pillar, xp_amount)"
@@ -333,9 +333,9 @@ def test_the_command_tells_and_mends(settings: Settings) -> None:
             f"{user['id']} art 0 5\n"
             "students: 1, totals too low: 1, completions unpaid: 0, totals above the ledger: 0\n"
         )
-        told = asyncio.run(run("xp", "check"))
+        told = invoke(own, "xp", "check")
         assert (told.exit_code, told.stdout) == (1, said)
-        mended = asyncio.run(run("xp", "check", "--repair"))
+        mended = invoke(own, "xp", "check", "--repair")
         assert (mended.exit_code, mended.stdout, mended.stderr) == (0, said, "")
         assert stores.rows("SELECT pillar, xp_amount FROM user_skill_xp") == [
             {"pillar": "art", "xp_amount": 5}
