@@ -1,6 +1,5 @@
 """The status report's checklist, played once from Spark's side: each step is seen as it happens."""
 
-import asyncio
 import json
 import secrets
 from dataclasses import replace
@@ -9,9 +8,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import insert
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from app.cli import commands
 from app.database import Sessions
 from app.models import ActivityEvent
 from app.settings import Settings
@@ -20,17 +18,16 @@ from tests.conftest import create_assignment
 from tests.support import samples
 from tests.support.bodies import Part
 from tests.support.canaries import CANARIES
+from tests.support.commands import run_on
 from tests.support.databases import look_into, ready_database
 from tests.support.elsewhere import Elsewhere, run_elsewhere
-from tests.support.processes import environment
 from tests.support.spark import SUBMISSION, encoded, submission
 
 FILES = {"images": "a.png", "videos": "b.mp4", "documents": "c.pdf"}
 
 
 async def _doctor(settings: Settings, *words: str) -> Result:
-    runner = CliRunner(env=environment(settings))
-    return await asyncio.to_thread(runner.invoke, commands, ["doctor", "--ready", *words])
+    return await run_on(settings)("doctor", "--ready", *words)
 
 
 async def test_each_step_is_seen_when_it_happens(settings: Settings) -> None:
