@@ -253,7 +253,7 @@ async def _known(at: Elsewhere, student: SignedIn, key: dict[str, str]) -> dict[
 
 
 async def test_every_published_example_of_spark_is_taken(sample: Elsewhere) -> None:
-    """INTEGRATOR 4, 12: after `make run`, whoever opens /docs/reference need not change it."""
+    """INTEGRATOR 12: after `make run`, whoever opens /docs/reference need not change it."""
     await _call_spark(sample)
 
 
