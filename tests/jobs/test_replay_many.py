@@ -13,6 +13,7 @@ from app.database import Sessions
 from app.models import AuditEntry, Job
 from app.settings import Settings
 from tests.conftest import create_assignment
+from tests.support import commands
 from tests.support.bodies import Part
 from tests.support.commands import run_on
 from tests.support.problems import assert_problem
@@ -209,4 +210,4 @@ async def test_the_command_says_what_it_wants(
 
 async def test_an_unknown_delivery_is_named_in_a_sentence(settings: Settings) -> None:
     refused = await run_on(settings)("replay", str(uuid4()))
-    assert (refused.exit_code, refused.stdout, refused.stderr) == (1, "", "not_found: Not found\n")
+    assert (refused.exit_code, refused.stdout, refused.stderr) == (1, "", commands.NOT_FOUND)
