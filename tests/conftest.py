@@ -114,6 +114,7 @@ def nothing_secret_is_logged() -> Iterator[None]:
     """SECURITY promise 27, over whatever the run did: the search comes after the last test."""
     CANARIES.listen()
     yield
+    assert CANARIES.is_listening
     assert CANARIES.found() == []
 
 

@@ -16,6 +16,7 @@ class Canaries:
     def __init__(self) -> None:
         self._known: set[str] = set()
         self._log = io.StringIO()
+        self._memory = logging.StreamHandler(self._log)
 
     def release(self, *values: str) -> None:
         """Short values would be found by chance, and others must be none that a code or the name of
@@ -30,9 +31,12 @@ class Canaries:
         """Log as a service does, into memory as well."""
         configure_logs()
         root = logging.getLogger()
-        memory = logging.StreamHandler(self._log)
-        memory.setFormatter(root.handlers[0].formatter)
-        root.addHandler(memory)
+        self._memory.setFormatter(root.handlers[0].formatter)
+        root.addHandler(self._memory)
+
+    @property
+    def is_listening(self) -> bool:
+        return self._memory in logging.getLogger().handlers
 
     @property
     def lines(self) -> list[str]:

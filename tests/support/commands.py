@@ -1,6 +1,7 @@
 """The commands inside this process: what a process of its own adds is tested in test_commands."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -17,8 +18,13 @@ Run = Callable[..., Coroutine[Any, Any, Result]]
 
 
 def invoke(settings: Settings, *words: str) -> Result:
-    """Where no event loop runs."""
-    return CliRunner(env=environment(settings)).invoke(commands, words)
+    """Where no event loop runs. A command may take the log to an output that ends with it."""
+    root = logging.getLogger()
+    handlers = [*root.handlers]
+    try:
+        return CliRunner(env=environment(settings)).invoke(commands, words)
+    finally:
+        root.handlers[:] = handlers
 
 
 def run_on(settings: Settings) -> Run:
