@@ -63,7 +63,7 @@ class Spool:
     """The disk that early files of this process may use."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = self._free_bytes = max_bytes
+        self._max_bytes = self.free_bytes = max_bytes
         self._shares: list[SpoolShare] = []  # in the order they came
 
     @contextmanager
@@ -78,12 +78,12 @@ class Spool:
 
     def take(self, size: int, share: "SpoolShare") -> None:
         """Raises OverloadedError."""
-        while size > self._free_bytes:
+        while size > self.free_bytes:
             self._make_room(share)
-        self._free_bytes -= size
+        self.free_bytes -= size
 
     def give_back(self, size: int) -> None:
-        self._free_bytes += size
+        self.free_bytes += size
 
     def _make_room(self, asking: "SpoolShare") -> None:
         """End the largest form of another address that holds more than half, or else of all slow

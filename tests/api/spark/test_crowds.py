@@ -17,6 +17,7 @@ from tests.support.elsewhere import Elsewhere, change_intake, run_elsewhere
 from tests.support.problems import assert_problem
 from tests.support.running import Running
 from tests.support.spark import FORM, Assignment, SignedIn, Spark, encoded, submission
+from tests.support.stored import eventually
 from tests.support.wire import Wire, connect
 
 MEBIBYTE = 1024 * 1024
@@ -174,15 +175,22 @@ async def test_h3_of_one_address_whoever_is_slow_is_ended_before_the_oldest(
 
 @asynccontextmanager
 async def full_spool(settings: Settings) -> AsyncIterator[tuple[Elsewhere, Answers]]:
-    """Four strangers at one address wanted a mebibyte each, and one of them did not find it."""
+    """Four strangers at one address wanted a mebibyte each, and the last did not find it."""
     async with (
         run_elsewhere(settings, spool_max_bytes=3 * MEBIBYTE) as elsewhere,
         AsyncExitStack() as stack,
     ):
-        strangers = [
-            await stack.enter_async_context(stranger(elsewhere.running, size=MEBIBYTE))
-            for _ in range(4)
-        ]
+        spool = elsewhere.running.app.state.resources.intake.spool
+        strangers = []
+        for left in (2, 1, 0, 0):
+            wire = await stack.enter_async_context(stranger(elsewhere.running, size=MEBIBYTE))
+            strangers.append(wire)
+
+            async def is_on_disk(left: int = left) -> bool:
+                # What may be the begin of a boundary is not on disk yet.
+                return bool(spool.free_bytes <= left * MEBIBYTE + 3 * (len(BOUNDARY) + 8))
+
+            await eventually(is_on_disk)
         answers = {asyncio.create_task(each.read_answer()) for each in strangers}
         [refused], waiting = await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
         assert_problem(refused.result(), 503, "overloaded")
