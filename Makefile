@@ -8,8 +8,8 @@ SYNCED := .venv/.synced
 FUZZER := .venv/.fuzzer
 PYTEST := $(BIN)/python -m pytest -q
 # A third of their time is waiting, for servers and on purpose: more of them than cores.
-WORKERS := -n 4 --dist loadfile
-ALONE = $(shell grep -rl 'mark\.alone' tests)
+WORKERS := -n 3 --dist loadfile
+ALONE = $(shell grep -rl --include='*.py' 'mark\.alone' tests)
 # Bytecode is kept, whatever the shell says: each worker of the tests and each command loads it.
 export PYTHONDONTWRITEBYTECODE =
 
