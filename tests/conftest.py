@@ -11,6 +11,7 @@ import os
 import secrets
 import signal
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from app.storage.bucket import Bucket
     from tests.support.running import Running
     from tests.support.spark import Assignment, SignedIn, Spark
+    from tests.support.work import Work
 
 # Whoever runs the tests in the background may have these ignored, and so would every service that
 # a test starts and ends by them.
@@ -175,6 +177,15 @@ async def student(spark: Spark) -> SignedIn:
 @pytest.fixture
 async def assignment(sessions: Sessions) -> Assignment:
     return await create_assignment(sessions)
+
+
+@pytest.fixture
+async def work(server: Running, sessions: Sessions) -> Work:
+    """Do what is due, as a worker of its own, which finds nothing that other tests left."""
+    from tests.support.work import do_jobs, forget_jobs
+
+    await forget_jobs(sessions)
+    return partial(do_jobs, server.app.state.resources)
 
 
 async def create_assignment(sessions: Sessions, **changes: str) -> Assignment:

@@ -1,7 +1,7 @@
 """Deliveries at the console: found, looked into, and processed again, one or all that fit."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -21,7 +21,7 @@ from tests.support.running import Running
 from tests.support.samples import png
 from tests.support.spark import Assignment, SignedIn, Spark, encoded, submission
 from tests.support.stored import NOTHING, ONCE, audited, deliveries_of, kept
-from tests.support.work import do_jobs, forget_jobs
+from tests.support.work import Work
 
 PATH = "/console/deliveries"
 PICTURE = Part("f", png(), filename="gauge.png")
@@ -233,25 +233,14 @@ async def test_a_refused_one_is_rehearsed_then_replayed(
 # ---------------------------------------------------------------------------- all that fit
 
 
-@pytest.fixture
-def work(server: Running) -> Callable[[], Awaitable[int]]:
-    resources = server.app.state.resources
-
-    async def do() -> int:
-        return await do_jobs(resources)
-
-    return do
-
-
 async def test_homework_that_an_outage_refused_is_replayed_by_a_button_and_is_there(
     operator: httpx.AsyncClient,
     spark: Spark,
     sessions: Sessions,
     unknown: Assignment,
-    work: Callable[[], Awaitable[int]],
+    work: Work,
 ) -> None:
     """Counted, ordered once, followed, and told what came of it."""
-    await forget_jobs(sessions)
     students = [await spark.sign_in() for _ in range(3)]
     for student in students[:2]:
         await spark.submit(submission(student, unknown))

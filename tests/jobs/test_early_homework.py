@@ -1,7 +1,7 @@
 """Homework that came before its student or course is recorded once that is there (DESIGN R41)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -27,23 +27,10 @@ from tests.support.running import Running
 from tests.support.samples import png
 from tests.support.spark import Assignment, SignedIn, Spark, encoded, minutes_ago, submission
 from tests.support.stored import NOTHING, ONCE, deliveries_of, eventually, kept, total_xp
-from tests.support.work import do_jobs, forget_jobs
+from tests.support.work import Work
 
-Work = Callable[[], Coroutine[Any, Any, int]]
 Listed = Callable[[bytes], Awaitable[list[str | None]]]
 DELIVERIES = "/internal/v1/deliveries"
-
-
-@pytest.fixture
-async def work(server: Running, sessions: Sessions) -> Work:
-    """Do what is due, as a worker of its own."""
-    await forget_jobs(sessions)
-    resources = server.app.state.resources
-
-    async def do() -> int:
-        return await do_jobs(resources)
-
-    return do
 
 
 @pytest.fixture

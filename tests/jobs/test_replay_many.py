@@ -17,11 +17,10 @@ from tests.support import commands
 from tests.support.bodies import Part
 from tests.support.commands import run_on
 from tests.support.problems import assert_problem
-from tests.support.running import Running
 from tests.support.samples import png
 from tests.support.spark import Assignment, SignedIn, Spark, submission
 from tests.support.stored import audited
-from tests.support.work import do_jobs, forget_jobs
+from tests.support.work import Work, forget_jobs
 
 REPLAY = "/internal/v1/deliveries/replay"
 NOT_FOUND = "assignment_not_found"
@@ -50,16 +49,6 @@ def counts(order: Order) -> Counts:
 
 
 @pytest.fixture
-def work(server: Running) -> Callable[[], Awaitable[int]]:
-    resources = server.app.state.resources
-
-    async def do() -> int:
-        return await do_jobs(resources)
-
-    return do
-
-
-@pytest.fixture
 async def lost(spark: Spark, sessions: Sessions) -> Assignment:
     """For which three students handed in too early, one of them a form; no other test's work."""
     await forget_jobs(sessions)
@@ -82,7 +71,7 @@ def said(counts: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
 
 
 async def test_it_is_counted_then_ordered_once_and_followed(
-    lost: Assignment, sessions: Sessions, counts: Counts, work: Callable[[], Awaitable[int]]
+    lost: Assignment, sessions: Sessions, counts: Counts, work: Work
 ) -> None:
     of = {"spark_assignment_id": lost.spark_assignment_id}
     names = ("code", "deliveries", "replayable", "queued")
@@ -101,9 +90,7 @@ async def test_it_is_counted_then_ordered_once_and_followed(
     assert said(after["outcomes"], "code", "deliveries") == [(None, 2)]
 
 
-async def test_what_is_refused_again_is_told(
-    lost: Assignment, counts: Counts, work: Callable[[], Awaitable[int]]
-) -> None:
+async def test_what_is_refused_again_is_told(lost: Assignment, counts: Counts, work: Work) -> None:
     of = {"spark_assignment_id": lost.spark_assignment_id}
     await counts(**of, codes=[NOT_FOUND], apply=True)
     await work()
@@ -156,7 +143,7 @@ async def test_the_order_and_each_replay_are_audited(
     lost: Assignment,
     sessions: Sessions,
     counts: Counts,
-    work: Callable[[], Awaitable[int]],
+    work: Work,
 ) -> None:
     """Not whom it was about: an erasure would not find that."""
     await spark.submit(submission(student, lost))
@@ -174,7 +161,7 @@ async def test_the_order_and_each_replay_are_audited(
 
 
 async def test_the_command_counts_and_orders(
-    settings: Settings, lost: Assignment, sessions: Sessions, work: Callable[[], Awaitable[int]]
+    settings: Settings, lost: Assignment, sessions: Sessions, work: Work
 ) -> None:
     command, today = run_on(settings), datetime.now(tz=UTC).date()
     yesterday = str(today - timedelta(days=1))  # when it came, where midnight was in between

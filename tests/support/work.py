@@ -1,5 +1,7 @@
 """What a worker of a test's own does in the database that all tests share."""
 
+from collections.abc import Callable, Coroutine
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import delete
@@ -9,6 +11,8 @@ from app.database import Sessions
 from app.jobs.run_jobs import work_off
 from app.models import Job, JobTarget
 from app.worker import job_kinds
+
+Work = Callable[[], Coroutine[Any, Any, int]]  # what the fixture `work` is
 
 
 async def do_jobs(resources: Resources, *kinds: str) -> int:
